@@ -1,0 +1,56 @@
+# Every target sets up what it needs: a .venv with the pinned versions, rebuilt only when the pins change.
+PYTHON ?= $(shell command -v python3.11 || command -v python3.10 || command -v python3)
+VENV := .venv
+RUN := $(VENV)/bin/python
+PINS := requirements.txt requirements-nodeps.txt requirements-dev.txt
+READY := $(VENV)/ready-$(shell cat $(PINS) | cksum | cut -d' ' -f1)
+HOST ?= 127.0.0.1
+PORT ?= 8000
+DEMO := demo/studies
+
+.PHONY: help setup demo serve test lint e2e pretrain clean
+
+help:
+	@echo "make demo              phantom cohort, server on http://$(HOST):$(PORT)"
+	@echo "make test              set up and run the tests"
+	@echo "make lint              ruff and mypy"
+	@echo "make serve STUDIES=DIR server on your own NIfTI scans in SUV"
+	@echo "make e2e               clicks, training and masks over HTTP, with figures"
+	@echo "make pretrain          train model/pretrained_wslpet.pt on a phantom cohort"
+
+setup: $(READY)
+
+$(READY): $(PINS)
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(None if v in ((3, 10), (3, 11)) else "Python %d.%d found; pyradiomics builds on 3.10 and 3.11: make PYTHON=/path/to/python3.11" % v)'
+	rm -rf $(VENV)
+	$(PYTHON) -m venv $(VENV)
+	$(RUN) -m pip install -q --disable-pip-version-check -r requirements.txt -r requirements-dev.txt
+	$(RUN) -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -r requirements-nodeps.txt
+	touch $@
+
+demo: setup
+	@test -d $(DEMO) || $(RUN) -m lib phantom $(DEMO) --patients 12 --preset plain --seed 2024
+	@$(RUN) -m lib welcome --studies $(DEMO) --host $(HOST) --port $(PORT)
+	$(MAKE) --no-print-directory serve STUDIES=$(DEMO)
+
+serve: setup
+	@test -n "$(STUDIES)" || { echo "make serve STUDIES=/path/to/folder of .nii.gz scans in SUV"; exit 2; }
+	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(RUN) -m monailabel.main start_server \
+	  --app apps/wslpet --studies "$(STUDIES)" --host $(HOST) --port $(PORT) $(ARGS)
+
+test: setup
+	$(RUN) -m pytest -n 2 --dist loadfile
+
+lint: setup
+	$(RUN) -m ruff check .
+	$(RUN) -m ruff format --check .
+	$(RUN) -m mypy
+
+e2e: setup
+	$(RUN) -m benchmarks.e2e $(ARGS)
+
+pretrain: setup
+	$(RUN) -m benchmarks.pretrain $(ARGS)
+
+clean:
+	rm -rf $(VENV) demo work

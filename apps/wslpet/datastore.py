@@ -1,0 +1,233 @@
+"""A local datastore that knows seeds, and whose files are whole after a kill.
+
+What it keeps in the studies folder, beside the images, `labels/<tag>/` and `datastore_v2.json` of MONAI Label:
+
+    .wslpet/seeds.jsonl     every annotation, in the order it came (see `seedlog`)
+    .wslpet/store.lock      held by whichever process is changing the datastore
+    .wslpet/prepared/       projections of annotated patients, so that training again is quick
+    .wslpet/model/          published weights and training statistics
+
+MONAI Label's own class holds the list of images in memory and rewrites its file in place; with two processes on one
+folder the later writer undoes the earlier. Here every change holds a thread lock and a file lock, reads the list anew,
+and replaces the file in one step.
+"""
+
+from __future__ import annotations
+
+import filecmp
+import hashlib
+import os
+import re
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+from monailabel.datastore.local import DataModel, ImageLabelModel, LocalDatastore
+from monailabel.interfaces.datastore import DefaultLabelTag
+
+from apps.wslpet.durable import copy_file, sync_folder, write_json
+from apps.wslpet.labels import seed_from_label
+from apps.wslpet.problems import Conflict, StorageError, UnknownName, shown
+from apps.wslpet.seedlog import SeedLog
+from lib.errors import InputError
+from lib.readers import read_volume
+from lib.seeds import Seed
+from lib.settings import Settings
+
+IMAGE_PATTERNS = ("*.nii.gz", "*.nii", "*.nrrd", "*.mha")
+_SAFE_ID = re.compile(r"\w[\w.+ ()=@,-]{0,199}")
+_SAFE_TAG = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+
+
+class SeededDatastore(LocalDatastore):
+    """Images in a folder, with the seeds that annotators gave them.
+
+    Parameters
+    ----------
+    folder : the studies.
+    settings : for the cancer types that a submitted label may name.
+    """
+
+    def __init__(self, folder: str, settings: Settings, auto_reload: bool = True, read_only: bool = False) -> None:
+        self.private = Path(folder) / ".wslpet"
+        self.private.mkdir(parents=True, exist_ok=True)
+        sync_folder(self.private.parent)
+        self.seeds = SeedLog(self.private / "seeds.jsonl")
+        self._settings = settings
+        self._guard = threading.RLock()
+        self._between_processes = FileLock(self.private / "store.lock")
+        super().__init__(folder, extensions=IMAGE_PATTERNS, auto_reload=auto_reload, read_only=read_only)
+        if auto_reload:
+            # The file is replaced, never modified: another process's change arrives as a move.
+            self._handler.on_moved = self._on_replaced
+
+    def record_seed(self, image_id: str, seed: Seed) -> None:
+        """Add an annotation; on disk when this returns."""
+        self.image_path(image_id)
+        self.seeds.append(image_id, seed)
+
+    def seeded(self) -> dict[str, Seed]:
+        """Image → the seed that counts, for the images that are there."""
+        images = set(self.list_images())
+        return {image: seed for image, seed in self.seeds.newest().items() if image in images}
+
+    def annotated(self) -> set[str]:
+        """Images that need no annotator: with a seed, or a final label."""
+        return set(self.seeded()) | set(self.get_labeled_images())
+
+    def image_path(self, image_id: Any) -> Path:
+        """The image's file; raises UnknownName when there is no such image."""
+        path = self.get_image_uri(image_id) if isinstance(image_id, str) else ""
+        if not path:
+            raise UnknownName(f"image {shown(image_id)} is not in the datastore; GET /datastore/?output=all lists them")
+        return Path(path)
+
+    def image_version(self, image_id: str) -> str:
+        """Changes when the image's file does."""
+        stat = self.image_path(image_id).stat()
+        text = f"{image_id}|{stat.st_ino}|{stat.st_size}|{stat.st_mtime_ns}"
+        return hashlib.sha256(text.encode()).hexdigest()[:24]
+
+    def get_image_uri(self, image_id: str) -> str:
+        with self._guard:
+            return super().get_image_uri(image_id)
+
+    def list_images(self) -> list[str]:
+        with self._guard:
+            return super().list_images()
+
+    def get_image_info(self, image_id: str) -> dict[str, Any]:
+        """MONAI Label's info and "seeds": a list, newest last, of cancer_type, index, position, user, time."""
+        self.image_path(image_id)
+        with self._guard:
+            info = super().get_image_info(image_id)
+        return {**info, "seeds": [seed.to_dict() for seed in self.seeds.of(image_id)]}
+
+    def get_dataset_archive(self, limit_cases: int | None) -> str:
+        if not self.datalist():
+            raise InputError("no image has a final label, so there is nothing to archive; submit labels first")
+        return super().get_dataset_archive(limit_cases)
+
+    def status(self) -> dict[str, Any]:
+        """MONAI Label's counts; an image with a seed is as complete as this method needs it."""
+        with self._guard:
+            status = super().status()
+            return {**status, "completed": len(self.annotated()), "seeded": len(self.seeded())}
+
+    def add_image(self, image_id: str, image_filename: str, image_info: Mapping[str, Any]) -> str:
+        """Take in an upload: a PET scan that can be read, under a name that is free."""
+        source = Path(image_filename)
+        extension = self._extension(source, "image")
+        image_id = image_id or source.name.removesuffix(extension)
+        _check_name("image", image_id, _SAFE_ID)
+        read_volume(source)
+        with self._changing():
+            target = Path(self._datastore.image_path()) / f"{image_id}{extension}"
+            if image_id in self._datastore.objects:
+                if self.get_image_uri(image_id) == str(target.resolve()) and _same_content(source, target):
+                    return image_id
+                raise Conflict(f"image {shown(image_id)} is there already; choose another name, or delete it first")
+            self._install(source, target)
+            info = {**_mapping(image_info), "ts": int(time.time()), "name": target.name}
+            self._datastore.objects[image_id] = ImageLabelModel(image=DataModel(info=info, ext=extension))
+            self._update_datastore_file()
+        return image_id
+
+    def remove_image(self, image_id: str) -> None:
+        with self._changing():
+            super().remove_image(image_id)
+            self.seeds.retire(image_id)
+            self._reconcile_datastore()
+
+    def save_label(self, image_id: str, label_filename: str, label_tag: str, label_info: Mapping[str, Any]) -> str:
+        """Store a mask; a final one, which an annotator submitted, is a seed and a type, too."""
+        _check_name("tag", label_tag, _SAFE_TAG)
+        source, info = Path(label_filename), dict(_mapping(label_info))
+        extension = self._extension(source, "label")
+        image = self.image_path(image_id)
+        seed = None
+        if label_tag == DefaultLabelTag.FINAL.value:
+            seed = seed_from_label(source, read_volume(image), info, self._settings)
+        with self._changing():
+            target = Path(self._datastore.label_path(label_tag)) / f"{image_id}{extension}"
+            self._install(source, target)
+            if seed is not None:
+                self.seeds.append(image_id, seed)
+            info |= {"ts": int(time.time()), "name": target.name}
+            self._datastore.objects[image_id].labels[label_tag] = DataModel(info=info, ext=extension)
+            self._update_datastore_file()
+        return image_id
+
+    def remove_label(self, label_id: str, label_tag: str) -> None:
+        with self._changing():
+            super().remove_label(label_id, label_tag)
+            self._reconcile_datastore()
+
+    def update_image_info(self, image_id: str, info: Mapping[str, Any]) -> None:
+        with self._changing():
+            super().update_image_info(image_id, {k: v for k, v in _mapping(info).items() if k != "seeds"})
+
+    def update_label_info(self, label_id: str, label_tag: str, info: Mapping[str, Any]) -> None:
+        with self._changing():
+            super().update_label_info(label_id, label_tag, dict(_mapping(info)))
+
+    @contextmanager
+    def _changing(self) -> Iterator[None]:
+        """Alone among threads and processes, with the list of images as it is on disk."""
+        with self._guard, self._between_processes:
+            self._init_from_datastore_file()
+            yield
+
+    def _install(self, source: Path, target: Path) -> None:
+        try:
+            copy_file(source, target)
+        except OSError as error:
+            raise StorageError(
+                f"{target.name} could not be written ({error.strerror}); free space on the server's disk"
+            ) from error
+
+    def _extension(self, path: Path, what: str) -> str:
+        extension = next((p[1:] for p in IMAGE_PATTERNS if path.name.endswith(p[1:])), None)
+        if extension is None:
+            raise InputError(f"{what} file type {''.join(path.suffixes)!r} is not one of {', '.join(IMAGE_PATTERNS)}")
+        return extension
+
+    def _reconcile_datastore(self) -> None:
+        with self._guard, self._between_processes:
+            super()._reconcile_datastore()
+
+    def _update_datastore_file(self, lock: bool = True) -> None:
+        # Called under `_changing`, so MONAI Label's own lock (lock=True) adds nothing.
+        try:
+            write_json(Path(self._datastore_config_path), self._datastore.model_dump(exclude={"base_path"}))
+        except OSError as error:
+            raise StorageError(
+                f"the list of images could not be written ({error.strerror}); free space on the server's disk"
+            ) from error
+        self._config_ts = os.stat(self._datastore_config_path).st_mtime
+
+    def _on_replaced(self, event: Any) -> None:
+        with self._guard:
+            if event.dest_path == self._datastore_config_path:
+                self._init_from_datastore_file()
+            else:
+                self.refresh()
+
+
+def _check_name(what: str, name: Any, safe: re.Pattern[str]) -> None:
+    if not isinstance(name, str) or not safe.fullmatch(name):
+        raise InputError(f"{what} {shown(name)} is not a safe name; use letters, digits, '.', '_' and '-'")
+
+
+def _mapping(info: Any) -> Mapping[str, Any]:
+    if info is not None and not isinstance(info, Mapping):
+        raise InputError(f"info {shown(info)} is not a JSON object")
+    return info or {}
+
+
+def _same_content(one: Path, other: Path) -> bool:
+    return filecmp.cmp(one, other, shallow=False)

@@ -1,0 +1,191 @@
+"""The server's front door: what comes in is checked here, and refusals become HTTP answers here.
+
+MONAI Label turns every exception of an app into a 500, starts a training before it is known to be possible, runs
+an inference on the thread that serves everyone, leaves a refused upload in the temporary folder, and lets a
+request's `params` replace its image by any file. None of it can be configured. So when the app is loaded into a
+running server, `install` puts handlers for refusals, and routes of the same addresses and roles, before the stock
+ones, which they call after checking. Routes that are not `async` run in worker threads: others are served meanwhile.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated, Any
+
+from fastapi import APIRouter, BackgroundTasks, Depends, FastAPI, File, Form, Request, UploadFile
+from fastapi.responses import JSONResponse
+from monailabel.config import settings
+from monailabel.datastore.dicom import DICOMWebDatastore
+from monailabel.endpoints import activelearning as stock_activelearning
+from monailabel.endpoints import datastore as stock_datastore
+from monailabel.endpoints import infer as stock_infer
+from monailabel.endpoints import train as stock_train
+from monailabel.endpoints.user.auth import RBAC, User
+from monailabel.interfaces.datastore import DefaultLabelTag
+from monailabel.interfaces.exception import (
+    ImageNotFoundException,
+    LabelNotFoundException,
+    MONAILabelError,
+    MONAILabelException,
+)
+from monailabel.interfaces.utils.app import app_instance
+
+from apps.wslpet.problems import UnknownName, shown, status_of
+from lib.errors import InputError
+
+Uploaded = Annotated[UploadFile, File()]
+AnyUser = Annotated[User, Depends(RBAC(settings.MONAI_LABEL_AUTH_ROLE_USER))]
+Annotator = Annotated[User, Depends(RBAC(settings.MONAI_LABEL_AUTH_ROLE_ANNOTATOR))]
+Administrator = Annotated[User, Depends(RBAC(settings.MONAI_LABEL_AUTH_ROLE_ADMIN))]
+
+# include_in_schema: the stock routes of the same addresses describe them already.
+router = APIRouter(include_in_schema=False)
+# What a request says beside its params; a param of that name would replace it.
+_ADDRESSED = ("image", "model", "session", "session_id", "image_id", "image_path", "user")
+
+
+def install() -> None:
+    """Guard the running server, once per load of the app; nothing to do outside one (training, tests)."""
+    module = sys.modules.get("monailabel.app")
+    if module is None:
+        return
+    server: FastAPI = module.app
+    server.add_exception_handler(InputError, _refused)
+    server.add_exception_handler(MONAILabelException, _refused_by_stock)
+    server.add_exception_handler(json.JSONDecodeError, _not_json)
+    server.router.routes[:] = [*router.routes, *(r for r in server.router.routes if not getattr(r, "wslpet", False))]
+    # Handlers are read when the stack is built, which happened before the app was loaded.
+    server.middleware_stack = server.build_middleware_stack()
+
+
+@router.post("/infer/{model}")
+def infer(
+    background_tasks: BackgroundTasks,
+    model: str,
+    user: AnyUser,
+    image: str = "",
+    session_id: str = "",
+    params: str = Form("{}"),
+    file: Annotated[UploadFile | None, File()] = None,
+    label: Annotated[UploadFile | None, File()] = None,
+    output: stock_infer.ResultType | None = None,
+) -> Any:
+    """An image of the datastore, or of a session, by its name."""
+    if model not in app_instance()._infers:
+        raise UnknownName(f"infer task {shown(model)} does not exist; GET /info/ lists them")
+    if file is not None or label is not None:
+        raise InputError("a file came with the infer request; upload it first with PUT /datastore/image")
+    if output == stock_infer.ResultType.dicom_seg and not isinstance(app_instance().datastore(), DICOMWebDatastore):
+        raise InputError("output=dicom_seg needs studies on a DICOMweb server; ask for output=image")
+    if not image and not session_id:
+        raise InputError("no image named; ask with ?image=ID of one that GET /datastore/?output=all lists")
+    fields = _object("params", params)
+    for name, addressed in {"image": image, "model": model}.items():
+        if fields.get(name, addressed) != addressed:
+            raise InputError(f"params name another {name} ({shown(fields[name])}); name it in the address only")
+    for name in _ADDRESSED:
+        fields.pop(name, None)
+    fields["user"] = _who(user, fields)
+    if output == stock_infer.ResultType.json:
+        fields["result_write_to_file"] = False
+    return stock_infer.run_inference(background_tasks, model, image, session_id, json.dumps(fields), None, None, output)
+
+
+@router.put("/datastore/image")
+def add_image(
+    file: Uploaded,
+    user: Annotator,
+    image: str | None = None,
+    params: str = Form("{}"),
+) -> Any:
+    """The datastore checks name and content."""
+    fields = _object("params", params)
+    with _cleaned_up() as cleaning:
+        return stock_datastore.add_image(cleaning, image, json.dumps(fields), file, _who(user, fields))
+
+
+@router.put("/datastore/label")
+def save_label(
+    image: str,
+    label: Uploaded,
+    user: Annotator,
+    params: str = Form("{}"),
+    tag: str = DefaultLabelTag.FINAL.value,
+) -> Any:
+    """The datastore checks tag and mask, and takes a final one as a seed, too."""
+    fields = _object("params", params)
+    fields["user"] = _who(user, fields)
+    with _cleaned_up() as cleaning:
+        return stock_datastore.save_label(cleaning, image, json.dumps(fields), tag, label, fields["user"])
+
+
+@router.post("/train/{model}")
+async def train(
+    model: str,
+    user: Administrator,
+    params: dict[str, Any] | None = None,
+    run_sync: bool = False,
+    enqueue: bool = False,
+) -> Any:
+    """Refuses at once what the training process would only refuse in its log."""
+    app_instance().check_training(model, params or {})
+    return stock_train.run_model(model, {**(params or {}), "model": model}, run_sync, enqueue)
+
+
+@router.post("/activelearning/{strategy}")
+def next_sample(
+    strategy: str,
+    user: AnyUser,
+    params: dict[str, Any] | None = None,
+) -> Any:
+    """An image that nobody annotated yet."""
+    if strategy not in app_instance()._strategies:
+        raise UnknownName(f"strategy {shown(strategy)} does not exist; GET /info/ lists them")
+    return stock_activelearning.sample(strategy, {**(params or {}), "strategy": strategy}, user.username)
+
+
+for _route in router.routes:
+    _route.wslpet = True  # type: ignore[attr-defined]
+
+
+def _object(what: str, text: str) -> dict[str, Any]:
+    content = json.loads(text or "{}")
+    if not isinstance(content, dict):
+        raise InputError(f"{what} {shown(text)} is not a JSON object")
+    return content
+
+
+@contextmanager
+def _cleaned_up() -> Iterator[BackgroundTasks]:
+    """Runs what the stock code leaves for after the answer, which it never does when it refuses."""
+    tasks = BackgroundTasks()
+    try:
+        yield tasks
+    finally:
+        for task in tasks.tasks:
+            task.func(*task.args, **task.kwargs)
+
+
+def _who(user: User, fields: dict[str, Any]) -> str:
+    """Who clicked: the account where the server knows accounts, else the name the viewer gives."""
+    name = user.username if settings.MONAI_LABEL_AUTH_ENABLE else fields.get("client_id")
+    return str(name or "unknown")[:100]
+
+
+async def _refused(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, InputError)
+    return JSONResponse({"detail": str(error)}, status_of(error))
+
+
+async def _refused_by_stock(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, MONAILabelException)
+    missing = isinstance(error, ImageNotFoundException | LabelNotFoundException)
+    status = 404 if missing or error.error == MONAILabelError.INVALID_INPUT else 400
+    return JSONResponse({"detail": error.msg}, status)
+
+
+async def _not_json(request: Request, error: Exception) -> JSONResponse:
+    return JSONResponse({"detail": f"the request holds text that is not JSON ({error})"}, 400)

@@ -1,0 +1,54 @@
+"""Writes that survive a kill or a power cut: whole or not at all, and on disk when they return."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+
+@contextmanager
+def replacing(target: Path) -> Iterator[Path]:
+    """A temporary file beside `target` that takes its place, fsynced, when the block ends without an error.
+
+    The temporary name is hidden and ends in ".part", so that no datastore takes it for an image.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=f".{target.name[:100]}.", suffix=".part", dir=target.parent)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        os.chmod(temporary, 0o644)
+        with open(temporary, "rb") as written:
+            os.fsync(written.fileno())
+        os.replace(temporary, target)
+        sync_folder(target.parent)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_json(target: Path, content: Any) -> None:
+    """Replace a JSON file in one step."""
+    with replacing(target) as temporary:
+        temporary.write_text(json.dumps(content, indent=2, default=str), encoding="utf-8")
+
+
+def copy_file(source: Path, target: Path) -> None:
+    """Copy a file so that `target` is the old content or the new, never a part."""
+    with replacing(target) as temporary:
+        shutil.copyfile(source, temporary)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make a rename or a new file in `folder` durable."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

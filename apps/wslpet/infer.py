@@ -1,0 +1,171 @@
+"""`wslpet` finds the tumour by itself; `wslpet_seed` is told by one click. Request in, label out.
+
+A click is recorded, and on disk, before it is delineated; so it is there even when the answer is not. Requests
+run in the server's worker threads; one inference at a time holds a volume in memory, the others wait for it.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import tempfile
+import threading
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from monailabel.interfaces.tasks.infer_v2 import InferTask, InferType
+
+from apps.wslpet.clicks import newest_click, place
+from apps.wslpet.datastore import SeededDatastore
+from apps.wslpet.problems import shown
+from apps.wslpet.weights import Weights
+from lib.errors import InputError, ModelError, SeedError
+from lib.pipeline import Result, segment
+from lib.readers import read_volume, write_mask
+from lib.seeds import Seed
+from lib.settings import Settings
+from lib.volume import Volume
+
+logger = logging.getLogger(__name__)
+
+EXTENSIONS = (".nii.gz", ".nii", ".nrrd", ".mha")
+_one_at_a_time = threading.Lock()
+
+
+class FindTumour(InferTask):
+    """Auto-segmentation: no click, the weights decide."""
+
+    def __init__(self, datastore: SeededDatastore, weights: Weights, settings: Settings) -> None:
+        super().__init__(
+            type=InferType.SEGMENTATION,
+            labels=settings.labels,
+            dimension=3,
+            description="Finds the tumour in whole-body FDG PET (SUV) and names its cancer type",
+        )
+        self._datastore = datastore
+        self._weights = weights
+        self._settings = settings
+
+    def is_valid(self) -> bool:
+        return True
+
+    def get_path(self, validate: bool = True) -> str | None:
+        """The weights in use, for MONAI Label's model download."""
+        path = self._weights.path()
+        return str(path) if path else None
+
+    def __call__(self, request: Mapping[str, Any]) -> tuple[str | None, dict[str, Any]]:
+        """Segment one image.
+
+        Parameters
+        ----------
+        request : "image_id" of the datastore, or "image_path" of a session; in a click request, points by type;
+            "result_extension", one of `EXTENSIONS`; "result_write_to_file".
+
+        Returns
+        -------
+        the mask's file (in the geometry of the image as stored; None when not asked for), and the result as JSON.
+
+        Raises
+        ------
+        InputError
+            naming what cannot be used; nothing was recorded.
+        """
+        start = time.monotonic()
+        extension = _extension(request)
+        click = newest_click(request, self._settings.classes)
+        self._check(click)
+        with _one_at_a_time:
+            reading = time.monotonic()
+            volume = self._volume(request)
+            seconds = {"read": time.monotonic() - reading}
+            seed = None
+            if click is not None:
+                seed = place(click, volume, str(request.get("user") or "unknown"))
+                self._record(request, seed)
+            result = self._segment(volume, seed)
+        writing = time.monotonic()
+        path = _write(result, extension) if request.get("result_write_to_file", True) is not False else None
+        seconds |= {"write": time.monotonic() - writing, "total": time.monotonic() - start}
+        return path, self._answer(result, seconds)
+
+    def _check(self, click: Any) -> None:
+        if click is not None:
+            raise SeedError("the task wslpet takes no clicks; send them to wslpet_seed")
+
+    def _volume(self, request: Mapping[str, Any]) -> Volume:
+        image_id = request.get("image_id")
+        return read_volume(request["image_path"] if image_id is None else self._datastore.image_path(image_id))
+
+    def _record(self, request: Mapping[str, Any], seed: Seed) -> None:
+        """A session's image is gone when the session ends: its clicks are answered, and teach nothing."""
+        if request.get("image_id") is not None:
+            self._datastore.record_seed(request["image_id"], seed)
+
+    def _segment(self, volume: Volume, seed: Seed | None) -> Result:
+        model = None
+        try:
+            model = self._weights.current()
+        except ModelError as error:
+            if seed is None:
+                raise
+            logger.error("delineated without weights: %s", error)
+        if model is None and seed is None:
+            raise ModelError(
+                "no weights yet for these cancer types: click one tumour per patient with wslpet_seed, then train "
+                "wslpet; clicks are delineated without weights"
+            )
+        return segment(volume, model, seed, self._settings if model is None else None)
+
+    def _answer(self, result: Result, seconds: dict[str, float]) -> dict[str, Any]:
+        answer = result.to_dict()
+        answer["label_names"] = self._settings.labels
+        answer["latencies"] = {name: round(s, 4) for name, s in {**answer["latencies"], **seconds}.items()}
+        # OHIF reads them; one per type, of its first lesion.
+        answer["centroids"] = {
+            lesion["cancer_type"]: [str(round(v)) for v in lesion["centroid"]["index"]]
+            for lesion in reversed(answer["lesions"])
+        }
+        return answer
+
+
+class DelineateClick(FindTumour):
+    """One click with a cancer type: recorded as a seed, and answered with the delineated lesion.
+
+    Of MONAI Label's type "deepedit", whose points an unmodified OHIF or Slicer sends by label name. The labels
+    are the cancer types, so one click carries the whole supervision.
+    """
+
+    def __init__(self, datastore: SeededDatastore, weights: Weights, settings: Settings) -> None:
+        super().__init__(datastore, weights, settings)
+        self.type = InferType.DEEPEDIT
+        labels = {name: value for value, name in enumerate(settings.classes, start=1)}
+        self.labels = labels
+        self.description = "Click once on the tumour with its cancer type: delineates it and learns from it"
+
+    def _check(self, click: Any) -> None:
+        if click is None:
+            raise SeedError(
+                f"no click in the request; click once on the tumour, with the label that names its type: "
+                f"{', '.join(self._settings.classes)}"
+            )
+
+
+def _extension(request: Mapping[str, Any]) -> str:
+    extension = request.get("result_extension") or ".nii.gz"
+    if extension not in EXTENSIONS:
+        raise InputError(f"result_extension {shown(extension)} is not one of {', '.join(EXTENSIONS)}")
+    return str(extension)
+
+
+def _write(result: Result, extension: str) -> str:
+    handle, name = tempfile.mkstemp(prefix="wslpet-", suffix=extension)
+    os.close(handle)
+    try:
+        write_mask(result.mask, name)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+    return name

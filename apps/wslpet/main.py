@@ -1,0 +1,104 @@
+"""WSL-PET as a MONAI Label app: one click and a cancer type per patient in, masks and a model out.
+
+Started by `monailabel start_server --app apps/wslpet --studies FOLDER`.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+if str(ROOT) not in sys.path:
+    sys.path.insert(0, str(ROOT))
+# MONAI Label forgets `lib` each time it loads an app, and puts this folder, with an empty `lib` in it, first on the
+# path. What was imported from the forgotten `lib` must go with it, or two generations of its classes would meet.
+if "lib" not in sys.modules:
+    for _name in [name for name in sys.modules if f"{name}.".startswith("apps.wslpet.")]:
+        del sys.modules[_name]
+
+from monailabel.config import settings as server  # noqa: E402
+from monailabel.interfaces.app import MONAILabelApp  # noqa: E402
+from monailabel.interfaces.datastore import DefaultLabelTag  # noqa: E402
+
+from apps.wslpet import door  # noqa: E402
+from apps.wslpet.configuration import configuration_from  # noqa: E402
+from apps.wslpet.datastore import SeededDatastore  # noqa: E402
+from apps.wslpet.infer import DelineateClick, FindTumour  # noqa: E402
+from apps.wslpet.problems import UnknownName, shown  # noqa: E402
+from apps.wslpet.strategies import First, Random, Uncertainty  # noqa: E402
+from apps.wslpet.train import LearnFromSeeds  # noqa: E402
+from apps.wslpet.weights import Weights  # noqa: E402
+from lib.errors import InputError  # noqa: E402
+
+
+class WSLPETApp(MONAILabelApp):
+    """Finds the tumour in whole-body FDG PET from one click and a cancer type."""
+
+    def __init__(self, app_dir: str, studies: str, conf: Mapping[str, str]) -> None:
+        self.configuration = configuration_from(conf)
+        self.settings = self.configuration.settings
+        super().__init__(
+            app_dir=app_dir,
+            studies=studies,
+            conf={"tracking": "none", **conf},
+            name="WSL-PET",
+            description="Weakly supervised lesion segmentation in whole-body FDG PET",
+            version="1.0.0",
+        )
+        door.install()
+
+    def init_datastore(self) -> SeededDatastore:
+        if self.studies.startswith(("http://", "https://")):
+            raise InputError(f"studies {self.studies} is a DICOMweb server, which is not supported; give a folder")
+        return SeededDatastore(
+            self.studies,
+            self.settings,
+            auto_reload=server.MONAI_LABEL_DATASTORE_AUTO_RELOAD,
+            read_only=server.MONAI_LABEL_DATASTORE_READ_ONLY,
+        )
+
+    def init_infers(self) -> dict[str, Any]:
+        # Weights live with the annotations they come from, so that two cohorts on one installation do not mix.
+        model_dir = self.configuration.model_dir or self._datastore.private / "model"
+        shipped = ROOT / "model" / "pretrained_wslpet.pt" if self.configuration.use_pretrained_model else None
+        self.weights = Weights(model_dir / "wslpet.pt", shipped, self.settings)
+        tasks = {"wslpet": FindTumour, "wslpet_seed": DelineateClick}
+        return {name: task(self._datastore, self.weights, self.settings) for name, task in tasks.items()}
+
+    def init_trainers(self) -> dict[str, Any]:
+        return {"wslpet": LearnFromSeeds(self.weights, self.settings)}
+
+    def init_strategies(self) -> dict[str, Any]:
+        return {"uncertainty": Uncertainty(self.weights), "random": Random(), "first": First()}
+
+    def infer(self, request: Mapping[str, Any], datastore: Any = None) -> dict[str, Any]:
+        """MONAI Label's `infer`, for an image of the datastore or of a session and for nothing else."""
+        request = {**request, "image_id": None, "label_tag": DefaultLabelTag.ORIGINAL.value}
+        session, image = request.get("session"), request.get("image")
+        if session:
+            name = session.get("name") if isinstance(session, Mapping) else session
+            known = self.sessions() and self.sessions().get_session(str(name))
+            if not known or known.image != image:
+                raise UnknownName(f"session {shown(name)} does not exist; open one with PUT /session/")
+            request["image_path"] = known.image
+        else:
+            self._datastore.image_path(image)
+            request["image_id"] = image
+        return super().infer(request, datastore)
+
+    def infer_wsi(self, request: Mapping[str, Any], datastore: Any = None) -> dict[str, Any]:
+        """Refused: MONAI Label would open any file that it takes for a pathology slide."""
+        raise InputError("this app segments PET volumes, not slides; use POST /infer/{model}")
+
+    def batch_infer(self, request: Mapping[str, Any], datastore: Any = None) -> dict[str, Any]:
+        """MONAI Label's `batch_infer`, which divides by the number of GPUs."""
+        return super().batch_infer({**request, "multi_gpu": False}, datastore)
+
+    def check_training(self, model: str, request: Mapping[str, Any]) -> None:
+        """Raise what a training would fail of, before it is started."""
+        if model not in self._trainers:
+            raise UnknownName(f"train task {shown(model)} does not exist; GET /info/ lists them")
+        self._trainers[model].check(request, self._datastore)

@@ -1,0 +1,30 @@
+"""What the server says no to, beside the input errors of lib: each with its HTTP status."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lib.errors import InputError
+
+
+class UnknownName(InputError):
+    """An image, a task or a session that is not there (404)."""
+
+
+class Conflict(InputError):
+    """A request that would overwrite something (409)."""
+
+
+class StorageError(InputError):
+    """A write that the disk refused; the old state is whole (507)."""
+
+
+def status_of(error: InputError) -> int:
+    """The HTTP status of a refusal."""
+    return {UnknownName: 404, Conflict: 409, StorageError: 507}.get(type(error), 400)
+
+
+def shown(value: Any, limit: int = 80) -> str:
+    """A value as an error message quotes it: its repr, cut to `limit` characters."""
+    text = repr(value)
+    return text if len(text) <= limit else text[: limit - 1] + "…"

@@ -1,0 +1,131 @@
+"""The annotations on disk: an append-only log, one JSON record a line.
+
+A line counts once its newline is there. A record is written and fsynced under a file lock before `append`
+returns, so what was acknowledged survives a kill; what was cut off in the middle was never acknowledged and is
+dropped by the next writer. Any number of processes may read and append; a reader takes in only what is new.
+Nothing is ever rewritten: a later seed supersedes an earlier one, and removing an image is a record, too.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import threading
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+from apps.wslpet.durable import sync_folder
+from apps.wslpet.problems import StorageError
+from lib.errors import SeedError
+from lib.seeds import Seed
+
+logger = logging.getLogger(__name__)
+
+
+class SeedLog:
+    """Seeds by image, oldest first.
+
+    Parameters
+    ----------
+    path : the log; made with its folder when the first seed arrives.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._seeds: dict[str, list[Seed]] = {}
+        self._read_bytes = 0
+        self._guard = threading.RLock()
+
+    def append(self, image_id: str, seed: Seed) -> None:
+        """Record a seed; it is on disk when this returns. Raises StorageError when it cannot be written."""
+        self._write({"image": image_id, **seed.to_dict()})
+
+    def retire(self, image_id: str) -> None:
+        """Forget the seeds of an image that was removed, so that a new image of that name starts without."""
+        if self.of(image_id):
+            removed = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
+            self._write({"image": image_id, "removed": removed})
+
+    def of(self, image_id: str) -> list[Seed]:
+        """All seeds of an image, newest last."""
+        with self._guard:
+            self._catch_up()
+            return list(self._seeds.get(image_id, ()))
+
+    def newest(self) -> dict[str, Seed]:
+        """Image → the seed that counts."""
+        with self._guard:
+            self._catch_up()
+            return {image: seeds[-1] for image, seeds in self._seeds.items() if seeds}
+
+    def _write(self, record: dict[str, Any]) -> None:
+        line = json.dumps(record, ensure_ascii=False).encode() + b"\n"
+        with self._guard:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with FileLock(self.path.with_suffix(".lock")):
+                self._append_line(line)
+
+    def _append_line(self, line: bytes) -> None:
+        new = not self.path.exists()
+        handle = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            end = _end_of_records(handle)
+            try:
+                os.ftruncate(handle, end)
+                os.lseek(handle, end, os.SEEK_SET)
+                while line:
+                    line = line[os.write(handle, line) :]
+                os.fsync(handle)
+            except OSError as error:
+                os.ftruncate(handle, end)
+                raise StorageError(
+                    f"the annotation could not be written ({error.strerror}); nothing was recorded: "
+                    "free space on the server's disk and click again"
+                ) from error
+        finally:
+            os.close(handle)
+        if new:
+            sync_folder(self.path.parent)
+
+    def _catch_up(self) -> None:
+        if not self.path.exists():
+            self._seeds, self._read_bytes = {}, 0
+            return
+        with open(self.path, "rb") as log:
+            if log.seek(0, os.SEEK_END) < self._read_bytes:
+                self._seeds, self._read_bytes = {}, 0
+            log.seek(self._read_bytes)
+            fresh = log.read()
+        complete = fresh[: fresh.rfind(b"\n") + 1]
+        for line in complete.splitlines():
+            self._take_in(line)
+        self._read_bytes += len(complete)
+
+    def _take_in(self, line: bytes) -> None:
+        try:
+            record = json.loads(line)
+            image = record["image"]
+            if "removed" in record:
+                self._seeds.pop(image, None)
+            else:
+                self._seeds.setdefault(image, []).append(Seed.from_dict(record))
+        except (ValueError, TypeError, KeyError, SeedError):
+            logger.error("%s: a record cannot be read and is skipped: %.200r", self.path.name, line)
+
+
+def _end_of_records(handle: int) -> int:
+    """Offset behind the last newline; what follows was cut off while it was written."""
+    end = os.lseek(handle, 0, os.SEEK_END)
+    position = end
+    while position > 0:
+        start = max(0, position - 4096)
+        os.lseek(handle, start, os.SEEK_SET)
+        newline = os.read(handle, position - start).rfind(b"\n")
+        if newline >= 0:
+            return start + newline + 1
+        position = start
+    return 0

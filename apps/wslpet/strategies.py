@@ -1,0 +1,103 @@
+"""Which patient to annotate next. None serves an image that has a seed or a final label."""
+
+from __future__ import annotations
+
+import math
+import random
+import threading
+import time
+from abc import abstractmethod
+from collections.abc import Mapping
+from typing import Any
+
+from monailabel.interfaces.tasks.strategy import Strategy
+
+from apps.wslpet.datastore import SeededDatastore
+from apps.wslpet.weights import Weights
+from lib.errors import InputError
+from lib.model import Model
+from lib.pipeline import segment
+from lib.readers import read_volume
+
+# An annotator waits no longer than this for images to be scored; the rest is scored at the next asking.
+SECONDS = 3.0
+
+
+class _Unannotated(Strategy):
+    """Chooses among the images that nobody annotated yet."""
+
+    def __call__(self, request: Mapping[str, Any], datastore: SeededDatastore) -> dict[str, Any] | None:
+        """{"id": image, ...}, or None when every image is annotated."""
+        done = datastore.annotated()
+        waiting = sorted(image for image in datastore.list_images() if image not in done)
+        return self.choose(waiting, datastore) if waiting else None
+
+    @abstractmethod
+    def choose(self, waiting: list[str], datastore: SeededDatastore) -> dict[str, Any]:
+        """One of the images, which are in alphabetical order and at least one."""
+
+
+class First(_Unannotated):
+    def __init__(self) -> None:
+        super().__init__("The first patient, by name, without an annotation")
+
+    def choose(self, waiting: list[str], datastore: SeededDatastore) -> dict[str, Any]:
+        return {"id": waiting[0]}
+
+
+class Random(_Unannotated):
+    def __init__(self) -> None:
+        super().__init__("A random patient without an annotation")
+
+    def choose(self, waiting: list[str], datastore: SeededDatastore) -> dict[str, Any]:
+        return {"id": random.choice(waiting)}
+
+
+class Uncertainty(_Unannotated):
+    """The patient whose cancer type the weights are least sure of: highest entropy of the type probabilities.
+
+    Scores are kept by image and weights, so that asking again is quick; without weights any patient is as good
+    and the first one is served.
+    """
+
+    def __init__(self, weights: Weights) -> None:
+        super().__init__("The patient without an annotation that the weights are least sure of")
+        self._weights = weights
+        self._scores: dict[tuple[str, str], float] = {}
+        self._guard = threading.Lock()
+
+    def choose(self, waiting: list[str], datastore: SeededDatastore) -> dict[str, Any]:
+        model = self._weights.current()
+        if model is None:
+            return {"id": waiting[0]}
+        with self._guard:
+            scores = self._scored(waiting, datastore, model)
+        if not scores:
+            return {"id": waiting[0]}
+        best = max(scores, key=scores.__getitem__)
+        return {"id": best, "uncertainty": round(scores[best], 4), "scored": len(scores), "waiting": len(waiting)}
+
+    def _scored(self, waiting: list[str], datastore: SeededDatastore, model: Model) -> dict[str, float]:
+        # In random order: an image that cannot be read, or a slow one, must not keep the same others from a score.
+        deadline, scores = time.monotonic() + SECONDS, {}
+        for image in random.sample(waiting, len(waiting)):
+            try:
+                key = (datastore.image_version(image), model.version)
+                if key not in self._scores and time.monotonic() < deadline:
+                    volume = read_volume(datastore.image_path(image))
+                    self._scores[key] = entropy(segment(volume, model).to_dict()["type_probabilities"])
+            except (InputError, OSError):
+                continue
+            if key in self._scores:
+                scores[image] = self._scores[key]
+        return scores
+
+
+def entropy(probabilities: Mapping[str, float]) -> float:
+    """Entropy of the type probabilities relative to its largest: 0 is sure, 1 is a coin toss.
+
+    >>> entropy({"lung": 0.5, "oesophagus": 0.5})
+    1.0
+    """
+    nats = -sum(p * math.log(p) for p in probabilities.values() if p > 0)
+    return nats / math.log(len(probabilities))

@@ -1,0 +1,287 @@
+"""`wslpet`: seeds and types from the datastore in, published weights out.
+
+Runs in a process of its own, which MONAI Label starts and may kill. It reads the seed log, writes statistics after each
+epoch, and renames new weights into place at the end, if they do better than those in use; killed before that, it
+leaves the published weights as they were.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import math
+import re
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from monailabel.interfaces.tasks.train import TrainTask
+from torch.utils.tensorboard import SummaryWriter
+
+from apps.wslpet.datastore import SeededDatastore
+from apps.wslpet.durable import replacing, write_json
+from apps.wslpet.problems import shown
+from apps.wslpet.weights import Weights
+from lib.errors import InputError, TrainingError
+from lib.examples import Example, prepare
+from lib.model import Model, load_model, save_model
+from lib.readers import read_volume
+from lib.seeds import Seed
+from lib.settings import Settings
+from lib.training import MIN_PER_TYPE, EpochReport, Trained, train
+
+logger = logging.getLogger(__name__)
+
+_SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+MAX_EPOCHS = 1000
+# What MONAI Label and its viewers add to a train request, and what has no meaning here.
+_STOCK = """
+model client_id device gpus multi_gpu dataset local_rank tracking tracking_uri tracking_experiment_name
+early_stop_patience train_batch_size val_batch_size train_random_seed train_random_slices run_id bundle_path
+description logging max_workers user
+"""
+_STOCK_KEYS = frozenset(_STOCK.split())
+
+
+@dataclass(frozen=True)
+class TrainRequest:
+    """What a train request may say.
+
+    Parameters
+    ----------
+    name : of the run; its TensorBoard folder.
+    max_epochs : None is the setting.
+    val_split : share of the patients held out; None is the setting.
+    pretrained : start from the weights in use; else from scratch.
+    """
+
+    name: str = "train_01"
+    max_epochs: int | None = None
+    val_split: float | None = None
+    pretrained: bool = True
+
+    @classmethod
+    def read(cls, request: Mapping[str, Any]) -> TrainRequest:
+        """Raises InputError for unknown keys and values of another kind or out of bounds."""
+        unknown = sorted(set(request) - {*cls.__dataclass_fields__, "from_scratch"} - _STOCK_KEYS)
+        if unknown:
+            known = ", ".join([*cls.__dataclass_fields__, "from_scratch"])
+            raise InputError(f"train request: {shown(unknown)} do not exist; known are {known}")
+        name = request.get("name", cls.name)
+        if not isinstance(name, str) or not _SAFE_NAME.fullmatch(name):
+            raise InputError(f"train request: name {shown(name)} is not a safe name; use letters, digits, '_' and '-'")
+        for key in ("pretrained", "from_scratch"):
+            if not isinstance(request.get(key, True), bool):
+                raise InputError(f"train request: {key} {shown(request[key])} is neither true nor false")
+        if request.get("pretrained") and request.get("from_scratch"):
+            raise InputError("train request: both pretrained and from_scratch are true; give one")
+        return cls(
+            name,
+            _bounded(request, "max_epochs", int, 1, MAX_EPOCHS),
+            _bounded(request, "val_split", float, 0.0, 0.5),
+            request.get("pretrained", True) and not request.get("from_scratch", False),
+        )
+
+    def applied_to(self, settings: Settings) -> Settings:
+        epochs = settings.epochs if self.max_epochs is None else self.max_epochs
+        validation = settings.validation if self.val_split is None else self.val_split
+        return replace(settings, epochs=epochs, validation=validation)
+
+
+class LearnFromSeeds(TrainTask):
+    """Trains on every image whose newest seed has a configured type."""
+
+    def __init__(self, weights: Weights, settings: Settings) -> None:
+        super().__init__("Learns to find tumours and tell their types from the clicks so far")
+        self._weights = weights
+        self._settings = settings
+        self._stats_file = weights.published.with_name("train_stats.json")
+
+    def config(self) -> dict[str, Any]:
+        """The options that viewers show."""
+        return {
+            "name": TrainRequest.name,
+            "pretrained": True,
+            "max_epochs": self._settings.epochs,
+            "val_split": self._settings.validation,
+        }
+
+    def stats(self) -> dict[str, Any]:
+        """Of the latest training, after each epoch. "total_time" instead of "current_time" says that it has ended."""
+        try:
+            return json.loads(self._stats_file.read_text(encoding="utf-8"))
+        except (FileNotFoundError, ValueError):
+            return {}
+
+    def check(self, request: Mapping[str, Any], datastore: SeededDatastore) -> None:
+        """Raise what training would refuse: the request's values, or annotations that teach nothing."""
+        TrainRequest.read(request)
+        counts = Counter(seed.cancer_type for seed in self._seeds(datastore).values())
+        found = ", ".join(f"{counts[name]} {name}" for name in self._settings.classes)
+        if sum(counts[name] >= MIN_PER_TYPE for name in self._settings.classes) < 2:
+            raise TrainingError(
+                f"training needs {MIN_PER_TYPE} annotated patients of at least two types, there are {found}; "
+                "click one tumour per patient, then train"
+            )
+
+    def __call__(self, request: Mapping[str, Any], datastore: SeededDatastore) -> dict[str, Any]:
+        """Train, and publish the weights if they are better. Returns the final statistics.
+
+        Raises
+        ------
+        InputError
+            when the request or the annotations do not allow it.
+        """
+        self.check(request, datastore)
+        asked = TrainRequest.read(request)
+        start = time.time()
+        stats: dict[str, Any] = {"name": asked.name, "start_ts": int(start), "epoch": 0, "best_metric": 0.0}
+        try:
+            self._train(asked, datastore, stats, start)
+        except InputError as error:
+            stats["error"] = str(error)
+            raise
+        finally:
+            stats.pop("current_time", None)
+            stats["total_time"] = _since(start)
+            write_json(self._stats_file, stats)
+        return stats
+
+    def _train(self, asked: TrainRequest, datastore: SeededDatastore, stats: dict[str, Any], start: float) -> None:
+        settings = asked.applied_to(self._settings)
+        write_json(self._stats_file, {**stats, "total_epochs": settings.epochs, "current_time": _since(start)})
+        examples, skipped = self._examples(datastore, settings)
+        in_use = self._weights.current()
+        initial = in_use if asked.pretrained and in_use and _same_network(in_use.settings, settings) else None
+        counts = dict(Counter(example.cancer_type for example in examples))
+        logger.info("training on %s, %s", counts, "from the weights in use" if initial else "from scratch")
+        stats.update(patients=counts, skipped=skipped, from_scratch=initial is None)
+        run = self._weights.published.parent / asked.name / time.strftime("%Y%m%d-%H%M%S", time.localtime(start))
+        with SummaryWriter(str(run)) as board:
+            report = self._reporter(stats, start, board)
+            trained = train(
+                examples, settings, initial, self._weights.device, report, incumbent=_comparable(in_use, settings)
+            )
+        self._publish(trained, stats)
+
+    def _seeds(self, datastore: SeededDatastore) -> dict[str, Seed]:
+        classes = self._settings.classes
+        return {image: seed for image, seed in datastore.seeded().items() if seed.cancer_type in classes}
+
+    def _examples(self, datastore: SeededDatastore, settings: Settings) -> tuple[list[Example], dict[str, str]]:
+        """Projections of the annotated patients, and what keeps the others out: image → reason."""
+        examples, skipped = [], {}
+        for image, seed in sorted(self._seeds(datastore).items()):
+            try:
+                examples.append(_prepared(datastore, image, seed, settings))
+            except (InputError, OSError) as error:
+                logger.warning("image %s is left out: %s", image, error)
+                skipped[image] = str(error)
+        return examples, skipped
+
+    def _reporter(self, stats: dict[str, Any], start: float, board: SummaryWriter) -> Callable[[EpochReport], bool]:
+        best = {"metric": -1.0, "epoch": 0}
+
+        def report(epoch: EpochReport) -> bool:
+            # Both viewers draw this as an accuracy bar.
+            metric = (epoch.seed_hit + epoch.type_accuracy) / 2
+            if epoch.best or best["epoch"] == 0:
+                best.update(metric=metric, epoch=epoch.epoch)
+            figures = {name: _finite(value) for name, value in asdict(epoch).items()}
+            for name, value in figures.items():
+                if isinstance(value, float):
+                    board.add_scalar(name, value, epoch.epoch)
+            stats.update(
+                epoch=epoch.epoch,
+                total_epochs=epoch.total_epochs,
+                current_time=_since(start),
+                best_metric=best["metric"],
+                train={"metrics": {k: figures[k] for k in ("loss", "type_loss", "distance_loss")}},
+                eval={
+                    "metrics": {k: figures[k] for k in ("val_loss", "seed_hit", "type_accuracy")},
+                    "key_metric_name": "mean of seed_hit and type_accuracy",
+                    "best_metric": best["metric"],
+                    "best_metric_epoch": best["epoch"],
+                },
+            )
+            write_json(self._stats_file, stats)
+            # MONAI Label's train status shows the last lines of this process.
+            logger.info(
+                "epoch %d/%d: loss %.3f, validation %.3f, seed hit %.2f, type accuracy %.2f",
+                *(epoch.epoch, epoch.total_epochs, epoch.loss, epoch.val_loss, epoch.seed_hit, epoch.type_accuracy),
+            )
+            return False
+
+        return report
+
+    def _publish(self, trained: Trained, stats: dict[str, Any]) -> None:
+        stats["published"] = trained.better
+        stats["model_version"] = trained.model.version
+        if trained.better:
+            with replacing(self._weights.published) as temporary:
+                save_model(trained.model, temporary)
+                load_model(temporary)  # what cannot be read back must not take the place of what can
+        logger.info("version %s %s", trained.model.version, "published" if trained.better else "is no better: dropped")
+
+
+def _prepared(datastore: SeededDatastore, image: str, seed: Seed, settings: Settings) -> Example:
+    """The patient's projections, from the cache when neither its file nor its seed nor the grid changed."""
+    key = json.dumps([datastore.image_version(image), seed.cancer_type, seed.position, settings.grid_mm, 1])
+    cached = datastore.private / "prepared" / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.npz"
+    try:
+        return _load_example(cached, image)
+    except (OSError, ValueError, KeyError):
+        pass
+    example = prepare(read_volume(datastore.image_path(image)), seed, settings)
+    _save_example(cached, example)
+    return replace(example, name=image)
+
+
+def _save_example(path: Path, example: Example) -> None:
+    arrays = {f"image_{view}": image for view, image in example.images.items()}
+    arrays |= {f"point_{view}": np.array(point) for view, point in (example.points or {}).items()}
+    with replacing(path) as temporary, open(temporary, "wb") as file:
+        np.savez(file, cancer_type=np.array(example.cancer_type), **arrays)
+
+
+def _load_example(path: Path, name: str) -> Example:
+    with np.load(path, allow_pickle=False) as arrays:
+        images = {key.removeprefix("image_"): arrays[key] for key in arrays if key.startswith("image_")}
+        points = {key.removeprefix("point_"): tuple(arrays[key].tolist()) for key in arrays if key.startswith("point_")}
+        return Example(images, points or None, str(arrays["cancer_type"]), name)
+
+
+def _same_network(one: Settings, other: Settings) -> bool:
+    """Whether weights of one are weights of the other, seen through the same input."""
+    shape = ("types", "no_tumour", "grid_mm", "suv_limit", "intensity", "depth", "strides", "dilations", "widths")
+    return all(getattr(one, name) == getattr(other, name) for name in (*shape, "pooling"))
+
+
+def _comparable(model: Model | None, settings: Settings) -> Model | None:
+    """The weights in use, when their validation loss means the same as that of the new ones."""
+    return model if model and _same_network(model.settings, settings) else None
+
+
+def _since(start: float) -> str:
+    return str(timedelta(seconds=int(time.time() - start)))
+
+
+def _finite(value: Any) -> Any:
+    """JSON, and so /info/, has no NaN."""
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _bounded(request: Mapping[str, Any], key: str, kind: type, low: float, high: float) -> Any:
+    value = request.get(key)
+    if value is None:
+        return None
+    number = isinstance(value, int if kind is int else int | float) and not isinstance(value, bool)
+    if not number or not low <= value <= high:
+        raise InputError(f"train request: {key} {shown(value)} is not a number between {low} and {high}")
+    return kind(value)

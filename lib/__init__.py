@@ -1,0 +1,20 @@
+"""The method, in the order data flows. Nothing here knows MONAI Label.
+
+volume      array and affine that never travel apart; RAS inside, as stored outside
+readers     files → Volume, or a refusal that names the file and the remedy
+seeds       the supervision: a point in mm and a cancer type
+settings    every choice, the paper's preset beside ours
+projection  face and profile MIP with depth maps, on the volume's own voxels and on the network's grid
+examples    a patient as the network sees one, augmentation, batches
+network     eight convolutions
+cam         class activation maps, and the 3D map that the two views make together
+losses      loss 1: the type; loss 2: the distance to the seed
+training    seeds and types in, a model out
+model       weights with their settings, and their file
+delineation a point → the lesion, cut at the valleys
+lesions     CAMs and depth maps → points → lesions
+measures    SUVmax, SUVpeak, SUVmean, MTV, TLG
+pipeline    the whole way, scan → result; the only composer
+phantom     whole-body FDG PET patients with a known tumour: the embedded default data
+cli         the same from a terminal
+"""

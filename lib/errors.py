@@ -1,0 +1,18 @@
+class InputError(ValueError):
+    """Input that cannot be used; the message names the thing, its value and the remedy."""
+
+
+class GeometryError(InputError):
+    """An affine, a spacing or a shape that does not describe a scan."""
+
+
+class SeedError(InputError):
+    """A click or a cancer type that cannot be a seed."""
+
+
+class TrainingError(InputError):
+    """Annotations or settings from which nothing can be learned."""
+
+
+class ModelError(InputError):
+    """A weights file that cannot be loaded or does not fit its settings."""

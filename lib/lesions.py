@@ -1,0 +1,155 @@
+"""Two CAMs and their depth maps → points in the volume; a point → a 3D lesion (paper §3.2)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy.ndimage import map_coordinates
+
+from lib.cam import Cams
+from lib.delineation import Contour, contours
+from lib.measures import measure
+from lib.projection import VIEWS, GridImage, Projection
+from lib.volume import Volume
+
+# How far a point is from the lesion's centre, SD per axis: a person's click, and the CAMs' own point.
+CLICK_SD_MM = 5.0
+CAM_SD_MM = 9.0
+# Lifted points this near the best one are one finding.
+FINDING_MM = 24.0
+FINDINGS = 3
+
+
+@dataclass(frozen=True)
+class Lesion:
+    """One lesion with what it measures.
+
+    Parameters
+    ----------
+    label : value in the mask.
+    cancer_type : its name.
+    index : centroid, fractional voxel of the volume as stored.
+    position : centroid, mm RAS.
+    volume_ml, suv_max, suv_peak, suv_mean, tlg : see `lib.measures.measure`.
+    """
+
+    label: int
+    cancer_type: str
+    index: tuple[float, float, float]
+    position: tuple[float, float, float]
+    volume_ml: float
+    suv_max: float
+    suv_peak: float
+    suv_mean: float
+    tlg: float
+
+    @classmethod
+    def of(cls, volume: Volume, inside: np.ndarray, label: int, cancer_type: str) -> Lesion:
+        """Measure the voxels `inside` (i, j, k) of a volume."""
+        index = np.argwhere(inside).mean(axis=0)
+        position = volume.to_world(index)
+        return cls(label, cancer_type, tuple(index.tolist()), tuple(position.tolist()), **measure(volume, inside))
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "label": self.label,
+            "cancer_type": self.cancer_type,
+            "centroid": {"index": list(self.index), "position": list(self.position)},
+            "volume_ml": self.volume_ml,
+            "suv_max": self.suv_max,
+            "suv_peak": self.suv_peak,
+            "suv_mean": self.suv_mean,
+            "tlg": self.tlg,
+        }
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A place that both CAMs point at.
+
+    Parameters
+    ----------
+    index : (x, y, z) fractional voxel of the RAS volume.
+    log_mass : log of its share of the 3D map's mass.
+    """
+
+    index: tuple[float, float, float]
+    log_mass: float
+
+
+def findings(
+    cams: Cams,
+    row: int,
+    class_index: int,
+    projections: dict[str, Projection],
+    images: dict[str, GridImage],
+    stride: int,
+) -> list[Finding]:
+    """The strongest places of a patient's 3D map, best first (the combination is ours).
+
+    Every MIP pixel is lifted by its depth map to the voxel it came from and scored there by both CAMs: the
+    face CAM at its (x, z) plus the profile CAM at its (y, z). So only voxels that a MIP really shows are
+    scored, and a pair of maxima that belong to different things at the same height (a ghost) is not.
+    """
+    points, scores = [], []
+    maps = {"face": cams.face[row, class_index].cpu().numpy(), "profile": cams.profile[row, class_index].cpu().numpy()}
+    for view in VIEWS:
+        index = lifted(projections[view])  # (pixel, 3)
+        total = np.zeros(len(index))
+        for other, axes in (("face", (0, 2)), ("profile", (1, 2))):
+            cells = (images[other].from_voxel(index[:, axes]) + 0.5) / stride - 0.5
+            total += map_coordinates(maps[other], cells.T, order=1, mode="nearest")
+        points.append(index)
+        scores.append(total)
+    spacing = np.array(
+        [projections["face"].spacing[0], projections["profile"].spacing[0], projections["face"].spacing[1]]
+    )
+    return _modes(np.concatenate(points), np.concatenate(scores), spacing)
+
+
+def lifted(projection: Projection, above: float = 1.0) -> np.ndarray:
+    """(pixel, 3): the voxels that the MIP's pixels at or above an SUV came from."""
+    u, z = np.nonzero(projection.mip >= min(above, float(projection.mip.max())))
+    ray = projection.depth[u, z]
+    return np.stack([u, ray, z] if projection.view == "face" else [ray, u, z], axis=1)
+
+
+def _modes(points: np.ndarray, scores: np.ndarray, spacing: np.ndarray) -> list[Finding]:
+    weight = np.exp(scores - scores.max())
+    total = weight.sum()
+    mm = points * spacing
+    found = []
+    for _ in range(FINDINGS):
+        best = int(weight.argmax())
+        if weight[best] <= 0:
+            break
+        near = np.linalg.norm(mm - mm[best], axis=1) <= FINDING_MM
+        mass = weight[near].sum()
+        centre = (points[near] * weight[near, None]).sum(axis=0) / mass
+        found.append(Finding(tuple(centre.tolist()), float(np.log(mass / total))))
+        weight = np.where(near, 0.0, weight)
+    return found
+
+
+def lesion_at(ras: Volume, index: np.ndarray, uncertainty_mm: float = CLICK_SD_MM) -> Contour:
+    """The best contour around a point (fractional voxel of the RAS volume)."""
+    return max(contours(ras, index, uncertainty_mm), key=lambda contour: contour.score)
+
+
+def lesion_among(ras: Volume, places: list[Finding]) -> Contour:
+    """The best contour around any of the CAMs' findings: a strong CAM and a good contour both count."""
+    best, best_score = None, -np.inf
+    for place in places:
+        if place.log_mass < places[0].log_mass - 3.0:
+            continue
+        contour = lesion_at(ras, np.array(place.index), CAM_SD_MM)
+        score = place.log_mass + CONTOUR_WEIGHT * contour.score
+        if score > best_score:
+            best, best_score = contour, score
+    assert best is not None
+    return best
+
+
+CONTOUR_WEIGHT = 0.0

@@ -1,0 +1,73 @@
+"""Loss 1, the cancer type, and loss 2, the distance of the CAM to the seed (paper §2.2)."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from lib.cam import OUTSIDE, Cams
+
+# A click misses the centre by this much (SD per axis); the likelihood is not asked to be sharper.
+SEED_SD_MM = 8.0
+
+
+def type_loss(scores: Tensor, types: Tensor) -> Tensor:
+    """Loss 1: cross-entropy of the type, binary in the paper; scores (n, class), types (n,) → scalar."""
+    return F.cross_entropy(scores, types)
+
+
+def distance_loss(cams: Cams, types: Tensor, seeds: dict[str, Tensor], form: str) -> Tensor:
+    """Loss 2, over the patients that have a seed.
+
+    "expected" is E‖x − seed‖ / 100 mm under the softmax of the true type's CAM, averaged over the views:
+    the Wasserstein-1 distance to a point mass. "likelihood" is −log of the mass that the 3D map puts near
+    the seed, near being a Gaussian of `SEED_SD_MM`: a distance that does not flatten far away and costs
+    nothing once within reach of a human click. Both forms are ours; the paper does not give its own.
+
+    Parameters
+    ----------
+    types : (n,) class of each patient.
+    seeds : view → (n, 2) seed as fractional cell coordinates (u, z); NaN where there is none.
+
+    Returns
+    -------
+    scalar; 0 where no patient has a seed.
+    """
+    has_seed = torch.isfinite(seeds["face"]).all(dim=1)
+    if form == "off" or not has_seed.any():
+        return cams.face.new_zeros(())
+    rows = torch.arange(len(types), device=types.device)[has_seed]
+    own = types[has_seed]
+    chosen = Cams(cams.face[rows, own][:, None], cams.profile[rows, own][:, None], cams.cell_mm)
+    face, profile = seeds["face"][has_seed], seeds["profile"][has_seed]
+    if form == "expected":
+        return (_expected(chosen.face, face, cams.cell_mm) + _expected(chosen.profile, profile, cams.cell_mm)) / 2
+    near = chosen.log_mass(
+        _log_near(chosen.face, face, cams.cell_mm, z_too=True),
+        _log_near(chosen.profile, profile, cams.cell_mm, z_too=False),
+    )
+    return (chosen.log_mass() - near).mean()
+
+
+def _offsets_mm(cam: Tensor, seed: Tensor, cell_mm: float) -> tuple[Tensor, Tensor]:
+    # (n, u, 1) and (n, 1, z) distance along each axis
+    u = torch.arange(cam.shape[2], device=cam.device, dtype=cam.dtype)
+    z = torch.arange(cam.shape[3], device=cam.device, dtype=cam.dtype)
+    return (u[None, :] - seed[:, :1])[:, :, None] * cell_mm, (z[None, :] - seed[:, 1:])[:, None, :] * cell_mm
+
+
+def _expected(cam: Tensor, seed: Tensor, cell_mm: float) -> Tensor:
+    du, dz = _offsets_mm(cam, seed, cell_mm)
+    probability = cam.flatten(1).softmax(dim=1).view_as(cam)[:, 0]  # (n, u, z)
+    return (probability * torch.sqrt(du**2 + dz**2 + 1e-3)).sum(dim=(1, 2)).mean() / 100.0
+
+
+def _log_near(cam: Tensor, seed: Tensor, cell_mm: float, z_too: bool) -> Tensor:
+    # The Gaussian factors over x, y and z; z is shared by the views and counts once.
+    du, dz = _offsets_mm(cam, seed, cell_mm)
+    sd = math.hypot(SEED_SD_MM, cell_mm / math.sqrt(12))
+    square = du**2 + (dz**2 if z_too else 0 * dz)
+    return (-square / (2 * sd**2)).clamp_min(OUTSIDE / 4)[:, None]  # (n, 1, u, z)

@@ -1,0 +1,33 @@
+"""The 8-layer CAM network (paper §2, Fig. 2)."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from lib.settings import Settings
+
+
+class CamNet(nn.Module):
+    """Eight convolutions and one linear classification layer, which keeps class activation maps possible.
+
+    Input (n, channel, u, z): a MIP scaled to [0, 1] and, where the settings say so, its depth map; a last
+    channel says which view it is. Output (n, class, u / stride, z / stride): the unnormalised CAM
+    w_c^T f(x) of every class, the numerator of eq. 1.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__()
+        channels = 2 + settings.depth  # MIP, view, depth
+        layers: list[nn.Module] = []
+        for stride, dilation, width in zip(settings.strides, settings.dilations, settings.widths, strict=True):
+            layers += [
+                nn.Conv2d(channels, width, 3, stride, padding=dilation, dilation=dilation, bias=False),
+                nn.GroupNorm(8, width),
+                nn.ReLU(inplace=True),
+            ]
+            channels = width
+        self.features = nn.Sequential(*layers)
+        self.classify = nn.Conv2d(channels, len(settings.classes), 1)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.classify(self.features(images))

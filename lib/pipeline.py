@@ -1,0 +1,164 @@
+"""Scan in, lesion out: the only place that knows the whole way (paper Fig. 2 and §3.2)."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+
+from lib.cam import Cams, batch_cams, normalise
+from lib.errors import ModelError, SeedError
+from lib.examples import Example, collate
+from lib.lesions import Lesion, findings, lesion_among, lesion_at
+from lib.model import Model
+from lib.projection import VIEWS, GridImage, Projection, project, to_grid
+from lib.seeds import NO_TUMOUR, Seed
+from lib.settings import Settings
+from lib.volume import Volume
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """What is known of one scan.
+
+    Parameters
+    ----------
+    mask : uint8 label values (i, j, k), in the geometry and orientation of the scan as given.
+    cancer_type : the seed's type, or the most probable one.
+    type_probabilities : class → probability; empty without a model.
+    lesions : as in the mask.
+    cams : view → (u, z) CAM of `cancer_type` by eq. 1 in cells; empty without a model.
+    images : view → the MIP the network saw.
+    model_version : empty without a model.
+    latencies : stage → seconds.
+    """
+
+    mask: Volume
+    cancer_type: str
+    type_probabilities: dict[str, float]
+    lesions: tuple[Lesion, ...]
+    cams: dict[str, np.ndarray] = field(default_factory=dict)
+    images: dict[str, GridImage] = field(default_factory=dict)
+    model_version: str = ""
+    latencies: dict[str, float] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready; MTV is metabolic tumour volume in ml, TLG total lesion glycolysis in ml × SUV."""
+        return {
+            "cancer_type": self.cancer_type,
+            "type_probabilities": self.type_probabilities,
+            "lesions": [lesion.to_dict() for lesion in self.lesions],
+            "mtv_ml": sum(lesion.volume_ml for lesion in self.lesions),
+            "tlg": sum(lesion.tlg for lesion in self.lesions),
+            "model_version": self.model_version,
+            "latencies": self.latencies,
+        }
+
+
+def segment(volume: Volume, model: Model | None, seed: Seed | None = None, settings: Settings | None = None) -> Result:
+    """Find the tumour, or delineate the one that a seed points at.
+
+    Parameters
+    ----------
+    volume : (i, j, k) in SUV, as stored; it is not modified.
+    model : may be None when there is a seed, which decides alone.
+    seed : decides the place and the type when given.
+    settings : says the types when there is no model.
+
+    Raises
+    ------
+    SeedError
+        when the seed lies outside the scan, or its type is not configured.
+    ModelError
+        when there is neither a model nor a seed.
+    """
+    clock = _Clock()
+    settings = model.settings if settings is None and model is not None else settings or Settings()
+    ras = volume.to_ras()
+    if seed is not None:
+        point = _checked_point(ras, seed, settings)
+    elif model is None:
+        raise ModelError("there is no trained model yet; click a tumour in each of some patients, then train")
+    view = None if model is None else _look(ras, model, clock)
+    inside = np.zeros(ras.shape, dtype=bool)
+    if seed is not None:
+        cancer_type = seed.cancer_type
+        if cancer_type != NO_TUMOUR:
+            inside = lesion_at(ras, point).in_volume(ras.shape)
+    else:
+        assert view is not None and model is not None
+        cancer_type = max(view.probabilities, key=view.probabilities.__getitem__)
+        if cancer_type != NO_TUMOUR:
+            inside = lesion_among(ras, view.findings(cancer_type, model.settings)).in_volume(ras.shape)
+    clock.lap("lesions")
+    label = settings.labels.get(cancer_type, 0)
+    mask = ras.with_array(inside.astype(np.uint8) * np.uint8(label), "label").to_orientation_of(volume)
+    lesions = (Lesion.of(volume, mask.array > 0, label, cancer_type),) if inside.any() else ()
+    clock.lap("measure")
+    return Result(
+        Volume(np.ascontiguousarray(mask.array), volume.affine, "label", volume.name),
+        cancer_type,
+        {} if view is None else view.probabilities,
+        lesions,
+        {} if view is None else view.normalised(cancer_type),
+        {} if view is None else view.images,
+        "" if model is None else model.version,
+        clock.laps,
+    )
+
+
+def _checked_point(ras: Volume, seed: Seed, settings: Settings) -> np.ndarray:
+    if seed.cancer_type not in (*settings.types, NO_TUMOUR):
+        raise SeedError(f"cancer type {seed.cancer_type!r} is not one of {', '.join(settings.types)}")
+    point = ras.to_index(np.array(seed.position))
+    if not ras.contains(point):
+        place = [round(p, 1) for p in seed.position]
+        raise SeedError(f"{ras.name}: seed at {place} mm RAS lies outside the scan; click inside it")
+    return point
+
+
+@dataclass(frozen=True, eq=False)
+class _Look:
+    """One scan as the network sees it."""
+
+    projections: dict[str, Projection]
+    images: dict[str, GridImage]
+    cams: Cams
+    probabilities: dict[str, float]
+
+    def findings(self, cancer_type: str, settings: Settings) -> list:
+        number = settings.classes.index(cancer_type)
+        return findings(self.cams, 0, number, self.projections, self.images, settings.stride)
+
+    def normalised(self, cancer_type: str) -> dict[str, np.ndarray]:
+        number = list(self.probabilities).index(cancer_type)
+        maps = {"face": self.cams.face[0, number], "profile": self.cams.profile[0, number]}
+        return {view: normalise(maps[view]).cpu().numpy() for view in VIEWS}
+
+
+@torch.inference_mode()
+def _look(ras: Volume, model: Model, clock: _Clock) -> _Look:
+    settings = model.settings
+    projections = dict(zip(VIEWS, project(ras), strict=True))
+    images = dict(zip(VIEWS, to_grid(*projections.values(), settings.grid_mm), strict=True))
+    clock.lap("project")
+    channels = {view: np.stack([image.mip, image.depth_mm]) for view, image in images.items()}
+    batch = collate([Example(channels, None, settings.classes[0], ras.name)], settings).to(model.device)
+    cams = batch_cams(model.network, batch, settings)
+    shares = cams.type_scores(settings.pooling)[0].softmax(dim=0).tolist()
+    clock.lap("network")
+    return _Look(projections, images, cams, dict(zip(settings.classes, shares, strict=True)))
+
+
+class _Clock:
+    def __init__(self) -> None:
+        self.laps: dict[str, float] = {}
+        self.last = time.perf_counter()
+
+    def lap(self, name: str) -> None:
+        now = time.perf_counter()
+        self.laps[name] = now - self.last
+        self.last = now

@@ -1,0 +1,129 @@
+"""Maximum intensity projections that remember where each pixel came from (paper §2, §3.2)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from lib.volume import Volume
+
+VIEWS = ("face", "profile")
+# Array axis of a RAS volume that each view looks along: face (coronal) along y, profile (sagittal) along x.
+RAY_AXIS = {"face": 1, "profile": 0}
+# A MIP pixel at or above this SUV counts as body; fewer such pixels than BODY_PIXELS in a row are noise.
+BODY_SUV = 0.4
+BODY_PIXELS = 3
+BODY_MARGIN_MM = 16.0
+
+
+@dataclass(frozen=True, eq=False)
+class Projection:
+    """One MIP of a RAS volume with its depth map.
+
+    Parameters
+    ----------
+    view : "face" (u = x) or "profile" (u = y).
+    mip : (u, z) float32, the maximum along the ray, in the volume's unit.
+    depth : (u, z) int32, the voxel index along the ray where that maximum lies.
+    spacing : (u, z, ray) voxel spacing, mm.
+    """
+
+    view: str
+    mip: np.ndarray
+    depth: np.ndarray
+    spacing: tuple[float, float, float]
+
+    def lift(self, u: int, z: int) -> tuple[int, int, int]:
+        """The voxel (x, y, z) that a MIP pixel came from: a look-up in the depth map."""
+        ray = int(self.depth[u, z])
+        return (u, ray, z) if self.view == "face" else (ray, u, z)
+
+
+def project(volume: Volume) -> tuple[Projection, Projection]:
+    """Face and profile MIP of a RAS volume, without resampling it.
+
+    Parameters
+    ----------
+    volume : array (x, y, z), axes as `Volume.to_ras` orders them.
+    """
+    return _project(volume, "face"), _project(volume, "profile")
+
+
+def _project(volume: Volume, view: str) -> Projection:
+    ray = RAY_AXIS[view]
+    depth = volume.array.argmax(axis=ray)  # (u, z)
+    mip = np.take_along_axis(volume.array, np.expand_dims(depth, ray), axis=ray).squeeze(ray)
+    u = 1 - ray
+    spacing = (volume.spacing[u], volume.spacing[2], volume.spacing[ray])
+    return Projection(view, mip.astype(np.float32, copy=False), depth.astype(np.int32), spacing)
+
+
+@dataclass(frozen=True, eq=False)
+class GridImage:
+    """A projection on the network's square grid, cropped to the body.
+
+    Grid pixel a along an axis is centred (a + 0.5 + origin) · grid_mm from the outer edge of the first voxel,
+    whatever the volume's spacing: `from_voxel` converts.
+
+    Parameters
+    ----------
+    mip : (u, z) float32, in the volume's unit.
+    depth_mm : (u, z) float32, where on the ray the maximum lies, from the middle of the body; 0 outside it.
+    origin : first pixel (u, z) of the crop on the uncropped grid.
+    spacing : (u, z) voxel spacing of the projection, mm.
+    grid_mm : pixel size.
+    """
+
+    mip: np.ndarray
+    depth_mm: np.ndarray
+    origin: tuple[int, int]
+    spacing: tuple[float, float]
+    grid_mm: float
+
+    def from_voxel(self, index: np.ndarray) -> np.ndarray:
+        """Fractional voxel indices (..., 2) along (u, z) → fractional pixels (..., 2)."""
+        return (np.asarray(index, dtype=np.float64) + 0.5) * self.spacing / self.grid_mm - 0.5 - self.origin
+
+
+def to_grid(face: Projection, profile: Projection, grid_mm: float) -> tuple[GridImage, GridImage]:
+    """Resample both projections to square pixels with an antialiased linear filter, and crop to the body.
+
+    The two images have the same z range, so that a row of one is the row of the other.
+    """
+    channels = [_resample(_with_depth(p), p.spacing[:2], grid_mm).numpy() for p in (face, profile)]
+    margin = round(BODY_MARGIN_MM / grid_mm)
+    rows = [_body_range(c[0], 1, margin) for c in channels]
+    z = slice(min(r.start for r in rows), max(r.stop for r in rows))
+    images = []
+    for projection, (mip, depth_mm) in zip((face, profile), channels, strict=True):
+        u = _body_range(mip, 0, margin)
+        origin = (u.start, z.start)
+        images.append(GridImage(mip[u, z], depth_mm[u, z], origin, projection.spacing[:2], grid_mm))
+    return images[0], images[1]
+
+
+def _with_depth(projection: Projection) -> torch.Tensor:
+    # (2, u, z): the MIP, and its depth from the middle of the body in mm
+    body = projection.mip >= BODY_SUV
+    depth = projection.depth * np.float32(projection.spacing[2])
+    middle = np.median(depth[body]) if body.any() else 0.0
+    return torch.from_numpy(np.stack([projection.mip, np.where(body, depth - middle, 0.0)]).astype(np.float32))
+
+
+def _resample(channels: torch.Tensor, spacing: tuple[float, float], grid_mm: float) -> torch.Tensor:
+    # (channel, u, z). The exact scale, not the ratio of rounded sizes, keeps far edges in place; the
+    # replicated border makes up for the pixel that rounding down loses.
+    scale = [s / grid_mm for s in spacing]
+    border = [max(1, round(1 / s)) for s in scale]
+    padded = F.pad(channels[None], (0, border[1], 0, border[0]), mode="replicate")
+    return F.interpolate(padded, scale_factor=scale, mode="bilinear", antialias=True, recompute_scale_factor=False)[0]
+
+
+def _body_range(mip: np.ndarray, axis: int, margin: int) -> slice:
+    rows = np.flatnonzero((mip >= BODY_SUV).sum(axis=1 - axis) >= BODY_PIXELS)
+    if rows.size == 0:
+        return slice(0, mip.shape[axis])
+    return slice(max(0, int(rows[0]) - margin), min(mip.shape[axis], int(rows[-1]) + 1 + margin))

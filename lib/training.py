@@ -1,0 +1,236 @@
+"""Seeds and types in, a model out (paper §2.2, §3.2)."""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.model_selection import train_test_split
+
+from lib.cam import Cams, batch_cams, cell_points
+from lib.errors import TrainingError
+from lib.examples import Augmentation, Batch, Example, augment, collate
+from lib.losses import distance_loss, type_loss
+from lib.model import Model, new_network
+from lib.network import CamNet
+from lib.projection import VIEWS
+from lib.seeds import NO_TUMOUR
+from lib.settings import Settings
+
+# A seed counts as hit when the 3D map's strongest cell is this near, mm.
+HIT_MM = 30.0
+MIN_PER_TYPE = 2
+
+
+@dataclass(frozen=True)
+class EpochReport:
+    """What one epoch did; "validation" figures are those of the training patients when none are held out.
+
+    Parameters
+    ----------
+    loss, type_loss, distance_loss : means over the training patients.
+    val_loss : the same sum on the held-out patients, without augmentation.
+    seed_hit : share of held-out seeds within `HIT_MM` of the strongest cell of the 3D map.
+    type_accuracy : share of held-out patients whose type is right.
+    seconds : since training began.
+    best : whether `val_loss` is the lowest so far.
+    """
+
+    epoch: int
+    total_epochs: int
+    loss: float
+    type_loss: float
+    distance_loss: float
+    val_loss: float
+    seed_hit: float
+    type_accuracy: float
+    seconds: float
+    best: bool
+
+
+@dataclass(frozen=True, eq=False)
+class Trained:
+    """The outcome of a training.
+
+    Parameters
+    ----------
+    model : the weights of the best epoch.
+    epochs : every epoch's report.
+    initial : validation figures of the model it started from or would replace, if any.
+    better : whether `model` does better on the held-out patients than that one.
+    """
+
+    model: Model
+    epochs: list[EpochReport] = field(default_factory=list)
+    initial: dict[str, float] | None = None
+    better: bool = True
+
+
+def train(
+    examples: Sequence[Example],
+    settings: Settings,
+    initial: Model | None = None,
+    device: str = "cpu",
+    report: Callable[[EpochReport], bool] | None = None,
+    augmentation: Augmentation | None = None,
+    incumbent: Model | None = None,
+) -> Trained:
+    """Learn from annotated patients.
+
+    Parameters
+    ----------
+    examples : one per patient, from `prepare`.
+    initial : weights to start from; None starts from scratch.
+    report : called after each epoch; True from it ends the training early.
+    augmentation : None is the default of `Augmentation`.
+    incumbent : the model in use, to be beaten; `initial` when not given.
+
+    Raises
+    ------
+    TrainingError
+        when there are too few patients, or of one type only.
+    """
+    _check(examples, settings)
+    fitting, held_out = _split(examples, settings)
+    torch.manual_seed(settings.seed)
+    rng = np.random.default_rng(settings.seed)
+    how = augmentation or Augmentation()
+    network = (new_network(settings) if initial is None else copy.deepcopy(initial.network)).to(device)
+    validation = [b.to(device) for b in _batches(held_out or fitting, settings, 16)]
+    incumbent = incumbent or initial
+    before = None if incumbent is None else _validate(incumbent.network.to(device), validation, incumbent.settings)
+
+    per_epoch = max(1, -(-len(fitting) // settings.batch_size))
+    optimiser = torch.optim.AdamW(network.parameters(), settings.learning_rate, weight_decay=settings.weight_decay)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimiser, settings.learning_rate, total_steps=settings.epochs * per_epoch, pct_start=0.15
+    )
+    start, reports, best_state, best_loss, since = time.monotonic(), [], None, float("inf"), 0
+    for epoch in range(1, settings.epochs + 1):
+        means = _epoch(network, fitting, settings, rng, how, optimiser, schedule, device)
+        after = _validate(network, validation, settings)
+        improved = after["val_loss"] < best_loss
+        since = 0 if improved else since + 1
+        if improved:
+            best_loss, best_state = after["val_loss"], copy.deepcopy(network.state_dict())
+        latest = EpochReport(epoch, settings.epochs, *means, **after, seconds=time.monotonic() - start, best=improved)
+        reports.append(latest)
+        if (report is not None and report(latest)) or since >= settings.patience:
+            break
+    if best_state is None:
+        raise TrainingError("training diverged: no epoch had a finite loss; lower learning_rate")
+    network.load_state_dict(best_state)
+    history = _history(reports, fitting, held_out, settings)
+    model = Model(network.eval(), settings, history)
+    return Trained(model, reports, before, before is None or best_loss < before["val_loss"])
+
+
+def _check(examples: Sequence[Example], settings: Settings) -> None:
+    counts = {name: sum(e.cancer_type == name for e in examples) for name in settings.classes}
+    found = ", ".join(f"{n} {name}" for name, n in counts.items())
+    if not examples:
+        raise TrainingError("no patient has a seed yet; click one tumour per patient, then train")
+    if sum(n >= MIN_PER_TYPE for n in counts.values()) < 2:
+        raise TrainingError(
+            f"training needs {MIN_PER_TYPE} patients of at least two types, there are {found}; annotate more"
+        )
+
+
+def _split(examples: Sequence[Example], settings: Settings) -> tuple[list[Example], list[Example]]:
+    types = [e.cancer_type for e in examples]
+    held = round(len(examples) * settings.validation)
+    rare = min(types.count(name) for name in set(types))
+    if held < len(set(types)) or rare < 4:
+        return list(examples), []  # too few to hold any out
+    fitting, held_out = train_test_split(list(examples), test_size=held, stratify=types, random_state=settings.seed)
+    return fitting, held_out
+
+
+def _batches(examples: Sequence[Example], settings: Settings, size: int) -> list[Batch]:
+    # Patients of like length together: less padding.
+    ordered = sorted(examples, key=lambda e: e.images["face"].shape[2])
+    return [collate(ordered[i : i + size], settings) for i in range(0, len(ordered), size)]
+
+
+def losses(network: CamNet, batch: Batch, settings: Settings) -> tuple[Cams, torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Forward a batch → CAMs, type scores (n, class), loss 1, loss 2."""
+    cams = batch_cams(network, batch, settings)
+    scores = cams.type_scores(settings.pooling)
+    points = {view: cell_points(batch.points[view], settings) for view in VIEWS}
+    return cams, scores, type_loss(scores, batch.types), distance_loss(cams, batch.types, points, settings.distance)
+
+
+def _epoch(
+    network: CamNet,
+    examples: list[Example],
+    settings: Settings,
+    rng: np.random.Generator,
+    how: Augmentation,
+    optimiser: torch.optim.Optimizer,
+    schedule: torch.optim.lr_scheduler.LRScheduler,
+    device: str,
+) -> tuple[float, float, float]:
+    network.train()
+    order = rng.permutation(len(examples))
+    sums = np.zeros(3)
+    for start in range(0, len(order), settings.batch_size):
+        chosen = [augment(examples[i], settings, rng, how) for i in order[start : start + settings.batch_size]]
+        batch = collate(chosen, settings).to(device)
+        _, _, first, second = losses(network, batch, settings)
+        loss = first + settings.distance_weight * second
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+        optimiser.step()
+        schedule.step()
+        sums += np.array([loss.item(), first.item(), second.item()]) * len(chosen)
+    loss_mean, type_mean, distance_mean = (sums / len(examples)).tolist()
+    return loss_mean, type_mean, distance_mean
+
+
+@torch.inference_mode()
+def _validate(network: CamNet, batches: list[Batch], settings: Settings) -> dict[str, float]:
+    network.eval()
+    loss, right, hits, seeded, n = 0.0, 0, 0, 0, 0
+    for batch in batches:
+        cams, scores, first, second = losses(network, batch, settings)
+        size = len(batch.types)
+        loss += (first + settings.distance_weight * second).item() * size
+        right += int((scores.argmax(dim=1) == batch.types).sum())
+        miss = miss_mm(cams, scores, batch, settings)
+        hits += int((miss <= HIT_MM).sum())
+        seeded += int(torch.isfinite(miss).sum())
+        n += size
+    return {"val_loss": loss / n, "seed_hit": hits / max(seeded, 1), "type_accuracy": right / n}
+
+
+def miss_mm(cams: Cams, scores: torch.Tensor, batch: Batch, settings: Settings) -> torch.Tensor:
+    """(n,) distance in mm from the strongest cell of the 3D map of the predicted type to the seed; NaN without."""
+    rows = torch.arange(len(scores), device=scores.device)
+    own = scores.argmax(dim=1)
+    face, profile = cams.face[rows, own], cams.profile[rows, own]
+    z = (face.amax(dim=1) + profile.amax(dim=1)).argmax(dim=1)
+    x, y = face[rows, :, z].argmax(dim=1), profile[rows, :, z].argmax(dim=1)
+    seed = {view: cell_points(batch.points[view], settings) for view in VIEWS}
+    offset = torch.stack([x - seed["face"][:, 0], y - seed["profile"][:, 0], z - seed["face"][:, 1]])
+    return offset.norm(dim=0) * cams.cell_mm
+
+
+def _history(
+    reports: list[EpochReport], fitting: list[Example], held_out: list[Example], settings: Settings
+) -> dict[str, Any]:
+    best = next(r for r in reversed(reports) if r.best)
+    counts = {name: sum(e.cancer_type == name for e in fitting + held_out) for name in settings.classes}
+    return {
+        "patients": counts,
+        "held_out": len(held_out),
+        "no_tumour": counts.get(NO_TUMOUR, 0),
+        "best": asdict(best),
+        "epochs": len(reports),
+        "validated_on": "held-out patients" if held_out else "the training patients",
+    }

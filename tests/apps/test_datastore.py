@@ -1,0 +1,89 @@
+"""The datastore's files under two processes' hands, as two objects of it."""
+
+import json
+import shutil
+
+import pytest
+from synthetic import write_scan
+
+from apps.wslpet.datastore import SeededDatastore
+from apps.wslpet.problems import StorageError, UnknownName
+from lib.seeds import Seed
+from lib.settings import Settings
+
+
+@pytest.fixture
+def folder(tmp_path):
+    folder = tmp_path / "studies"
+    folder.mkdir()
+    for name in ("one", "two"):
+        write_scan(folder, name)
+    return folder
+
+
+def opened(folder):
+    return SeededDatastore(str(folder), Settings(), auto_reload=False)
+
+
+def on_disk(folder):
+    return json.loads((folder / "datastore_v2.json").read_text())["objects"]
+
+
+def test_two_processes_do_not_undo_each_other(folder):
+    first, second = opened(folder), opened(folder)
+    first.update_image_info("one", {"by": "first"})
+    second.update_image_info("two", {"by": "second"})
+    first.update_image_info("one", {"again": True})
+    info = {name: entry["image"]["info"] for name, entry in on_disk(folder).items()}
+    assert info["one"]["by"] == "first"
+    assert info["one"]["again"] is True
+    assert info["two"]["by"] == "second"
+
+
+def test_seeds_of_one_process_are_seen_by_the_other(folder):
+    first, second = opened(folder), opened(folder)
+    first.record_seed("one", Seed("lung", (1, 2, 3), (1, 2, 3), "ann"))
+    assert second.get_image_info("one")["seeds"][0]["user"] == "ann"
+    assert second.annotated() == {"one"}
+    assert second.status()["completed"] == second.status()["seeded"] == 1
+
+
+def test_seeds_cannot_be_written_through_the_info(folder):
+    store = opened(folder)
+    store.update_image_info("one", {"seeds": [{"cancer_type": "lung"}], "note": 1})
+    info = store.get_image_info("one")
+    assert info["seeds"] == []
+    assert info["note"] == 1
+
+
+def test_a_removed_image_takes_its_seeds_along(folder, tmp_path):
+    store = opened(folder)
+    kept = shutil.copy(folder / "one.nii.gz", tmp_path / "kept.nii.gz")
+    store.record_seed("one", Seed("lung", (1, 2, 3)))
+    store.remove_image("one")
+    assert "one" not in store.list_images()
+    with pytest.raises(UnknownName):
+        store.record_seed("one", Seed("lung", (1, 2, 3)))
+    assert store.add_image("one", kept, {}) == "one"
+    assert store.get_image_info("one")["seeds"] == []
+
+
+def test_a_failed_write_leaves_the_old_list(folder, monkeypatch):
+    store = opened(folder)
+    store.update_image_info("one", {"note": "old"})
+    before = on_disk(folder)
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("apps.wslpet.durable.os.replace", full)
+    with pytest.raises(StorageError, match="No space left"):
+        store.update_image_info("one", {"note": "new"})
+    monkeypatch.undo()
+    assert on_disk(folder) == before
+    assert list(folder.glob("*.part")) + list(folder.glob(".*.part")) == []
+
+
+def test_an_unknown_image_is_said(folder):
+    with pytest.raises(UnknownName, match="nobody"):
+        opened(folder).get_image_info("nobody")

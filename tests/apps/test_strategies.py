@@ -1,0 +1,30 @@
+"""Which patient next."""
+
+import pytest
+
+from apps.wslpet.strategies import entropy
+
+
+@pytest.mark.parametrize("strategy", ["first", "random", "uncertainty"])
+def test_annotated_patients_are_not_served_again(trained_clinic, strategy):
+    server = trained_clinic.server
+    waiting = {name for name in trained_clinic.scans if not server.seeds(name)}
+    for _ in range(5):
+        sample = server.client().next_sample(strategy, {})
+        assert sample["id"] in waiting
+        assert not sample["seeds"]
+
+
+def test_first_is_first_by_name(trained_clinic):
+    waiting = sorted(name for name in trained_clinic.scans if not trained_clinic.server.seeds(name))
+    assert trained_clinic.server.client().next_sample("first", {})["id"] == waiting[0]
+
+
+def test_uncertainty_says_how_sure(trained_clinic):
+    sample = trained_clinic.server.client().next_sample("uncertainty", {})
+    assert 0 <= sample["uncertainty"] <= 1
+
+
+def test_entropy():
+    assert entropy({"lung": 1.0, "oesophagus": 0.0}) == 0
+    assert entropy({"a": 1 / 3, "b": 1 / 3, "c": 1 / 3}) == pytest.approx(1)

@@ -1,0 +1,62 @@
+"""What the tests share: one server for the session, on small synthetic scans."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+# Before MONAI Label is imported: tests load the app beside their own import of lib.
+os.environ.setdefault("MONAI_LABEL_RELOAD_APP_LIB", "false")
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import pytest
+from app_server import Server
+from synthetic import ORIENTATIONS, Scan, write_scan
+
+LEARNING = 8
+WAITING = 4
+
+
+@dataclass(frozen=True)
+class Clinic:
+    """A running server and the scans on it."""
+
+    server: Server
+    scans: dict[str, Scan]
+
+
+@pytest.fixture(scope="session")
+def clinic(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clinic]:
+    """Scans: one per orientation and type, `learn0…` for training, `wait0…` that no test annotates."""
+    studies = tmp_path_factory.mktemp("studies")
+    scans = write_cohort(studies)
+    server = Server(studies, tmp_path_factory.mktemp("scratch")).start()
+    yield Clinic(server, scans)
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def trained_clinic(clinic: Clinic) -> Clinic:
+    """The same server after clicks on the `learn` scans and a short training."""
+    for name, scan in clinic.scans.items():
+        if name.startswith("learn"):
+            assert clinic.server.click(name, scan.cancer_type, scan.click).status_code == 200
+    task = clinic.server.train(max_epochs=6, from_scratch=True)
+    assert task["status"] == "DONE", task["details"]
+    return clinic
+
+
+def write_cohort(folder: Path) -> dict[str, Scan]:
+    scans = [
+        write_scan(folder, f"{orientation}_{cancer_type}", orientation, cancer_type)
+        for orientation in ORIENTATIONS
+        for cancer_type in ("lung", "oesophagus")
+    ]
+    scans.append(write_scan(folder, "as_nrrd", "permuted", "lung", extension=".nrrd"))
+    for number in range(LEARNING + WAITING):
+        name = f"learn{number}" if number < LEARNING else f"wait{number - LEARNING}"
+        shift = (3 * number - 18, 2 * number - 12, 6 * number - 36)
+        scans.append(write_scan(folder, name, "lps", ("lung", "oesophagus")[number % 2], shift))
+    return {scan.name: scan for scan in scans}
