@@ -3,7 +3,7 @@
 The paper delineates nothing beyond its CAM. A fixed share of the maximum (41 %) leaks wherever an organ
 touches the tumour. Here the box around the point is cut into watershed basins, one a local maximum; the
 lesion is a union of basins, grown from one near the point across the highest saddles, and cut at a share of
-its contrast over its own background. Every union at every share is a candidate; a linear score of what can
+its contrast over its own background. Every union at every share is a candidate; a small score of what can
 be measured of a contour (is the point at its centre, does it have an edge all around, was a deep valley
 crossed to get there) chooses among them.
 """
@@ -17,6 +17,7 @@ import numpy as np
 from scipy import ndimage
 from skimage.segmentation import watershed
 
+from lib.contour_score import load_contour_score
 from lib.volume import Volume
 
 BOX_MM = 80.0
@@ -36,13 +37,10 @@ MAX_ML = 2500.0
 FEATURES = (
     "offset",
     "offset_squared",
-    "log_ml",
-    "log_ml_squared",
     "cut",
     "contrast",
     "crossed",
     "refused",
-    "roughness",
     "edge",
     "holds_point",
     "touches_box",
@@ -51,8 +49,6 @@ FEATURES = (
     "rank",
 )
 
-WEIGHTS = np.array([-1.0, 0, 0, 0, -2.0, 0, 0, 0, 0, 0, 0, -1.0, 0, 0, 0])
-
 
 @dataclass(frozen=True, eq=False)
 class Contour:
@@ -60,8 +56,8 @@ class Contour:
 
     Parameters
     ----------
-    inside : (x, y, z) bool in the box.
-    start : first voxel of the box in the volume.
+    inside : (x, y, z) bool in a window around it.
+    start : first voxel of the window in the volume.
     features : (len(FEATURES),) what the score is computed from.
     """
 
@@ -70,14 +66,14 @@ class Contour:
     features: np.ndarray
 
     @property
-    def score(self) -> float:
-        """The higher, the more likely the lesion."""
-        return float(self.features @ WEIGHTS)
+    def window(self) -> tuple[slice, ...]:
+        """Where the window lies in the volume."""
+        return tuple(slice(s, s + n) for s, n in zip(self.start, self.inside.shape, strict=True))
 
     def in_volume(self, shape: tuple[int, int, int]) -> np.ndarray:
         """(x, y, z) bool of the whole volume."""
         mask = np.zeros(shape, dtype=bool)
-        mask[tuple(slice(s, s + n) for s, n in zip(self.start, self.inside.shape, strict=True))] = self.inside
+        mask[self.window] = self.inside
         return mask
 
 
@@ -93,7 +89,21 @@ def contours(ras: Volume, index: np.ndarray, uncertainty_mm: float) -> list[Cont
     box, start = _box(ras, index)
     point = np.asarray(index) - start
     basins = _Basins.of(box, np.array(ras.spacing), point)
-    return [Contour(inside, start, features) for inside, features in basins.candidates(point, uncertainty_mm)]
+    found = []
+    for union in basins.unions():
+        body = _Body.of(basins, union)
+        for fraction in FRACTIONS:
+            cut = body.cut(basins, fraction)
+            if cut is not None:
+                corner = tuple(s + w.start for s, w in zip(start, cut.window, strict=True))
+                found.append(Contour(cut.inside, corner, _measured(basins, body, cut, point, uncertainty_mm)))
+    return found
+
+
+def best(found: list[Contour]) -> tuple[Contour, float]:
+    """The contour with the highest score, and that score."""
+    scores = load_contour_score(FEATURES)(np.array([contour.features for contour in found]))
+    return found[int(scores.argmax())], float(scores.max())
 
 
 def _box(ras: Volume, index: np.ndarray) -> tuple[np.ndarray, tuple[int, int, int]]:
@@ -102,7 +112,7 @@ def _box(ras: Volume, index: np.ndarray) -> tuple[np.ndarray, tuple[int, int, in
     low = np.maximum(centre - reach, 0)
     high = np.minimum(centre + reach + 1, ras.shape)
     box = ras.array[tuple(slice(a, b) for a, b in zip(low, high, strict=True))]
-    return np.ascontiguousarray(box, dtype=np.float32), tuple(int(v) for v in low)
+    return np.ascontiguousarray(box, dtype=np.float32), (int(low[0]), int(low[1]), int(low[2]))
 
 
 @dataclass(frozen=True, eq=False)
@@ -152,22 +162,16 @@ class _Basins:
         starts = list(dict.fromkeys(int(roots[n]) for n in number))
         return cls(image, gradient, labels, ndimage.find_objects(labels), peaks, saddles, starts, spacing)
 
-    def candidates(self, point: np.ndarray, uncertainty_mm: float) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    def unions(self) -> Iterator[_Union]:
+        """All different unions of basins grown from the starts."""
         seen = set()
         for rank, start in enumerate(self.starts):
-            for union, crossed, refused in self._unions(start):
-                if union not in seen:
-                    seen.add(union)
-                    body = _Body.of(self, union)
-                    for fraction in FRACTIONS:
-                        contour = body.contour(self, fraction, point)
-                        if contour is not None:
-                            yield (
-                                contour[0],
-                                _features(self, body, *contour, point, uncertainty_mm, crossed, refused, rank),
-                            )
+            for union in self._grown(start, rank):
+                if union.basins not in seen:
+                    seen.add(union.basins)
+                    yield union
 
-    def _unions(self, start: int) -> Iterator[tuple[frozenset[int], float, float]]:
+    def _grown(self, start: int, rank: int) -> Iterator[_Union]:
         """Basins reachable from `start` across passes no lower than each share of the lower peak in `PASSES`."""
         union, peak, crossed = {start}, self.peaks[start], 1.0
         reachable = dict(self.saddles.get(start, {}))
@@ -185,104 +189,137 @@ class _Basins:
                     if other not in union:
                         reachable[other] = max(height, reachable.get(other, 0.0))
             refused = max((h / min(peak, self.peaks[o]) for o, h in reachable.items()), default=0.0)
-            yield frozenset(union), crossed, refused
+            yield _Union(frozenset(union), crossed, refused, rank)
+
+
+@dataclass(frozen=True, eq=False)
+class _Union:
+    """Basins taken together: the lowest pass crossed, the highest refused (shares of the lower peak), and
+    which of the starts it grew from."""
+
+    basins: frozenset[int]
+    crossed: float
+    refused: float
+    rank: int
+
+
+@dataclass(frozen=True, eq=False)
+class _Cut:
+    """A body above a threshold. window : where it is in the box. inside : (x, y, z) bool in the window."""
+
+    window: tuple[slice, ...]
+    inside: np.ndarray
+    threshold: float
+    fraction: float
 
 
 @dataclass(frozen=True, eq=False)
 class _Body:
-    """A union of basins, its peak and what surrounds it.
+    """The voxels of a union, its peak and what surrounds it.
 
     window : where it is in the box. member : (x, y, z) bool in the window.
     """
 
+    union: _Union
     window: tuple[slice, ...]
     member: np.ndarray
     peak: float
     background: float
-    size: int
 
     @classmethod
-    def of(cls, basins: _Basins, union: frozenset[int]) -> _Body:
-        window = _around([basins.boxes[b - 1] for b in union], basins.labels.shape)
+    def of(cls, basins: _Basins, union: _Union) -> _Body:
+        boxes = [box for b in union.basins if (box := basins.boxes[b - 1]) is not None]
+        window = _around(boxes, basins.labels.shape)
         lookup = np.zeros(len(basins.peaks), dtype=bool)
-        lookup[list(union)] = True
+        lookup[list(union.basins)] = True
         member = lookup[basins.labels[window]]
         image = basins.image[window]
         peak = float(image[member].max())
-        hot = member & (image > min(FRACTIONS) * peak)
-        inner = ndimage.find_objects(hot.astype(np.uint8))[0]
-        crop = _around([inner], hot.shape)
-        window = tuple(slice(w.start + c.start, w.start + c.stop) for w, c in zip(window, crop, strict=True))
-        member, image = member[crop], image[crop]
+        crop = _around(_extent(member & (image > min(FRACTIONS) * peak)), member.shape)
+        window, member, image = _inner(window, crop), member[crop], image[crop]
         core = member & (image > 0.42 * peak)
         outside = image[ndimage.binary_dilation(core, iterations=3) & ~core]
         background = float(np.percentile(outside, 25)) if outside.size else 0.0
-        return cls(window, member, peak, background, len(union))
+        return cls(union, window, member, peak, background)
 
-    def contour(
-        self, basins: _Basins, fraction: float, point: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray, float, float] | None:
-        """(region in the box, region in the window, threshold, fraction), or None when it is no lesion."""
+    def cut(self, basins: _Basins, fraction: float) -> _Cut | None:
+        """The largest part above a fraction of the contrast, holes filled; None when it is no lesion."""
         threshold = self.background + fraction * (self.peak - self.background)
         region = self.member & (basins.image[self.window] > threshold)
         regions, n = ndimage.label(region)
-        if n > 1:
-            region = regions == 1 + np.argmax(np.bincount(regions.ravel())[1:])
-        region = ndimage.binary_fill_holes(region)
-        voxels = int(region.sum())
-        if voxels == 0 or voxels * float(np.prod(basins.spacing)) / 1000.0 > MAX_ML:
+        if n == 0:
             return None
-        full = np.zeros(basins.labels.shape, dtype=bool)
-        full[self.window] = region
-        return full, region, threshold, fraction
+        largest = regions == 1 + np.argmax(np.bincount(regions.ravel())[1:])
+        crop = _around(_extent(largest), region.shape, margin=1)
+        region = _filled(largest[crop])
+        if region.sum() * float(np.prod(basins.spacing)) / 1000.0 > MAX_ML:
+            return None
+        return _Cut(_inner(self.window, crop), region, threshold, fraction)
 
 
-def _features(
-    basins: _Basins,
-    body: _Body,
-    full: np.ndarray,
-    region: np.ndarray,
-    threshold: float,
-    fraction: float,
-    point: np.ndarray,
-    uncertainty_mm: float,
-    crossed: float,
-    refused: float,
-    rank: int,
-) -> np.ndarray:
-    low = np.array([s.start for s in body.window])
-    image = basins.image[body.window]
-    ml = float(region.sum() * np.prod(basins.spacing)) / 1000.0
-    index = np.argwhere(region)
+def _measured(basins: _Basins, body: _Body, cut: _Cut, point: np.ndarray, uncertainty_mm: float) -> np.ndarray:
+    """(len(FEATURES),) what can be said of a contour without knowing the truth."""
+    inside, image = cut.inside, basins.image[cut.window]
+    low = np.array([w.start for w in cut.window])
+    ml = float(inside.sum() * np.prod(basins.spacing)) / 1000.0
     radius = (3 * ml * 1000 / (4 * np.pi)) ** (1 / 3)
-    away = np.linalg.norm((index.mean(axis=0) + low - point) * basins.spacing)
+    away = np.linalg.norm((np.argwhere(inside).mean(axis=0) + low - point) * basins.spacing)
     offset = float(away / np.hypot(uncertainty_mm * 1.7, 0.25 * radius))
-    shell = ndimage.binary_dilation(region) & ~region
-    rim = region & ~ndimage.binary_erosion(region)
+    grown, shrunk = _grown_and_shrunk(inside)
+    shell, rim = grown & ~inside, inside & ~shrunk
     height = max(body.peak - body.background, 1e-3)
-    nearest = np.rint(point).astype(int)
-    at_edge = any(w.start == 0 or w.stop == n for w, n in zip(body.window, full.shape, strict=True))
-    log_ml = np.log(ml + 0.1)
+    nearest = np.rint(point).astype(int) - low
+    touches = [
+        (w.start == 0 and inside.take(0, axis=a).any()) or (w.stop == n and inside.take(-1, axis=a).any())
+        for a, (w, n) in enumerate(zip(cut.window, basins.labels.shape, strict=True))
+    ]
     return np.array(
         [
             offset,
             offset**2,
-            log_ml,
-            log_ml**2,
-            float((image[shell] > threshold).mean()) if shell.any() else 1.0,
+            float((image[shell] > cut.threshold).mean()) if shell.any() else 1.0,
             height / body.peak,
-            crossed,
-            refused,
-            rim.sum() / region.sum() ** (2 / 3),
-            float(basins.gradient[body.window][rim].mean()) * 10.0 / height,
-            bool((nearest >= 0).all() and (nearest < full.shape).all() and full[tuple(nearest)]),
-            at_edge and any(full.take(end, axis=a).any() for a in range(3) for end in (0, -1)),
-            fraction,
-            fraction**2,
-            rank > 0,
+            body.union.crossed,
+            body.union.refused,
+            float(basins.gradient[cut.window][rim].mean()) * 10.0 / height,
+            bool((nearest >= 0).all() and (nearest < inside.shape).all() and inside[tuple(nearest)]),
+            any(touches),
+            cut.fraction,
+            cut.fraction**2,
+            body.union.rank > 0,
         ],
         dtype=np.float64,
     )
+
+
+def _grown_and_shrunk(inside: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    # Dilation and erosion by the six neighbours; outside the array counts as inside for the erosion.
+    grown, shrunk = inside.copy(), inside.copy()
+    for axis in range(3):
+        ahead = tuple(slice(1, None) if a == axis else slice(None) for a in range(3))
+        behind = tuple(slice(None, -1) if a == axis else slice(None) for a in range(3))
+        grown[ahead] |= inside[behind]
+        grown[behind] |= inside[ahead]
+        shrunk[ahead] &= inside[behind]
+        shrunk[behind] &= inside[ahead]
+    return grown, shrunk
+
+
+def _filled(inside: np.ndarray) -> np.ndarray:
+    # A hole is empty space that does not reach the border of the array.
+    spaces, n = ndimage.label(~inside)
+    if n <= 1:
+        return inside
+    border = np.unique(np.concatenate([spaces.take(end, axis=a).ravel() for a in range(3) for end in (0, -1)]))
+    return ~np.isin(spaces, border[border > 0])
+
+
+def _extent(inside: np.ndarray) -> list[tuple[slice, ...]]:
+    return [ndimage.find_objects(inside.view(np.uint8))[0]]
+
+
+def _inner(window: tuple[slice, ...], crop: tuple[slice, ...]) -> tuple[slice, ...]:
+    return tuple(slice(w.start + c.start, w.start + c.stop) for w, c in zip(window, crop, strict=True))
 
 
 def _starts(values: np.ndarray, away: np.ndarray) -> np.ndarray:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -122,6 +124,23 @@ def network_channels(images: dict[str, np.ndarray], settings: Settings) -> dict[
             stack.append(depth_mm / DEPTH_SCALE_MM)
         channels[view] = torch.stack(stack)
     return channels
+
+
+def save_example(example: Example, path: Path) -> None:
+    """Write an example as .npz, whole or not at all."""
+    points = {} if example.points is None else {f"point_{view}": example.points[view] for view in VIEWS}
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.npz")
+    np.savez(temporary, **example.images, **points, cancer_type=example.cancer_type, name=example.name)
+    os.replace(temporary, path)
+
+
+def load_example(path: Path) -> Example:
+    """Inverse of `save_example`."""
+    with np.load(path) as file:
+        points = None
+        if "point_face" in file:
+            points = {view: tuple(file[f"point_{view}"].tolist()) for view in VIEWS}
+        return Example({view: file[view] for view in VIEWS}, points, str(file["cancer_type"]), str(file["name"]))
 
 
 def collate(examples: Sequence[Example], settings: Settings) -> Batch:

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from scipy import ndimage
 from scipy.ndimage import map_coordinates
 
 from lib.cam import Cams
-from lib.delineation import Contour, contours
-from lib.measures import measure
+from lib.delineation import Contour, best, contours
+from lib.measures import PEAK_RADIUS_MM, measure
 from lib.projection import VIEWS, GridImage, Projection
 from lib.volume import Volume
 
@@ -46,11 +47,18 @@ class Lesion:
     tlg: float
 
     @classmethod
-    def of(cls, volume: Volume, inside: np.ndarray, label: int, cancer_type: str) -> Lesion:
-        """Measure the voxels `inside` (i, j, k) of a volume."""
-        index = np.argwhere(inside).mean(axis=0)
-        position = volume.to_world(index)
-        return cls(label, cancer_type, tuple(index.tolist()), tuple(position.tolist()), **measure(volume, inside))
+    def of(cls, volume: Volume, contour: Contour, stored: Volume, label: int, cancer_type: str) -> Lesion:
+        """Measure a contour of a RAS volume; `stored` is the same scan as it is stored."""
+        own = ndimage.find_objects(contour.inside.astype(np.uint8))[0]
+        margin = [int(np.ceil(PEAK_RADIUS_MM / s)) + 1 for s in volume.spacing]
+        box = volume.cropped(contour.window)
+        window = tuple(
+            slice(max(0, i.start - m), min(n, i.stop + m)) for i, m, n in zip(own, margin, box.shape, strict=True)
+        )
+        part, mask = box.cropped(window), contour.inside[window]
+        position = part.to_world(np.argwhere(mask).mean(axis=0))
+        index = stored.to_index(position)
+        return cls(label, cancer_type, tuple(index.tolist()), tuple(position.tolist()), **measure(part, mask))
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -133,23 +141,11 @@ def _modes(points: np.ndarray, scores: np.ndarray, spacing: np.ndarray) -> list[
     return found
 
 
-def lesion_at(ras: Volume, index: np.ndarray, uncertainty_mm: float = CLICK_SD_MM) -> Contour:
-    """The best contour around a point (fractional voxel of the RAS volume)."""
-    return max(contours(ras, index, uncertainty_mm), key=lambda contour: contour.score)
+def lesion_at(ras: Volume, index: np.ndarray) -> Contour:
+    """The lesion around a click (fractional voxel of the RAS volume)."""
+    return best(contours(ras, index, CLICK_SD_MM))[0]
 
 
 def lesion_among(ras: Volume, places: list[Finding]) -> Contour:
-    """The best contour around any of the CAMs' findings: a strong CAM and a good contour both count."""
-    best, best_score = None, -np.inf
-    for place in places:
-        if place.log_mass < places[0].log_mass - 3.0:
-            continue
-        contour = lesion_at(ras, np.array(place.index), CAM_SD_MM)
-        score = place.log_mass + CONTOUR_WEIGHT * contour.score
-        if score > best_score:
-            best, best_score = contour, score
-    assert best is not None
-    return best
-
-
-CONTOUR_WEIGHT = 0.0
+    """The lesion at the strongest of the CAMs' findings."""
+    return best(contours(ras, np.array(places[0].index), CAM_SD_MM))[0]

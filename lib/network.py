@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 
 from lib.settings import Settings
@@ -30,4 +31,4 @@ class CamNet(nn.Module):
         self.classify = nn.Conv2d(channels, len(settings.classes), 1)
 
     def forward(self, images: Tensor) -> Tensor:
-        return self.classify(self.features(images))
+        return self.classify(self.features(images.contiguous(memory_format=torch.channels_last)))

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from lib.cam import Cams, batch_cams, normalise
+from lib.delineation import Contour
 from lib.errors import ModelError, SeedError
 from lib.examples import Example, collate
 from lib.lesions import Lesion, findings, lesion_among, lesion_at
@@ -83,20 +84,20 @@ def segment(volume: Volume, model: Model | None, seed: Seed | None = None, setti
     elif model is None:
         raise ModelError("there is no trained model yet; click a tumour in each of some patients, then train")
     view = None if model is None else _look(ras, model, clock)
-    inside = np.zeros(ras.shape, dtype=bool)
+    contour = None
     if seed is not None:
         cancer_type = seed.cancer_type
         if cancer_type != NO_TUMOUR:
-            inside = lesion_at(ras, point).in_volume(ras.shape)
+            contour = lesion_at(ras, point)
     else:
         assert view is not None and model is not None
         cancer_type = max(view.probabilities, key=view.probabilities.__getitem__)
         if cancer_type != NO_TUMOUR:
-            inside = lesion_among(ras, view.findings(cancer_type, model.settings)).in_volume(ras.shape)
+            contour = lesion_among(ras, view.findings(cancer_type, model.settings))
     clock.lap("lesions")
     label = settings.labels.get(cancer_type, 0)
-    mask = ras.with_array(inside.astype(np.uint8) * np.uint8(label), "label").to_orientation_of(volume)
-    lesions = (Lesion.of(volume, mask.array > 0, label, cancer_type),) if inside.any() else ()
+    mask = _mask(ras, contour, label).to_orientation_of(volume)
+    lesions = () if contour is None else (Lesion.of(ras, contour, volume, label, cancer_type),)
     clock.lap("measure")
     return Result(
         Volume(np.ascontiguousarray(mask.array), volume.affine, "label", volume.name),
@@ -108,6 +109,13 @@ def segment(volume: Volume, model: Model | None, seed: Seed | None = None, setti
         "" if model is None else model.version,
         clock.laps,
     )
+
+
+def _mask(ras: Volume, contour: Contour | None, label: int) -> Volume:
+    array = np.zeros(ras.shape, dtype=np.uint8)
+    if contour is not None:
+        array[contour.window] = contour.inside * np.uint8(label)
+    return ras.with_array(array, "label")
 
 
 def _checked_point(ras: Volume, seed: Seed, settings: Settings) -> np.ndarray:
@@ -142,8 +150,9 @@ class _Look:
 @torch.inference_mode()
 def _look(ras: Volume, model: Model, clock: _Clock) -> _Look:
     settings = model.settings
-    projections = dict(zip(VIEWS, project(ras), strict=True))
-    images = dict(zip(VIEWS, to_grid(*projections.values(), settings.grid_mm), strict=True))
+    face, profile = project(ras)
+    projections = {"face": face, "profile": profile}
+    images = dict(zip(VIEWS, to_grid(face, profile, settings.grid_mm), strict=True))
     clock.lap("project")
     channels = {view: np.stack([image.mip, image.depth_mm]) for view, image in images.items()}
     batch = collate([Example(channels, None, settings.classes[0], ras.name)], settings).to(model.device)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import nibabel as nib
 import numpy as np
@@ -69,7 +70,7 @@ def _read(path: Path) -> Volume:
 
 def _read_nifti(path: Path) -> Volume:
     try:
-        image = nib.load(path)
+        image: Any = nib.load(path)
         shape = image.shape
         if len(shape) == 4 and shape[3] == 1:
             image = image.slicer[..., 0]

@@ -74,4 +74,4 @@ def _three(what: str, values: Any) -> tuple[float, float, float]:
         point = ()
     if len(point) != 3 or not all(math.isfinite(v) for v in point):
         raise SeedError(f"seed {what} {values!r} is not three finite numbers; click once inside the volume")
-    return point  # type: ignore[return-value]
+    return point

@@ -51,9 +51,9 @@ class Settings:
     suv_limit: float = 30.0
     intensity: str = "sqrt"
     depth: bool = True
-    strides: tuple[int, ...] = (2, 1, 2, 1, 1, 1, 1, 1)
-    dilations: tuple[int, ...] = (1, 1, 1, 1, 2, 4, 2, 1)
-    widths: tuple[int, ...] = (16, 24, 32, 48, 64, 64, 64, 64)
+    strides: tuple[int, ...] = (2, 2, 1, 1, 1, 1, 1, 1)
+    dilations: tuple[int, ...] = (1, 1, 1, 2, 4, 4, 2, 1)
+    widths: tuple[int, ...] = (16, 32, 48, 48, 48, 48, 48, 64)
     pooling: str = "log-sum-exp"
     distance: str = "likelihood"
     distance_weight: float = 1.0

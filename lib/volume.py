@@ -78,6 +78,12 @@ class Volume:
             raise GeometryError(f"{self.name}: array of shape {array.shape} does not fit geometry {self.shape}")
         return Volume(array, self.affine, unit or self.unit, self.name)
 
+    def cropped(self, window: tuple[slice, ...]) -> Volume:
+        """The part inside a window of slices with a start and a stop; a view, placed where it was."""
+        affine = np.array(self.affine)
+        affine[:3, 3] = self.to_world(np.array([w.start for w in window]))
+        return Volume(self.array[window], affine, self.unit, self.name)
+
     def to_world(self, index: np.ndarray) -> np.ndarray:
         """Voxel indices (..., 3), fractional allowed → positions (..., 3) in mm RAS."""
         return apply_affine(self.affine, np.asarray(index, dtype=np.float64))

@@ -1,0 +1,301 @@
+"""The method from a terminal: `python -m lib phantom | train | segment | welcome | model`."""
+
+# Commands import what they need: `--help` and a mistyped option answer at once.
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lib.errors import InputError, TrainingError
+
+if TYPE_CHECKING:
+    from lib.examples import Example
+    from lib.model import Model
+    from lib.settings import Settings
+    from lib.training import EpochReport, Trained
+
+SHIPPED_MODEL = Path(__file__).resolve().parents[1] / "model" / "pretrained_wslpet.pt"
+MASK_END = "-mask.nii.gz"
+# Options of `train` that replace a setting of the same name.
+TRAINING_OPTIONS: dict[str, tuple[Any, str]] = {
+    "epochs": (int, "passes over the patients"),
+    "batch_size": (int, "patients in a mini-batch"),
+    "learning_rate": (float, "highest learning rate"),
+    "patience": (int, "epochs without a better validation that end it"),
+    "validation": (float, "share of the patients held out"),
+    "distance": (str, "loss 2: likelihood, expected or off"),
+    "distance_weight": (float, "weight of loss 2 against loss 1"),
+    "seed": (int, "random seed"),
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns its exit code: 0 done, 2 input that cannot be used (one line on stderr says what)."""
+    given = _parser().parse_args(arguments)
+    try:
+        return given.command(given) or 0
+    except InputError as error:
+        print(error, file=sys.stderr)
+        return 2
+    except BrokenPipeError:
+        sys.stderr.close()
+        return 1
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser("python -m lib", description="Tumours in whole-body FDG PET from one click.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    phantom = commands.add_parser("phantom", help="write a cohort of phantom patients")
+    phantom.add_argument("folder", type=Path, help="for the scans; truths and cohort.csv go to FOLDER-truth")
+    phantom.add_argument("--patients", type=int, default=12, metavar="N")
+    phantom.add_argument("--preset", default="plain", help="plain, hard or train (default: plain)")
+    phantom.add_argument("--seed", type=int, default=0, metavar="S", help="another seed, another cohort")
+    phantom.add_argument("--orientation", default="mixed", help='axis code such as LPS, or "mixed" (default)')
+    phantom.add_argument("--workers", type=int, default=2, metavar="N", help="processes (default: 2)")
+    phantom.set_defaults(command=_phantom)
+
+    train = commands.add_parser("train", help="learn from annotated patients")
+    train.add_argument("cohort", type=Path, help="table with name,scan,cancer_type,x,y,z (mm RAS), or its folder")
+    train.add_argument("--out", type=Path, required=True, metavar="MODEL.pt")
+    train.add_argument("--preset", help="default or paper")
+    train.add_argument("--from", type=Path, dest="start", metavar="MODEL.pt", help="start from these weights")
+    train.add_argument("--types", help="cancer types, separated by commas (default: lung,oesophagus)")
+    train.add_argument("--no-tumour", action="store_true", help='also learn "no tumour"')
+    train.add_argument("--limit", type=int, metavar="N", help="use the first N patients only")
+    for name, (kind, text) in TRAINING_OPTIONS.items():
+        train.add_argument(f"--{name.replace('_', '-')}", type=kind, help=text)
+    train.set_defaults(command=_train)
+
+    segment = commands.add_parser("segment", help="find the tumour in scans, or the one at a click")
+    segment.add_argument("scans", type=Path, nargs="+", help="scans in SUV, or folders of them")
+    segment.add_argument("--model", type=Path, metavar="MODEL.pt", help="default: the shipped weights")
+    segment.add_argument("--seed", type=float, nargs=3, metavar=("X", "Y", "Z"), help="a click, mm RAS")
+    segment.add_argument("--type", dest="cancer_type", help="cancer type of the click")
+    segment.add_argument("--out", type=Path, default=Path("."), metavar="DIR", help="default: where you are")
+    segment.set_defaults(command=_segment)
+
+    welcome = commands.add_parser("welcome", help="what to open, and what to do there, once the server runs")
+    welcome.add_argument("--studies", type=Path, required=True)
+    welcome.add_argument("--host", default="127.0.0.1")
+    welcome.add_argument("--port", type=int, default=8000)
+    welcome.set_defaults(command=_welcome)
+
+    model = commands.add_parser("model", help="what a model was trained on and how well it does")
+    model.add_argument("model", type=Path, nargs="?", default=SHIPPED_MODEL, metavar="MODEL.pt")
+    model.set_defaults(command=_model)
+    return parser
+
+
+def _phantom(given: argparse.Namespace) -> None:
+    from tqdm import tqdm
+
+    from lib.phantom import PRESETS, write_cohort
+
+    if given.patients < 1:
+        raise InputError(f"--patients {given.patients} is not a number of patients; give 1 or more")
+    settings = PRESETS[given.preset]
+    with tqdm(total=given.patients, unit="patient", desc="phantom") as bar:
+        write_cohort(
+            given.folder,
+            given.patients,
+            given.seed,
+            settings,
+            orientation=given.orientation,
+            workers=given.workers,
+            progress=lambda done, total: bar.update(),
+        )
+    truths = given.folder.with_name(given.folder.name + "-truth")
+    print(f"{given.patients} {given.preset} patients in {given.folder}, masks and cohort.csv in {truths}")
+
+
+def _train(given: argparse.Namespace) -> None:
+    from lib.cohort import find_table
+    from lib.model import best_device, load_model, save_model
+    from lib.training import train
+
+    initial = load_model(given.start) if given.start else None
+    settings = _training_settings(given, initial)
+    table = find_table(given.cohort)
+    examples = _prepared(table, settings, given.limit)
+    with _epoch_bar(settings.epochs) as report:
+        trained = train(examples, settings, initial, best_device(), report)
+    save_model(trained.model, given.out)
+    print(_outcome(trained, given.out))
+
+
+def _training_settings(given: argparse.Namespace, initial: Model | None) -> Settings:
+    from dataclasses import replace
+
+    from lib.settings import settings_from
+
+    changes = {name: getattr(given, name) for name in TRAINING_OPTIONS if getattr(given, name) is not None}
+    if initial is None:
+        if given.types is not None:
+            changes["types"] = tuple(name.strip() for name in given.types.split(","))
+        return settings_from(given.preset or "default", no_tumour=given.no_tumour, **changes)
+    if given.preset or given.types or given.no_tumour:
+        raise InputError("--preset, --types and --no-tumour are those of the --from model; leave them out")
+    return replace(initial.settings, **changes)
+
+
+def _prepared(table: Path, settings: Settings, limit: int | None) -> list[Example]:
+    from tqdm import tqdm
+
+    from lib.cohort import read_table
+    from lib.examples import prepare
+    from lib.readers import read_volume
+
+    if limit is not None and limit < 1:
+        raise InputError(f"--limit {limit} is not a number of patients; give 1 or more")
+    rows, problems = read_table(table, settings.classes)
+    examples = []
+    for row in tqdm(rows[:limit], unit="patient", desc="prepare"):
+        try:
+            examples.append(prepare(read_volume(row.scan), row.seed, settings))
+        except InputError as error:
+            problems.append(f"row {row.number}: {error}")
+    if problems:
+        raise TrainingError(
+            "\n".join(
+                [f"{table}: {len(problems)} of {len(rows)} rows cannot be used; correct or delete them", *problems]
+            )
+        )
+    return examples
+
+
+@contextmanager
+def _epoch_bar(epochs: int) -> Iterator[Any]:
+    from tqdm import tqdm
+
+    with tqdm(total=epochs, unit="epoch", desc="train") as bar:
+
+        def report(epoch: EpochReport) -> bool:
+            bar.update()
+            bar.set_postfix_str(
+                f"loss {epoch.loss:.3f}, validation {epoch.val_loss:.3f}, "
+                f"seed hit {epoch.seed_hit:.0%}, type {epoch.type_accuracy:.0%}"
+            )
+            return False
+
+        yield report
+
+
+def _outcome(trained: Trained, path: Path) -> str:
+    best = next(epoch for epoch in reversed(trained.epochs) if epoch.best)
+    lines = [
+        f"{path}: version {trained.model.version}, epoch {best.epoch} of {len(trained.epochs)}: "
+        f"seed hit {best.seed_hit:.0%}, type accuracy {best.type_accuracy:.0%}, loss {best.val_loss:.3f} "
+        f"on {trained.model.history['validated_on']}"
+    ]
+    if not trained.better and trained.initial is not None:
+        lines.append(f"no better than the weights it started from (loss {trained.initial['val_loss']:.3f})")
+    return "\n".join(lines)
+
+
+def _segment(given: argparse.Namespace) -> int:
+    if (given.seed is None) != (given.cancer_type is None):
+        raise InputError("--seed and --type belong together: a click needs its cancer type; give both")
+    scans = _scans(given.scans)
+    if given.seed is not None and len(scans) > 1:
+        raise InputError(f"--seed is a place in one scan, but {len(scans)} scans were given; give one")
+
+    from tqdm import tqdm
+
+    from lib.model import best_device, load_model
+    from lib.seeds import Seed
+
+    seed = None if given.seed is None else Seed(given.cancer_type, tuple(given.seed), user="terminal")
+    model = None
+    if given.model is not None or seed is None or SHIPPED_MODEL.exists():
+        model = load_model(given.model or SHIPPED_MODEL, best_device())
+    try:
+        given.out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"--out {given.out} cannot be made a folder ({error.strerror}); give another") from error
+    failures = []
+    for scan in tqdm(scans, unit="scan", disable=len(scans) == 1):
+        try:
+            tqdm.write(_segment_one(scan, model, seed, given.out))
+        except InputError as error:
+            failures.append(error)
+            tqdm.write(str(error), file=sys.stderr)
+    return 2 if failures else 0
+
+
+def _scans(paths: Sequence[Path]) -> list[Path]:
+    """The files named, and those in the folders named; refuses two that would write the same results."""
+    from lib.readers import ITK, NIFTI
+
+    scans: dict[str, Path] = {}
+    for path in paths:
+        found = [path]
+        if not path.exists():
+            raise InputError(f"{path} does not exist; name scans or folders of scans")
+        if path.is_dir():
+            found = sorted(p for p in path.iterdir() if p.name.endswith(NIFTI + ITK) and not p.name.endswith(MASK_END))
+            if not found:
+                raise InputError(f"folder {path} holds no scan ({', '.join(NIFTI + ITK)}); give another")
+        for scan in found:
+            other = scans.setdefault(_stem(scan), scan)
+            if other != scan:
+                raise InputError(f"{scan} and {other} have one name; segment them into different --out folders")
+    return list(scans.values())
+
+
+def _stem(path: Path) -> str:
+    from lib.readers import ITK, NIFTI
+
+    end = next((end for end in NIFTI + ITK if path.name.endswith(end)), "")
+    return path.name.removesuffix(end)
+
+
+def _segment_one(path: Path, model: Model | None, seed: Any, out: Path) -> str:
+    from lib.pictures import Case, picture
+    from lib.pipeline import segment
+    from lib.readers import read_volume, write_mask
+
+    volume = read_volume(path)
+    result = segment(volume, model, seed)
+    name = _stem(path)
+    mask = out / f"{name}{MASK_END}"
+    write_mask(result.mask, mask)
+    answer = {"name": name, "scan": str(path), "seed": None if seed is None else seed.to_dict(), **result.to_dict()}
+    (out / f"{name}.json").write_text(json.dumps(answer, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    cell_mm = None if model is None else model.settings.grid_mm * model.settings.stride
+    picture(Case(volume, result, cell_mm, seed), out / f"{name}.png")
+    sure = "" if seed is not None else f" ({result.type_probabilities[result.cancer_type]:.0%})"
+    measured = "nothing delineated"
+    if result.lesions:
+        hottest = max(lesion.suv_max for lesion in result.lesions)
+        measured = f"{answer['mtv_ml']:.1f} ml, SUVmax {hottest:.1f}, TLG {answer['tlg']:.0f}"
+    return f"{name}: {result.cancer_type}{sure}, {measured} → {mask}"
+
+
+def _welcome(given: argparse.Namespace) -> None:
+    from lib.welcome import welcome
+
+    print(welcome(given.studies, given.host, given.port))
+
+
+def _model(given: argparse.Namespace) -> None:
+    from lib.model import load_model
+
+    model = load_model(given.model)
+    weights = sum(tensor.numel() for tensor in model.network.parameters())
+    described = {
+        "model": str(given.model),
+        "version": model.version,
+        "parameters": weights,
+        "settings": model.settings.to_dict(),
+        "history": model.history,
+    }
+    print(json.dumps(described, indent=2, ensure_ascii=False))

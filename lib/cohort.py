@@ -1,0 +1,111 @@
+"""Annotated patients as a table: one row, one scan, one seed, one cancer type."""
+
+from __future__ import annotations
+
+import csv
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from lib.errors import InputError
+from lib.seeds import NO_TUMOUR, Seed
+
+COLUMNS = ("name", "scan", "cancer_type", "x", "y", "z")
+TABLE = "cohort.csv"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One annotated patient.
+
+    Parameters
+    ----------
+    number : line of the table, the header being 1.
+    name : of the patient.
+    scan : its file.
+    seed : the click and the cancer type.
+    """
+
+    number: int
+    name: str
+    scan: Path
+    seed: Seed
+
+
+def find_table(path: str | os.PathLike[str]) -> Path:
+    """A table, or the `cohort.csv` of a folder of scans: in it, or in `<folder>-truth` beside it.
+
+    Raises
+    ------
+    InputError
+        when there is none.
+    """
+    path = Path(path)
+    places = [path / TABLE, path.with_name(f"{path.name}-truth") / TABLE] if path.is_dir() else [path]
+    for place in places:
+        if place.is_file():
+            return place
+    raise InputError(
+        f"cohort {path}: there is no {' or '.join(map(str, places))}; give a table with the columns {','.join(COLUMNS)}"
+    )
+
+
+def read_table(path: str | os.PathLike[str], types: tuple[str, ...]) -> tuple[list[Row], list[str]]:
+    """The rows of a table that can be used, and what is wrong with the others.
+
+    Parameters
+    ----------
+    path : CSV with the columns `COLUMNS`; others are ignored. Scans are relative to its folder; x, y, z is the
+        seed in mm RAS, and may be empty where the cancer type is "no tumour".
+    types : the cancer types that may be learned.
+
+    Returns
+    -------
+    rows, and one message a bad row, with its number and the remedy.
+
+    Raises
+    ------
+    InputError
+        when the table cannot be read, lacks a column, or has no rows.
+    """
+    path = Path(path)
+    try:
+        with open(path, newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file)
+            header = reader.fieldnames or []
+            missing = [column for column in COLUMNS if column not in header]
+            if missing:
+                raise InputError(
+                    f"{path.name} lacks the column{'s' * (len(missing) > 1)} {', '.join(missing)}; "
+                    f"it needs {','.join(COLUMNS)}"
+                )
+            records = [(reader.line_num, record) for record in reader]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{path} cannot be read as CSV ({error}); save it as comma-separated UTF-8") from error
+    if not records:
+        raise InputError(f"{path.name} has no rows; write one for each annotated patient")
+    rows, problems = [], []
+    for number, record in records:
+        try:
+            rows.append(_row(number, record, path.parent, types))
+        except InputError as error:
+            problems.append(f"row {number}: {error}")
+    return rows, problems
+
+
+def _row(number: int, record: dict[str, str | None], folder: Path, types: tuple[str, ...]) -> Row:
+    name, scan, cancer_type, *point = ((record[column] or "").strip() for column in COLUMNS)
+    if not scan:
+        raise InputError("no scan; write its path, relative to the table")
+    file = folder / scan
+    if not file.is_file():
+        raise InputError(f"scan {scan} does not exist; correct the path, which is relative to the table")
+    if cancer_type not in types:
+        raise InputError(f"cancer type {cancer_type!r} is not one of {', '.join(types)}; correct it or configure it")
+    if cancer_type == NO_TUMOUR:
+        point = [value or "0" for value in point]
+    try:
+        position = tuple(float(value) for value in point)
+    except ValueError:
+        raise InputError(f"seed {','.join(point)!r} is not three numbers; write x,y,z in mm RAS") from None
+    return Row(number, name or file.name, file, Seed(cancer_type, position))  # type: ignore[arg-type]
