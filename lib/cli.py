@@ -164,11 +164,8 @@ def _prepared(table: Path, settings: Settings, limit: int | None) -> list[Exampl
         except InputError as error:
             problems.append(f"row {row.number}: {error}")
     if problems:
-        raise TrainingError(
-            "\n".join(
-                [f"{table}: {len(problems)} of {len(rows)} rows cannot be used; correct or delete them", *problems]
-            )
-        )
+        found = f"{table}: {len(problems)} rows cannot be used; correct or delete them"
+        raise TrainingError("\n  ".join([found, *problems]))
     return examples
 
 

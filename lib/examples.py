@@ -129,6 +129,7 @@ def network_channels(images: dict[str, np.ndarray], settings: Settings) -> dict[
 def save_example(example: Example, path: Path) -> None:
     """Write an example as .npz, whole or not at all."""
     points = {} if example.points is None else {f"point_{view}": example.points[view] for view in VIEWS}
+    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.npz")
     np.savez(temporary, **example.images, **points, cancer_type=example.cancer_type, name=example.name)
     os.replace(temporary, path)

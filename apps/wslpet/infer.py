@@ -62,7 +62,7 @@ class FindTumour(InferTask):
         Parameters
         ----------
         request : "image_id" of the datastore, or "image_path" of a session; in a click request, points by type;
-            "result_extension", one of `EXTENSIONS`; "result_write_to_file".
+            "result_extension", one of `EXTENSIONS`; "result_write_to_file"; "result_compress" (.nrrd, .mha).
 
         Returns
         -------
@@ -87,7 +87,9 @@ class FindTumour(InferTask):
                 self._record(request, seed)
             result = self._segment(volume, seed)
         writing = time.monotonic()
-        path = _write(result, extension) if request.get("result_write_to_file", True) is not False else None
+        path = None
+        if request.get("result_write_to_file", True) is not False:
+            path = _write(result, extension, compress=request.get("result_compress", True) is not False)
         seconds |= {"write": time.monotonic() - writing, "total": time.monotonic() - start}
         return path, self._answer(result, seconds)
 
@@ -160,11 +162,11 @@ def _extension(request: Mapping[str, Any]) -> str:
     return str(extension)
 
 
-def _write(result: Result, extension: str) -> str:
+def _write(result: Result, extension: str, compress: bool) -> str:
     handle, name = tempfile.mkstemp(prefix="wslpet-", suffix=extension)
     os.close(handle)
     try:
-        write_mask(result.mask, name)
+        write_mask(result.mask, name, compress)
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise

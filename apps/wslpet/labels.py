@@ -11,14 +11,16 @@ from scipy import ndimage
 
 from apps.wslpet.problems import shown
 from lib.errors import InputError, SeedError
-from lib.readers import read_volume
-from lib.seeds import Seed
+from lib.readers import read_mask
+from lib.seeds import NO_TUMOUR, Seed
 from lib.settings import Settings
 from lib.volume import Volume
 
 
 def seed_from_label(path: Path, image: Volume, info: Mapping[str, Any], settings: Settings) -> Seed:
     """The centre of the largest lesion, and the type that its label value or segment name stands for.
+
+    An empty mask says "no tumour" where the settings know of that.
 
     Parameters
     ----------
@@ -33,36 +35,40 @@ def seed_from_label(path: Path, image: Volume, info: Mapping[str, Any], settings
     """
     mask = _read(path)
     values = np.unique(mask.array[mask.array > 0])
+    user = str(info.get("user") or info.get("client_id") or "unknown")[:100]
+    if values.size == 0 and settings.no_tumour:
+        return Seed(NO_TUMOUR, tuple(image.to_world((np.array(image.shape) - 1) / 2)), user=user)
+    if values.size == 0:
+        raise SeedError(f"label of {image.name} is empty; outline the tumour, or leave the patient unannotated")
     types = {_type_of(float(value), info.get("label_info"), settings) for value in values}
     if len(types) != 1:
         raise SeedError(
             f"label of {image.name} holds {len(types)} types ({', '.join(sorted(types))}); a patient has one: "
             "keep the segments of one type"
         )
-    position = mask.to_world(_central_voxel(mask.array > 0))
+    position = mask.to_world(_central_voxel(mask.array > 0, mask.spacing))
     index = image.to_index(position)
     if not image.contains(index):
         raise SeedError(
             f"label of {image.name} lies outside it, at {position.round(1).tolist()} mm; "
             "export the segmentation with the PET as reference"
         )
-    user = str(info.get("user") or info.get("client_id") or "unknown")[:100]
     return Seed(types.pop(), tuple(position), tuple(np.round(index, 3)), user)
 
 
 def _read(path: Path) -> Volume:
     try:
-        return read_volume(path)
+        return read_mask(path)
     except InputError as error:
         raise SeedError(f"label cannot be used: {error}") from error
 
 
-def _central_voxel(mask: np.ndarray) -> np.ndarray:
+def _central_voxel(mask: np.ndarray, spacing: tuple[float, float, float]) -> np.ndarray:
     """Index of the voxel of the largest connected lesion that is nearest its centroid: (3,)."""
     lesions, _ = ndimage.label(mask, np.ones((3, 3, 3)))
     largest = np.bincount(lesions[lesions > 0]).argmax()
     voxels = np.argwhere(lesions == largest)
-    return voxels[np.linalg.norm(voxels - voxels.mean(axis=0), axis=1).argmin()]
+    return voxels[np.linalg.norm((voxels - voxels.mean(axis=0)) * spacing, axis=1).argmin()]
 
 
 def _type_of(value: float, label_info: Any, settings: Settings) -> str:

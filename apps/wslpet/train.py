@@ -17,10 +17,9 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
-import numpy as np
 from monailabel.interfaces.tasks.train import TrainTask
 from torch.utils.tensorboard import SummaryWriter
 
@@ -29,7 +28,7 @@ from apps.wslpet.durable import replacing, write_json
 from apps.wslpet.problems import shown
 from apps.wslpet.weights import Weights
 from lib.errors import InputError, TrainingError
-from lib.examples import Example, prepare
+from lib.examples import Example, load_example, prepare, save_example
 from lib.model import Model, load_model, save_model
 from lib.readers import read_volume
 from lib.seeds import Seed
@@ -235,26 +234,12 @@ def _prepared(datastore: SeededDatastore, image: str, seed: Seed, settings: Sett
     key = json.dumps([datastore.image_version(image), seed.cancer_type, seed.position, settings.grid_mm, 1])
     cached = datastore.private / "prepared" / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.npz"
     try:
-        return _load_example(cached, image)
-    except (OSError, ValueError, KeyError):
+        return replace(load_example(cached), name=image)
+    except (OSError, ValueError, KeyError, BadZipFile):
         pass
     example = prepare(read_volume(datastore.image_path(image)), seed, settings)
-    _save_example(cached, example)
+    save_example(example, cached)
     return replace(example, name=image)
-
-
-def _save_example(path: Path, example: Example) -> None:
-    arrays = {f"image_{view}": image for view, image in example.images.items()}
-    arrays |= {f"point_{view}": np.array(point) for view, point in (example.points or {}).items()}
-    with replacing(path) as temporary, open(temporary, "wb") as file:
-        np.savez(file, cancer_type=np.array(example.cancer_type), **arrays)
-
-
-def _load_example(path: Path, name: str) -> Example:
-    with np.load(path, allow_pickle=False) as arrays:
-        images = {key.removeprefix("image_"): arrays[key] for key in arrays if key.startswith("image_")}
-        points = {key.removeprefix("point_"): tuple(arrays[key].tolist()) for key in arrays if key.startswith("point_")}
-        return Example(images, points or None, str(arrays["cancer_type"]), name)
 
 
 def _same_network(one: Settings, other: Settings) -> bool:

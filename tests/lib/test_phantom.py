@@ -52,7 +52,7 @@ def test_default_voxel_is_the_papers() -> None:
     assert make_patient(0, thorax).volume.spacing == pytest.approx((4.06, 4.06, 2.0))
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", range(4))
 def test_truth_is_the_same_in_the_world_at_any_voxel_size(seed: int) -> None:
     # A spread-out truth, so that thresholding the voxel fraction shifts its centre little.
     settings = replace(THORAX, nodes=0.0)
@@ -141,8 +141,8 @@ def test_types_are_balanced_and_names_say_nothing() -> None:
 
 def test_hard_has_mimics_and_plain_has_none() -> None:
     tiny = (16.0, 16.0, 16.0)
-    hard = [make_patient(seed, PRESETS["hard"], tiny).description for seed in range(24)]
-    assert sum(bool(d["mimics"]) for d in hard) > 12
+    hard = [make_patient(seed, PRESETS["hard"], tiny).description for seed in range(16)]
+    assert sum(bool(d["mimics"]) for d in hard) > 8
     assert len({d["fov"] for d in hard}) > 2
     assert {d["arms"] for d in hard} == {"up", "down"}
     assert len({d["scanner"] for d in hard}) > 3
@@ -202,9 +202,9 @@ def test_orientation_code_is_checked(tmp_path: Path) -> None:
 def test_cohort_on_disk_keeps_world_and_suv(tmp_path: Path) -> None:
     settings = replace(THORAX, scanners=((replace(THORAX.scanners[0][0], voxel_mm=(6.0, 5.0, 4.0)), 1.0),))
     done: list[tuple[int, int]] = []
-    write_cohort(tmp_path / "studies", 6, 2, settings, progress=lambda i, n: done.append((i, n)))
-    assert done[-1] == (6, 6)
-    assert sorted(p.name for p in (tmp_path / "studies").iterdir()) == [f"patient-{n:04d}.nii.gz" for n in range(6)]
+    write_cohort(tmp_path / "studies", 4, 2, settings, progress=lambda i, n: done.append((i, n)))
+    assert done[-1] == (4, 4)
+    assert sorted(p.name for p in (tmp_path / "studies").iterdir()) == [f"patient-{n:04d}.nii.gz" for n in range(4)]
     truths = tmp_path / "studies-truth"
     with open(truths / "cohort.csv") as file:
         rows = list(csv.DictReader(file))

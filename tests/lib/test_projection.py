@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from blobs import empty
+
+from lib.projection import project, to_grid
+from lib.volume import Volume
+
+SPACINGS = [(4.0, 4.0, 4.0), (2.0, 2.0, 2.0), (4.06, 4.06, 2.0), (5.5, 5.5, 3.27), (3.0, 4.5, 7.0)]
+
+
+def noise(shape=(7, 9, 11)) -> Volume:
+    return Volume(np.random.default_rng(1).uniform(0, 9, shape).astype(np.float32), np.diag([2.0, 3.0, 4.0, 1.0]))
+
+
+def test_a_mip_is_the_maximum_along_the_ray():
+    volume = noise()
+    face, profile = project(volume)
+    assert np.array_equal(face.mip, volume.array.max(axis=1))
+    assert np.array_equal(profile.mip, volume.array.max(axis=0))
+    assert (face.spacing, profile.spacing) == ((2.0, 4.0, 3.0), (3.0, 4.0, 2.0))
+
+
+def test_lifting_gives_the_voxel_that_the_pixel_shows():
+    volume = noise()
+    for projection in project(volume):
+        for u, z in np.ndindex(projection.mip.shape):
+            voxel = projection.lift(u, z)
+            assert volume.array[voxel] == projection.mip[u, z]
+            assert voxel[2] == z
+
+
+def test_the_scan_is_not_modified():
+    volume = noise()
+    before = volume.array.copy()
+    to_grid(*project(volume), 4.0)
+    assert np.array_equal(volume.array, before)
+
+
+def point_source(spacing, place_mm) -> tuple[Volume, np.ndarray]:
+    """A body of SUV 1, off-centre in a larger field, with one hot voxel."""
+    size = np.array([260.0, 220.0, 300.0])
+    volume = empty(tuple(np.ceil(size / spacing).astype(int)), spacing)
+    array = volume.array
+    low, high = np.rint(np.array([70, 60, 90]) / spacing), np.rint(np.array([230, 200, 280]) / spacing)
+    array[tuple(slice(int(a), int(b)) for a, b in zip(low, high, strict=True))] = 1.0
+    voxel = np.rint(np.array(place_mm) / spacing).astype(int)
+    array[tuple(voxel)] = 500.0
+    return volume, voxel
+
+
+def hot_pixel(mip: np.ndarray) -> np.ndarray:
+    """Centre of mass of what stands out of the body."""
+    above = np.clip(mip - 2.0, 0, None)
+    return np.array([(np.arange(n) * above.sum(axis=1 - a)).sum() / above.sum() for a, n in enumerate(mip.shape)])
+
+
+@pytest.mark.parametrize("grid_mm", [4.0, 2.0])
+@pytest.mark.parametrize("spacing", SPACINGS)
+@pytest.mark.parametrize("place_mm", [(90, 75, 110), (215, 185, 262), (140, 180, 120)])
+def test_a_point_lands_where_from_voxel_says(spacing, grid_mm, place_mm):
+    volume, (x, y, z) = point_source(spacing, place_mm)
+    face, profile = to_grid(*project(volume), grid_mm)
+    assert np.abs(hot_pixel(face.mip) - face.from_voxel([x, z])).max() < 0.5
+    assert np.abs(hot_pixel(profile.mip) - profile.from_voxel([y, z])).max() < 0.5
+
+
+@pytest.mark.parametrize("spacing", SPACINGS)
+def test_both_views_share_z_and_are_cropped_to_the_body(spacing):
+    volume, _ = point_source(spacing, (140, 180, 120))
+    face, profile = to_grid(*project(volume), 4.0)
+    assert face.origin[1] == profile.origin[1] > 0
+    assert face.mip.shape[1] == profile.mip.shape[1]
+    assert face.origin[0] > 0
+    body = [160 / 4, 190 / 4]
+    assert all(n <= b + 2 * 4 + 3 for n, b in zip(face.mip.shape, body, strict=True))
+
+
+def test_depth_is_in_millimetres_from_the_middle_of_the_body():
+    volume, _ = point_source((4.0, 4.0, 4.0), (140, 180, 120))
+    face, _ = to_grid(*project(volume), 4.0)
+    u, z = np.rint(face.from_voxel([35, 30])).astype(int)
+    middle = float(np.median(np.argmax(volume.array, axis=1)[volume.array.max(axis=1) > 0.5])) * 4.0
+    assert face.depth_mm[u, z] == pytest.approx(180 - middle, abs=8.0)
+    assert face.depth_mm[0, 0] == 0.0
+
+
+def test_a_scan_without_a_body_is_not_cropped():
+    volume = empty((10, 12, 14))
+    face, profile = to_grid(*project(volume), 4.0)
+    assert face.mip.shape[1] == profile.mip.shape[1] >= 14
