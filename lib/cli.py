@@ -45,6 +45,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         sys.stderr.close()
         return 1
+    except OSError as error:
+        print(f"{error.filename or 'file'}: {error.strerror}; give another place or make room", file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
@@ -125,6 +128,9 @@ def _train(given: argparse.Namespace) -> None:
     initial = load_model(given.start) if given.start else None
     settings = _training_settings(given, initial)
     table = find_table(given.cohort)
+    if given.out.is_dir():
+        raise InputError(f"--out {given.out} is a folder; name a file, such as {given.out / 'model.pt'}")
+    given.out.parent.mkdir(parents=True, exist_ok=True)  # before the training, not after it
     examples = _prepared(table, settings, given.limit)
     with _epoch_bar(settings.epochs) as report:
         trained = train(examples, settings, initial, best_device(), report)
@@ -214,10 +220,7 @@ def _segment(given: argparse.Namespace) -> int:
     model = None
     if given.model is not None or seed is None or SHIPPED_MODEL.exists():
         model = load_model(given.model or SHIPPED_MODEL, best_device())
-    try:
-        given.out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"--out {given.out} cannot be made a folder ({error.strerror}); give another") from error
+    given.out.mkdir(parents=True, exist_ok=True)
     failures = []
     for scan in tqdm(scans, unit="scan", disable=len(scans) == 1):
         try:

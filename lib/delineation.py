@@ -29,8 +29,8 @@ START_MM = 20.0
 START_BASINS = 4
 # Two maxima with a saddle at this share of the lower are one maximum with noise.
 SAME_PEAK = 0.92
-FLOOR = 0.2
-FRACTIONS = (0.22, 0.28, 0.34, 0.40, 0.48)
+FLOOR = 0.12
+FRACTIONS = (0.10, 0.16, 0.22, 0.28, 0.34, 0.42)
 PASSES = (0.92, 0.87, 0.82, 0.77, 0.70, 0.62, 0.52, 0.40)
 MAX_ML = 2500.0
 

@@ -136,6 +136,8 @@ def test_train_refuses_what_cannot_be(capsys, cohort, weights, tmp_path):
     assert "has no rows" in refused(capsys, "train", tmp_path / "empty.csv", *out)
     assert "--preset, --types" in refused(capsys, "train", cohort, "--from", weights, "--preset", "paper", *out)
     assert "distance='emd'" in refused(capsys, "train", cohort, "--distance", "emd", *out)
+    assert "is a folder" in refused(capsys, "train", cohort, "--out", tmp_path)
+    assert "File exists" in refused(capsys, "train", cohort, "--out", tmp_path / "short.csv" / "m.pt")
     assert "training needs 2" in refused(capsys, "train", cohort, "--limit", 1, *out)
 
 
@@ -189,7 +191,7 @@ def test_segment_refuses_what_cannot_be(capsys, cohort, weights, tmp_path):
     shutil.copy(scan, tmp_path / "patient-0000.nii.gz")
     assert "have one name" in refused(capsys, "segment", scan, tmp_path / "patient-0000.nii.gz")
     (tmp_path / "file").touch()
-    assert "cannot be made" in refused(capsys, "segment", scan, "--model", weights, "--out", tmp_path / "file" / "d")
+    assert "Not a directory" in refused(capsys, "segment", scan, "--model", weights, "--out", tmp_path / "file" / "d")
 
 
 def test_welcome_names_a_scan_and_its_tumour(capsys, cohort):

@@ -67,14 +67,14 @@ def point_source(z: float = 60.0) -> Example:
 @pytest.mark.parametrize("z", [20.0, 60.0, 83.0])
 @pytest.mark.parametrize("partial", [0.0, 1.0])
 def test_an_augmented_seed_stays_on_the_hot_spot(partial, z):
-    how = Augmentation(zoom=0.2, gain=0.3, jitter_mm=0.0, partial=partial, noise=0.0)
+    how = Augmentation(zoom=0.6, gain=0.3, jitter_mm=0.0, partial=partial, noise=0.0)
     original, heights = point_source(z), set()
     for seed in range(25):
         changed = augment(original, SETTINGS, np.random.default_rng(seed), how)
         heights.add(changed.images["face"].shape[2])
         assert changed.images["face"].shape[2] == changed.images["profile"].shape[2]
         for view in VIEWS:
-            assert np.abs(hot_pixel(changed.images[view][0]) - changed.points[view]).max() < 0.3
+            assert np.abs(hot_pixel(changed.images[view][0]) - changed.points[view]).max() < 0.15
     assert len(heights) > 5
 
 

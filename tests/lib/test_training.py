@@ -72,6 +72,15 @@ def test_the_model_is_that_of_the_best_epoch_and_can_be_saved(trained, tmp_path)
     assert load_model(tmp_path / "model.pt").version == model.version
 
 
+def test_the_best_epoch_is_kept_when_later_ones_are_worse(patients, trained):
+    wild = settings_from(**{**SETTINGS.to_dict(), "epochs": 5, "learning_rate": 0.3})
+    spoilt = train(patients, wild, trained[0].model, augmentation=GENTLE)
+    assert not spoilt.epochs[-1].best
+    still = settings_from(**{**SETTINGS.to_dict(), "epochs": 1, "learning_rate": 1e-7})
+    again = train(patients, still, spoilt.model, augmentation=GENTLE)
+    assert again.initial["val_loss"] == pytest.approx(min(r.val_loss for r in spoilt.epochs), rel=1e-3)
+
+
 def test_it_stops_when_told(patients):
     result = train(patients[:10], SETTINGS, report=lambda r: r.epoch == 2)
     assert len(result.epochs) == 2
