@@ -89,7 +89,7 @@ def stage(cases: Sequence[Case], studies: Path) -> Path:
 
 def _case(row: dict[str, str], truths: Path) -> Case:
     scan = (truths / row["scan"]).resolve()
-    image = nib.load(scan)
+    image = nib.Nifti1Image.from_filename(scan)
     geometry = Volume(np.empty(image.shape, dtype=np.uint8), image.affine)
     click = geometry.to_index(np.array([float(row[axis]) for axis in "xyz"]))
     index = np.clip(np.rint(click), 0, np.array(image.shape) - 1).astype(int)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,12 +15,13 @@ import numpy as np
 from benchmarks.cohorts import Case
 from benchmarks.server import Training
 from lib.evaluation import Agreement, summary
+from lib.model import best_device
 
 TITLE = "WSL-PET end to end, on phantom patients"
 SYSTEMS = {
     "shipped": "shipped weights, before any click",
-    "tuned": "{clicked} clicks on top of the shipped weights",
     "few": "{few} clicks on top of the shipped weights",
+    "tuned": "{clicked} clicks on top of the shipped weights",
     "scratch": "{clicked} clicks, from scratch",
     "cams": "{clicked} clicks, from scratch, CAMs alone (distance loss off)",
     "click": "a click on the patient",
@@ -131,10 +133,8 @@ class Measured:
         for system in BETTER_THAN_BASELINE:
             if baseline and system in figures:
                 ours, theirs = figures[system]["dice"][0], baseline["dice"][0]
-                yield (
-                    f"{self.title_of(system)}: Dice {ours:.3f} above that of click + 41 %, {theirs:.3f}",
-                    ours > theirs,
-                )
+                text = f"{self.title_of(system)}: Dice {ours:.3f}, more than that of click + 41 %, {theirs:.3f}"
+                yield text, ours > theirs
         for system, training in self.trainings.items():
             text = f"training, {self.title_of(system)}: {training.seconds:.0f} s, at most {TRAINING_SECONDS:.0f} s"
             yield text, training.seconds <= TRAINING_SECONDS
@@ -162,7 +162,8 @@ def text_of(measured: Measured) -> str:
         f"## {measured.preset.capitalize()} phantom cohort",
         "",
         f"{counts['unseen']} unseen patients (no training saw them), unless a row says otherwise. "
-        "Mean [95 % confidence interval, bootstrap over patients].",
+        "Mean [95 % confidence interval, bootstrap over patients]; where all patients agree the bootstrap has no "
+        f"spread, and the exact interval of a share is {_exact_width(counts['unseen']):.0f} % wide.",
         "",
         *_table(measured),
         "",
@@ -182,12 +183,19 @@ def text_of(measured: Measured) -> str:
 
 def write(folder: Path, cohorts: Sequence[Measured]) -> None:
     """report.md, report.json and a patients.csv for each cohort."""
-    text = "\n".join([f"# {TITLE}", "", *map(text_of, cohorts)])
+    text = "\n".join(
+        [f"# {TITLE}", "", f"Server on {best_device()}, {os.cpu_count()} CPU cores.", "", *map(text_of, cohorts)]
+    )
     (folder / "report.md").write_text(text, encoding="utf-8")
     content = {"title": TITLE, "cohorts": {measured.preset: _json_of(measured) for measured in cohorts}}
     (folder / "report.json").write_text(json.dumps(content, indent=2), encoding="utf-8")
     for measured in cohorts:
         _write_patients(folder / measured.preset / "patients.csv", measured.outcomes)
+
+
+def _exact_width(n: int) -> float:
+    """Width, %, of the exact (Clopper–Pearson) 95 % interval of a share of 0 or 100 % of n patients."""
+    return 100 * (1 - 0.025 ** (1 / n))
 
 
 def _table(measured: Measured) -> list[str]:

@@ -15,6 +15,10 @@ delineation a point → the lesion, cut at the valleys
 lesions     CAMs and depth maps → points → lesions
 measures    SUVmax, SUVpeak, SUVmean, MTV, TLG
 pipeline    the whole way, scan → result; the only composer
+cohort      a table of scans, types and seeds
+evaluation  masks against the truth, and the click + 41 % baseline
 phantom     whole-body FDG PET patients with a known tumour: the embedded default data
-cli         the same from a terminal
+pretraining the shipped weights; contour_fit: the contour score
+pictures    MIPs with CAM, lesion and seed
+cli         the same from a terminal, with welcome's text
 """

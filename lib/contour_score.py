@@ -53,7 +53,10 @@ _ARRAYS = ("mean", "sd", "hidden", "hidden_bias", "out")
 @lru_cache
 def load_contour_score(features: tuple[str, ...]) -> ContourScore:
     """The shipped score; raises ModelError when it was fitted to other features than the code measures."""
-    content = json.loads(FILE.read_text())
+    try:
+        content = json.loads(FILE.read_text())
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{FILE.name} cannot be read; restore model/, or run python -m lib.contour_fit") from error
     if tuple(content["features"]) != features:
         raise ModelError(f"{FILE.name} was fitted to other features; run python -m lib.contour_fit")
     return ContourScore(features, *(np.array(content[name]) for name in _ARRAYS))

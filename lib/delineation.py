@@ -100,10 +100,12 @@ def contours(ras: Volume, index: np.ndarray, uncertainty_mm: float) -> list[Cont
     return found
 
 
-def best(found: list[Contour]) -> tuple[Contour, float]:
-    """The contour with the highest score, and that score."""
+def best(found: list[Contour]) -> Contour | None:
+    """The contour with the highest score; None of none."""
+    if not found:
+        return None
     scores = load_contour_score(FEATURES)(np.array([contour.features for contour in found]))
-    return found[int(scores.argmax())], float(scores.max())
+    return found[int(scores.argmax())]
 
 
 def _box(ras: Volume, index: np.ndarray) -> tuple[np.ndarray, tuple[int, int, int]]:
@@ -141,7 +143,7 @@ class _Basins:
         maxima = np.argwhere(smooth == ndimage.maximum_filter(smooth, size, mode="nearest"))
         values = smooth[tuple(maxima.T)]
         near = _starts(values, np.linalg.norm((maxima - point) * spacing, axis=1))
-        floor = FLOOR * float(values[near].min())
+        floor = min(FLOOR * float(values[near].min()), float(values[near].min()) - 1e-6)
         keep = values > floor
         markers = np.zeros(box.shape, dtype=np.int32)
         markers[tuple(maxima[keep].T)] = np.arange(1, keep.sum() + 1)
@@ -235,7 +237,7 @@ class _Body:
         member = lookup[basins.labels[window]]
         image = basins.image[window]
         peak = float(image[member].max())
-        crop = _around(_extent(member & (image > min(FRACTIONS) * peak)), member.shape)
+        crop = _around(_extent(member & (image >= min(FRACTIONS) * peak)), member.shape)
         window, member, image = _inner(window, crop), member[crop], image[crop]
         core = member & (image > 0.42 * peak)
         outside = image[ndimage.binary_dilation(core, iterations=3) & ~core]
@@ -281,7 +283,7 @@ def _measured(basins: _Basins, body: _Body, cut: _Cut, point: np.ndarray, uncert
             height / body.peak,
             body.union.crossed,
             body.union.refused,
-            float(basins.gradient[cut.window][rim].mean()) * 10.0 / height,
+            float(basins.gradient[cut.window][rim].mean()) * 10.0 / height if rim.any() else 0.0,
             bool((nearest >= 0).all() and (nearest < inside.shape).all() and inside[tuple(nearest)]),
             any(touches),
             cut.fraction,

@@ -141,11 +141,11 @@ def _modes(points: np.ndarray, scores: np.ndarray, spacing: np.ndarray) -> list[
     return found
 
 
-def lesion_at(ras: Volume, index: np.ndarray) -> Contour:
-    """The lesion around a click (fractional voxel of the RAS volume)."""
-    return best(contours(ras, index, CLICK_SD_MM))[0]
+def lesion_at(ras: Volume, index: np.ndarray) -> Contour | None:
+    """The lesion around a click (fractional voxel of the RAS volume); None where nothing stands out."""
+    return best(contours(ras, index, CLICK_SD_MM))
 
 
-def lesion_among(ras: Volume, places: list[Finding]) -> Contour:
-    """The lesion at the strongest of the CAMs' findings."""
-    return best(contours(ras, np.array(places[0].index), CAM_SD_MM))[0]
+def lesion_among(ras: Volume, places: list[Finding]) -> Contour | None:
+    """The lesion at the strongest of the CAMs' findings; None where nothing stands out."""
+    return best(contours(ras, np.array(places[0].index), CAM_SD_MM)) if places else None

@@ -5,11 +5,11 @@ from __future__ import annotations
 from functools import lru_cache
 
 import numpy as np
-from scipy.ndimage import map_coordinates
+from scipy.ndimage import gaussian_filter, map_coordinates
 
 from lib.volume import Volume
 
-# SUVpeak is the mean in a sphere of 1 ml (IBSI 0F91 local intensity peak; PERCIST).
+# SUVpeak is the mean in a sphere of 1 ml (IBSI 0F91, global intensity peak; PERCIST).
 PEAK_RADIUS_MM = (3 * 1000.0 / (4 * np.pi)) ** (1 / 3)
 
 
@@ -25,8 +25,7 @@ def measure(volume: Volume, inside: np.ndarray) -> dict[str, float]:
     -------
     volume_ml : voxels × voxel volume (IBSI YEKZ, in ml).
     suv_max (IBSI 84IY), suv_mean (IBSI Q4LE) : in SUV.
-    suv_peak : highest mean in a 1 ml sphere centred on a voxel of the lesion (IBSI 0F91, global 0F91's
-        search restricted to the lesion's voxels within 10 % of its maximum).
+    suv_peak : highest mean in a 1 ml sphere centred on a voxel of the lesion (IBSI 0F91, global intensity peak).
     tlg : total lesion glycolysis, volume_ml × suv_mean, in ml.
     """
     values = volume.array[inside]
@@ -48,9 +47,9 @@ def suv_peak(volume: Volume, inside: np.ndarray) -> float:
     hardly depends on voxel size or orientation.
     """
     index = np.argwhere(inside)
-    values = volume.array[inside]
-    # The centre of the best sphere may not be the hottest voxel; the hottest hundred always sufficed.
-    order = np.argsort(values)[::-1][:100]
+    # A Gaussian of the sphere's spread ranks the centres; the sphere itself is measured at the best hundred.
+    spread = PEAK_RADIUS_MM / np.sqrt(5) / np.array(volume.spacing)
+    order = np.argsort(gaussian_filter(volume.array, spread, mode="nearest")[inside])[::-1][:100]
     offsets = _sphere() @ np.linalg.inv(volume.affine[:3, :3]).T  # (sample, 3) in voxels
     points = index[order][:, None, :] + offsets[None]  # (centre, sample, 3)
     samples = map_coordinates(volume.array, points.reshape(-1, 3).T, order=1, mode="nearest")

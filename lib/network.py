@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from lib.settings import Settings
+from lib.settings import NORM_GROUPS, Settings
 
 
 class CamNet(nn.Module):
@@ -23,7 +23,7 @@ class CamNet(nn.Module):
         for stride, dilation, width in zip(settings.strides, settings.dilations, settings.widths, strict=True):
             layers += [
                 nn.Conv2d(channels, width, 3, stride, padding=dilation, dilation=dilation, bias=False),
-                nn.GroupNorm(8, width),
+                nn.GroupNorm(NORM_GROUPS, width),
                 nn.ReLU(inplace=True),
             ]
             channels = width

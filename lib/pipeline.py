@@ -79,6 +79,7 @@ def segment(volume: Volume, model: Model | None, seed: Seed | None = None, setti
     clock = _Clock()
     settings = model.settings if settings is None and model is not None else settings or Settings()
     ras = volume.to_ras()
+    point = None
     if seed is not None:
         point = _checked_point(ras, seed, settings)
     elif model is None:
@@ -87,7 +88,7 @@ def segment(volume: Volume, model: Model | None, seed: Seed | None = None, setti
     contour = None
     if seed is not None:
         cancer_type = seed.cancer_type
-        if cancer_type != NO_TUMOUR:
+        if point is not None:
             contour = lesion_at(ras, point)
     else:
         assert view is not None and model is not None
@@ -118,8 +119,10 @@ def _mask(ras: Volume, contour: Contour | None, label: int) -> Volume:
     return ras.with_array(array, "label")
 
 
-def _checked_point(ras: Volume, seed: Seed, settings: Settings) -> np.ndarray:
-    if seed.cancer_type not in (*settings.types, NO_TUMOUR):
+def _checked_point(ras: Volume, seed: Seed, settings: Settings) -> np.ndarray | None:
+    if seed.cancer_type == NO_TUMOUR:
+        return None
+    if seed.cancer_type not in settings.types:
         raise SeedError(f"cancer type {seed.cancer_type!r} is not one of {', '.join(settings.types)}")
     point = ras.to_index(np.array(seed.position))
     if not ras.contains(point):
@@ -142,6 +145,8 @@ class _Look:
         return findings(self.cams, 0, number, self.projections, self.images, settings.stride)
 
     def normalised(self, cancer_type: str) -> dict[str, np.ndarray]:
+        if cancer_type not in self.probabilities:  # "no tumour" of a click, where it is not learned
+            return {}
         number = list(self.probabilities).index(cancer_type)
         maps = {"face": self.cams.face[0, number], "profile": self.cams.profile[0, number]}
         return {view: normalise(maps[view]).cpu().numpy() for view in VIEWS}

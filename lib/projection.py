@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import torch
-import torch.nn.functional as F
 
 from lib.volume import Volume
 
@@ -93,7 +91,7 @@ def to_grid(face: Projection, profile: Projection, grid_mm: float) -> tuple[Grid
 
     The two images have the same z range, so that a row of one is the row of the other.
     """
-    channels = [_resample(_with_depth(p), p.spacing[:2], grid_mm).numpy() for p in (face, profile)]
+    channels = [_resample(_with_depth(p), p.spacing[:2], grid_mm) for p in (face, profile)]
     margin = round(BODY_MARGIN_MM / grid_mm)
     rows = [_body_range(c[0], 1, margin) for c in channels]
     z = slice(min(r.start for r in rows), max(r.stop for r in rows))
@@ -105,21 +103,26 @@ def to_grid(face: Projection, profile: Projection, grid_mm: float) -> tuple[Grid
     return images[0], images[1]
 
 
-def _with_depth(projection: Projection) -> torch.Tensor:
+def _with_depth(projection: Projection) -> np.ndarray:
     # (2, u, z): the MIP, and its depth from the middle of the body in mm
     body = projection.mip >= BODY_SUV
     depth = projection.depth * np.float32(projection.spacing[2])
     middle = np.median(depth[body]) if body.any() else 0.0
-    return torch.from_numpy(np.stack([projection.mip, np.where(body, depth - middle, 0.0)]).astype(np.float32))
+    return np.stack([projection.mip, np.where(body, depth - middle, 0.0)]).astype(np.float32)
 
 
-def _resample(channels: torch.Tensor, spacing: tuple[float, float], grid_mm: float) -> torch.Tensor:
-    # (channel, u, z). The exact scale, not the ratio of rounded sizes, keeps far edges in place; the
-    # replicated border makes up for the pixel that rounding down loses.
-    scale = [s / grid_mm for s in spacing]
-    border = [max(1, round(1 / s)) for s in scale]
-    padded = F.pad(channels[None], (0, border[1], 0, border[0]), mode="replicate")
-    return F.interpolate(padded, scale_factor=scale, mode="bilinear", antialias=True, recompute_scale_factor=False)[0]
+def _resample(channels: np.ndarray, spacing: tuple[float, float], grid_mm: float) -> np.ndarray:
+    # (channel, u, z) → the same on the grid
+    u, z = (_filter(n, s / grid_mm) for n, s in zip(channels.shape[1:], spacing, strict=True))
+    return u @ channels @ z.T
+
+
+def _filter(size: int, scale: float) -> np.ndarray:
+    """(round(size · scale), size) weights of an antialiased linear filter, exact to the far edge."""
+    centres = (np.arange(max(1, round(size * scale))) + 0.5) / scale - 0.5
+    away = np.abs(np.arange(size) - centres[:, None])
+    weights = np.clip(1 - away / max(1.0, 1 / scale), 0, None)
+    return (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
 
 
 def _body_range(mip: np.ndarray, axis: int, margin: int) -> slice:

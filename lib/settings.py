@@ -8,6 +8,8 @@ from typing import Any
 from lib.errors import InputError
 from lib.seeds import NO_TUMOUR
 
+# Channels are normalised in groups of this many.
+NORM_GROUPS = 8
 CHOICES = {
     "intensity": ("sqrt", "linear"),
     "pooling": ("log-sum-exp", "average"),
@@ -75,6 +77,11 @@ class Settings:
             raise InputError(f"setting types={list(self.types)!r} is not two or more different cancer type names")
         if not len(self.strides) == len(self.dilations) == len(self.widths) == 8:
             raise InputError("settings strides, dilations and widths need one entry for each of the 8 layers")
+        for name in ("strides", "dilations", "widths"):
+            if not all(isinstance(n, int) and n >= 1 for n in getattr(self, name)):
+                raise InputError(f"setting {name}={list(getattr(self, name))!r} is not 8 whole numbers from 1 up")
+        if any(width % NORM_GROUPS for width in self.widths):
+            raise InputError(f"setting widths={list(self.widths)!r}: each must be a multiple of {NORM_GROUPS}")
         for name, (low, high) in _RANGES.items():
             if not low <= getattr(self, name) <= high:
                 raise InputError(f"setting {name}={getattr(self, name)!r} is outside {low}–{high}")

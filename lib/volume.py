@@ -39,7 +39,7 @@ class Volume:
     spacing: tuple[float, float, float] = field(init=False)
 
     def __post_init__(self) -> None:
-        affine = np.asarray(self.affine, dtype=np.float64)
+        affine = np.array(self.affine, dtype=np.float64)
         if self.array.ndim != 3 or 0 in self.array.shape:
             raise GeometryError(
                 f"{self.name}: shape {self.array.shape} is not a 3D volume; export one static 3D PET scan"

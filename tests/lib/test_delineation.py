@@ -31,12 +31,19 @@ def test_every_candidate_is_a_connected_lesion_with_its_features(case):
 
 def test_a_candidate_keeps_its_place_in_the_volume(case):
     volume, index, centre = case
-    contour, score = best(contours(volume, index, 5.0))
+    contour = best(contours(volume, index, 5.0))
     mask = contour.in_volume(volume.shape)
     assert mask.sum() == contour.inside.sum()
-    assert np.isfinite(score)
     assert np.linalg.norm(volume.to_world(np.argwhere(mask)).mean(axis=0) - centre) < 4.0
     assert dice(mask, ellipsoid(volume, centre, RADII)) > 0.85
+
+
+@pytest.mark.parametrize("decoy", [(52, 15, 44), (52, 15, 22), (24, 15, 22), (24, 15, 44)])
+def test_a_hotter_lesion_in_the_same_box_is_not_taken(case, decoy):
+    volume, index, centre = case
+    two = scan(volume, [(centre, RADII, 6.0), (volume.to_world(np.array(decoy)), (14, 14, 14), 12.0)])
+    mask = best(contours(two, index, 5.0)).in_volume(two.shape)
+    assert dice(mask, ellipsoid(volume, centre, RADII)) > 0.8
 
 
 def test_only_the_box_around_the_point_is_searched(case):

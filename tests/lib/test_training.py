@@ -73,8 +73,8 @@ def test_the_model_is_that_of_the_best_epoch_and_can_be_saved(trained, tmp_path)
 
 
 def test_the_best_epoch_is_kept_when_later_ones_are_worse(patients, trained):
-    wild = settings_from(**{**SETTINGS.to_dict(), "epochs": 5, "learning_rate": 0.3})
-    spoilt = train(patients, wild, trained[0].model, augmentation=GENTLE)
+    wild = settings_from(**{**SETTINGS.to_dict(), "epochs": 30, "learning_rate": 0.3})
+    spoilt = train(patients, wild, trained[0].model, augmentation=GENTLE, report=lambda r: r.epoch > 1 and not r.best)
     assert not spoilt.epochs[-1].best
     still = settings_from(**{**SETTINGS.to_dict(), "epochs": 1, "learning_rate": 1e-7})
     again = train(patients, still, spoilt.model, augmentation=GENTLE)
