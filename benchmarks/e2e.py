@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import shutil
+import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -199,28 +200,30 @@ def main() -> int:
         print(f"{given.weights} does not exist; make pretrain writes it", file=sys.stderr)
         return 1
     print(f"# {TITLE}\n", flush=True)
-    cohorts, broken = [], []
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("terminated"))  # so that the server ends, too
+    cohorts: list[Measured] = []
+    broken: list[str] = []
     for preset in given.cohorts:
         bench = Bench(preset, options)
         cohorts.append(bench.measured)
-        broken += _run(bench, [name for name in STEPS if name in given.steps])
+        for step in (name for name in STEPS if name in given.steps):
+            _run(bench, step)
+            write(options.folder, cohorts)
+        broken += bench.broken
         print(text_of(bench.measured), flush=True)
-        write(options.folder, cohorts)
     for problem in broken:
         print(f"BROKEN {problem}", file=sys.stderr)
     return 1 if broken else 0
 
 
-def _run(bench: Bench, steps: Sequence[str]) -> list[str]:
-    for name in steps:
-        start = time.perf_counter()
-        try:
-            STEPS[name](bench)
-        except Exception as error:  # the other steps still say something
-            bench.broken.append(f"{bench.measured.preset}: step {name}: {type(error).__name__}: {error}")
-            print(bench.broken[-1], file=sys.stderr)
-        print(f"{bench.measured.preset}: {name} took {time.perf_counter() - start:.0f} s", flush=True)
-    return bench.broken
+def _run(bench: Bench, step: str) -> None:
+    start = time.perf_counter()
+    try:
+        STEPS[step](bench)
+    except Exception as error:  # the other steps still say something
+        bench.broken.append(f"{bench.measured.preset}: step {step}: {type(error).__name__}: {error}")
+        print(bench.broken[-1], file=sys.stderr)
+    print(f"{bench.measured.preset}: {step} took {time.perf_counter() - start:.0f} s", flush=True)
 
 
 def _show(bar: tqdm, stats: dict[str, Any]) -> None:

@@ -80,11 +80,11 @@ class Finding:
     Parameters
     ----------
     index : (x, y, z) fractional voxel of the RAS volume.
-    log_mass : log of its share of the 3D map's mass.
+    share : of the mass of the 3D map of its type.
     """
 
     index: tuple[float, float, float]
-    log_mass: float
+    share: float
 
 
 def findings(
@@ -136,16 +136,11 @@ def _modes(points: np.ndarray, scores: np.ndarray, spacing: np.ndarray) -> list[
         near = np.linalg.norm(mm - mm[best], axis=1) <= FINDING_MM
         mass = weight[near].sum()
         centre = (points[near] * weight[near, None]).sum(axis=0) / mass
-        found.append(Finding(tuple(centre.tolist()), float(np.log(mass / total))))
+        found.append(Finding(tuple(centre.tolist()), float(mass / total)))
         weight = np.where(near, 0.0, weight)
     return found
 
 
-def lesion_at(ras: Volume, index: np.ndarray) -> Contour | None:
-    """The lesion around a click (fractional voxel of the RAS volume); None where nothing stands out."""
-    return best(contours(ras, index, CLICK_SD_MM))
-
-
-def lesion_among(ras: Volume, places: list[Finding]) -> Contour | None:
-    """The lesion at the strongest of the CAMs' findings; None where nothing stands out."""
-    return best(contours(ras, np.array(places[0].index), CAM_SD_MM)) if places else None
+def lesion_at(ras: Volume, index: np.ndarray, uncertainty_mm: float = CLICK_SD_MM) -> Contour | None:
+    """The lesion around a point (fractional voxel of the RAS volume); None where nothing stands out."""
+    return best(contours(ras, index, uncertainty_mm))

@@ -13,7 +13,7 @@ from lib.cam import Cams, batch_cams, normalise
 from lib.delineation import Contour
 from lib.errors import ModelError, SeedError
 from lib.examples import Example, collate
-from lib.lesions import Lesion, findings, lesion_among, lesion_at
+from lib.lesions import CAM_SD_MM, Finding, Lesion, findings, lesion_at
 from lib.model import Model
 from lib.projection import VIEWS, GridImage, Projection, project, to_grid
 from lib.seeds import NO_TUMOUR, Seed
@@ -30,6 +30,10 @@ class Result:
     mask : uint8 label values (i, j, k), in the geometry and orientation of the scan as given.
     cancer_type : the seed's type, or the most probable one.
     type_probabilities : class → probability; empty without a model.
+    confidence : share of the 3D map's mass, over all types and places, that lies at the finding; None when a
+        seed decided. Low where the CAMs point everywhere (ours).
+    findings : the strongest places of the 3D map of `cancer_type`, (position mm RAS, share of its mass), best
+        first; the first one became the lesion.
     lesions : as in the mask.
     cams : view → (u, z) CAM of `cancer_type` by eq. 1 in cells; empty without a model.
     images : view → the MIP the network saw.
@@ -41,6 +45,8 @@ class Result:
     cancer_type: str
     type_probabilities: dict[str, float]
     lesions: tuple[Lesion, ...]
+    confidence: float | None = None
+    findings: tuple[tuple[tuple[float, float, float], float], ...] = ()
     cams: dict[str, np.ndarray] = field(default_factory=dict)
     images: dict[str, GridImage] = field(default_factory=dict)
     model_version: str = ""
@@ -51,6 +57,8 @@ class Result:
         return {
             "cancer_type": self.cancer_type,
             "type_probabilities": self.type_probabilities,
+            "confidence": self.confidence,
+            "findings": [{"position": list(position), "share": share} for position, share in self.findings],
             "lesions": [lesion.to_dict() for lesion in self.lesions],
             "mtv_ml": sum(lesion.volume_ml for lesion in self.lesions),
             "tlg": sum(lesion.tlg for lesion in self.lesions),
@@ -85,7 +93,8 @@ def segment(volume: Volume, model: Model | None, seed: Seed | None = None, setti
     elif model is None:
         raise ModelError("there is no trained model yet; click a tumour in each of some patients, then train")
     view = None if model is None else _look(ras, model, clock)
-    contour = None
+    contour, confidence = None, None
+    places: list[Finding] = []
     if seed is not None:
         cancer_type = seed.cancer_type
         if point is not None:
@@ -93,8 +102,11 @@ def segment(volume: Volume, model: Model | None, seed: Seed | None = None, setti
     else:
         assert view is not None and model is not None
         cancer_type = max(view.probabilities, key=view.probabilities.__getitem__)
+        confidence = view.probabilities[cancer_type]
         if cancer_type != NO_TUMOUR:
-            contour = lesion_among(ras, view.findings(cancer_type, model.settings))
+            places = view.findings(cancer_type, model.settings)
+            contour = lesion_at(ras, np.array(places[0].index), CAM_SD_MM)
+            confidence *= places[0].share
     clock.lap("lesions")
     label = settings.labels.get(cancer_type, 0)
     mask = _mask(ras, contour, label).to_orientation_of(volume)
@@ -105,6 +117,8 @@ def segment(volume: Volume, model: Model | None, seed: Seed | None = None, setti
         cancer_type,
         {} if view is None else view.probabilities,
         lesions,
+        confidence,
+        tuple((tuple(ras.to_world(np.array(place.index)).tolist()), place.share) for place in places),
         {} if view is None else view.normalised(cancer_type),
         {} if view is None else view.images,
         "" if model is None else model.version,
@@ -140,7 +154,7 @@ class _Look:
     cams: Cams
     probabilities: dict[str, float]
 
-    def findings(self, cancer_type: str, settings: Settings) -> list:
+    def findings(self, cancer_type: str, settings: Settings) -> list[Finding]:
         number = settings.classes.index(cancer_type)
         return findings(self.cams, 0, number, self.projections, self.images, settings.stride)
 

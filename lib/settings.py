@@ -38,6 +38,7 @@ class Settings:
     distance_weight : weight of loss 2 against loss 1.
     epochs, batch_size, learning_rate, weight_decay, patience : training. `patience` epochs without a
         better validation end it early.
+    fine_tuning : share of the learning rate that is used when training starts from weights.
     validation : share of the patients held out to measure each epoch.
     seed : random seed of initialisation, splits and augmentation.
 
@@ -64,6 +65,7 @@ class Settings:
     learning_rate: float = 2e-3
     weight_decay: float = 1e-2
     patience: int = 20
+    fine_tuning: float = 0.25
     validation: float = 0.2
     seed: int = 0
 
@@ -117,6 +119,7 @@ _RANGES = {
     "learning_rate": (1e-7, 1.0),
     "weight_decay": (0.0, 1.0),
     "patience": (1, 10_000),
+    "fine_tuning": (1e-4, 1.0),
     "validation": (0.0, 0.5),
 }
 

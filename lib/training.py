@@ -106,9 +106,10 @@ def train(
     before = None if incumbent is None else _validate(incumbent.network.to(device), validation, incumbent.settings)
 
     per_epoch = max(1, -(-len(fitting) // settings.batch_size))
-    optimiser = torch.optim.AdamW(network.parameters(), settings.learning_rate, weight_decay=settings.weight_decay)
+    rate = settings.learning_rate * (1.0 if initial is None else settings.fine_tuning)
+    optimiser = torch.optim.AdamW(network.parameters(), rate, weight_decay=settings.weight_decay)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimiser, settings.learning_rate, total_steps=settings.epochs * per_epoch, pct_start=0.15
+        optimiser, rate, total_steps=settings.epochs * per_epoch, pct_start=0.15
     )
     start, reports, best_state, best_loss, since = time.monotonic(), [], None, float("inf"), 0
     for epoch in range(1, settings.epochs + 1):

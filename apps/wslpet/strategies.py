@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import random
 import threading
 import time
@@ -54,7 +53,7 @@ class Random(_Unannotated):
 
 
 class Uncertainty(_Unannotated):
-    """The patient whose cancer type the weights are least sure of: highest entropy of the type probabilities.
+    """The patient whose cancer type and tumour site, taken together, the weights are least sure of.
 
     Scores are kept by image and weights, so that asking again is quick; without weights any patient is as good
     and the first one is served.
@@ -85,19 +84,9 @@ class Uncertainty(_Unannotated):
                 key = (datastore.image_version(image), model.version)
                 if key not in self._scores and time.monotonic() < deadline:
                     volume = read_volume(datastore.image_path(image))
-                    self._scores[key] = entropy(segment(volume, model).to_dict()["type_probabilities"])
+                    self._scores[key] = 1.0 - (segment(volume, model).confidence or 0.0)
             except (InputError, OSError):
                 continue
             if key in self._scores:
                 scores[image] = self._scores[key]
         return scores
-
-
-def entropy(probabilities: Mapping[str, float]) -> float:
-    """Entropy of the type probabilities relative to its largest: 0 is sure, 1 is a coin toss.
-
-    >>> entropy({"lung": 0.5, "oesophagus": 0.5})
-    1.0
-    """
-    nats = -sum(p * math.log(p) for p in probabilities.values() if p > 0)
-    return nats / math.log(len(probabilities))

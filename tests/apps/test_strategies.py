@@ -2,8 +2,6 @@
 
 import pytest
 
-from apps.wslpet.strategies import entropy
-
 
 @pytest.mark.parametrize("strategy", ["first", "random", "uncertainty"])
 def test_annotated_patients_are_not_served_again(trained_clinic, strategy):
@@ -23,8 +21,3 @@ def test_first_is_first_by_name(trained_clinic):
 def test_uncertainty_says_how_sure(trained_clinic):
     sample = trained_clinic.server.client().next_sample("uncertainty", {})
     assert 0 <= sample["uncertainty"] <= 1
-
-
-def test_entropy():
-    assert entropy({"lung": 1.0, "oesophagus": 0.0}) == 0
-    assert entropy({"a": 1 / 3, "b": 1 / 3, "c": 1 / 3}) == pytest.approx(1)

@@ -8,7 +8,7 @@ from blobs import dice, ellipsoid, empty, scan, stored_as
 from lib.cam import Cams
 from lib.delineation import Contour
 from lib.examples import grid_images
-from lib.lesions import Lesion, findings, lesion_among, lesion_at
+from lib.lesions import Lesion, findings, lesion_at
 from lib.measures import measure
 from lib.projection import VIEWS, project
 from lib.settings import settings_from
@@ -92,11 +92,11 @@ def test_findings_are_voxels_that_both_cams_point_at():
     found = findings(cams, 0, 0, projections, images, settings.stride)
     near = [min(np.linalg.norm((np.array(f.index) - v) * 4.0) for v in voxels) for f in found[:2]]
     assert max(near) < 16.0
-    assert found == sorted(found, key=lambda f: -f.log_mass)
-    assert all(f.log_mass <= 1e-9 for f in found)
+    assert found == sorted(found, key=lambda f: -f.share)
+    assert all(0 < f.share <= 1 + 1e-9 for f in found)
 
 
-def test_the_lesion_among_findings_is_where_the_cams_point():
+def test_the_lesion_at_the_first_finding_is_where_the_cams_point():
     settings = settings_from()
     volume = field((4.0, 4.0, 4.0))
     spots = [(place(volume, (60, 50, 60)), (16, 16, 16), 7.0), (place(volume, (130, 100, 170)), (22, 22, 22), 15.0)]
@@ -104,7 +104,7 @@ def test_the_lesion_among_findings_is_where_the_cams_point():
     projections = dict(zip(VIEWS, project(volume), strict=True))
     images = grid_images(volume, settings)
     cams = peaked(images, settings, [(*volume.to_index(spots[0][0]), 6.0)])
-    contour = lesion_among(volume, findings(cams, 0, 0, projections, images, settings.stride))
+    contour = lesion_at(volume, np.array(findings(cams, 0, 0, projections, images, settings.stride)[0].index))
     assert dice(contour.in_volume(volume.shape), ellipsoid(volume, *spots[0][:2])) > 0.8
 
 
