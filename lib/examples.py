@@ -174,11 +174,11 @@ class Augmentation:
     noise : SD of noise relative to the root of SUV.
     """
 
-    zoom: float = 0.12
-    gain: float = 0.25
-    jitter_mm: float = 2.0
-    partial: float = 0.3
-    noise: float = 0.05
+    zoom: float = 0.2
+    gain: float = 0.4
+    jitter_mm: float = 3.0
+    partial: float = 0.4
+    noise: float = 0.08
 
 
 def augment(example: Example, settings: Settings, rng: np.random.Generator, how: Augmentation) -> Example:

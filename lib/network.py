@@ -20,11 +20,12 @@ class CamNet(nn.Module):
         super().__init__()
         channels = 2 + settings.depth  # MIP, view, depth
         layers: list[nn.Module] = []
-        for stride, dilation, width in zip(settings.strides, settings.dilations, settings.widths, strict=True):
+        plan = zip(settings.strides, settings.dilations, settings.widths, strict=True)
+        for number, (stride, dilation, width) in enumerate(plan, start=1):
             layers += [
                 nn.Conv2d(channels, width, 3, stride, padding=dilation, dilation=dilation, bias=False),
                 nn.GroupNorm(NORM_GROUPS, width),
-                nn.ReLU(inplace=True),
+                nn.Sequential(nn.ReLU(inplace=True), nn.Dropout2d(settings.dropout if number >= 3 else 0.0)),
             ]
             channels = width
         self.features = nn.Sequential(*layers)

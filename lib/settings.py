@@ -32,6 +32,7 @@ class Settings:
     strides : stride of each of the 8 convolutions; their product is input size / CAM size (paper §2.2: 16).
     dilations : dilation of each convolution (ours; the paper does not say).
     widths : channels of each convolution (ours; the paper does not say).
+    dropout : share of the maps of the third to eighth convolution that are dropped in training (ours).
     pooling : "average" (paper §2.1) or "log-sum-exp" (ours), CAM → type score.
     distance : loss 2. "expected" distance of the CAM to the seed, "likelihood" of the seed under the
         CAM, or "off" (CAMs alone). The paper leaves the form open.
@@ -57,14 +58,15 @@ class Settings:
     strides: tuple[int, ...] = (2, 2, 1, 1, 1, 1, 1, 1)
     dilations: tuple[int, ...] = (1, 1, 1, 2, 4, 4, 2, 1)
     widths: tuple[int, ...] = (16, 32, 48, 48, 48, 48, 48, 64)
+    dropout: float = 0.15
     pooling: str = "log-sum-exp"
     distance: str = "likelihood"
     distance_weight: float = 1.0
-    epochs: int = 60
+    epochs: int = 50
     batch_size: int = 8
     learning_rate: float = 2e-3
     weight_decay: float = 1e-2
-    patience: int = 20
+    patience: int = 25
     fine_tuning: float = 0.25
     validation: float = 0.2
     seed: int = 0
@@ -113,6 +115,7 @@ class Settings:
 _RANGES = {
     "grid_mm": (1.0, 16.0),
     "suv_limit": (1.0, 1000.0),
+    "dropout": (0.0, 0.9),
     "distance_weight": (0.0, 1000.0),
     "epochs": (1, 10_000),
     "batch_size": (1, 1024),
@@ -136,6 +139,7 @@ PRESETS: dict[str, Settings] = {
         depth=False,
         strides=(2, 1, 2, 1, 2, 1, 2, 1),
         dilations=(1,) * 8,
+        dropout=0.0,
         pooling="average",
         distance="expected",
         batch_size=8,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from lib.errors import InputError
 
@@ -215,4 +215,10 @@ PRESETS: dict[str, CohortSettings] = _Presets(
             ("injection site", 0.12),
         ),
     ),
+)
+# The training cohort with twice the benign uptake: what a network that has learned the rest still confuses.
+PRESETS["train-mimics"] = replace(
+    PRESETS["train"],
+    name="train-mimics",
+    mimics=tuple((name, 2 * probability) for name, probability in PRESETS["train"].mimics),
 )
