@@ -50,7 +50,7 @@ e2e: setup
 	$(RUN) -m benchmarks.e2e $(ARGS)
 
 pretrain: setup
-	$(RUN) -m benchmarks.pretrain $(ARGS)
+	$(RUN) -m lib.pretraining $(ARGS)
 
 clean:
 	rm -rf $(VENV) demo work

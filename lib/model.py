@@ -75,6 +75,7 @@ def save_model(model: Model, path: str | os.PathLike[str]) -> None:
             torch.save(content, file)
             file.flush()
             os.fsync(file.fileno())
+        os.chmod(temporary, 0o644)  # mkstemp's files are the owner's alone; a server may run as another
         os.replace(temporary, path)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
