@@ -53,7 +53,7 @@ def test_a_preset_is_changed_by_settings():
         ({"no_tumour": "perhaps"}, "write it like false"),
         ({"epochs": "many"}, "write it like"),
         ({"epochs": "-1"}, "outside"),
-        ({"strides": "2,x"}, "write it like 2,1"),
+        ({"strides": "2,x"}, "write it like 2,2"),
         ({"tracking": "mlflow"}, "TensorBoard"),
     ],
 )
