@@ -74,7 +74,7 @@ def achieved(score: ContourScore, groups: list[Candidates]) -> tuple[float, floa
 def main() -> None:
     """Draw phantoms, fit on four fifths, report on the rest, write the file."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--patients", type=int, default=400)
+    parser.add_argument("--patients", type=int, default=320)
     parser.add_argument("--preset", default="train")
     parser.add_argument("--out", type=Path, default=FILE)
     options = parser.parse_args()

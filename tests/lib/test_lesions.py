@@ -79,14 +79,17 @@ def peaked(images, settings, points) -> Cams:
     return Cams(maps["face"], maps["profile"], settings.grid_mm * settings.stride)
 
 
+def seen(volume, settings):
+    return dict(zip(VIEWS, project(volume), strict=True)), grid_images(volume, settings)
+
+
 def test_findings_are_voxels_that_both_cams_point_at():
     settings = settings_from()
     volume = field((4.0, 4.0, 4.0))
     # Two spots at one height: (x of one, y of the other) is a ghost that both CAMs support.
     spots = [(place(volume, (48, 40, 120)), (10, 10, 10), 9.0), (place(volume, (140, 116, 120)), (10, 10, 10), 8.0)]
     volume = scan(volume, spots)
-    projections = dict(zip(VIEWS, project(volume), strict=True))
-    images = grid_images(volume, settings)
+    projections, images = seen(volume, settings)
     voxels = [volume.to_index(spot[0]) for spot in spots]
     cams = peaked(images, settings, [(*voxels[0], 4.0), (*voxels[1], 4.0)])
     found = findings(cams, 0, 0, projections, images, settings.stride)
@@ -101,8 +104,7 @@ def test_the_lesion_at_the_first_finding_is_where_the_cams_point():
     volume = field((4.0, 4.0, 4.0))
     spots = [(place(volume, (60, 50, 60)), (16, 16, 16), 7.0), (place(volume, (130, 100, 170)), (22, 22, 22), 15.0)]
     volume = scan(volume, spots)
-    projections = dict(zip(VIEWS, project(volume), strict=True))
-    images = grid_images(volume, settings)
+    projections, images = seen(volume, settings)
     cams = peaked(images, settings, [(*volume.to_index(spots[0][0]), 6.0)])
     contour = lesion_at(volume, np.array(findings(cams, 0, 0, projections, images, settings.stride)[0].index))
     assert dice(contour.in_volume(volume.shape), ellipsoid(volume, *spots[0][:2])) > 0.8
