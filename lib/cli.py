@@ -64,6 +64,7 @@ def _parser() -> argparse.ArgumentParser:
     phantom.add_argument("--seed", type=int, default=0, metavar="S", help="another seed, another cohort")
     phantom.add_argument("--orientation", default="mixed", help='axis code such as LPS, or "mixed" (default)')
     phantom.add_argument("--workers", type=int, default=2, metavar="N", help="processes (default: 2)")
+    phantom.add_argument("--dicom", action="store_true", help="a folder with a DICOM PET series for each patient")
     phantom.set_defaults(command=_phantom)
 
     train = commands.add_parser("train", help="learn from annotated patients")
@@ -115,6 +116,7 @@ def _phantom(given: argparse.Namespace) -> None:
             orientation=given.orientation,
             workers=given.workers,
             progress=lambda done, total: bar.update(),
+            dicom=given.dicom,
         )
     truths = given.folder.with_name(given.folder.name + "-truth")
     print(f"{given.patients} {given.preset} patients in {given.folder}, masks and cohort.csv in {truths}")

@@ -13,6 +13,7 @@ import nibabel as nib
 import numpy as np
 
 from lib.phantom.anatomy import stream
+from lib.phantom.dicom import Examination, write_series
 from lib.phantom.patient import CLICK_SD_MM, make_patient
 from lib.phantom.settings import CohortSettings, PhantomError
 from lib.volume import Volume
@@ -34,13 +35,15 @@ def write_cohort(
     jitter_mm: float = CLICK_SD_MM,
     workers: int = 1,
     progress: Callable[[int, int], Any] | None = None,
+    dicom: bool = False,
 ) -> list[dict[str, Any]]:
-    """Write `n` patients as NIfTI: scans in `folder`, truths and cohort.csv in `<folder>-truth` beside it.
+    """Write `n` patients: scans in `folder`, truths and cohort.csv in `<folder>-truth` beside it.
 
-    Scans are int16 with a slope (SUV to 0.5 % from SUV 0.5 up), masks uint8. `orientation` is a NIfTI axis code such
-    as "RAS", or "mixed" for another one, and another origin, for each patient. `progress` is called with
-    (done, n). Returns the rows of cohort.csv: x, y, z is the jittered click in mm RAS; paths are relative to the
-    folder of cohort.csv.
+    Scans are NIfTI, int16 with a slope (SUV to 0.5 % from SUV 0.5 up), masks uint8. With `dicom` each scan is a folder
+    with one PET series in Bq/ml, whose instances run along the slices or against them, and head or feet first, from
+    patient to patient. `orientation` is a NIfTI axis code such as "RAS", or "mixed" for another one, and another
+    origin, for each patient. `progress` is called with (done, n). Returns the rows of cohort.csv: x, y, z is the
+    jittered click in mm RAS; paths are relative to the folder of cohort.csv.
     """
     if orientation != "mixed":
         _check_orientation(orientation)
@@ -48,7 +51,7 @@ def write_cohort(
     truths = folder.with_name(folder.name + "-truth")
     folder.mkdir(parents=True, exist_ok=True)
     truths.mkdir(parents=True, exist_ok=True)
-    one = partial(_write_one, folder, truths, seed, settings, orientation, jitter_mm)
+    one = partial(_write_one, folder, truths, seed, settings, orientation, jitter_mm, dicom)
     rows = []
     for row in _map(one, range(n), workers):
         rows.append(row)
@@ -92,7 +95,14 @@ def save_mask(volume: Volume, path: Path) -> None:
 
 
 def _write_one(
-    folder: Path, truths: Path, seed: int, settings: CohortSettings, orientation: str, jitter_mm: float, index: int
+    folder: Path,
+    truths: Path,
+    seed: int,
+    settings: CohortSettings,
+    orientation: str,
+    jitter_mm: float,
+    dicom: bool,
+    index: int,
 ) -> dict[str, Any]:
     patient = make_patient(seed * SEEDS_PER_COHORT + index, settings, jitter_mm=jitter_mm)
     name = f"patient-{index:04d}"
@@ -100,16 +110,19 @@ def _write_one(
     if orientation == "mixed":
         rng = stream(seed * SEEDS_PER_COHORT + index, "orientation")
         code, shift = str(rng.choice(ORIENTATIONS)), rng.uniform(-250, 250, size=3)
-    for what, volume in ((folder, patient.volume), (truths, patient.truth)):
-        affine = volume.affine.copy()
-        affine[:3, 3] += shift
-        moved = oriented(Volume(volume.array, affine, volume.unit, name), code)
-        (save_scan if what is folder else save_mask)(moved, what / f"{name}.nii.gz")
+    scan, mask = (_stored(volume, shift, code, name) for volume in (patient.volume, patient.truth))
+    scan_name = name if dicom else f"{name}.nii.gz"
+    if dicom:
+        position = ("HFS", "FFS")[index // 2 % 2]
+        write_series(scan, folder / name, name, Examination(position=position), descending=bool(index % 2))
+    else:
+        save_scan(scan, folder / scan_name)
+    save_mask(mask, truths / f"{name}.nii.gz")
     x, y, z = np.array(patient.seed.position) + shift
     primary = patient.lesions[0] if patient.lesions else None
     return {
         "name": name,
-        "scan": f"../{folder.name}/{name}.nii.gz",
+        "scan": f"../{folder.name}/{scan_name}",
         "cancer_type": patient.cancer_type,
         "x": round(float(x), 3),
         "y": round(float(y), 3),
@@ -126,6 +139,12 @@ def _write_one(
         "orientation": code,
         "seed": seed * SEEDS_PER_COHORT + index,
     }
+
+
+def _stored(volume: Volume, shift: np.ndarray, code: str, name: str) -> Volume:
+    affine = volume.affine.copy()
+    affine[:3, 3] += shift
+    return oriented(Volume(volume.array, affine, volume.unit, name), code)
 
 
 def _check_orientation(code: str) -> None:
