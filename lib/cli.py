@@ -80,7 +80,7 @@ def _parser() -> argparse.ArgumentParser:
     train.set_defaults(command=_train)
 
     segment = commands.add_parser("segment", help="find the tumour in scans, or the one at a click")
-    segment.add_argument("scans", type=Path, nargs="+", help="scans in SUV, or folders of them")
+    segment.add_argument("scans", type=Path, nargs="+", help="scans in SUV, DICOM series, or folders of them")
     segment.add_argument("--model", type=Path, metavar="MODEL.pt", help="default: the shipped weights")
     segment.add_argument("--seed", type=float, nargs=3, metavar=("X", "Y", "Z"), help="a click, mm RAS")
     segment.add_argument("--type", dest="cancer_type", help="cancer type of the click")
@@ -234,7 +234,7 @@ def _segment(given: argparse.Namespace) -> int:
 
 
 def _scans(paths: Sequence[Path]) -> list[Path]:
-    """The files named, and those in the folders named; refuses two that would write the same results."""
+    """The files named, and the files or series in the folders named; refuses two that would write the same results."""
     from lib.readers import ITK, NIFTI
 
     scans: dict[str, Path] = {}
@@ -244,13 +244,21 @@ def _scans(paths: Sequence[Path]) -> list[Path]:
             raise InputError(f"{path} does not exist; name scans or folders of scans")
         if path.is_dir():
             found = sorted(p for p in path.iterdir() if p.name.endswith(NIFTI + ITK) and not p.name.endswith(MASK_END))
+            found = found or _series_folders(path)
             if not found:
-                raise InputError(f"folder {path} holds no scan ({', '.join(NIFTI + ITK)}); give another")
+                raise InputError(f"folder {path} holds no scan ({', '.join(NIFTI + ITK)}, DICOM series); give another")
         for scan in found:
             other = scans.setdefault(_stem(scan), scan)
             if other != scan:
                 raise InputError(f"{scan} and {other} have one name; segment them into different --out folders")
     return list(scans.values())
+
+
+def _series_folders(path: Path) -> list[Path]:
+    """The folder of each DICOM series in or below a folder."""
+    from lib.series import find_series
+
+    return sorted({files[0].parent for files in find_series(path).values()})
 
 
 def _stem(path: Path) -> str:

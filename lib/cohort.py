@@ -22,7 +22,7 @@ class Row:
     ----------
     number : line of the table, the header being 1.
     name : of the patient.
-    scan : its file.
+    scan : its file, or the folder of its DICOM series.
     seed : the click and the cancer type.
     """
 
@@ -98,7 +98,7 @@ def _row(number: int, record: dict[str, str | None], folder: Path, types: tuple[
     if not scan:
         raise InputError("no scan; write its path, relative to the table")
     file = folder / scan
-    if not file.is_file():
+    if not file.exists():  # a DICOM series is a folder
         raise InputError(f"scan {scan} does not exist; correct the path, which is relative to the table")
     if cancer_type not in types:
         raise InputError(f"cancer type {cancer_type!r} is not one of {', '.join(types)}; correct it or configure it")

@@ -16,3 +16,7 @@ class TrainingError(InputError):
 
 class ModelError(InputError):
     """A weights file that cannot be loaded or does not fit its settings."""
+
+
+class DicomError(InputError):
+    """A DICOM file or series that cannot be read, or whose SUV cannot be known; the message names file and tag."""

@@ -10,19 +10,16 @@ import nibabel as nib
 import numpy as np
 
 from lib.errors import GeometryError, InputError
+from lib.limits import MAX_SUV, MAX_VOXELS
 from lib.volume import Volume
 
 NIFTI = (".nii.gz", ".nii")
 ITK = (".nrrd", ".mha", ".mhd")
-# The largest image that is decoded, voxels: twice the largest clinical PET.
-MAX_VOXELS = 250_000_000
-# A maximum beyond this is Bq/ml or a broken rescale, not SUV.
-MAX_SUV = 10_000.0
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
 def read_volume(path: str | os.PathLike[str]) -> Volume:
-    """Read a PET scan in SUV, in the orientation it is stored in.
+    """Read a PET scan, in the orientation it is stored in: a file in SUV, or the folder of one DICOM series.
 
     Returns
     -------
@@ -34,8 +31,15 @@ def read_volume(path: str | os.PathLike[str]) -> Volume:
         when the file is missing, damaged, of another kind, not 3D, not finite, empty or not in SUV.
     GeometryError
         when it has no usable orientation.
+    DicomError
+        when the folder is not one PET series whose SUV can be known.
     """
-    return _checked(_read(Path(path)))
+    path = Path(path)
+    if path.is_dir():
+        from lib.series import read_series
+
+        return _checked(read_series(path).volume)
+    return _checked(_read(path))
 
 
 def read_mask(path: str | os.PathLike[str]) -> Volume:

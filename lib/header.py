@@ -1,0 +1,133 @@
+"""One DICOM header, read with suspicion: a value is what its tag says, or an error names file, tag and value.
+
+Decimal and integer strings are parsed here, from the bytes, because libraries let "NaN", "1e999" and "1_000" pass
+into geometry and rescale (CVE-2026-48705).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+from pydicom.datadict import dictionary_description, private_dictionary_description
+from pydicom.dataset import Dataset
+from pydicom.tag import BaseTag, Tag
+
+from lib.errors import DicomError
+
+# PS3.5 6.2. Longer than its 16 characters is let pass, as many exporters write so: the value is not in doubt.
+DECIMAL = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
+LONGEST_DECIMAL = 64
+SHOWN = 40
+PADDING = " \t\r\n\0"
+
+Limits = tuple[float, float]
+
+
+class Header:
+    """A dataset and the file it is from, or an item of one of its sequences.
+
+    Tags are keywords ("PatientWeight") or numbers. Every `remedy` ends an error: what would mend the file.
+    """
+
+    def __init__(self, dataset: Dataset, file: str | None = None) -> None:
+        self.dataset = dataset
+        self.file = file or Path(str(getattr(dataset, "filename", None) or "header")).name
+
+    def texts(self, tag: str | int) -> tuple[str, ...]:
+        """The values as they are written, without padding; empty when the tag is missing or empty."""
+        element = self.dataset.get_item(Tag(tag))
+        value = None if element is None else element.value
+        if isinstance(value, bytes):
+            value = value.decode("ascii", "replace").split("\\")
+        elif isinstance(value, str) or not isinstance(value, Iterable):
+            value = [] if value is None else [value]
+        stripped = tuple(str(part).strip(PADDING) for part in value)
+        return stripped if any(stripped) else ()
+
+    def text(self, tag: str | int) -> str:
+        """The first value as it is written, or ""."""
+        return next(iter(self.texts(tag)), "")
+
+    def numbers(self, tag: str | int, count: int, limits: Limits, remedy: str) -> tuple[float, ...]:
+        """`count` decimal strings within the limits.
+
+        Raises
+        ------
+        DicomError
+            when there are more or fewer, or one is no number, not finite or outside.
+        """
+        texts = self.texts(tag)
+        if len(texts) != count:
+            problem = f"not {count} number{'s' * (count > 1)}" if texts else "missing"
+            raise self.refusal(tag, problem, remedy)
+        return tuple(self._number(text, tag, limits, remedy) for text in texts)
+
+    def number(self, tag: str | int, limits: Limits, remedy: str) -> float:
+        """One decimal string within the limits; errors as `numbers`."""
+        return self.numbers(tag, 1, limits, remedy)[0]
+
+    def whole(self, tag: str | int, limits: Limits, remedy: str) -> int:
+        """One whole number, binary or an integer string; errors as `numbers`."""
+        try:
+            value = self.dataset[Tag(tag)].value
+        except KeyError:
+            raise self.refusal(tag, "missing", remedy) from None
+        except Exception:
+            raise self.refusal(tag, "not a whole number", remedy) from None
+        if not isinstance(value, int):
+            raise self.refusal(tag, "not a whole number", remedy)
+        if not limits[0] <= value <= limits[1]:
+            raise self.refusal(tag, f"outside {limits[0]:g} to {limits[1]:g}", remedy)
+        return int(value)
+
+    def item(self, tag: str, remedy: str) -> Header:
+        """The only item of a sequence."""
+        try:
+            items = list(self.dataset[Tag(tag)].value or ())
+        except KeyError:
+            items = []
+        except Exception:
+            raise self.refusal(tag, "damaged", remedy) from None
+        if len(items) != 1:
+            raise self.refusal(tag, f"of {len(items)} items, not of one" if items else "missing", remedy)
+        return Header(items[0], self.file)
+
+    def private(self, group: int, creator: str, element: int) -> BaseTag | None:
+        """The tag of a private element in the block of its creator, when the file has it."""
+        for offset in range(0x10, 0x100):
+            if self.text((group << 16) + offset) == creator:
+                tag = Tag(group, (offset << 8) + element)
+                return tag if tag in self.dataset else None
+        return None
+
+    def refusal(self, tag: str | int, problem: str, remedy: str) -> DicomError:
+        """The error that a tag makes: file, tag, value as written, problem, remedy."""
+        name = self._name(Tag(tag))
+        if problem == "missing":
+            return DicomError(f"{self.file}: {name} is missing; {remedy}")
+        try:
+            written = "\\".join(self.texts(tag))
+        except Exception:
+            written = "?"
+        shown = repr(written if len(written) <= SHOWN else written[:SHOWN] + "…")
+        return DicomError(f"{self.file}: {name} is {shown}, {problem}; {remedy}")
+
+    def _number(self, text: str, tag: str | int, limits: Limits, remedy: str) -> float:
+        if len(text) > LONGEST_DECIMAL or not DECIMAL.fullmatch(text):
+            raise self.refusal(tag, "not a number", remedy)
+        value = float(text)
+        if not limits[0] <= value <= limits[1]:
+            raise self.refusal(tag, f"outside {limits[0]:g} to {limits[1]:g}", remedy)
+        return value
+
+    def _name(self, tag: BaseTag) -> str:
+        number = f"({tag.group:04x},{tag.element:04x})"
+        try:
+            if tag.is_private:
+                creator = self.text((tag.group << 16) + (tag.element >> 8))
+                return f"{private_dictionary_description(tag, creator)} {number}"
+            return f"{dictionary_description(tag)} {number}"
+        except KeyError:
+            return number

@@ -1,0 +1,6 @@
+"""How large an image may be, and how high its SUV: beyond, a file is damaged, crafted or not in SUV."""
+
+# The largest image that is decoded, voxels: twice the largest clinical PET.
+MAX_VOXELS = 250_000_000
+# A maximum beyond this is Bq/ml or a broken rescale, not SUV.
+MAX_SUV = 10_000.0
