@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 from torch import Tensor
 
 from lib.examples import Batch
 from lib.network import CamNet
+from lib.projection import VIEWS
 from lib.settings import Settings
 
 # Score of a cell that is padding, not image.
@@ -91,9 +93,21 @@ def mask_outside(cam: Tensor, sizes: Tensor, stride: int) -> Tensor:
 
 def batch_cams(network: CamNet, batch: Batch, settings: Settings) -> Cams:
     """Run both views of a batch of patients through the network."""
-    cams = mask_outside(network(batch.images), batch.sizes, settings.stride)  # (2n, class, u, z)
-    face, profile = cams.chunk(2)
+    device = batch.types.device.type
+    with torch.autocast(device, torch.bfloat16, enabled=network.training and has_bfloat16(device)):
+        maps = [network(batch.images[view]).float() for view in VIEWS]  # (n, class, u, z)
+    face, profile = (
+        mask_outside(cam, batch.sizes[view], settings.stride) for view, cam in zip(VIEWS, maps, strict=True)
+    )
     return Cams(face, profile, settings.grid_mm * settings.stride)
+
+
+@lru_cache
+def has_bfloat16(device: str) -> bool:
+    """Whether half precision pays on a kind of device: it halves the time of a training step."""
+    if device == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return device == "cpu" and bool(torch.cpu.get_capabilities().get("avx512_bf16"))
 
 
 def cell_points(points: Tensor, settings: Settings) -> Tensor:

@@ -89,26 +89,23 @@ class Batch:
 
     Parameters
     ----------
-    images : (2n, channel, u, z): the n face views, then the n profile views, padded at their far ends.
-    sizes : (2n, 2) each image's own (u, z) pixels.
+    images : view → (n, channel, u, z), padded at their far ends.
+    sizes : view → (n, 2) each image's own (u, z) pixels.
     points : view → (n, 2) seeds in pixels, NaN where there is none.
     types : (n,) class indices.
     """
 
-    images: Tensor
-    sizes: Tensor
+    images: dict[str, Tensor]
+    sizes: dict[str, Tensor]
     points: dict[str, Tensor]
     types: Tensor
 
     def to(self, device: torch.device | str) -> Batch:
-        points = {view: point.to(device) for view, point in self.points.items()}
-        return replace(
-            self,
-            images=self.images.to(device),
-            sizes=self.sizes.to(device),
-            points=points,
-            types=self.types.to(device),
+        images, sizes, points = (
+            {view: tensor.to(device) for view, tensor in part.items()}
+            for part in (self.images, self.sizes, self.points)
         )
+        return Batch(images, sizes, points, self.types.to(device))
 
 
 def network_channels(images: dict[str, np.ndarray], settings: Settings) -> dict[str, Tensor]:
@@ -146,12 +143,14 @@ def load_example(path: Path) -> Example:
 
 def collate(examples: Sequence[Example], settings: Settings) -> Batch:
     """Stack examples, padded with zeros at the far ends to a common multiple of the stride."""
-    per_view = [network_channels(example.images, settings) for example in examples]
-    stack = [channels[view] for view in VIEWS for channels in per_view]
-    size = [max(image.shape[axis] for image in stack) for axis in (1, 2)]
-    size = [-(-n // settings.stride) * settings.stride for n in size]
-    images = torch.stack([F.pad(i, (0, size[1] - i.shape[2], 0, size[0] - i.shape[1])) for i in stack])
-    sizes = torch.tensor([image.shape[1:] for image in stack])
+    per_patient = [network_channels(example.images, settings) for example in examples]
+    images, sizes = {}, {}
+    for view in VIEWS:
+        own = [channels[view] for channels in per_patient]
+        size = [max(image.shape[axis] for image in own) for axis in (1, 2)]
+        u, z = (-(-n // settings.stride) * settings.stride for n in size)
+        images[view] = torch.stack([F.pad(i, (0, z - i.shape[2], 0, u - i.shape[1])) for i in own])
+        sizes[view] = torch.tensor([image.shape[1:] for image in own])
     none = (float("nan"), float("nan"))
     points = {
         view: torch.tensor([none if e.points is None else e.points[view] for e in examples], dtype=torch.float32)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -25,6 +25,8 @@ from lib.settings import Settings
 # A seed counts as hit when the 3D map's strongest cell is this near, mm.
 HIT_MM = 30.0
 MIN_PER_TYPE = 2
+# Batches that are drawn together, so that each can hold patients of like length.
+POOL = 8
 
 
 @dataclass(frozen=True)
@@ -154,7 +156,7 @@ def _split(examples: Sequence[Example], settings: Settings) -> tuple[list[Exampl
 
 def _batches(examples: Sequence[Example], settings: Settings, size: int) -> list[Batch]:
     # Patients of like length together: less padding.
-    ordered = sorted(examples, key=lambda e: e.images["face"].shape[2])
+    ordered = sorted(examples, key=_length)
     return [collate(ordered[i : i + size], settings) for i in range(0, len(ordered), size)]
 
 
@@ -177,10 +179,8 @@ def _epoch(
     device: str,
 ) -> tuple[float, float, float]:
     network.train()
-    order = rng.permutation(len(examples))
     sums = np.zeros(3)
-    for start in range(0, len(order), settings.batch_size):
-        chosen = [augment(examples[i], settings, rng, how) for i in order[start : start + settings.batch_size]]
+    for chosen in drawn(examples, settings, rng, how):
         batch = collate(chosen, settings).to(device)
         _, _, first, second = losses(network, batch, settings)
         loss = first + settings.distance_weight * second
@@ -192,6 +192,23 @@ def _epoch(
         sums += np.array([loss.item(), first.item(), second.item()]) * len(chosen)
     loss_mean, type_mean, distance_mean = (sums / len(examples)).tolist()
     return loss_mean, type_mean, distance_mean
+
+
+def drawn(
+    examples: list[Example], settings: Settings, rng: np.random.Generator, how: Augmentation
+) -> Iterator[list[Example]]:
+    """Every patient once, changed anew, in random batches of patients of like length: a third of the padding."""
+    order, pool = rng.permutation(len(examples)), POOL * settings.batch_size
+    for start in range(0, len(order), pool):
+        drawn = [augment(examples[i], settings, rng, how) for i in order[start : start + pool]]
+        drawn.sort(key=_length)
+        batches = [drawn[i : i + settings.batch_size] for i in range(0, len(drawn), settings.batch_size)]
+        for number in rng.permutation(len(batches)):
+            yield batches[number]
+
+
+def _length(example: Example) -> int:
+    return example.images["face"].shape[2]
 
 
 @torch.inference_mode()

@@ -126,10 +126,15 @@ def test_a_batch_is_padded_at_its_far_ends():
     one = point_source()
     other = Example({view: image[:, :-7, :90] for view, image in one.images.items()}, None, NO_TUMOUR)
     batch = collate([one, other], settings)
-    assert batch.images.shape == (4, 2, 64, 112)
-    assert batch.sizes.tolist() == [[50, 100], [43, 90], [30, 100], [23, 90]]
-    assert torch.equal(batch.images[1, 0, :43, :90], torch.from_numpy(other.images["face"][0] / 30).clamp(0, 1))
-    assert not batch.images[1, :, 43:].any() and not batch.images[1, :, :, 90:].any()
+    assert {view: tuple(images.shape) for view, images in batch.images.items()} == {
+        "face": (2, 2, 64, 112),
+        "profile": (2, 2, 32, 112),
+    }
+    assert batch.sizes["face"].tolist() == [[50, 100], [43, 90]]
+    assert batch.sizes["profile"].tolist() == [[30, 100], [23, 90]]
+    face = batch.images["face"]
+    assert torch.equal(face[1, 0, :43, :90], torch.from_numpy(other.images["face"][0] / 30).clamp(0, 1))
+    assert not face[1, :, 43:].any() and not face[1, :, :, 90:].any()
     assert batch.types.tolist() == [1, 2]
     assert batch.points["profile"][0].tolist() == [12.0, 60.0]
     assert torch.isnan(batch.points["face"][1]).all()

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ from lib.errors import TrainingError
 from lib.examples import Augmentation, Example
 from lib.model import load_model, save_model
 from lib.settings import settings_from
-from lib.training import EpochReport, train
+from lib.training import EpochReport, drawn, train
 
 SETTINGS = settings_from(
     widths=(8, 8, 16, 16, 16, 16, 16, 16), epochs=14, learning_rate=5e-3, patience=14, batch_size=6
@@ -139,3 +139,13 @@ def test_patients_without_tumour_are_learned(patients):
     result = train([*patients[:6], *healthy], settings)
     assert result.model.history["no_tumour"] == 4
     assert math.isfinite(result.epochs[0].loss)
+
+
+def test_every_patient_is_drawn_once_beside_patients_of_like_length(patients):
+    settings = settings_from(batch_size=4)
+    long = [replace(p, images={v: np.tile(i, (1, 1, 3)) for v, i in p.images.items()}) for p in patients[:15]]
+    batches = list(drawn(long + patients[15:], settings, np.random.default_rng(0), GENTLE))
+    assert sorted(e.name for batch in batches for e in batch) == sorted(e.name for e in patients)
+    assert sorted(map(len, batches)) == [2, 4, 4, 4, 4, 4, 4, 4]
+    lengths = [{e.images["face"].shape[2] > 200 for e in batch} for batch in batches]
+    assert sum(len(kinds) == 2 for kinds in lengths) <= 1
