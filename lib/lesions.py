@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -87,34 +88,44 @@ class Finding:
     share: float
 
 
-def findings(
-    cams: Cams,
-    row: int,
-    class_index: int,
-    projections: dict[str, Projection],
-    images: dict[str, GridImage],
-    stride: int,
-) -> list[Finding]:
+@dataclass(frozen=True, eq=False)
+class Sight:
+    """A scan as the network saw it on one grid.
+
+    Parameters
+    ----------
+    images : view → the MIP on the grid.
+    cams : of this one patient.
+    """
+
+    images: dict[str, GridImage]
+    cams: Cams
+
+    def score(self, index: np.ndarray, class_index: int) -> np.ndarray:
+        """(point,): log of the 3D map of a class at (point, 3) fractional voxels (x, y, z) of the RAS volume."""
+        total = np.zeros(len(index))
+        for view, cam, axes in (("face", self.cams.face, (0, 2)), ("profile", self.cams.profile, (1, 2))):
+            image = self.images[view]
+            stride = self.cams.cell_mm / image.grid_mm
+            cells = (image.from_voxel(index[:, axes]) + 0.5) / stride - 0.5
+            total += map_coordinates(cam[0, class_index].cpu().numpy(), cells.T, order=1, mode="nearest")
+        return total
+
+
+def findings(sights: Sequence[Sight], class_index: int, projections: dict[str, Projection]) -> list[Finding]:
     """The strongest places of a patient's 3D map, best first (the combination is ours).
 
     Every MIP pixel is lifted by its depth map to the voxel it came from and scored there by both CAMs: the
-    face CAM at its (x, z) plus the profile CAM at its (y, z). So only voxels that a MIP really shows are
-    scored, and a pair of maxima that belong to different things at the same height (a ghost) is not.
+    face CAM at its (x, z) plus the profile CAM at its (y, z), averaged over the grids. So only voxels that a
+    MIP really shows are scored, and a pair of maxima that belong to different things at the same height (a
+    ghost) is not.
     """
-    points, scores = [], []
-    maps = {"face": cams.face[row, class_index].cpu().numpy(), "profile": cams.profile[row, class_index].cpu().numpy()}
-    for view in VIEWS:
-        index = lifted(projections[view])  # (pixel, 3)
-        total = np.zeros(len(index))
-        for other, axes in (("face", (0, 2)), ("profile", (1, 2))):
-            cells = (images[other].from_voxel(index[:, axes]) + 0.5) / stride - 0.5
-            total += map_coordinates(maps[other], cells.T, order=1, mode="nearest")
-        points.append(index)
-        scores.append(total)
+    points = np.concatenate([lifted(projections[view]) for view in VIEWS])
+    scores = np.mean([sight.score(points, class_index) for sight in sights], axis=0)
     spacing = np.array(
         [projections["face"].spacing[0], projections["profile"].spacing[0], projections["face"].spacing[1]]
     )
-    return _modes(np.concatenate(points), np.concatenate(scores), spacing)
+    return _modes(points, scores, spacing)
 
 
 def lifted(projection: Projection, above: float = 1.0) -> np.ndarray:

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import torch
 
-from lib.cam import Cams, batch_cams, normalise
+from lib.cam import batch_cams, normalise
 from lib.delineation import Contour
 from lib.errors import ModelError, SeedError
 from lib.examples import Example, collate
-from lib.lesions import CAM_SD_MM, Finding, Lesion, findings, lesion_at
+from lib.lesions import CAM_SD_MM, Finding, Lesion, Sight, findings, lesion_at
 from lib.model import Model
 from lib.projection import VIEWS, GridImage, Projection, project, to_grid
 from lib.seeds import NO_TUMOUR, Seed
@@ -104,7 +104,7 @@ def segment(volume: Volume, model: Model | None, seed: Seed | None = None, setti
         cancer_type = max(view.probabilities, key=view.probabilities.__getitem__)
         confidence = view.probabilities[cancer_type]
         if cancer_type != NO_TUMOUR:
-            places = view.findings(cancer_type, model.settings)
+            places = view.findings(cancer_type)
             contour = lesion_at(ras, np.array(places[0].index), CAM_SD_MM)
             confidence *= places[0].share
     clock.lap("lesions")
@@ -120,7 +120,7 @@ def segment(volume: Volume, model: Model | None, seed: Seed | None = None, setti
         confidence,
         tuple((tuple(ras.to_world(np.array(place.index)).tolist()), place.share) for place in places),
         {} if view is None else view.normalised(cancer_type),
-        {} if view is None else view.images,
+        {} if view is None else view.main.images,
         "" if model is None else model.version,
         clock.laps,
     )
@@ -147,22 +147,24 @@ def _checked_point(ras: Volume, seed: Seed, settings: Settings) -> np.ndarray | 
 
 @dataclass(frozen=True, eq=False)
 class _Look:
-    """One scan as the network sees it."""
+    """One scan as the network sees it, on the grid that it learned on and on its neighbours."""
 
     projections: dict[str, Projection]
-    images: dict[str, GridImage]
-    cams: Cams
+    sights: list[Sight]
     probabilities: dict[str, float]
 
-    def findings(self, cancer_type: str, settings: Settings) -> list[Finding]:
-        number = settings.classes.index(cancer_type)
-        return findings(self.cams, 0, number, self.projections, self.images, settings.stride)
+    @property
+    def main(self) -> Sight:
+        return self.sights[len(self.sights) // 2]
+
+    def findings(self, cancer_type: str) -> list[Finding]:
+        return findings(self.sights, list(self.probabilities).index(cancer_type), self.projections)
 
     def normalised(self, cancer_type: str) -> dict[str, np.ndarray]:
         if cancer_type not in self.probabilities:  # "no tumour" of a click, where it is not learned
             return {}
         number = list(self.probabilities).index(cancer_type)
-        maps = {"face": self.cams.face[0, number], "profile": self.cams.profile[0, number]}
+        maps = {"face": self.main.cams.face[0, number], "profile": self.main.cams.profile[0, number]}
         return {view: normalise(maps[view]).cpu().numpy() for view in VIEWS}
 
 
@@ -170,15 +172,23 @@ class _Look:
 def _look(ras: Volume, model: Model, clock: _Clock) -> _Look:
     settings = model.settings
     face, profile = project(ras)
-    projections = {"face": face, "profile": profile}
-    images = dict(zip(VIEWS, to_grid(face, profile, settings.grid_mm), strict=True))
+    grids = [settings.grid_mm * zoom for zoom in settings.zooms]
+    images = [dict(zip(VIEWS, to_grid(face, profile, grid), strict=True)) for grid in grids]
     clock.lap("project")
-    channels = {view: np.stack([image.mip, image.depth_mm]) for view, image in images.items()}
-    batch = collate([Example(channels, None, settings.classes[0], ras.name)], settings).to(model.device)
-    cams = batch_cams(model.network, batch, settings)
-    shares = cams.type_scores(settings.pooling)[0].softmax(dim=0).tolist()
+    sights = [_sight(one, model, ras.name) for one in images]
+    scores = torch.stack([sight.cams.type_scores(settings.pooling)[0] for sight in sights]).mean(dim=0)
+    probabilities = dict(zip(settings.classes, scores.softmax(dim=0).tolist(), strict=True))
     clock.lap("network")
-    return _Look(projections, images, cams, dict(zip(settings.classes, shares, strict=True)))
+    return _Look({"face": face, "profile": profile}, sights, probabilities)
+
+
+def _sight(images: dict[str, GridImage], model: Model, name: str) -> Sight:
+    # On a finer grid the body is larger, as in training, and so is its depth.
+    settings = replace(model.settings, grid_mm=images["face"].grid_mm)
+    zoom = model.settings.grid_mm / settings.grid_mm
+    channels = {view: np.stack([image.mip, image.depth_mm * np.float32(zoom)]) for view, image in images.items()}
+    batch = collate([Example(channels, None, settings.classes[0], name)], settings).to(model.device)
+    return Sight(images, batch_cams(model.network, batch, settings))
 
 
 class _Clock:

@@ -26,6 +26,7 @@ class Settings:
     types : the cancer types, in the order of their label values 1, 2, ...
     no_tumour : also learn to say that there is none.
     grid_mm : pixel size of the network's two MIPs, mm.
+    zooms : a scan is looked at on grids of grid_mm times each of these, and the maps averaged (ours).
     suv_limit : SUV clipped to [0, suv_limit] and scaled to [0, 1] (paper §3.2: 30).
     intensity : "linear" (paper) or "sqrt" of the scaled SUV, which spreads the faint end (ours).
     depth : whether the depth map of a MIP is a second channel beside it (ours).
@@ -52,6 +53,7 @@ class Settings:
     types: tuple[str, ...] = ("lung", "oesophagus")
     no_tumour: bool = False
     grid_mm: float = 4.0
+    zooms: tuple[float, ...] = (0.9, 1.0, 1.1)
     suv_limit: float = 30.0
     intensity: str = "sqrt"
     depth: bool = True
@@ -72,7 +74,7 @@ class Settings:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("types", "strides", "dilations", "widths"):
+        for name in ("types", "zooms", "strides", "dilations", "widths"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
         for name, allowed in CHOICES.items():
             if getattr(self, name) not in allowed:
@@ -84,6 +86,8 @@ class Settings:
         for name in ("strides", "dilations", "widths"):
             if not all(isinstance(n, int) and n >= 1 for n in getattr(self, name)):
                 raise InputError(f"setting {name}={list(getattr(self, name))!r} is not 8 whole numbers from 1 up")
+        if not self.zooms or not all(0.5 <= zoom <= 2.0 for zoom in self.zooms):
+            raise InputError(f"setting zooms={list(self.zooms)!r} is not one or more numbers from 0.5 to 2")
         if any(width % NORM_GROUPS for width in self.widths):
             raise InputError(f"setting widths={list(self.widths)!r}: each must be a multiple of {NORM_GROUPS}")
         for name, (low, high) in _RANGES.items():
@@ -135,6 +139,7 @@ PRESETS: dict[str, Settings] = {
     "default": Settings(),
     "paper": Settings(
         grid_mm=2.0,
+        zooms=(1.0,),
         intensity="linear",
         depth=False,
         strides=(2, 1, 2, 1, 2, 1, 2, 1),

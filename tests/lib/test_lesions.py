@@ -8,7 +8,7 @@ from blobs import dice, ellipsoid, empty, scan, stored_as
 from lib.cam import Cams
 from lib.delineation import Contour
 from lib.examples import grid_images
-from lib.lesions import Lesion, findings, lesion_at
+from lib.lesions import Lesion, Sight, findings, lesion_at
 from lib.measures import measure
 from lib.projection import VIEWS, project
 from lib.settings import settings_from
@@ -92,11 +92,26 @@ def test_findings_are_voxels_that_both_cams_point_at():
     projections, images = seen(volume, settings)
     voxels = [volume.to_index(spot[0]) for spot in spots]
     cams = peaked(images, settings, [(*voxels[0], 4.0), (*voxels[1], 4.0)])
-    found = findings(cams, 0, 0, projections, images, settings.stride)
+    found = findings([Sight(images, cams)], 0, projections)
     near = [min(np.linalg.norm((np.array(f.index) - v) * 4.0) for v in voxels) for f in found[:2]]
     assert max(near) < 16.0
     assert found == sorted(found, key=lambda f: -f.share)
     assert all(0 < f.share <= 1 + 1e-9 for f in found)
+
+
+def test_looks_on_several_grids_agree_on_one_place():
+    volume = field((4.06, 4.06, 2.0))
+    spots = [(place(volume, (60, 110, 70)), (12, 12, 12), 9.0), (place(volume, (130, 50, 170)), (12, 12, 12), 9.0)]
+    volume = scan(volume, spots)
+    true, doubtful = (volume.to_index(spot[0]) for spot in spots)
+    sights = []
+    for grid, doubt in ((3.6, 5.0), (4.0, -8.0), (4.4, -8.0)):
+        settings = settings_from(grid_mm=grid)
+        projections, images = seen(volume, settings)
+        sights.append(Sight(images, peaked(images, settings, [(*true, 4.0), (*doubtful, doubt)])))
+    for sight, chosen in ((sights[:1], doubtful), (sights, true)):
+        at = np.array(findings(sight, 0, projections)[0].index)
+        assert np.linalg.norm((at - chosen) * volume.spacing) < 12.0
 
 
 def test_the_lesion_at_the_first_finding_is_where_the_cams_point():
@@ -106,7 +121,7 @@ def test_the_lesion_at_the_first_finding_is_where_the_cams_point():
     volume = scan(volume, spots)
     projections, images = seen(volume, settings)
     cams = peaked(images, settings, [(*volume.to_index(spots[0][0]), 6.0)])
-    contour = lesion_at(volume, np.array(findings(cams, 0, 0, projections, images, settings.stride)[0].index))
+    contour = lesion_at(volume, np.array(findings([Sight(images, cams)], 0, projections)[0].index))
     assert dice(contour.in_volume(volume.shape), ellipsoid(volume, *spots[0][:2])) > 0.8
 
 
