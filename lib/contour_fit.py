@@ -78,7 +78,9 @@ def main() -> None:
     parser.add_argument("--preset", default="train")
     parser.add_argument("--out", type=Path, default=FILE)
     options = parser.parse_args()
-    seeds = range(FIRST_SEED, FIRST_SEED + options.patients)
+    first = FIRST_SEED["train"]
+    first = FIRST_SEED["train"]
+    seeds = range(first, first + options.patients)
     with ProcessPoolExecutor(os.cpu_count()) as pool:
         drawn = pool.map(candidates, seeds, [options.preset] * len(seeds), chunksize=2)
         per_patient = list(tqdm(drawn, total=len(seeds), desc="phantoms"))

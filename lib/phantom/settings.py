@@ -216,9 +216,10 @@ PRESETS: dict[str, CohortSettings] = _Presets(
         ),
     ),
 )
-# The training cohort with twice the benign uptake: what a network that has learned the rest still confuses.
+# The training cohort with twice the benign uptake, and thrice the pneumonia: what a network that has learned the rest
+# still takes for a tumour.
 PRESETS["train-mimics"] = replace(
     PRESETS["train"],
     name="train-mimics",
-    mimics=tuple((name, 2 * probability) for name, probability in PRESETS["train"].mimics),
+    mimics=tuple((name, (3 if name == "pneumonia" else 2) * p) for name, p in PRESETS["train"].mimics),
 )
