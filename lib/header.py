@@ -78,8 +78,7 @@ class Header:
             raise self.refusal(tag, "not a whole number", remedy) from None
         if not isinstance(value, int):
             raise self.refusal(tag, "not a whole number", remedy)
-        if not limits[0] <= value <= limits[1]:
-            raise self.refusal(tag, f"outside {limits[0]:g} to {limits[1]:g}", remedy)
+        self._check(value, tag, limits, remedy)
         return int(value)
 
     def item(self, tag: str, remedy: str) -> Header:
@@ -90,8 +89,10 @@ class Header:
             items = []
         except Exception:
             raise self.refusal(tag, "damaged", remedy) from None
-        if len(items) != 1:
-            raise self.refusal(tag, f"of {len(items)} items, not of one" if items else "missing", remedy)
+        if not items:
+            raise self.refusal(tag, "missing", remedy)
+        if len(items) > 1:
+            raise DicomError(f"{self.file}: {self._name(Tag(tag))} has {len(items)} items, not one; {remedy}")
         return Header(items[0], self.file)
 
     def private(self, group: int, creator: str, element: int) -> BaseTag | None:
@@ -107,20 +108,26 @@ class Header:
         name = self._name(Tag(tag))
         if problem == "missing":
             return DicomError(f"{self.file}: {name} is missing; {remedy}")
-        try:
-            written = "\\".join(self.texts(tag))
-        except Exception:
-            written = "?"
-        shown = repr(written if len(written) <= SHOWN else written[:SHOWN] + "…")
-        return DicomError(f"{self.file}: {name} is {shown}, {problem}; {remedy}")
+        return DicomError(f"{self.file}: {name} is {self.shown(tag)}, {problem}; {remedy}")
+
+    def shown(self, tag: str | int) -> str:
+        """What is written, fit for one line of an error."""
+        written = "\\".join(self.texts(tag))
+        text = "".join(letter if letter.isprintable() else "?" for letter in written[:SHOWN])
+        return f"'{text}{'…' if len(written) > SHOWN else ''}'"
 
     def _number(self, text: str, tag: str | int, limits: Limits, remedy: str) -> float:
         if len(text) > LONGEST_DECIMAL or not DECIMAL.fullmatch(text):
             raise self.refusal(tag, "not a number", remedy)
         value = float(text)
-        if not limits[0] <= value <= limits[1]:
-            raise self.refusal(tag, f"outside {limits[0]:g} to {limits[1]:g}", remedy)
+        self._check(value, tag, limits, remedy)
         return value
+
+    def _check(self, value: float, tag: str | int, limits: Limits, remedy: str) -> None:
+        low, high = limits
+        if not low <= value <= high:
+            problem = f"not {low:g}" if low == high else f"outside {low:g} to {high:g}"
+            raise self.refusal(tag, problem, remedy)
 
     def _name(self, tag: BaseTag) -> str:
         number = f"({tag.group:04x},{tag.element:04x})"

@@ -159,7 +159,7 @@ def _check_one_series(slices: list[Header], name: str) -> None:
         raise found[""].refusal("SeriesInstanceUID", "missing", RESEND)
     if len(found) > 1:
         kinds = ", ".join(
-            f"{header.text('Modality') or '?'} {header.text('SeriesDescription')!r} ({header.file})"
+            f"{header.text('Modality') or '?'} {header.shown('SeriesDescription')} ({header.file})"
             for header in found.values()
         )
         raise DicomError(f"series {name}: {len(found)} series in one folder: {kinds[:300]}; give each its own folder")

@@ -148,7 +148,7 @@ def _philips(slices: list[Header], element: int) -> tuple[float, ...] | None:
     if not all(found):
         lacking = slices[found.index(0.0)]
         tag = (PHILIPS[0] << 16) + 0x1000 + element
-        problem = "0, but not in other slices" if lacking.text(tag) else "missing"
+        problem = "but not 0 in other slices" if lacking.text(tag) else "missing"
         raise lacking.refusal(tag, problem, CORRECT)
     return tuple(found)
 
@@ -158,7 +158,7 @@ def _counts_to_activity(slices: list[Header]) -> tuple[float, ...]:
     if factors is None:
         raise slices[0].refusal(
             "Units",
-            f"counts, without SUV (7053,1000) or activity (7053,1009) scale factor of {PHILIPS[1]!r}",
+            f"without SUV (7053,1000) or activity (7053,1009) scale factor of {PHILIPS[1]!r}",
             "send the series with its private tags, or export it in Bq/ml",
         )
     return factors
@@ -317,6 +317,6 @@ def _same(headers: list[Header], tag: str | int, read: Callable[[Header], Any]) 
     first = read(headers[0])
     for header in headers[1:]:
         if read(header) != first:
-            problem = f"not that of {headers[0].file} ({headers[0].text(tag)!r})"
+            problem = f"not that of {headers[0].file} ({headers[0].shown(tag)})"
             raise header.refusal(tag, problem, "keep one series, of one patient and injection, in a folder")
     return first
