@@ -10,9 +10,11 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
+import pydicom
 from pydicom.datadict import dictionary_description, private_dictionary_description
-from pydicom.dataset import Dataset
+from pydicom.dataset import Dataset, FileDataset
 from pydicom.tag import BaseTag, Tag
+from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 from lib.errors import DicomError
 
@@ -20,9 +22,34 @@ from lib.errors import DicomError
 DECIMAL = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 LONGEST_DECIMAL = 64
 SHOWN = 40
+PREAMBLE = 128
+META_BYTES = 4096
+RESEND = "send the series again from the scanner or PACS"
 PADDING = " \t\r\n\0"
 
 Limits = tuple[float, float]
+
+
+def read_dicom(path: Path) -> FileDataset:
+    """Read one DICOM file, pixels included but not decoded.
+
+    Raises
+    ------
+    DicomError
+        when it is no DICOM file, damaged, deflated or cannot be opened.
+    """
+    try:
+        with open(path, "rb") as file:
+            start = file.read(PREAMBLE + 4 + META_BYTES)
+        if start[PREAMBLE : PREAMBLE + 4] != b"DICM":
+            raise DicomError(f"{path.name} is not a DICOM file, or cut short; take it out of the folder, or {RESEND}")
+        if DeflatedExplicitVRLittleEndian.encode() in start:  # its size is known only when it is inflated
+            raise DicomError(f"{path.name}: deflated transfer syntax is not read; store the series uncompressed")
+        return pydicom.dcmread(path)
+    except DicomError:
+        raise
+    except Exception as error:
+        raise DicomError(f"{path.name} cannot be read as DICOM ({type(error).__name__}); {RESEND}") from error
 
 
 class Header:
@@ -81,19 +108,24 @@ class Header:
         self._check(value, tag, limits, remedy)
         return int(value)
 
-    def item(self, tag: str, remedy: str) -> Header:
-        """The only item of a sequence."""
+    def items(self, tag: str, remedy: str) -> list[Header]:
+        """The items of a sequence, one or more."""
         try:
-            items = list(self.dataset[Tag(tag)].value or ())
+            items = [Header(item, self.file) for item in self.dataset[Tag(tag)].value or ()]
         except KeyError:
             items = []
         except Exception:
-            raise self.refusal(tag, "damaged", remedy) from None
+            raise DicomError(f"{self.file}: {self._name(Tag(tag))} is damaged; {remedy}") from None
         if not items:
             raise self.refusal(tag, "missing", remedy)
+        return items
+
+    def item(self, tag: str, remedy: str) -> Header:
+        """The only item of a sequence."""
+        items = self.items(tag, remedy)
         if len(items) > 1:
             raise DicomError(f"{self.file}: {self._name(Tag(tag))} has {len(items)} items, not one; {remedy}")
-        return Header(items[0], self.file)
+        return items[0]
 
     def private(self, group: int, creator: str, element: int) -> BaseTag | None:
         """The tag of a private element in the block of its creator, when the file has it."""

@@ -12,17 +12,16 @@ from pathlib import Path
 
 import numpy as np
 import pydicom
-from pydicom.dataset import Dataset, FileDataset
+from pydicom.dataset import Dataset
 from pydicom.uid import (
     UID,
-    DeflatedExplicitVRLittleEndian,
     EnhancedPETImageStorage,
     LegacyConvertedEnhancedPETImageStorage,
     PositronEmissionTomographyImageStorage,
 )
 
 from lib.errors import DicomError
-from lib.header import Header, Limits
+from lib.header import RESEND, Header, Limits, read_dicom
 from lib.limits import MAX_SUV, MAX_VOXELS
 from lib.suv import Suv, suv_of
 from lib.volume import SPACING_RANGE_MM, Volume
@@ -31,8 +30,6 @@ LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 # Files of these kinds are the slices; others that lie beside them, such as a DICOMDIR or notes, are not read.
 SLICE_SUFFIXES = ("", ".dcm", ".ima", ".img", ".dicom")
 BESIDE = ("DICOMDIR", "README", "LICENSE", "VERSION")
-PREAMBLE = 128
-META_BYTES = 4096
 MULTI_FRAME = (EnhancedPETImageStorage, LegacyConvertedEnhancedPETImageStorage)
 STATIC = ("STATIC", "WHOLE BODY")
 MAX_BYTES = 4 * MAX_VOXELS
@@ -43,7 +40,6 @@ INTERCEPT: Limits = (-1e9, 1e9)
 COSINE_TOLERANCE = 1e-3
 # How far a slice may lie from its place in an even stack, as a share of the slice spacing: rounding, bed overlaps.
 PLACE_TOLERANCE = 0.1
-RESEND = "send the series again from the scanner or PACS"
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,7 +88,7 @@ def read_series(source: str | os.PathLike[str] | Sequence[Path]) -> Series:
         damaged, or SUV cannot be known (`lib.suv.suv_of`).
     """
     files, name = _files_of(source)
-    slices = [Header(_read(path)) for path in files]
+    slices = [Header(read_dicom(path)) for path in files]
     _check_one_series(slices, name)
     for header in slices:
         _check_kind(header)
@@ -134,21 +130,6 @@ def _is_candidate(path: Path) -> bool:
     suffix = path.suffix.lower()
     hidden = path.name.startswith(".") or path.name in BESIDE
     return not hidden and (suffix in SLICE_SUFFIXES or suffix[1:].isdigit())
-
-
-def _read(path: Path) -> FileDataset:
-    try:
-        with open(path, "rb") as file:
-            start = file.read(PREAMBLE + 4 + META_BYTES)
-        if start[PREAMBLE : PREAMBLE + 4] != b"DICM":
-            raise DicomError(f"{path.name} is not a DICOM file, or cut short; take it out of the folder, or {RESEND}")
-        if DeflatedExplicitVRLittleEndian.encode() in start:  # its size is known only when it is inflated
-            raise DicomError(f"{path.name}: deflated transfer syntax is not read; store the series uncompressed")
-        return pydicom.dcmread(path)
-    except DicomError:
-        raise
-    except Exception as error:
-        raise DicomError(f"{path.name} cannot be read as DICOM ({type(error).__name__}); {RESEND}") from error
 
 
 def _check_one_series(slices: list[Header], name: str) -> None:
