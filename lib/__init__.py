@@ -3,7 +3,7 @@
 volume      array and affine that never travel apart; RAS inside, as stored outside
 limits      how large an image may be, and how high its SUV
 header      DICOM values, read with suspicion; suv: SUVbw from PET headers; series: a PET series → Volume
-rtstruct    contours drawn on a series → masks
+rtstruct    contours drawn on a series → masks; dicom_seg: masks ↔ DICOM SEG
 readers     files → Volume, or a refusal that names the file and the remedy
 seeds       the supervision: a point in mm and a cancer type
 settings    every choice, the paper's preset beside ours
