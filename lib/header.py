@@ -13,6 +13,8 @@ from pathlib import Path
 import pydicom
 from pydicom.datadict import dictionary_description, private_dictionary_description
 from pydicom.dataset import Dataset, FileDataset
+from pydicom.errors import InvalidDicomError
+from pydicom.filereader import read_file_meta_info
 from pydicom.tag import BaseTag, Tag
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 
@@ -22,16 +24,14 @@ from lib.errors import DicomError
 DECIMAL = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 LONGEST_DECIMAL = 64
 SHOWN = 40
-PREAMBLE = 128
-META_BYTES = 4096
 RESEND = "send the series again from the scanner or PACS"
 PADDING = " \t\r\n\0"
 
 Limits = tuple[float, float]
 
 
-def read_dicom(path: Path) -> FileDataset:
-    """Read one DICOM file, pixels included but not decoded.
+def read_dicom(path: Path, tags: list[str] | None = None) -> FileDataset:
+    """Read one DICOM file, pixels included but not decoded; or some tags of its header alone.
 
     Raises
     ------
@@ -39,15 +39,16 @@ def read_dicom(path: Path) -> FileDataset:
         when it is no DICOM file, damaged, deflated or cannot be opened.
     """
     try:
-        with open(path, "rb") as file:
-            start = file.read(PREAMBLE + 4 + META_BYTES)
-        if start[PREAMBLE : PREAMBLE + 4] != b"DICM":
-            raise DicomError(f"{path.name} is not a DICOM file, or cut short; take it out of the folder, or {RESEND}")
-        if DeflatedExplicitVRLittleEndian.encode() in start:  # its size is known only when it is inflated
+        # Deflated files are told apart first: how large one is shows only when it is inflated.
+        if read_file_meta_info(path).get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian:
             raise DicomError(f"{path.name}: deflated transfer syntax is not read; store the series uncompressed")
-        return pydicom.dcmread(path)
+        return pydicom.dcmread(path, stop_before_pixels=tags is not None, specific_tags=tags)
     except DicomError:
         raise
+    except InvalidDicomError:
+        raise DicomError(
+            f"{path.name} is not a DICOM file, or cut short; take it out of the folder, or {RESEND}"
+        ) from None
     except Exception as error:
         raise DicomError(f"{path.name} cannot be read as DICOM ({type(error).__name__}); {RESEND}") from error
 
@@ -64,7 +65,10 @@ class Header:
 
     def texts(self, tag: str | int) -> tuple[str, ...]:
         """The values as they are written, without padding; empty when the tag is missing or empty."""
-        element = self.dataset.get_item(Tag(tag))
+        try:
+            element = self.dataset.get_item(Tag(tag))
+        except NotImplementedError:  # no value, of a representation that there is not
+            return ()
         value = None if element is None else element.value
         if isinstance(value, bytes):
             value = value.decode("ascii", "replace").split("\\")
@@ -76,6 +80,19 @@ class Header:
     def text(self, tag: str | int) -> str:
         """The first value as it is written, or ""."""
         return next(iter(self.texts(tag)), "")
+
+    def name(self, tag: str) -> str:
+        """A text in the character set of the file.
+
+        Raises
+        ------
+        DicomError
+            when it cannot be decoded.
+        """
+        try:
+            return str(self.dataset.get(tag, "")).strip(PADDING)
+        except Exception:
+            raise DicomError(f"{self.file}: {self._name(Tag(tag))} is damaged; {RESEND}") from None
 
     def numbers(self, tag: str | int, count: int, limits: Limits, remedy: str) -> tuple[float, ...]:
         """`count` decimal strings within the limits.

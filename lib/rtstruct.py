@@ -54,7 +54,7 @@ def _names(header: Header, frame: str) -> dict[str, str]:
     for roi in header.items("StructureSetROISequence", EXPORT):
         if roi.text("ReferencedFrameOfReferenceUID") != frame:
             raise roi.refusal("ReferencedFrameOfReferenceUID", f"not that of the series ({frame})", EXPORT)
-        name = str(roi.dataset.get("ROIName", "")).strip()
+        name = roi.name("ROIName")
         number = roi.text("ROINumber")
         if number in names or name in names.values():
             raise roi.refusal("ROIName", f"number {number}: there are two", "rename one")

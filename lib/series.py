@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pydicom
 from pydicom.dataset import Dataset
 from pydicom.uid import (
     UID,
@@ -69,10 +68,10 @@ def find_series(folder: str | os.PathLike[str]) -> dict[str, list[Path]]:
     found: dict[str, list[Path]] = {}
     for path in _candidates(Path(folder)):
         try:
-            header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=["SeriesInstanceUID"])
-        except Exception:
+            header = Header(read_dicom(path, ["SeriesInstanceUID"]))
+        except DicomError:
             continue
-        uid = Header(header).text("SeriesInstanceUID")
+        uid = header.text("SeriesInstanceUID")
         if uid:
             found.setdefault(uid, []).append(path)
     return found

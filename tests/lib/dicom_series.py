@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import shutil
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -82,3 +83,20 @@ def philips(dataset: Dataset, suv: str | None, activity: str | None = None) -> N
 
 def copied(folder: Path, to: Path) -> Path:
     return Path(shutil.copytree(folder, to))
+
+
+def spoil(data: bytearray, rng: random.Random) -> bytes:
+    """A file cut, scratched, or with bytes put over or between its own."""
+    kind = rng.randrange(4)
+    place = rng.randrange(len(data))
+    if kind == 0:
+        return bytes(data[:place])
+    if kind == 1:
+        for _ in range(rng.randrange(1, 40)):
+            data[rng.randrange(len(data))] = rng.randrange(256)
+        return bytes(data)
+    if kind == 2:
+        data[place : place + rng.randrange(1, 30)] = rng.choice([b"\xff" * 9, b"NaN", b"1e999", b"\\", b"\0" * 5, b"-"])
+        return bytes(data)
+    data[place:place] = bytes(rng.randrange(256) for _ in range(rng.randrange(1, 30)))
+    return bytes(data)

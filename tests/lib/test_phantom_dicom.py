@@ -12,7 +12,9 @@ import SimpleITK as sitk
 from blobs import STORAGES, affine_of, stored_as
 
 from lib import cli
+from lib.cohort import read_table
 from lib.phantom import PRESETS, CohortSettings, Examination, PhantomError, Scanner, write_cohort, write_series
+from lib.readers import read_mask, read_volume
 from lib.volume import Volume
 
 COARSE = CohortSettings(scanners=((Scanner("coarse", (9.0, 9.0, 8.0)), 1.0),), fields=(("thorax", 1.0),))
@@ -153,4 +155,10 @@ def test_a_cohort_in_dicom_is_the_cohort_in_nifti(capsys, tmp_path, monkeypatch)
     with open(tmp_path / "dicom-truth" / "cohort.csv") as file:
         told = list(csv.DictReader(file))
     assert [row["scan"] for row in told] == [f"../dicom/{row['name']}" for row in rows]
+    found, problems = read_table(tmp_path / "dicom-truth" / "cohort.csv", ("lung", "oesophagus"))
+    assert len(found) == 3 and not problems
+    for row, one in zip(rows, found, strict=True):
+        volume, truth = read_volume(one.scan).to_ras(), read_mask(tmp_path / "dicom-truth" / row["mask"]).to_ras()
+        assert np.allclose(volume.affine, truth.affine, atol=1e-3)
+        assert volume.array[truth.array > 0].max() == pytest.approx(row["suv_max"], rel=1e-3)
     assert (tmp_path / "dicom-truth" / told[0]["mask"]).exists()

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+import contextlib
+import random
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 from blobs import STORAGES, affine_of, positions, stored_as
-from dicom_series import real_data, values
+from dicom_series import real_data, spoil, values
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, RTStructureSetStorage, generate_uid
 
@@ -127,6 +129,16 @@ def test_contours_that_are_not_of_the_series_are_refused(series, tmp_path, rois,
     path = structures(tmp_path / "s.dcm", series, drawn, **tags)
     with pytest.raises(DicomError, match=rf"^s\.dcm: .*{said}"):
         read_rtstruct(path, series)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_damage_is_refused_or_read_but_never_crashes(series, tmp_path):
+    path = structures(tmp_path / "s.dcm", series, {"one": [corners(series, *FLAT)], "two": [corners(series, *FLAT)]})
+    whole, rng = path.read_bytes(), random.Random(5)
+    for _ in range(60):
+        path.write_bytes(spoil(bytearray(whole), rng))
+        with contextlib.suppress(DicomError):
+            read_rtstruct(path, series)
 
 
 def test_another_frame_and_another_kind_are_refused(series, tmp_path):

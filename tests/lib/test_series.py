@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import random
+import re
 import shutil
 import time
 from dataclasses import replace
@@ -11,7 +12,7 @@ import numpy as np
 import pydicom
 import pytest
 from blobs import STORAGES, stored_as
-from dicom_series import change, copied, real_data, small_series, small_volume, values
+from dicom_series import change, copied, real_data, small_series, small_volume, spoil, values
 from PIL import Image
 from pydicom.encaps import encapsulate
 from pydicom.uid import ExplicitVRBigEndian, ImplicitVRLittleEndian, JPEG2000Lossless, RLELossless
@@ -186,22 +187,6 @@ def test_real_ge_series():
     assert np.allclose(series.volume.array[:, :, number].T, activity * series.suv.factor, rtol=1e-5)
 
 
-def spoil(data: bytearray, rng: random.Random) -> bytes:
-    kind = rng.randrange(4)
-    place = rng.randrange(len(data))
-    if kind == 0:
-        return bytes(data[:place])
-    if kind == 1:
-        for _ in range(rng.randrange(1, 40)):
-            data[rng.randrange(len(data))] = rng.randrange(256)
-        return bytes(data)
-    if kind == 2:
-        data[place : place + rng.randrange(1, 30)] = rng.choice([b"\xff" * 9, b"NaN", b"1e999", b"\\", b"\0" * 5, b"-"])
-        return bytes(data)
-    data[place:place] = bytes(rng.randrange(256) for _ in range(rng.randrange(1, 30)))
-    return bytes(data)
-
-
 @pytest.mark.parametrize("seed", range(12))
 @pytest.mark.filterwarnings("ignore")
 def test_damage_is_refused_or_changes_nothing_but_never_crashes(tmp_path, seed):
@@ -220,7 +205,26 @@ def test_damage_is_refused_or_changes_nothing_but_never_crashes(tmp_path, seed):
         shutil.rmtree(folder)
 
 
+def test_an_empty_value_of_an_unknown_representation_is_missing(tmp_path):
+    victim = small_series(tmp_path)[2]
+    victim.write_bytes(re.sub(rb"(\x28\0\x53\x10)DS..[0-9. ]+", b"\\1QQ\0\0", victim.read_bytes()))
+    with pytest.raises(DicomError, match=r"0003\.dcm: Rescale Slope \(0028,1053\) is missing"):
+        read_series(tmp_path)
+
+
+def test_a_scan_of_a_gigabyte_is_not_even_opened(tmp_path):
+    files = small_series(tmp_path)
+    with open(files[0], "r+b") as file:
+        file.truncate(1_100_000_000)  # sparse: no disk is used
+    with pytest.raises(DicomError, match=r"1\.1 GB, over 1; give one PET series"):
+        read_series(tmp_path)
+
+
 def test_files_that_vanish_are_named(tmp_path):
     files = small_series(tmp_path)
     with pytest.raises(DicomError, match=r"gone\.dcm cannot be read"):
         read_series([*files, Path(tmp_path / "gone.dcm")])
+    with pytest.raises(DicomError, match=r"0001\.dcm: not a folder"):
+        read_series(files[0])
+    with pytest.raises(DicomError, match="no DICOM file"):
+        read_series([])
