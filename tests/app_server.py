@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,20 +21,41 @@ START_SECONDS = 90
 
 
 class Server:
-    """`start_server` on `studies`, stopped with `stop` or, as a crash would, with `kill`."""
+    """`start_server` on `studies`, stopped with `stop` or, as a crash would, with `kill`.
 
-    def __init__(self, studies: Path, scratch: Path, conf: dict[str, str] | None = None) -> None:
-        self.studies = studies
+    `settings` are MONAI Label's, `before` is what the command is run by.
+    """
+
+    def __init__(
+        self,
+        studies: Path | str,
+        scratch: Path,
+        conf: dict[str, str] | None = None,
+        settings: dict[str, str] | None = None,
+        before: Sequence[str] = (),
+    ) -> None:
+        self.studies = Path(studies)
+        self._studies = str(studies)
+        self._settings = settings or {}
+        self._before = before
         self.scratch = scratch
         self.conf = {"use_pretrained_model": "false", **(conf or {})}
         self.process: subprocess.Popen[bytes] | None = None
         self.url = ""
 
     def start(self) -> Server:
-        port = _free_port()
+        port = free_port()
         self.url = f"http://127.0.0.1:{port}"
-        command = [sys.executable, "-m", "monailabel.main", "start_server", "--app", str(ROOT / "apps" / "wslpet")]
-        command += ["--studies", str(self.studies), "--host", "127.0.0.1", "--port", str(port)]
+        command = [
+            *self._before,
+            sys.executable,
+            "-m",
+            "monailabel.main",
+            "start_server",
+            "--app",
+            str(ROOT / "apps" / "wslpet"),
+        ]
+        command += ["--studies", self._studies, "--host", "127.0.0.1", "--port", str(port)]
         for key, value in self.conf.items():
             command += ["--conf", key, value]
         environment = {
@@ -42,6 +64,7 @@ class Server:
             "TMPDIR": str(self.scratch),
             "OMP_NUM_THREADS": "1",
             "MONAI_LABEL_RELOAD_APP_LIB": "true",
+            **self._settings,
         }
         self.scratch.mkdir(parents=True, exist_ok=True)
         self.log = self.scratch / "server.log"
@@ -107,7 +130,7 @@ class Server:
             time.sleep(0.2)
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

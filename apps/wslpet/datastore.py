@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import filecmp
 import hashlib
+import logging
 import os
 import re
 import threading
@@ -38,6 +39,9 @@ from lib.readers import read_volume
 from lib.seeds import Seed
 from lib.settings import Settings
 
+# It tells of every look at the folder.
+logging.getLogger("monailabel.datastore.local").setLevel(logging.WARNING)
+
 IMAGE_PATTERNS = ("*.nii.gz", "*.nii", "*.nrrd", "*.mha")
 _SAFE_ID = re.compile(r"\w[\w.+ ()=@,-]{0,199}")
 _SAFE_TAG = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
@@ -52,7 +56,7 @@ class SeededDatastore(LocalDatastore):
     settings : for the cancer types that a submitted label may name.
     """
 
-    def __init__(self, folder: str, settings: Settings, auto_reload: bool = True, read_only: bool = False) -> None:
+    def __init__(self, folder: str, settings: Settings, read_only: bool = False) -> None:
         self.private = Path(folder) / ".wslpet"
         self.private.mkdir(parents=True, exist_ok=True)
         sync_folder(self.private.parent)
@@ -60,10 +64,7 @@ class SeededDatastore(LocalDatastore):
         self._settings = settings
         self._guard = threading.RLock()
         self._between_processes = FileLock(self.private / "store.lock")
-        super().__init__(folder, extensions=IMAGE_PATTERNS, auto_reload=auto_reload, read_only=read_only)
-        if auto_reload:
-            # The file is replaced, never modified: another process's change arrives as a move.
-            self._handler.on_moved = self._on_replaced
+        super().__init__(folder, extensions=IMAGE_PATTERNS, auto_reload=False, read_only=read_only)
 
     def record_seed(self, image_id: str, seed: Seed) -> None:
         """Add an annotation; on disk when this returns."""
@@ -78,6 +79,10 @@ class SeededDatastore(LocalDatastore):
     def annotated(self) -> set[str]:
         """Images that need no annotator: with a seed, or a final label."""
         return set(self.seeded()) | set(self.get_labeled_images())
+
+    def waiting(self) -> list[str]:
+        """Images for annotators, in alphabetical order."""
+        return sorted(set(self.list_images()) - self.annotated())
 
     def image_path(self, image_id: Any) -> Path:
         """The image's file; raises UnknownName when there is no such image."""
@@ -209,13 +214,6 @@ class SeededDatastore(LocalDatastore):
                 f"the list of images could not be written ({error.strerror}); free space on the server's disk"
             ) from error
         self._config_ts = os.stat(self._datastore_config_path).st_mtime
-
-    def _on_replaced(self, event: Any) -> None:
-        with self._guard:
-            if event.dest_path == self._datastore_config_path:
-                self._init_from_datastore_file()
-            else:
-                self.refresh()
 
 
 def _check_name(what: str, name: Any, safe: re.Pattern[str]) -> None:

@@ -16,9 +16,8 @@ from contextlib import contextmanager
 from typing import Annotated, Any
 
 from fastapi import APIRouter, BackgroundTasks, Depends, FastAPI, File, Form, Request, UploadFile
-from fastapi.responses import JSONResponse
+from fastapi.responses import FileResponse, JSONResponse, Response
 from monailabel.config import settings
-from monailabel.datastore.dicom import DICOMWebDatastore
 from monailabel.endpoints import activelearning as stock_activelearning
 from monailabel.endpoints import datastore as stock_datastore
 from monailabel.endpoints import infer as stock_infer
@@ -33,6 +32,7 @@ from monailabel.interfaces.exception import (
 )
 from monailabel.interfaces.utils.app import app_instance
 
+from apps.wslpet.dicomweb import DicomWeb
 from apps.wslpet.problems import UnknownName, shown, status_of
 from lib.errors import InputError
 
@@ -78,8 +78,6 @@ def infer(
         raise UnknownName(f"infer task {shown(model)} does not exist; GET /info/ lists them")
     if file is not None or label is not None:
         raise InputError("a file came with the infer request; upload it first with PUT /datastore/image")
-    if output == stock_infer.ResultType.dicom_seg and not isinstance(app_instance().datastore(), DICOMWebDatastore):
-        raise InputError("output=dicom_seg needs studies on a DICOMweb server; ask for output=image")
     if not image and not session_id:
         raise InputError("no image named; ask with ?image=ID of one that GET /datastore/?output=all lists")
     fields = _object("params", params)
@@ -89,6 +87,8 @@ def infer(
     for name in _ADDRESSED:
         fields.pop(name, None)
     fields["user"] = _who(user, fields)
+    if output == stock_infer.ResultType.dicom_seg:
+        return _dicom_seg(background_tasks, model, image, fields)
     if output == stock_infer.ResultType.json:
         fields["result_write_to_file"] = False
     return stock_infer.run_inference(background_tasks, model, image, session_id, json.dumps(fields), None, None, output)
@@ -147,8 +147,39 @@ def next_sample(
     return stock_activelearning.sample(strategy, {**(params or {}), "strategy": strategy}, user.username)
 
 
+async def _body(request: Request) -> bytes | None:
+    return await request.body() if request.method == "POST" else None
+
+
+# OHIF's way to the PACS. The stock routes know no time limit, and everyone waits while the PACS is silent.
+@router.api_route("/proxy/dicom/{service}/{path:path}", methods=["GET", "POST"])
+def relay(
+    request: Request,
+    service: str,
+    path: str,
+    user: AnyUser,
+    body: Annotated[bytes | None, Depends(_body)],
+) -> Response:
+    """A viewer's DICOMweb request, passed on with the server's login."""
+    pacs = app_instance().datastore().source
+    if not isinstance(pacs, DicomWeb):
+        raise UnknownName("the studies are a folder, not a PACS; viewers of DICOMweb need a PACS")
+    if service not in ("qido", "wado", "stow"):
+        service, path = "", f"{service}/{path}"
+    content_type = request.headers.get("Content-Type", "application/octet-stream")
+    answer = pacs.relay(service, path, request.url.query, body, content_type)
+    return Response(answer.content, answer.status_code, media_type=answer.headers.get("Content-Type"))
+
+
 for _route in router.routes:
     _route.wslpet = True  # type: ignore[attr-defined]
+
+
+def _dicom_seg(tasks: BackgroundTasks, model: str, image: str, fields: dict[str, Any]) -> FileResponse:
+    """The mask that an inference finds, as DICOM SEG."""
+    path = app_instance().infer_dicom_seg({**fields, "model": model, "image": image})
+    tasks.add_task(path.unlink, missing_ok=True)
+    return FileResponse(path, media_type="application/dicom", filename=f"{image}.seg.dcm")
 
 
 def _object(what: str, text: str) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """WSL-PET as a MONAI Label app: one click and a cancer type per patient in, masks and a model out.
 
-Started by `monailabel start_server --app apps/wslpet --studies FOLDER`.
+Started by `monailabel start_server --app apps/wslpet --studies FOLDER_OR_DICOMWEB_URL`.
 """
 
 from __future__ import annotations
@@ -19,18 +19,19 @@ if "lib" not in sys.modules:
     for _name in [name for name in sys.modules if f"{name}.".startswith("apps.wslpet.")]:
         del sys.modules[_name]
 
-from monailabel.config import settings as server  # noqa: E402
 from monailabel.interfaces.app import MONAILabelApp  # noqa: E402
 from monailabel.interfaces.datastore import DefaultLabelTag  # noqa: E402
 
 from apps.wslpet import door  # noqa: E402
 from apps.wslpet.configuration import configuration_from  # noqa: E402
-from apps.wslpet.datastore import SeededDatastore  # noqa: E402
 from apps.wslpet.infer import DelineateClick, FindTumour  # noqa: E402
 from apps.wslpet.problems import UnknownName, shown  # noqa: E402
+from apps.wslpet.series_datastore import SeriesDatastore  # noqa: E402
 from apps.wslpet.strategies import First, Random, Uncertainty  # noqa: E402
+from apps.wslpet.studies import open_studies  # noqa: E402
 from apps.wslpet.train import LearnFromSeeds  # noqa: E402
 from apps.wslpet.weights import Weights  # noqa: E402
+from lib.dicom_seg import Maker  # noqa: E402
 from lib.errors import InputError  # noqa: E402
 
 
@@ -50,15 +51,8 @@ class WSLPETApp(MONAILabelApp):
         )
         door.install()
 
-    def init_datastore(self) -> SeededDatastore:
-        if self.studies.startswith(("http://", "https://")):
-            raise InputError(f"studies {self.studies} is a DICOMweb server, which is not supported; give a folder")
-        return SeededDatastore(
-            self.studies,
-            self.settings,
-            auto_reload=server.MONAI_LABEL_DATASTORE_AUTO_RELOAD,
-            read_only=server.MONAI_LABEL_DATASTORE_READ_ONLY,
-        )
+    def init_datastore(self) -> SeriesDatastore:
+        return open_studies(self.studies, self.settings)
 
     def init_infers(self) -> dict[str, Any]:
         # Weights live with the annotations they come from, so that two cohorts on one installation do not mix.
@@ -88,6 +82,33 @@ class WSLPETApp(MONAILabelApp):
             self._datastore.image_path(image)
             request["image_id"] = image
         return super().infer(request, datastore)
+
+    def infer_dicom_seg(self, request: Mapping[str, Any]) -> Path:
+        """As `infer`, of a DICOM series: the mask as a DICOM SEG file, which the caller removes.
+
+        Raises
+        ------
+        InputError
+            when the image is no series, or nothing is found on it.
+        """
+        image, model = str(request["image"]), str(request["model"])
+        if not self._datastore.is_series(image):
+            raise InputError("output=dicom_seg needs an image that is a DICOM series; ask for output=image")
+        result = self.infer({**request, "result_extension": ".nii.gz", "result_write_to_file": True})
+        mask = Path(result["file"])
+        version = result["params"]["model_version"] or self.version
+        clicked = isinstance(self._infers[model], DelineateClick)
+        maker = Maker("SEMIAUTOMATIC", version, str(request["user"])) if clicked else Maker("AUTOMATIC", version)
+        names = {value: name for name, value in self.settings.labels.items()}
+        path = mask.with_name(f"{mask.name}.dcm")
+        try:
+            self._datastore.write_dicom_seg(image, mask, names, maker, path)
+        except BaseException:
+            path.unlink(missing_ok=True)
+            raise
+        finally:
+            mask.unlink(missing_ok=True)
+        return path
 
     def infer_wsi(self, request: Mapping[str, Any], datastore: Any = None) -> dict[str, Any]:
         """Refused: MONAI Label would open any file that it takes for a pathology slide."""

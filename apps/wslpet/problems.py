@@ -19,9 +19,13 @@ class StorageError(InputError):
     """A write that the disk refused; the old state is whole (507)."""
 
 
+class PacsError(InputError):
+    """A PACS that is down, slow, or answers nonsense; nothing is lost (502)."""
+
+
 def status_of(error: InputError) -> int:
     """The HTTP status of a refusal."""
-    return {UnknownName: 404, Conflict: 409, StorageError: 507}.get(type(error), 400)
+    return {UnknownName: 404, Conflict: 409, StorageError: 507, PacsError: 502}.get(type(error), 400)
 
 
 def shown(value: Any, limit: int = 80) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import random
 import threading
 import time
@@ -13,10 +14,12 @@ from monailabel.interfaces.tasks.strategy import Strategy
 
 from apps.wslpet.datastore import SeededDatastore
 from apps.wslpet.weights import Weights
-from lib.errors import InputError
+from lib.errors import DicomError, InputError
 from lib.model import Model
 from lib.pipeline import segment
 from lib.readers import read_volume
+
+logger = logging.getLogger(__name__)
 
 # An annotator waits no longer than this for images to be scored; the rest is scored at the next asking.
 SECONDS = 3.0
@@ -26,10 +29,17 @@ class _Unannotated(Strategy):
     """Chooses among the images that nobody annotated yet."""
 
     def __call__(self, request: Mapping[str, Any], datastore: SeededDatastore) -> dict[str, Any] | None:
-        """{"id": image, ...}, or None when every image is annotated."""
-        done = datastore.annotated()
-        waiting = sorted(image for image in datastore.list_images() if image not in done)
-        return self.choose(waiting, datastore) if waiting else None
+        """{"id": image, ...}, or None when every image is annotated, or none can be used."""
+        waiting = datastore.waiting()
+        while waiting:
+            chosen = self.choose(waiting, datastore)
+            try:
+                datastore.image_path(chosen["id"])
+                return chosen
+            except DicomError as error:
+                logger.warning("image %s is passed over: %s", chosen["id"], error)
+                waiting.remove(chosen["id"])
+        return None
 
     @abstractmethod
     def choose(self, waiting: list[str], datastore: SeededDatastore) -> dict[str, Any]:

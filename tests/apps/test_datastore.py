@@ -22,7 +22,7 @@ def folder(tmp_path):
 
 
 def opened(folder):
-    return SeededDatastore(str(folder), Settings(), auto_reload=False)
+    return SeededDatastore(str(folder), Settings())
 
 
 def on_disk(folder):

@@ -75,7 +75,7 @@ def test_unknown_names(clinic):
 def test_what_this_app_does_not_do(clinic):
     url = clinic.server.url
     answer = clinic.server.infer("wslpet_seed", "wait0", {"lung": [LUNG]}, output="dicom_seg")
-    _assert_refused(answer, "DICOMweb")
+    _assert_refused(answer, "is a DICOM series")
     _assert_refused(requests.post(f"{url}/infer/wsi/wslpet?image=/tmp/x.svs", json={}, timeout=30), "slides")
     with open(clinic.scans["wait0"].path, "rb") as file:
         answer = requests.post(f"{url}/infer/wslpet", files={"file": ("x.nii.gz", file)}, timeout=30)

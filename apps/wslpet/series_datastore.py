@@ -1,0 +1,303 @@
+"""A datastore whose images are DICOM series of a folder or a PACS, beside the image files that lie in it.
+
+A series is listed under its SeriesInstanceUID with what its header says. It becomes SUV when it is first used, once,
+and is kept in `.wslpet/series` (see `series_cache`). One that cannot become SUV stays in the list, and says why.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import tempfile
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from monailabel.datastore.local import DataModel, ImageLabelModel
+from monailabel.interfaces.datastore import DefaultLabelTag
+
+from apps.wslpet.datastore import SeededDatastore
+from apps.wslpet.durable import replacing
+from apps.wslpet.listing import Listing
+from apps.wslpet.problems import PacsError, shown
+from apps.wslpet.series_cache import CachedSeries, SeriesCache
+from apps.wslpet.sources import FACTS, FoundSegmentation, FoundSeries, SeriesSource, is_uid
+from lib.dicom_seg import Maker, read_segmentation, write_segmentation
+from lib.errors import DicomError, InputError
+from lib.readers import read_mask, read_volume, write_mask
+from lib.seeds import NO_TUMOUR
+from lib.series import read_series
+from lib.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+FINAL = DefaultLabelTag.FINAL.value
+# The "extension" of an image that is a series, in the list of images.
+_SERIES = ".dcm"
+_LABEL = ".nii.gz"
+# The source is asked first when the server starts, which may wait for the answer.
+START_SECONDS = 30.0
+# A refused series is looked at again: a transfer may have been cut short, a header mended.
+REFUSED_SECONDS = 300.0
+
+
+class SeriesDatastore(SeededDatastore):
+    """Parameters
+    ----------
+    folder : of image files, labels, the list of images and `.wslpet`; made if need be.
+    source : of the series.
+    auto_reload : whether to look for new images while the server runs.
+    settings, read_only : as `SeededDatastore` has them.
+    """
+
+    def __init__(
+        self,
+        folder: str,
+        settings: Settings,
+        source: SeriesSource,
+        auto_reload: bool = True,
+        read_only: bool = False,
+    ) -> None:
+        self._source = source
+        self._cache = SeriesCache(Path(folder) / ".wslpet" / "series")
+        self._refused: dict[tuple[str, str], tuple[float, InputError]] = {}
+        super().__init__(folder, settings, read_only)
+        self._listing = Listing(self._take_in, source.fresh_seconds if auto_reload else math.inf)
+        self._listing.renew(START_SECONDS)
+
+    def name(self) -> str:
+        return self._source.name
+
+    def list_images(self) -> list[str]:
+        self._listing.renew()
+        return super().list_images()
+
+    def waiting(self) -> list[str]:
+        """Without those that are known to be no SUV."""
+        refused = {uid for (uid, _), (when, _) in self._refused.items() if time.monotonic() - when < REFUSED_SECONDS}
+        return [image for image in super().waiting() if image not in refused]
+
+    def image_path(self, image_id: Any) -> Path:
+        """The image's file in SUV; fetched and converted when it is a series that was not used before.
+
+        Raises
+        ------
+        UnknownName
+            when there is no such image.
+        DicomError
+            when the series cannot become SUV.
+        PacsError
+            when it has to be fetched, and the PACS does not send it.
+        """
+        if isinstance(image_id, str) and self._entry(image_id) is None:
+            self._listing.renew(at_once=True)
+            if is_uid(image_id) and self._entry(image_id) is None and self._listing.trouble is not None:
+                raise self._listing.trouble
+        return super().image_path(image_id)
+
+    def get_image_uri(self, image_id: str) -> str:
+        series = self._series(image_id)
+        return super().get_image_uri(image_id) if series is None else str(self._converted(series).image)
+
+    def image_version(self, image_id: str) -> str:
+        series = self._series(image_id)
+        return super().image_version(image_id) if series is None else f"{series.uid} {series.version}"
+
+    def get_image_info(self, image_id: str) -> dict[str, Any]:
+        """Of a series, as well: its UIDs, "suv" (factor, units, dose, times, weight), or "refused" and why."""
+        series = self._series(image_id)
+        if series is None:
+            return super().get_image_info(image_id)
+        with self._guard:
+            info = {**self._datastore.objects[image_id].image.info, **series.info()}
+        try:
+            converted = self._converted(series)
+            info |= {**converted.info, "path": str(converted.image)}
+        except PacsError as error:
+            info["unavailable"] = str(error)
+        except InputError as error:
+            info["refused"] = str(error)
+        return {**info, "seeds": [seed.to_dict() for seed in self.seeds.of(image_id)]}
+
+    def update_image_info(self, image_id: str, info: Mapping[str, Any]) -> None:
+        own = {"version", "Modality", *FACTS} if self._series(image_id) else set()
+        super().update_image_info(image_id, {key: value for key, value in info.items() if key not in own})
+
+    def remove_image(self, image_id: str) -> None:
+        if self._series(image_id) is not None:
+            raise InputError(f"image {shown(image_id)} is a DICOM series of the {self.name()}; delete it there")
+        super().remove_image(image_id)
+
+    def status(self) -> dict[str, Any]:
+        """The counts, and "trouble" when the source does not answer."""
+        self._listing.renew()
+        status = super().status()
+        return status if self._listing.trouble is None else {**status, "trouble": str(self._listing.trouble)}
+
+    def datalist(self, full_path: bool = True) -> list[dict[str, Any]]:
+        """Images with a final label; paths are full."""
+        labelled = self.get_labeled_images()
+        return [{"image": str(self.image_path(i)), "label": self.get_label_uri(i, FINAL)} for i in labelled]
+
+    def save_label(self, image_id: str, label_filename: str, label_tag: str, label_info: Mapping[str, Any]) -> str:
+        """Store a mask here; a final one of a series on a PACS is kept there, too, as DICOM SEG.
+
+        Raises
+        ------
+        PacsError
+            when the PACS does not take it; the label, its seed and type are kept here all the same.
+        """
+        label_id = super().save_label(image_id, label_filename, label_tag, label_info)
+        if label_tag == FINAL and self._series(image_id) is not None and self._source.keeps_segmentations:
+            self._store_segmentation(image_id)
+        return label_id
+
+    def get_label_uri(self, label_id: str, label_tag: str) -> str:
+        path = super().get_label_uri(label_id, label_tag)
+        if path and not Path(path).exists():
+            self._fetch_label(label_id, label_tag, Path(path))
+        return path
+
+    def remove_label(self, label_id: str, label_tag: str) -> None:
+        with self._guard:
+            label = self._datastore.label(label_id, label_tag)
+        if label is not None and label.info.get("SeriesInstanceUID"):
+            raise InputError(
+                f"label of {shown(label_id)} is series {label.info['SeriesInstanceUID']} on the {self.name()}; "
+                "delete it there first"
+            )
+        super().remove_label(label_id, label_tag)
+
+    def is_series(self, image_id: str) -> bool:
+        return self._series(image_id) is not None
+
+    @property
+    def source(self) -> SeriesSource:
+        """Where the series come from."""
+        return self._source
+
+    def write_dicom_seg(self, image_id: str, mask: Path, names: Mapping[int, str], maker: Maker, path: Path) -> str:
+        """Write a mask of a series as DICOM SEG; returns the SEG's SeriesInstanceUID. Errors as `image_path`."""
+        series = self._series(image_id)
+        if series is None:
+            raise InputError(f"image {shown(image_id)} is no DICOM series, so no DICOM SEG can refer to it")
+        converted = self._converted(series)
+        grid = read_volume(converted.image)
+        return write_segmentation(read_mask(mask), grid, converted.headers(), names, maker, path)
+
+    def _entry(self, image_id: str) -> ImageLabelModel | None:
+        with self._guard:
+            return self._datastore.objects.get(image_id)
+
+    def _series(self, image_id: Any) -> FoundSeries | None:
+        entry = self._entry(image_id) if isinstance(image_id, str) else None
+        if entry is None or entry.image.ext != _SERIES:
+            return None
+        return FoundSeries.from_info(image_id, entry.image.info)
+
+    def _converted(self, series: FoundSeries) -> CachedSeries:
+        """The series in SUV, converted now if it was not before."""
+        kept = self._cache.get(series.uid, series.version)
+        if kept is not None:
+            return kept
+        with self._cache.lock(series.uid) as scratch:
+            kept = self._cache.get(series.uid, series.version)
+            return kept or self._convert(series, scratch)
+
+    def _convert(self, series: FoundSeries, scratch: Path) -> CachedSeries:
+        key = (series.uid, series.version)
+        when, refusal = self._refused.get(key, (0.0, None))
+        if refusal is not None and time.monotonic() - when < REFUSED_SECONDS:
+            raise refusal
+        fetched = scratch / "fetched"
+        fetched.mkdir()
+        try:
+            read = read_series(self._source.fetch(series, fetched))
+        except DicomError as error:
+            self._refused[key] = (time.monotonic(), error)
+            raise
+        self._refused.pop(key, None)
+        logger.info("series %s is converted to SUV", series.uid)
+        return self._cache.put(series.uid, series.version, read, scratch)
+
+    def _take_in(self) -> None:
+        """Make the list of images what the source says. Called in the listing's thread."""
+        with self._guard:
+            known = [image for image, entry in self._datastore.objects.items() if entry.image.ext == _SERIES]
+        found = self._source.search(known)
+        segmentations = self._source.segmentations(found, self._settings.types)
+        with self._changing():
+            before = self._datastore.model_dump_json()
+            objects = self._datastore.objects
+            for image in [i for i, entry in objects.items() if entry.image.ext == _SERIES and i not in found]:
+                del objects[image]
+            for uid, series in found.items():
+                new = ImageLabelModel(image=DataModel(ext=_SERIES, info={"ts": int(time.time())}))
+                entry = objects.setdefault(uid, new)
+                if entry.image.ext == _SERIES:
+                    entry.image.info.update(series.info())
+                    self._take_in_label(entry, segmentations.get(uid))
+            if self._datastore.model_dump_json() != before:
+                self._update_datastore_file()
+            # Image files and labels that came or went.
+            self._reconcile_datastore()
+
+    def _take_in_label(self, entry: ImageLabelModel, found: FoundSegmentation | None) -> None:
+        """A series' final label is the one submitted here, else the newest on the source."""
+        label = entry.labels.get(FINAL)
+        if found is None and label is not None:
+            label.info.pop("SeriesInstanceUID", None)
+        elif found is not None and label is None:
+            info = {"SeriesInstanceUID": found.uid, "StudyInstanceUID": found.study, "Modality": "SEG"}
+            entry.labels[FINAL] = DataModel(ext=_LABEL, info={**info, "ts": int(time.time())})
+
+    def _remove_non_existing(self) -> int:
+        """MONAI Label's; a series has no file in the folder, and a label on the PACS has none yet."""
+        self._init_from_datastore_file()
+        objects = self._datastore.objects
+        series = {image: entry for image, entry in objects.items() if entry.image.ext == _SERIES}
+        for image in series:
+            del objects[image]
+        removed = super()._remove_non_existing()
+        objects = self._datastore.objects
+        for image, entry in series.items():
+            for tag, label in list(entry.labels.items()):
+                file = Path(self._datastore.label_path(tag)) / f"{image}{label.ext}"
+                if not label.info.get("SeriesInstanceUID") and not file.exists():
+                    del entry.labels[tag]
+                    removed += 1
+        objects.update(series)
+        return removed
+
+    def _store_segmentation(self, image_id: str) -> None:
+        cancer_type = self.seeds.of(image_id)[-1].cancer_type
+        if cancer_type == NO_TUMOUR:
+            return
+        mask = Path(super().get_label_uri(image_id, FINAL))
+        values = np.unique(read_mask(mask).array)
+        names = {int(value): cancer_type for value in values if value}
+        person = self.seeds.of(image_id)[-1].user
+        with tempfile.TemporaryDirectory(prefix="wslpet-") as scratch:
+            path = Path(scratch) / "label.dcm"
+            uid = self.write_dicom_seg(image_id, mask, names, Maker("MANUAL", person=person), path)
+            try:
+                self._source.store(path)
+            except PacsError as error:
+                raise PacsError(f"{error}. The label and its seed are kept on this server; submit it again") from error
+        study = self._datastore.objects[image_id].image.info["StudyInstanceUID"]
+        told = {"SeriesInstanceUID": uid, "StudyInstanceUID": study, "Modality": "SEG"}
+        self.update_label_info(image_id, FINAL, told)
+
+    def _fetch_label(self, image_id: str, tag: str, target: Path) -> None:
+        """Read a label back from the source, onto the series' own grid."""
+        info = self.get_label_info(image_id, tag)
+        grid = read_volume(self.image_path(image_id))
+        values = {name: value for name, value in self._settings.labels.items() if name in self._settings.types}
+        with tempfile.TemporaryDirectory(prefix="wslpet-") as scratch:
+            fetched, mask = Path(scratch) / "segmentation.dcm", Path(scratch) / f"mask{_LABEL}"
+            self._source.fetch_segmentation(info["StudyInstanceUID"], info["SeriesInstanceUID"], fetched)
+            write_mask(read_segmentation(fetched, grid, values), mask)
+            with replacing(target) as temporary:
+                temporary.write_bytes(mask.read_bytes())
