@@ -12,7 +12,7 @@ import numpy as np
 import pydicom
 import pytest
 from blobs import STORAGES, stored_as
-from dicom_series import change, copied, real_data, small_series, small_volume, spoil, values
+from dicom_series import change, copied, philips, real_data, small_series, small_volume, spoil, values
 from PIL import Image
 from pydicom.encaps import encapsulate
 from pydicom.uid import ExplicitVRBigEndian, ImplicitVRLittleEndian, JPEG2000Lossless, RLELossless
@@ -117,6 +117,16 @@ def test_negative_values_and_intercepts_are_kept(tmp_path):
     change(files, values(RescaleIntercept="250.5"))
     shift = 250.5 / Examination().activity_per_suv()
     assert same_in_the_world(read_series(tmp_path).volume, volume.with_array(volume.array + np.float32(shift)))
+
+
+def test_philips_counts_take_the_factor_of_their_slice(tmp_path):
+    def counts(dataset: pydicom.Dataset) -> None:
+        dataset.Units = "CNTS"
+        philips(dataset, f"{dataset.InstanceNumber / Examination().activity_per_suv():.10f}")
+
+    change(small_series(tmp_path), counts)
+    expected = small_volume().to_ras().array * np.arange(1, 8)
+    assert np.allclose(read_series(tmp_path).volume.to_ras().array, expected, rtol=1e-3, atol=5e-3)
 
 
 def test_decimals_longer_than_the_standard_are_read_in_full(tmp_path):
