@@ -18,6 +18,7 @@ delineation a point → the lesion, cut at the valleys
 lesions     CAMs and depth maps → points → lesions
 measures    SUVmax, SUVpeak, SUVmean, MTV, TLG
 pipeline    the whole way, scan → result; the only composer
+pacs        Orthanc on loopback, for the demo and the tests
 cohort      a table of scans, types and seeds
 evaluation  masks against the truth, and the click + 41 % baseline
 phantom     whole-body FDG PET patients with a known tumour: the embedded default data
