@@ -255,10 +255,10 @@ def _scans(paths: Sequence[Path]) -> list[Path]:
 
 
 def _series_folders(path: Path) -> list[Path]:
-    """The folder of each DICOM series in or below a folder."""
+    """The folder of each PET series in or below a folder."""
     from lib.series import find_series
 
-    return sorted({files[0].parent for files in find_series(path).values()})
+    return sorted({files[0].parent for files in find_series(path, "PT").values()})
 
 
 def _stem(path: Path) -> str:

@@ -60,19 +60,19 @@ class Series:
     header: Dataset
 
 
-def find_series(folder: str | os.PathLike[str]) -> dict[str, list[Path]]:
+def find_series(folder: str | os.PathLike[str], modality: str | None = None) -> dict[str, list[Path]]:
     """Series Instance UID → its files, of every DICOM file in a folder and the folders below, in order of path.
 
-    Files that are not DICOM, or without the UID, are left out.
+    Files that are not DICOM, without the UID or of another modality than the one asked for are left out.
     """
     found: dict[str, list[Path]] = {}
     for path in _candidates(Path(folder)):
         try:
-            header = Header(read_dicom(path, ["SeriesInstanceUID"]))
+            header = Header(read_dicom(path, ["SeriesInstanceUID", "Modality"]))
         except DicomError:
             continue
         uid = header.text("SeriesInstanceUID")
-        if uid:
+        if uid and modality in (None, header.text("Modality")):
             found.setdefault(uid, []).append(path)
     return found
 

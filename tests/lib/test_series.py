@@ -158,6 +158,8 @@ def test_series_are_found_in_and_below_a_folder(tmp_path):
     assert set(found) == {first, second}
     assert sorted(found[first]) == sorted([*one, tmp_path / "deep" / "two" / "stray.dcm"])
     assert found[second] == two
+    change(two, values(Modality="CT"))
+    assert set(find_series(tmp_path, "PT")) == {first}
     assert same_in_the_world(read_series(one).volume, small_volume())
 
 
