@@ -14,7 +14,7 @@ import numpy as np
 
 from lib.phantom.anatomy import stream
 from lib.phantom.dicom import Examination, write_series
-from lib.phantom.patient import CLICK_SD_MM, make_patient
+from lib.phantom.patient import CLICK_SD_MM, Patient, make_patient
 from lib.phantom.settings import CohortSettings, PhantomError
 from lib.volume import Volume
 
@@ -113,8 +113,8 @@ def _write_one(
     scan, mask = (_stored(volume, shift, code, name) for volume in (patient.volume, patient.truth))
     scan_name = name if dicom else f"{name}.nii.gz"
     if dicom:
-        position = ("HFS", "FFS")[index // 2 % 2]
-        write_series(scan, folder / name, name, Examination(position=position), descending=bool(index % 2))
+        examination = _examination(patient, ("HFS", "FFS")[index // 2 % 2])
+        write_series(scan, folder / name, name, examination, descending=bool(index % 2))
     else:
         save_scan(scan, folder / scan_name)
     save_mask(mask, truths / f"{name}.nii.gz")
@@ -139,6 +139,12 @@ def _write_one(
         "orientation": code,
         "seed": seed * SEEDS_PER_COHORT + index,
     }
+
+
+def _examination(patient: Patient, position: str) -> Examination:
+    height, bmi = patient.description["height_m"], patient.description["bmi"]
+    sex = patient.description["sex"][0].upper()
+    return Examination(weight_kg=round(bmi * height**2, 1), size_m=height, sex=sex, position=position)
 
 
 def _stored(volume: Volume, shift: np.ndarray, code: str, name: str) -> Volume:

@@ -28,6 +28,7 @@ PERPENDICULAR = 1e-6
 class Examination:
     """What the header says beside the image: who was injected with what, when, and how they lay.
 
+    sex : M or F; OHIF shows no SUV of anybody else.
     position : Patient Position (0018,5100): HFS, FFS, HFP or FFP. Patient coordinates do not depend on it.
     description : names the series; the same patient and description give the same UIDs.
     corrected : False writes the series without attenuation correction (NAC) that scanners keep beside the other.
@@ -35,7 +36,7 @@ class Examination:
 
     weight_kg: float = 72.5
     size_m: float = 1.74
-    sex: str = "O"
+    sex: str = "F"
     dose_bq: float = 3.1e8
     injected: datetime = datetime(2026, 1, 5, 10, 2, 30)
     scanned: datetime = datetime(2026, 1, 5, 11, 4, 15)

@@ -149,8 +149,11 @@ def test_a_cohort_in_dicom_is_the_cohort_in_nifti(capsys, tmp_path, monkeypatch)
         image = nib.load(tmp_path / "nifti" / f"{row['name']}.nii.gz")
         expected = Volume(image.get_fdata(), image.affine).to_ras()
         assert np.allclose(read.affine, expected.affine, atol=1e-3)
-        suv = read.array / Examination().activity_per_suv()
+        body = headers(files)[0]
+        suv = read.array / Examination(weight_kg=float(body.PatientWeight)).activity_per_suv()
         assert np.allclose(suv, expected.array, atol=2e-3 * expected.array.max())
+        assert body.PatientSex in ("F", "M")
+        assert 15 < float(body.PatientWeight) / float(body.PatientSize) ** 2 < 45
         assert {h.PatientPosition for h in headers(files)} == {("HFS", "FFS")[index // 2]}
     with open(tmp_path / "dicom-truth" / "cohort.csv") as file:
         told = list(csv.DictReader(file))
