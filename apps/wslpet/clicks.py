@@ -1,13 +1,14 @@
 """A viewer's request → the click in it.
 
 OHIF and Slicer send one entry per label name, {"lung": [[i, j, k], ...], "oesophagus": [], "background": []},
-with every point placed since the image was opened. The labels are the cancer types, so the one entry that is not
-empty is the type, and its last point, the newest click, is the seed. Older points of that type are superseded.
+with every point placed since the image was opened. The labels are the cancer types, so the entry that is not empty is
+the type, and its last point, the newest click, is the seed. Older points of that type are superseded. When a type is
+corrected the viewers go on sending the points of the first one; what is on record already is not the newest click.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -34,29 +35,41 @@ RESERVED_KEYS = frozenset(_RESERVED.split())
 Click = tuple[str, list[float]]
 
 
-def newest_click(request: Mapping[str, Any], classes: Collection[str]) -> Click | None:
+def newest_click(
+    request: Mapping[str, Any], classes: Collection[str], recorded: Sequence[Seed] = ()
+) -> Click | None:
     """The cancer type and voxel index [i, j, k], as sent, of the newest click; None when there is none.
 
     Parameters
     ----------
     classes : the names that may be clicked: the cancer types, and "no tumour" where it is learned.
+    recorded : the image's seeds, newest last.
 
     Raises
     ------
     SeedError
-        for points of two types, of an unknown type, of the background, too many points, or a point
+        for new points of two types, points of an unknown type, of the background, too many points, or a point
         that is not three numbers.
     """
     _refuse_other_points(request, classes)
-    clicked = {name: _points(name, request[name]) for name in classes if request.get(name)}
-    if len(clicked) > 1:
+    newest = {name: _points(name, request[name])[-1] for name in classes if request.get(name)}
+    if len(newest) > 1:
+        newest = _not_superseded(newest, recorded)
+    if len(newest) > 1:
         raise SeedError(
-            f"clicks of {len(clicked)} types ({', '.join(clicked)}) in one request; a patient has one: "
+            f"clicks of {len(newest)} types ({', '.join(newest)}) in one request; a patient has one: "
             "delete the points of the others and click again"
         )
-    for name, points in clicked.items():
-        return name, points[-1]
-    return None
+    return next(iter(newest.items()), None)
+
+
+def _not_superseded(newest: dict[str, list[float]], recorded: Sequence[Seed]) -> dict[str, list[float]]:
+    """Of the last point of each type, those that no seed records; where all are, the one recorded last."""
+    when = {(seed.cancer_type, seed.index): n for n, seed in enumerate(recorded)}
+    order = {name: when.get((name, (point[0], point[1], point[2]))) for name, point in newest.items()}
+    new = {name: newest[name] for name, n in order.items() if n is None}
+    last = max(newest, key=lambda name: -1 if order[name] is None else order[name])
+    return new or {last: newest[last]}
 
 
 def place(click: Click, volume: Volume, user: str) -> Seed:

@@ -11,7 +11,7 @@ from lib.errors import InputError
 
 logger = logging.getLogger(__name__)
 
-# Asking takes at most this share of the time.
+# Asking, when it goes well, takes at most this share of the time.
 BUSY = 0.1
 # Nobody waits longer for the next one; what was known before is told until it comes.
 PATIENCE_SECONDS = 2.0
@@ -63,5 +63,6 @@ class Listing:
         self.trouble = trouble
         with self._guard:
             now = time.monotonic()
-            self._due, self._asking = now + max(self._fresh_seconds, (now - start) / BUSY), None
+            slow = (now - start) / BUSY if trouble is None else 0.0
+            self._due, self._asking = now + max(self._fresh_seconds, slow), None
         done.set()

@@ -18,17 +18,17 @@ import numpy as np
 from monailabel.datastore.local import DataModel, ImageLabelModel
 from monailabel.interfaces.datastore import DefaultLabelTag
 
+from apps.wslpet.conversion import Conversion
 from apps.wslpet.datastore import SeededDatastore
 from apps.wslpet.durable import replacing
 from apps.wslpet.listing import Listing
 from apps.wslpet.problems import PacsError, shown
-from apps.wslpet.series_cache import CachedSeries, SeriesCache
+from apps.wslpet.series_cache import SeriesCache
 from apps.wslpet.sources import FACTS, FoundSegmentation, FoundSeries, SeriesSource, is_uid
 from lib.dicom_seg import Maker, read_segmentation, write_segmentation
-from lib.errors import DicomError, InputError
+from lib.errors import InputError
 from lib.readers import read_mask, read_volume, write_mask
 from lib.seeds import NO_TUMOUR
-from lib.series import read_series
 from lib.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -39,8 +39,6 @@ _SERIES = ".dcm"
 _LABEL = ".nii.gz"
 # The source is asked first when the server starts, which may wait for the answer.
 START_SECONDS = 30.0
-# A refused series is looked at again: a transfer may have been cut short, a header mended.
-REFUSED_SECONDS = 300.0
 
 
 class SeriesDatastore(SeededDatastore):
@@ -61,8 +59,7 @@ class SeriesDatastore(SeededDatastore):
         read_only: bool = False,
     ) -> None:
         self._source = source
-        self._cache = SeriesCache(Path(folder) / ".wslpet" / "series")
-        self._refused: dict[tuple[str, str], tuple[float, InputError]] = {}
+        self._conversion = Conversion(source, SeriesCache(Path(folder) / ".wslpet" / "series"))
         super().__init__(folder, settings, read_only)
         self._listing = Listing(self._take_in, source.fresh_seconds if auto_reload else math.inf)
         self._listing.renew(START_SECONDS)
@@ -76,7 +73,7 @@ class SeriesDatastore(SeededDatastore):
 
     def waiting(self) -> list[str]:
         """Without those that are known to be no SUV."""
-        refused = {uid for (uid, _), (when, _) in self._refused.items() if time.monotonic() - when < REFUSED_SECONDS}
+        refused = self._conversion.refused()
         return [image for image in super().waiting() if image not in refused]
 
     def image_path(self, image_id: Any) -> Path:
@@ -99,7 +96,7 @@ class SeriesDatastore(SeededDatastore):
 
     def get_image_uri(self, image_id: str) -> str:
         series = self._series(image_id)
-        return super().get_image_uri(image_id) if series is None else str(self._converted(series).image)
+        return super().get_image_uri(image_id) if series is None else str(self._conversion.of(series).image)
 
     def image_version(self, image_id: str) -> str:
         series = self._series(image_id)
@@ -113,7 +110,7 @@ class SeriesDatastore(SeededDatastore):
         with self._guard:
             info = {**self._datastore.objects[image_id].image.info, **series.info()}
         try:
-            converted = self._converted(series)
+            converted = self._conversion.of(series)
             info |= {**converted.info, "path": str(converted.image)}
         except PacsError as error:
             info["unavailable"] = str(error)
@@ -183,7 +180,7 @@ class SeriesDatastore(SeededDatastore):
         series = self._series(image_id)
         if series is None:
             raise InputError(f"image {shown(image_id)} is no DICOM series, so no DICOM SEG can refer to it")
-        converted = self._converted(series)
+        converted = self._conversion.of(series)
         grid = read_volume(converted.image)
         return write_segmentation(read_mask(mask), grid, converted.headers(), names, maker, path)
 
@@ -196,31 +193,6 @@ class SeriesDatastore(SeededDatastore):
         if entry is None or entry.image.ext != _SERIES:
             return None
         return FoundSeries.from_info(image_id, entry.image.info)
-
-    def _converted(self, series: FoundSeries) -> CachedSeries:
-        """The series in SUV, converted now if it was not before."""
-        kept = self._cache.get(series.uid, series.version)
-        if kept is not None:
-            return kept
-        with self._cache.lock(series.uid) as scratch:
-            kept = self._cache.get(series.uid, series.version)
-            return kept or self._convert(series, scratch)
-
-    def _convert(self, series: FoundSeries, scratch: Path) -> CachedSeries:
-        key = (series.uid, series.version)
-        when, refusal = self._refused.get(key, (0.0, None))
-        if refusal is not None and time.monotonic() - when < REFUSED_SECONDS:
-            raise refusal
-        fetched = scratch / "fetched"
-        fetched.mkdir()
-        try:
-            read = read_series(self._source.fetch(series, fetched))
-        except DicomError as error:
-            self._refused[key] = (time.monotonic(), error)
-            raise
-        self._refused.pop(key, None)
-        logger.info("series %s is converted to SUV", series.uid)
-        return self._cache.put(series.uid, series.version, read, scratch)
 
     def _take_in(self) -> None:
         """Make the list of images what the source says. Called in the listing's thread."""

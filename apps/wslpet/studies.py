@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from monailabel.config import settings as server
 
@@ -40,6 +41,8 @@ def open_studies(studies: str, settings: Settings) -> SeriesDatastore:
 def _pacs(url: str) -> DicomWeb:
     user, password = server.MONAI_LABEL_DICOMWEB_USERNAME, server.MONAI_LABEL_DICOMWEB_PASSWORD
     try:
+        if not urlsplit(url).hostname or urlsplit(url).port == 0:  # .port raises ValueError, too
+            raise ValueError("no host, or no port")
         return DicomWeb(
             url.strip().rstrip("/"),
             (user, password) if user and password else None,
