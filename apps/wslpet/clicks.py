@@ -35,9 +35,7 @@ RESERVED_KEYS = frozenset(_RESERVED.split())
 Click = tuple[str, list[float]]
 
 
-def newest_click(
-    request: Mapping[str, Any], classes: Collection[str], recorded: Sequence[Seed] = ()
-) -> Click | None:
+def newest_click(request: Mapping[str, Any], classes: Collection[str], recorded: Sequence[Seed] = ()) -> Click | None:
     """The cancer type and voxel index [i, j, k], as sent, of the newest click; None when there is none.
 
     Parameters
@@ -66,9 +64,9 @@ def newest_click(
 def _not_superseded(newest: dict[str, list[float]], recorded: Sequence[Seed]) -> dict[str, list[float]]:
     """Of the last point of each type, those that no seed records; where all are, the one recorded last."""
     when = {(seed.cancer_type, seed.index): n for n, seed in enumerate(recorded)}
-    order = {name: when.get((name, (point[0], point[1], point[2]))) for name, point in newest.items()}
-    new = {name: newest[name] for name, n in order.items() if n is None}
-    last = max(newest, key=lambda name: -1 if order[name] is None else order[name])
+    order = {name: when.get((name, (i, j, k)), -1) for name, (i, j, k) in newest.items()}
+    new = {name: newest[name] for name, n in order.items() if n < 0}
+    last = max(newest, key=order.__getitem__)
     return new or {last: newest[last]}
 
 

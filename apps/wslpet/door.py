@@ -122,6 +122,15 @@ def save_label(
         return stock_datastore.save_label(cleaning, image, json.dumps(fields), tag, label, fields["user"])
 
 
+@router.post("/train/")
+async def train_all(user: Administrator, params: dict[str, Any] | None = None, run_sync: bool = False) -> Any:
+    """OHIF's way to train: options of one train task lie in `params` under its name."""
+    requests = {model: _train_options(model, params or {}) for model in app_instance()._trainers}
+    for model, request in requests.items():
+        app_instance().check_training(model, request)
+    return {model: stock_train.run_model(model, request, run_sync) for model, request in requests.items()}
+
+
 @router.post("/train/{model}")
 async def train(
     model: str,
@@ -180,6 +189,14 @@ def _dicom_seg(tasks: BackgroundTasks, model: str, image: str, fields: dict[str,
     path = app_instance().infer_dicom_seg({**fields, "model": model, "image": image})
     tasks.add_task(path.unlink, missing_ok=True)
     return FileResponse(path, media_type="application/dicom", filename=f"{image}.seg.dcm")
+
+
+def _train_options(model: str, params: dict[str, Any]) -> dict[str, Any]:
+    own = params.get(model, {})
+    if not isinstance(own, dict):
+        raise InputError(f"options of train task {model} are {shown(own)}; send a JSON object")
+    shared = {key: value for key, value in params.items() if key not in app_instance()._trainers}
+    return {**shared, **own, "model": model}
 
 
 def _object(what: str, text: str) -> dict[str, Any]:

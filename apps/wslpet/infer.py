@@ -75,7 +75,7 @@ class FindTumour(InferTask):
         """
         start = time.monotonic()
         extension = _extension(request)
-        click = newest_click(request, self._settings.classes)
+        click = newest_click(request, self._settings.classes, self._recorded(request))
         self._check(click)
         with _one_at_a_time:
             reading = time.monotonic()
@@ -100,6 +100,10 @@ class FindTumour(InferTask):
     def _volume(self, request: Mapping[str, Any]) -> Volume:
         image_id = request.get("image_id")
         return read_volume(request["image_path"] if image_id is None else self._datastore.image_path(image_id))
+
+    def _recorded(self, request: Mapping[str, Any]) -> list[Seed]:
+        image_id = request.get("image_id")
+        return [] if image_id is None else self._datastore.seeds.of(image_id)
 
     def _record(self, request: Mapping[str, Any], seed: Seed) -> None:
         """A session's image is gone when the session ends: its clicks are answered, and teach nothing."""

@@ -7,6 +7,7 @@ import pytest
 
 from apps.wslpet.clicks import MAX_POINTS, newest_click, place
 from lib.errors import SeedError
+from lib.seeds import Seed
 from lib.volume import Volume
 
 TYPES = ("lung", "oesophagus")
@@ -19,6 +20,32 @@ def test_a_viewer_request_is_one_click():
 
 def test_the_last_point_wins():
     assert newest_click({"lung": [[1, 1, 1], [4, 5, 6]]}, TYPES) == ("lung", [4, 5, 6])
+
+
+def seeds(*clicks) -> list[Seed]:
+    return [Seed(name, (0, 0, 0), index) for name, index in clicks]
+
+
+def test_a_corrected_type_wins_over_the_points_on_record():
+    request = {"lung": [[1, 1, 1], [4, 5, 6]], "oesophagus": [[4, 5, 7]]}
+    assert newest_click(request, TYPES, seeds(("lung", (4, 5, 6)))) == ("oesophagus", [4, 5, 7])
+    back = {"lung": [[1, 1, 1], [4, 5, 6], [4, 5, 8]], "oesophagus": [[4, 5, 7]]}
+    both = seeds(("lung", (4, 5, 6)), ("oesophagus", (4, 5, 7)))
+    assert newest_click(back, TYPES, both) == ("lung", [4, 5, 8])
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_of_points_that_are_all_on_record_the_latest_wins(order):
+    request = {"lung": [[1, 1, 1]], "oesophagus": [[2, 2, 2]]}
+    recorded = seeds(("lung", (1, 1, 1)), ("oesophagus", (2, 2, 2)))[::order]
+    latest = recorded[-1]
+    assert newest_click(request, TYPES, recorded) == (latest.cancer_type, list(latest.index))
+
+
+def test_new_points_of_two_types_are_refused_beside_an_older_seed():
+    recorded = seeds(("lung", (1, 1, 1)))
+    with pytest.raises(SeedError, match="2 types"):
+        newest_click({"lung": [[1, 1, 2]], "oesophagus": [[1, 1, 1]]}, TYPES, recorded)
 
 
 def test_no_points_is_no_click():

@@ -102,7 +102,15 @@ def test_seed_free_task_takes_no_clicks(clinic):
     ],
 )
 def test_bad_train_requests(clinic, params, said):
-    _assert_refused(requests.post(f"{clinic.server.url}/train/wslpet", json=params, timeout=30), said)
+    url = f"{clinic.server.url}/train/"
+    _assert_refused(requests.post(f"{url}wslpet", json=params, timeout=30), said)
+    _assert_refused(requests.post(url, json=params, timeout=30), said)
+    _assert_refused(requests.post(url, json={"wslpet": params}, timeout=30), said)
+
+
+def test_options_of_a_train_task_are_an_object(clinic):
+    answer = requests.post(f"{clinic.server.url}/train/", json={"wslpet": [1]}, timeout=30)
+    _assert_refused(answer, "send a JSON object")
 
 
 @pytest.mark.parametrize("name", ["../escape", "a/b", ".hidden", "x" * 300])
