@@ -111,7 +111,8 @@ class SeriesDatastore(SeededDatastore):
             info = {**self._datastore.objects[image_id].image.info, **series.info()}
         try:
             converted = self._conversion.of(series)
-            info |= {**converted.info, "path": str(converted.image)}
+            # Slicer names its download so, and reads it by the name's ending.
+            info |= {**converted.info, "path": str(converted.image), "name": converted.image.name}
         except PacsError as error:
             info["unavailable"] = str(error)
         except InputError as error:
@@ -253,11 +254,13 @@ class SeriesDatastore(SeededDatastore):
         person = self.seeds.of(image_id)[-1].user
         with tempfile.TemporaryDirectory(prefix="wslpet-") as scratch:
             path = Path(scratch) / "label.dcm"
-            uid = self.write_dicom_seg(image_id, mask, names, Maker("MANUAL", person=person), path)
             try:
+                uid = self.write_dicom_seg(image_id, mask, names, Maker("MANUAL", person=person), path)
                 self._source.store(path)
-            except PacsError as error:
-                raise PacsError(f"{error}. The label and its seed are kept on this server; submit it again") from error
+            except InputError as error:
+                raise type(error)(
+                    f"{error}. The label and its seed are kept on this server, not on the PACS; submit it again"
+                ) from error
         study = self._datastore.objects[image_id].image.info["StudyInstanceUID"]
         told = {"SeriesInstanceUID": uid, "StudyInstanceUID": study, "Modality": "SEG"}
         self.update_label_info(image_id, FINAL, told)
