@@ -121,11 +121,11 @@ def _files_of(source: str | os.PathLike[str] | Sequence[Path]) -> tuple[list[Pat
 
 
 def _candidates(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.rglob("*") if _is_candidate(path) and path.is_file())
+    return sorted(path for path in folder.rglob("*") if is_candidate(path) and path.is_file())
 
 
-def _is_candidate(path: Path) -> bool:
-    """By name alone, so that a slice cut to nothing is still missed."""
+def is_candidate(path: Path) -> bool:
+    """Whether a file should be a slice, by its name alone, so that a slice cut to nothing is still missed."""
     suffix = path.suffix.lower()
     hidden = path.name.startswith(".") or path.name in BESIDE
     return not hidden and (suffix in SLICE_SUFFIXES or suffix[1:].isdigit())

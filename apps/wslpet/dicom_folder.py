@@ -6,6 +6,7 @@ import hashlib
 import logging
 import os
 from collections.abc import Collection, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -14,6 +15,7 @@ import pydicom
 
 from apps.wslpet.problems import UnknownName, shown
 from apps.wslpet.sources import FACTS, FoundSegmentation, FoundSeries, facts_of, is_shown, is_uid
+from lib.series import is_candidate
 
 logger = logging.getLogger(__name__)
 
@@ -30,11 +32,12 @@ class _Stamp(NamedTuple):
 
 
 @dataclass(frozen=True)
-class _Slice:
-    """What is remembered of a file; without facts it is no PET slice."""
+class _File:
+    """What is remembered of a file: the facts of a PET slice, or that it cannot be read, or neither."""
 
     stamp: _Stamp
-    facts: dict[str, str] | None
+    facts: dict[str, str] | None = None
+    damaged: bool = False
 
 
 class DicomFolder:
@@ -46,7 +49,7 @@ class DicomFolder:
     def __init__(self, folder: Path) -> None:
         self.name = f"folder {folder.name}"
         self._folder = folder
-        self._slices: dict[Path, _Slice] = {}
+        self._files: dict[Path, _File] = {}
 
     def search(self, known: Collection[str] = ()) -> dict[str, FoundSeries]:
         files = self._files_by_series()
@@ -68,46 +71,49 @@ class DicomFolder:
         raise NotImplementedError
 
     def _files_by_series(self) -> dict[str, list[Path]]:
-        before, self._slices = self._slices, {}
+        before, self._files = self._files, {}
         found: dict[str, list[Path]] = {}
-        for path, stamp in _files(self._folder):
+        damaged: dict[Path, list[Path]] = {}
+        for path, stamp in _slices(self._folder):
             known = before.get(path)
-            self._slices[path] = known if known and known.stamp == stamp else _Slice(stamp, _facts(path))
-            facts = self._slices[path].facts
-            if facts is not None:
-                found.setdefault(facts["SeriesInstanceUID"], []).append(path)
+            file = self._files[path] = known if known and known.stamp == stamp else _looked_at(path, stamp)
+            if file.facts is not None:
+                found.setdefault(file.facts["SeriesInstanceUID"], []).append(path)
+            elif file.damaged:
+                damaged.setdefault(path.parent, []).append(path)
+        # It may be a slice of any series beside it, which then must not be read as if it were whole.
+        for paths in found.values():
+            paths += [path for folder in dict.fromkeys(p.parent for p in paths) for path in damaged.get(folder, [])]
         return found
 
     def _found(self, uid: str, paths: list[Path]) -> FoundSeries:
-        stamps = [(str(path), *self._slices[path].stamp) for path in paths]
-        facts = self._slices[paths[0]].facts
+        stamps = [(str(path), *self._files[path].stamp) for path in paths]
+        facts = self._files[paths[0]].facts
         return FoundSeries(uid, hashlib.sha256(repr(stamps).encode()).hexdigest()[:24], facts or {})
 
 
-def _files(folder: Path) -> Iterator[tuple[Path, _Stamp]]:
+def _slices(folder: Path) -> Iterator[tuple[Path, _Stamp]]:
+    """Files that are named as slices are."""
     for here, folders, names in os.walk(folder):
         top = Path(here) == folder
         folders[:] = sorted(n for n in folders if not n.startswith(".") and not (top and n in _NOT_STUDIES))
-        for name in sorted(names):
-            path = Path(here, name)
-            try:
-                stat = path.stat()
-            except OSError:
-                continue
-            if not name.startswith("."):
-                yield path, _Stamp(stat.st_size, stat.st_mtime_ns)
+        for path in sorted(Path(here, name) for name in names):
+            if is_candidate(path):
+                with suppress(OSError):
+                    stat = path.stat()
+                    yield path, _Stamp(stat.st_size, stat.st_mtime_ns)
 
 
-def _facts(path: Path) -> dict[str, str] | None:
-    """Of a file that is of a PET series to be shown; None for every other file."""
+def _looked_at(path: Path, stamp: _Stamp) -> _File:
     try:
         header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=_TAGS)
         facts = facts_of(header)
-        if facts["Modality"] != "PT" or not is_shown(header):
-            return None
-    except Exception:  # not DICOM, or damaged: pydicom raises nearly anything
-        return None
+        shown_to_annotators = facts["Modality"] == "PT" and is_shown(header)
+    except Exception:  # pydicom raises nearly anything for a damaged file
+        return _File(stamp, damaged=True)
+    if not shown_to_annotators:
+        return _File(stamp)
     if not is_uid(facts["SeriesInstanceUID"]):
         logger.warning("%s: series UID %s is none; left out", path.name, shown(facts["SeriesInstanceUID"]))
-        return None
-    return facts
+        return _File(stamp)
+    return _File(stamp, facts)

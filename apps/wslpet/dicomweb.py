@@ -209,7 +209,7 @@ class DicomWeb:
             if len(metadata) == 1:
                 header = _header(metadata[0])
                 images = referenced_series(header)
-                made = "".join(str(header.get(tag) or "") for tag in ("SeriesDate", "SeriesTime"))
+                made = "".join(str(header.get(tag) or "") for tag in ("ContentDate", "ContentTime"))
                 if len(images) == 1:
                     names = [name.casefold() for name in segment_names(header)]
                     self._segmentations[uid] = FoundSegmentation(uid, study, images[0], made), names

@@ -121,6 +121,14 @@ def test_a_refused_series_is_listed_with_its_reason(studies, opened):
     assert store.seeds.of(patient.uid) == []
 
 
+def test_a_damaged_file_beside_a_series_is_named(studies, opened):
+    patient = put(studies, "one")
+    rewrite(patient.files, NumberOfSlices=None)
+    patient.files[-1].write_bytes(b"")
+    with pytest.raises(DicomError, match=patient.files[-1].name):
+        opened().image_path(patient.uid)
+
+
 def test_a_series_uid_that_is_a_path_is_left_out(studies, opened):
     patient = put(studies, "one")
     rewrite(patient.files, SeriesInstanceUID="../../1.2.3")

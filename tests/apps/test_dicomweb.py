@@ -231,7 +231,9 @@ def test_another_server_reads_the_labels_back(hospital, tmp_path):
     submitted = [hospital.patients[name] for name in ("slices_upward", "feet_first", "oblique")]
     for patient in submitted:
         value = TYPES.index(patient.scan.cancer_type) + 1
-        assert submit(hospital.server, patient.uid, patient.scan.truth() * value, patient.scan.affine, "{}").ok
+        # The one that is corrected stays on the PACS; the newest counts.
+        for drawn in (np.roll(patient.scan.truth(), 3, axis=0), patient.scan.truth()):
+            assert submit(hospital.server, patient.uid, drawn * value, patient.scan.affine, "{}").ok
     server = serve(hospital.pacs, tmp_path, "fresh").start()
     try:
         labelled = requests.get(f"{server.url}/datastore/?output=all", timeout=30).json()["objects"]
