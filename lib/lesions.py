@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy import ndimage
 from scipy.ndimage import map_coordinates
 
 from lib.cam import Cams
 from lib.delineation import Contour, best, contours
-from lib.measures import PEAK_RADIUS_MM, measure
+from lib.measures import measure, surroundings
 from lib.projection import VIEWS, GridImage, Projection
 from lib.volume import Volume
 
@@ -50,13 +49,7 @@ class Lesion:
     @classmethod
     def of(cls, volume: Volume, contour: Contour, stored: Volume, label: int, cancer_type: str) -> Lesion:
         """Measure a contour of a RAS volume; `stored` is the same scan as it is stored."""
-        own = ndimage.find_objects(contour.inside.astype(np.uint8))[0]
-        margin = [int(np.ceil(PEAK_RADIUS_MM / s)) + 1 for s in volume.spacing]
-        box = volume.cropped(contour.window)
-        window = tuple(
-            slice(max(0, i.start - m), min(n, i.stop + m)) for i, m, n in zip(own, margin, box.shape, strict=True)
-        )
-        part, mask = box.cropped(window), contour.inside[window]
+        part, mask = surroundings(volume.cropped(contour.window), contour.inside)
         position = part.to_world(np.argwhere(mask).mean(axis=0))
         index = stored.to_index(position)
         return cls(label, cancer_type, tuple(index.tolist()), tuple(position.tolist()), **measure(part, mask))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 
 import numpy as np
+from scipy import ndimage
 from scipy.ndimage import gaussian_filter, map_coordinates
 
 from lib.volume import Volume
@@ -38,6 +39,16 @@ def measure(volume: Volume, inside: np.ndarray) -> dict[str, float]:
         "suv_mean": mean,
         "tlg": volume_ml * mean,
     }
+
+
+def surroundings(volume: Volume, inside: np.ndarray) -> tuple[Volume, np.ndarray]:
+    """The part of a volume that `measure` looks at, and the lesion (bool) in it: its box with room for the peak."""
+    own = ndimage.find_objects(inside.astype(np.uint8))[0]
+    margin = [int(np.ceil(PEAK_RADIUS_MM / s)) + 1 for s in volume.spacing]
+    window = tuple(
+        slice(max(0, i.start - m), min(n, i.stop + m)) for i, m, n in zip(own, margin, volume.shape, strict=True)
+    )
+    return volume.cropped(window), inside[window]
 
 
 def suv_peak(volume: Volume, inside: np.ndarray) -> float:
