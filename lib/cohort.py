@@ -1,16 +1,21 @@
-"""Annotated patients as a table: one row, one scan, one seed, one cancer type."""
+"""Annotated patients as a table: one row, one scan, one seed, one cancer type, and what else is known."""
 
 from __future__ import annotations
 
 import csv
+import math
 import os
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from lib.errors import InputError
 from lib.seeds import NO_TUMOUR, Seed
 
 COLUMNS = ("name", "scan", "cancer_type", "x", "y", "z")
+OPTIONAL = ("patient", "mask", "outcome")
+# A column of this beginning is a covariate.
+COVARIATE = "covariate_"
 TABLE = "cohort.csv"
 
 
@@ -24,12 +29,20 @@ class Row:
     name : of the patient.
     scan : its file, or the folder of its DICOM series.
     seed : the click and the cancer type.
+    patient : whom the scan is of; scans of one patient are never divided between training and test.
+    mask : the lesion as an expert outlined it, on the scan's grid or another, where there is one.
+    outcome : 1 for the good one (response, survival), 0 for the other, None where it is not known.
+    covariates : name → number; NaN where it is not known.
     """
 
     number: int
     name: str
     scan: Path
     seed: Seed
+    patient: str = ""
+    mask: Path | None = None
+    outcome: int | None = None
+    covariates: dict[str, float] = field(default_factory=dict)
 
 
 def find_table(path: str | os.PathLike[str]) -> Path:
@@ -55,8 +68,9 @@ def read_table(path: str | os.PathLike[str], types: tuple[str, ...]) -> tuple[li
 
     Parameters
     ----------
-    path : CSV with the columns `COLUMNS`; others are ignored. Scans are relative to its folder; x, y, z is the
-        seed in mm RAS, and may be empty where the cancer type is "no tumour".
+    path : CSV with the columns `COLUMNS`, and perhaps `OPTIONAL` and covariates; others are ignored. Scans and masks
+        are relative to its folder; x, y, z is the seed in mm RAS, and may be empty where the cancer type is
+        "no tumour".
     types : the cancer types that may be learned.
 
     Returns
@@ -108,4 +122,57 @@ def _row(number: int, record: dict[str, str | None], folder: Path, types: tuple[
         position = tuple(float(value) for value in point)
     except ValueError:
         raise InputError(f"seed {','.join(point)!r} is not three numbers; write x,y,z in mm RAS") from None
-    return Row(number, name or file.name, file, Seed(cancer_type, position))  # type: ignore[arg-type]
+    mask = (record.get("mask") or "").strip()
+    return Row(
+        number,
+        name or file.name,
+        file,
+        Seed(cancer_type, position),  # type: ignore[arg-type]
+        (record.get("patient") or "").strip() or name or file.name,
+        folder / mask if mask else None,  # read, and refused, by whoever needs it
+        _outcome(record),
+        {column.removeprefix(COVARIATE): _number(record, column) for column in record if _is_covariate(column)},
+    )
+
+
+def _outcome(record: dict[str, str | None]) -> int | None:
+    outcome = (record.get("outcome") or "").strip()
+    if outcome not in ("", "0", "1"):
+        raise InputError(f"outcome {outcome!r} is not 1 (good), 0 or empty (not known); correct it")
+    return int(outcome) if outcome else None
+
+
+def _is_covariate(column: object) -> bool:
+    return isinstance(column, str) and column.startswith(COVARIATE)
+
+
+def _number(record: dict[str, str | None], column: str) -> float:
+    text = (record[column] or "").strip()
+    try:
+        return float(text) if text else math.nan
+    except ValueError:
+        raise InputError(f"{column} {text!r} is not a number; write one, or leave it empty where not known") from None
+
+
+def write_table(rows: Sequence[Row], path: str | os.PathLike[str]) -> None:
+    """Write rows as `read_table` reads them: paths relative to the table's folder, positions to a micrometre."""
+    folder = Path(path).parent.resolve()
+    covariates = list(dict.fromkeys(name for row in rows for name in row.covariates))
+    with open(path, "w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow((*COLUMNS, *OPTIONAL, *(COVARIATE + name for name in covariates)))
+        for row in rows:
+            place = ("",) * 3 if row.seed.cancer_type == NO_TUMOUR else (f"{value:.3f}" for value in row.seed.position)
+            known = (row.covariates.get(name, math.nan) for name in covariates)
+            writer.writerow(
+                (
+                    row.name,
+                    os.path.relpath(row.scan.resolve(), folder),
+                    row.seed.cancer_type,
+                    *place,
+                    row.patient,
+                    "" if row.mask is None else os.path.relpath(row.mask.resolve(), folder),
+                    "" if row.outcome is None else row.outcome,
+                    *("" if math.isnan(value) else f"{value:g}" for value in known),
+                )
+            )

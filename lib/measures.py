@@ -51,6 +51,14 @@ def surroundings(volume: Volume, inside: np.ndarray) -> tuple[Volume, np.ndarray
     return volume.cropped(window), inside[window]
 
 
+def central_voxel(inside: np.ndarray, spacing: tuple[float, float, float]) -> np.ndarray:
+    """(3,) index of the voxel of the largest connected lesion in (i, j, k) bool that is nearest its centroid."""
+    lesions, _ = ndimage.label(inside, np.ones((3, 3, 3)))
+    largest = np.bincount(lesions[lesions > 0]).argmax()
+    voxels = np.argwhere(lesions == largest)
+    return voxels[np.linalg.norm((voxels - voxels.mean(axis=0)) * spacing, axis=1).argmin()]
+
+
 def suv_peak(volume: Volume, inside: np.ndarray) -> float:
     """Highest mean over a 1 ml sphere centred on one of the lesion's hottest voxels.
 

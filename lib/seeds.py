@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
@@ -65,6 +66,25 @@ class Seed:
             user=record.get("user", "unknown"),
             time=record.get("time", ""),
         )
+
+
+def take_in(line: bytes, seeds: dict[str, list[Seed]]) -> None:
+    """Apply one record of a seed log to image → its seeds, newest last: a seed, or that an image was removed.
+
+    Raises
+    ------
+    SeedError
+        when the line is neither.
+    """
+    try:
+        record = json.loads(line)
+        image = str(record["image"])
+        if "removed" in record:
+            seeds.pop(image, None)
+        else:
+            seeds.setdefault(image, []).append(Seed.from_dict(record))
+    except (ValueError, TypeError, KeyError) as error:
+        raise SeedError(f"a record cannot be read: {line[:200]!r}") from error
 
 
 def _three(what: str, values: Any) -> tuple[float, float, float]:

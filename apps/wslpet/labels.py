@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy import ndimage
 
 from apps.wslpet.problems import shown
 from lib.errors import InputError, SeedError
+from lib.measures import central_voxel
 from lib.readers import read_mask
 from lib.seeds import NO_TUMOUR, Seed
 from lib.settings import Settings
@@ -46,7 +46,7 @@ def seed_from_label(path: Path, image: Volume, info: Mapping[str, Any], settings
             f"label of {image.name} holds {len(types)} types ({', '.join(sorted(types))}); a patient has one: "
             "keep the segments of one type"
         )
-    position = mask.to_world(_central_voxel(mask.array > 0, mask.spacing))
+    position = mask.to_world(central_voxel(mask.array > 0, mask.spacing))
     index = image.to_index(position)
     if not image.contains(index):
         raise SeedError(
@@ -61,14 +61,6 @@ def _read(path: Path) -> Volume:
         return read_mask(path)
     except InputError as error:
         raise SeedError(f"label cannot be used: {error}") from error
-
-
-def _central_voxel(mask: np.ndarray, spacing: tuple[float, float, float]) -> np.ndarray:
-    """Index of the voxel of the largest connected lesion that is nearest its centroid: (3,)."""
-    lesions, _ = ndimage.label(mask, np.ones((3, 3, 3)))
-    largest = np.bincount(lesions[lesions > 0]).argmax()
-    voxels = np.argwhere(lesions == largest)
-    return voxels[np.linalg.norm((voxels - voxels.mean(axis=0)) * spacing, axis=1).argmin()]
 
 
 def _type_of(value: float, label_info: Any, settings: Settings) -> str:

@@ -21,7 +21,7 @@ from filelock import FileLock
 from apps.wslpet.durable import sync_folder
 from apps.wslpet.problems import StorageError
 from lib.errors import SeedError
-from lib.seeds import Seed
+from lib.seeds import Seed, take_in
 
 logger = logging.getLogger(__name__)
 
@@ -102,19 +102,11 @@ class SeedLog:
             fresh = log.read()
         complete = fresh[: fresh.rfind(b"\n") + 1]
         for line in complete.splitlines():
-            self._take_in(line)
+            try:
+                take_in(line, self._seeds)
+            except SeedError as error:
+                logger.error("%s: %s; it is skipped", self.path.name, error)
         self._read_bytes += len(complete)
-
-    def _take_in(self, line: bytes) -> None:
-        try:
-            record = json.loads(line)
-            image = record["image"]
-            if "removed" in record:
-                self._seeds.pop(image, None)
-            else:
-                self._seeds.setdefault(image, []).append(Seed.from_dict(record))
-        except (ValueError, TypeError, KeyError, SeedError):
-            logger.error("%s: a record cannot be read and is skipped: %.200r", self.path.name, line)
 
 
 def _end_of_records(handle: int) -> int:

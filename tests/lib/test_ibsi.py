@@ -3,11 +3,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from dicom_series import real_data
 
 from lib.ibsi import compare, table
 
 ROOT = Path(__file__).resolve().parents[2]
-PHANTOM = ROOT.parent / "shared" / "data" / "ibsi_1_digital_phantom"
 DEVIATES = {
     "suv_peak",
     "tlg",
@@ -19,9 +19,7 @@ DEVIATES = {
 
 @pytest.fixture(scope="module")
 def comparisons():
-    if not PHANTOM.is_dir():
-        pytest.skip(f"{PHANTOM} is not there")
-    return compare(PHANTOM)
+    return compare(real_data("ibsi_1_digital_phantom"))
 
 
 def test_features_are_ibsis_but_for_those_that_are_named(comparisons):
