@@ -14,13 +14,14 @@ import numpy as np
 
 from lib.phantom.anatomy import stream
 from lib.phantom.dicom import Examination, write_series
+from lib.phantom.outcome import draw_outcome
 from lib.phantom.patient import CLICK_SD_MM, Patient, make_patient
 from lib.phantom.settings import CohortSettings, PhantomError
 from lib.volume import Volume
 
 COLUMNS = (
     "name", "scan", "cancer_type", "x", "y", "z", "mask", "arms", "fov", "scanner", "mimics", "site",
-    "volume_ml", "suv_max", "nodes", "orientation", "seed",
+    "volume_ml", "suv_max", "nodes", "orientation", "seed", "heterogeneity", "outcome", "outcome_probability",
 )  # fmt: skip
 ORIENTATIONS = ("RAS", "LPS", "LAS", "RPI", "PIR", "SRA", "ALS", "LIP")
 SEEDS_PER_COHORT = 100_000
@@ -43,7 +44,7 @@ def write_cohort(
     with one PET series in Bq/ml, whose instances run along the slices or against them, and head or feet first, from
     patient to patient. `orientation` is a NIfTI axis code such as "RAS", or "mixed" for another one, and another
     origin, for each patient. `progress` is called with (done, n). Returns the rows of cohort.csv: x, y, z is the
-    jittered click in mm RAS; paths are relative to the folder of cohort.csv.
+    jittered click in mm RAS, the outcome is drawn (see `lib.phantom.outcome`); paths are relative to its folder.
     """
     if orientation != "mixed":
         _check_orientation(orientation)
@@ -120,6 +121,10 @@ def _write_one(
     save_mask(mask, truths / f"{name}.nii.gz")
     x, y, z = np.array(patient.seed.position) + shift
     primary = patient.lesions[0] if patient.lesions else None
+    volume_ml = sum(lesion.volume_ml for lesion in patient.lesions)
+    heterogeneity, outcome = patient.description["heterogeneity"], None
+    if primary is not None:
+        outcome = draw_outcome(patient.description["seed"], volume_ml, heterogeneity, settings)
     return {
         "name": name,
         "scan": f"../{folder.name}/{scan_name}",
@@ -133,11 +138,14 @@ def _write_one(
         "scanner": patient.description["scanner"],
         "mimics": "; ".join(patient.description["mimics"]),
         "site": patient.description["site"] or "",
-        "volume_ml": "" if primary is None else round(sum(lesion.volume_ml for lesion in patient.lesions), 3),
+        "volume_ml": "" if primary is None else round(volume_ml, 3),
         "suv_max": "" if primary is None else primary.suv_max,
         "nodes": max(len(patient.lesions) - 1, 0),
         "orientation": code,
         "seed": seed * SEEDS_PER_COHORT + index,
+        "heterogeneity": "" if primary is None else round(heterogeneity, 4),
+        "outcome": "" if outcome is None else outcome.good,
+        "outcome_probability": "" if outcome is None else round(outcome.probability, 4),
     }
 
 

@@ -136,6 +136,7 @@ def make_patient(
         "liver_cov": round(float(cov), 3),
         "mimics": mimics,
         "site": None if primary is None else primary.site,
+        "heterogeneity": None if primary is None else primary.heterogeneity,
         "uptake": painter.drawn,
     }
     click_seed = Seed(cancer_type, tuple(position), None, "phantom", "2020-01-01T00:00:00.000+00:00")
