@@ -6,8 +6,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, fields
 
 import numpy as np
+import torch
 from scipy import ndimage
 
+from lib.statistics import bootstrap
 from lib.volume import Volume
 
 # The click + 41 % baseline climbs from the click to the hottest voxel within this reach, and stays in a box.
@@ -51,31 +53,58 @@ def agreement(mask: np.ndarray, truth: np.ndarray, voxel_ml: float, type_right: 
 def summary(agreements: Iterable[Agreement], seed: int = 0, draws: int = 2000) -> dict[str, tuple[float, float, float]]:
     """Quantity → (mean, low, high): patient-level bootstrap 95 % confidence interval."""
     rows = list(agreements)
-    rng = np.random.default_rng(seed)
-    picks = rng.integers(0, len(rows), (draws, len(rows)))
     found = {}
     for quantity in fields(Agreement):
         values = [getattr(row, quantity.name) for row in rows]
         if any(value is None for value in values):
             continue
-        array = np.array(values, dtype=np.float64)
-        low, high = np.percentile(array[picks].mean(axis=1), [2.5, 97.5])
-        found[quantity.name] = (float(array.mean()), float(low), float(high))
+        mean = bootstrap(np.array(values, dtype=np.float64), seed=seed, draws=draws)
+        found[quantity.name] = (mean.value, mean.low, mean.high)
     return found
 
 
-def click_threshold(volume: Volume, position: np.ndarray, fraction: float = 0.41) -> np.ndarray:
-    """The baseline of the clinic: a share of the maximum near the click, connected, in a box.
+def hd95(mask: np.ndarray, truth: np.ndarray, spacing: tuple[float, float, float]) -> float:
+    """95th percentile of the distances between two surfaces, mm (the larger of the two directions).
+
+    Parameters
+    ----------
+    mask, truth : (i, j, k), non-zero is lesion.
+    spacing : of the voxels, mm.
+
+    Returns
+    -------
+    mm; infinite where one is empty, 0 where both are.
+    """
+    from monai.metrics import compute_hausdorff_distance  # heavy
+
+    both = np.stack([mask > 0, truth > 0])
+    if not both.any(axis=(1, 2, 3)).all():
+        return np.inf if both.any() else 0.0
+    window = ndimage.find_objects(both.any(axis=0).astype(np.uint8))[0]
+    # A border, so that a surface at the edge of the window is a surface.
+    x, y, z = window
+    near = np.pad(both[:, x, y, z], ((0, 0), (1, 1), (1, 1), (1, 1)))[:, None, None]
+    one, other = (torch.from_numpy(part.astype(np.uint8)) for part in near)
+    found = compute_hausdorff_distance(one, other, include_background=True, percentile=95, spacing=list(spacing))
+    return float(found)
+
+
+def click_threshold(
+    volume: Volume, position: np.ndarray, fraction: float = 0.41, suv: float | None = None
+) -> np.ndarray:
+    """The baselines of the clinic: a share of the maximum near the click, or an SUV; connected, in a box.
 
     Parameters
     ----------
     volume : (i, j, k) in SUV.
     position : click, mm RAS.
+    suv : level of the contour, in place of the share.
 
     Returns
     -------
     (i, j, k) bool: the voxels at or above `fraction` of the local maximum that is reached by climbing from
-    the hottest voxel within `CLIMB_MM` of the click, connected to it, within ± `BASELINE_BOX_MM`.
+    the hottest voxel within `CLIMB_MM` of the click, connected to it, within ± `BASELINE_BOX_MM`. Nothing where
+    that maximum is below `suv`.
     """
     spacing, point = np.array(volume.spacing), volume.to_index(position)
     reach = np.ceil(BASELINE_BOX_MM / spacing).astype(int)
@@ -86,9 +115,9 @@ def click_threshold(volume: Volume, position: np.ndarray, fraction: float = 0.41
     ticks = np.ogrid[tuple(slice(0, n) for n in box.shape)]
     away = sum(((t - (p - a)) * s) ** 2 for t, p, a, s in zip(ticks, point, low, spacing, strict=True))
     peak = _climb(box, np.unravel_index(np.where(away <= CLIMB_MM**2, box, -np.inf).argmax(), box.shape))
-    parts, _ = ndimage.label(box >= fraction * box[peak])
+    parts, _ = ndimage.label(box >= (fraction * box[peak] if suv is None else suv))
     mask = np.zeros(volume.shape, dtype=bool)
-    mask[window] = parts == parts[peak]
+    mask[window] = (parts > 0) & (parts == parts[peak])
     return mask
 
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from lib.evaluation import Agreement, agreement, click_threshold, summary
+from lib.evaluation import Agreement, agreement, click_threshold, hd95, summary
 from lib.volume import Volume
 
 
@@ -39,3 +39,23 @@ def test_the_baseline_climbs_to_the_near_maximum_and_stays_connected(flip):
     mask = click_threshold(stored, volume.to_world(np.array([13, 24, 21])))
     truth = Volume(near.astype(np.uint8), affine)
     assert np.array_equal(mask, (truth.to_ras() if flip else truth).array > 0)
+    by_suv = click_threshold(stored, volume.to_world(np.array([13, 24, 21])), suv=4.0)
+    assert np.array_equal(by_suv, mask)
+    assert not click_threshold(stored, volume.to_world(np.array([13, 24, 21])), suv=9.0).any()
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_surface_distance_is_in_millimetres_and_sees_both_sides(axis):
+    spacing = (2.0, 3.0, 5.0)
+    truth, mask = np.zeros((30, 30, 30)), np.zeros((30, 30, 30))
+    truth[8:14, 9:15, 10:16] = 1
+    mask[8:14, 9:15, 10:16] = 1
+    assert hd95(mask, truth, spacing) == 0.0
+    shifted = np.roll(truth, 3, axis)
+    assert hd95(shifted, truth, spacing) == pytest.approx(3 * spacing[axis])
+    mask[25, 25, 25] = 1  # one stray voxel of 200 is beyond the 95th percentile
+    assert hd95(mask, truth, spacing) == hd95(truth, mask, spacing) < 5
+    assert hd95(mask * 0, truth, spacing) == np.inf and hd95(mask * 0, truth * 0, spacing) == 0.0
+    edge = np.zeros((6, 6, 6))
+    edge[:2] = 1
+    assert hd95(edge, edge, spacing) == 0.0
