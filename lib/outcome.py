@@ -32,7 +32,9 @@ class Performance:
     Parameters
     ----------
     fold_mean, fold_sd : quantity → over the folds, as in the paper.
-    pooled : quantity → over all patients, with its interval: DeLong's of the AUC, bootstrap of the others.
+    pooled : quantity → over all patients, with its interval: DeLong's of the AUC, bootstrap of the others. Both take
+        the out-of-fold probabilities as they are, not how they would vary with other training patients: of 42
+        shuffled outcomes, DeLong's held 0.5 in 37.
     """
 
     fold_mean: dict[str, float]
