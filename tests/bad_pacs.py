@@ -18,8 +18,8 @@ BOUNDARY = "part"
 class BadPacs:
     """One series. `search` and `fetch` say how its two services misbehave: "" for not at all.
 
-    Both: html, error, forbidden, hang, drop, nothing. `search`: no_list, no_uid, path, endless. `fetch`: other, half,
-    broken (the connection), cut (the last slice), junk.
+    Both: html, error, forbidden, hang, drop, nothing. `search`: no_list, no_uid, path, endless, no_segmentations.
+    `fetch`: other, half, broken (the connection), cut (the last slice), junk.
     """
 
     def __init__(self, files: list[Path], other: list[Path]) -> None:
@@ -57,6 +57,8 @@ class BadPacs:
     def _answer(self, request: BaseHTTPRequestHandler) -> None:
         searching = "?" in request.path or request.path.endswith("/series")
         how = self.search if searching else self.fetch
+        if how == "no_segmentations" and "Modality=SEG" in request.path:
+            how = "error"
         common: dict[str, Callable[[], None]] = {
             "html": lambda: _send(request, 200, "text/html", b"<html>Please log in</html>"),
             "error": lambda: _send(request, 500, "text/plain", b"out of memory"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,7 +61,7 @@ class DicomFolder:
             raise UnknownName(f"series {series.uid} is not in the studies folder any more")
         return files
 
-    def segmentations(self, images: Collection[str], types: Collection[str]) -> dict[str, FoundSegmentation]:
+    def segmentations(self, images: Mapping[str, FoundSeries], types: Collection[str]) -> dict[str, FoundSegmentation]:
         return {}
 
     def fetch_segmentation(self, study: str, uid: str, path: Path) -> None:

@@ -92,12 +92,13 @@ class DicomWeb:
             raise self._wrong(f"{what}, and sent {len(files)} of its {expected} slices; try again")
         return files
 
-    def segmentations(self, images: Collection[str], types: Collection[str]) -> dict[str, FoundSegmentation]:
+    def segmentations(self, images: Mapping[str, FoundSeries], types: Collection[str]) -> dict[str, FoundSegmentation]:
         newest: dict[str, FoundSegmentation] = {}
         names = {name.casefold() for name in types}
+        studies = {series.facts["StudyInstanceUID"] for series in images.values()}
         with self._asked("for its segmentations"):
             for answer in self._series({"Modality": "SEG"}):
-                known = self._segmentation(answer)
+                known = self._segmentation(answer) if answer.StudyInstanceUID in studies else None
                 if known is None:
                     continue
                 found, segments = known

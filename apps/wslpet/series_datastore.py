@@ -10,7 +10,8 @@ import logging
 import math
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -200,10 +201,7 @@ class SeriesDatastore(SeededDatastore):
         with self._guard:
             known = [image for image, entry in self._datastore.objects.items() if entry.image.ext == _SERIES]
         found = self._source.search(known)
-        segmentations = self._source.segmentations(found, self._settings.types)
-        with self._changing():
-            before = self._datastore.model_dump_json()
-            objects = self._datastore.objects
+        with self._listing_changes() as objects:
             for image in [i for i, entry in objects.items() if entry.image.ext == _SERIES and i not in found]:
                 del objects[image]
             for uid, series in found.items():
@@ -211,20 +209,22 @@ class SeriesDatastore(SeededDatastore):
                 entry = objects.setdefault(uid, new)
                 if entry.image.ext == _SERIES:
                     entry.image.info.update(series.info())
-                    self._take_in_label(entry, segmentations.get(uid))
-            if self._datastore.model_dump_json() != before:
-                self._update_datastore_file()
             # Image files and labels that came or went.
             self._reconcile_datastore()
+        asked = int(time.time())
+        segmentations = self._source.segmentations(found, self._settings.types)
+        with self._listing_changes() as objects:
+            for uid in found.keys() & objects.keys():
+                _take_in_label(objects[uid], segmentations.get(uid), asked)
 
-    def _take_in_label(self, entry: ImageLabelModel, found: FoundSegmentation | None) -> None:
-        """A series' final label is the one submitted here, else the newest on the source."""
-        label = entry.labels.get(FINAL)
-        if found is None and label is not None:
-            label.info.pop("SeriesInstanceUID", None)
-        elif found is not None and label is None:
-            info = {"SeriesInstanceUID": found.uid, "StudyInstanceUID": found.study, "Modality": "SEG"}
-            entry.labels[FINAL] = DataModel(ext=_LABEL, info={**info, "ts": int(time.time())})
+    @contextmanager
+    def _listing_changes(self) -> Iterator[dict[str, ImageLabelModel]]:
+        """The list of images, to be changed; written when it was."""
+        with self._changing():
+            before = self._datastore.model_dump_json()
+            yield self._datastore.objects
+            if self._datastore.model_dump_json() != before:
+                self._update_datastore_file()
 
     def _remove_non_existing(self) -> int:
         """MONAI Label's; a series has no file in the folder, and a label on the PACS has none yet."""
@@ -276,3 +276,14 @@ class SeriesDatastore(SeededDatastore):
             write_mask(read_segmentation(fetched, grid, values), mask)
             with replacing(target) as temporary:
                 temporary.write_bytes(mask.read_bytes())
+
+
+def _take_in_label(entry: ImageLabelModel, found: FoundSegmentation | None, asked: int) -> None:
+    """A series' final label is the one submitted here, else the newest on the source."""
+    label = entry.labels.get(FINAL)
+    if found is not None and label is None and entry.image.ext == _SERIES:
+        info = {"SeriesInstanceUID": found.uid, "StudyInstanceUID": found.study, "Modality": "SEG"}
+        entry.labels[FINAL] = DataModel(ext=_LABEL, info={**info, "ts": int(time.time())})
+    # One submitted after the source was asked may be there by now.
+    elif found is None and label is not None and label.info.get("ts", 0) < asked:
+        label.info.pop("SeriesInstanceUID", None)

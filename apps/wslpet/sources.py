@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -72,8 +72,8 @@ class SeriesSource(Protocol):
     def fetch(self, series: FoundSeries, folder: Path) -> list[Path]:
         """The series' files; those that had to be copied lie in `folder`, which is empty."""
 
-    def segmentations(self, images: Collection[str], types: Collection[str]) -> dict[str, FoundSegmentation]:
-        """Image → its newest segmentation whose segments all bear names of `types`."""
+    def segmentations(self, images: Mapping[str, FoundSeries], types: Collection[str]) -> dict[str, FoundSegmentation]:
+        """Of the images that have one, the newest segmentation whose segments all bear names of `types`."""
 
     def fetch_segmentation(self, study: str, uid: str, path: Path) -> None:
         """Write a segmentation's file to `path`."""

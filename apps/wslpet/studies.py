@@ -55,7 +55,8 @@ def _pacs(url: str) -> DicomWeb:
 
 
 def _cache(url: str) -> Path:
-    """Where MONAI Label's own DICOMweb datastore keeps what it fetched: a folder for each service."""
+    """A folder for each service, beside that of MONAI Label's own DICOMweb datastore, whose NIfTI is in Bq/ml."""
     folder = server.MONAI_LABEL_DICOMWEB_CACHE_PATH.strip()
     root = Path(folder) if folder else Path.home() / ".cache" / "monailabel" / "dicom"
-    return root / hashlib.md5(url.strip().rstrip("/").encode(), usedforsecurity=False).hexdigest()
+    name = hashlib.sha256(url.strip().rstrip("/").encode()).hexdigest()[:24]
+    return root / f"wslpet-{name}"

@@ -90,6 +90,14 @@ def test_what_was_known_stays_listed_while_the_pacs_is_silent(pacs, opened, pati
     np.testing.assert_allclose(read_volume(path).array.max(), patients[0].volume.array.max(), rtol=1e-3)
 
 
+def test_a_pacs_without_a_search_for_segmentations_shows_its_series(pacs, opened):
+    pacs.search = "no_segmentations"
+    store = opened(pacs.url)
+    assert store.list_images() == [pacs.uid]
+    assert "segmentations" in store.status()["trouble"]
+    assert store.image_path(pacs.uid).exists()
+
+
 @pytest.mark.parametrize("how", ["nothing", "path"])
 def test_an_answer_without_series_that_can_be_used_is_an_empty_list(pacs, opened, how):
     pacs.search = how
