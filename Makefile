@@ -7,14 +7,19 @@ READY := $(VENV)/ready-$(shell cat $(PINS) | cksum | cut -d' ' -f1)
 HOST ?= 127.0.0.1
 PORT ?= 8000
 DEMO := demo/studies
+# Not 8042, which an Orthanc that is here already would have.
+PACS_PORT ?= 8142
+PACS := http://127.0.0.1:$(PACS_PORT)/dicom-web
 
-.PHONY: help setup demo serve test lint e2e pretrain clean
+.PHONY: help setup demo demo-pacs serve test test-viewers lint e2e pretrain clean _serve-pacs
 
 help:
 	@echo "make demo              phantom cohort, server on http://$(HOST):$(PORT)"
+	@echo "make demo-pacs         the same as DICOM on a PACS (Orthanc), for OHIF; installs it"
 	@echo "make test              set up and run the tests"
+	@echo "make test-viewers      OHIF in Chromium and 3D Slicer's requests; installs what they need"
 	@echo "make lint              ruff and mypy"
-	@echo "make serve STUDIES=DIR server on your own NIfTI scans in SUV"
+	@echo "make serve STUDIES=DIR server on your own scans: NIfTI in SUV, DICOM PET, or a DICOMweb address"
 	@echo "make e2e               clicks, training and masks over HTTP, with figures"
 	@echo "make pretrain          train model/pretrained_wslpet.pt on a phantom cohort"
 
@@ -33,13 +38,28 @@ demo: setup
 	@$(RUN) -m lib welcome --studies $(DEMO) --host $(HOST) --port $(PORT)
 	$(MAKE) --no-print-directory serve STUDIES=$(DEMO)
 
+demo-pacs: setup
+	@tools/debian-packages orthanc orthanc-dicomweb
+	@test -f demo/dicom-truth/cohort.csv || \
+	  $(RUN) -m lib phantom demo/dicom --patients 12 --preset plain --seed 2024 --orientation LPS --dicom
+	@$(RUN) -m lib pacs demo/pacs --port $(PACS_PORT) --load demo/dicom --run $(MAKE) --no-print-directory _serve-pacs
+
+_serve-pacs:
+	@$(RUN) -m lib welcome --studies $(PACS) --host $(HOST) --port $(PORT)
+	@MONAI_LABEL_DICOMWEB_CACHE_PATH="$(CURDIR)/demo/dicomweb" $(MAKE) --no-print-directory serve STUDIES=$(PACS)
+
 serve: setup
-	@test -n "$(STUDIES)" || { echo "make serve STUDIES=/path/to/folder of .nii.gz scans in SUV"; exit 2; }
+	@test -n "$(STUDIES)" || { echo "make serve STUDIES=folder of scans, or http://host:port/dicom-web"; exit 2; }
 	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(RUN) -m monailabel.main start_server \
 	  --app apps/wslpet --studies "$(STUDIES)" --host $(HOST) --port $(PORT) $(ARGS)
 
 test: setup
-	$(RUN) -m pytest -n 2 --dist loadfile
+	$(RUN) -m pytest -n 2 --dist loadfile $(ARGS)
+
+# A viewer that is missing fails here; in `make test` its tests are skipped.
+test-viewers: setup
+	@tools/debian-packages orthanc orthanc-dicomweb chromium
+	VIEWERS=required $(RUN) -m pytest tests/viewers $(ARGS)
 
 lint: setup
 	$(RUN) -m ruff check .

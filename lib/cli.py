@@ -1,10 +1,12 @@
-"""The method from a terminal: `python -m lib phantom | train | segment | welcome | model`."""
+"""The method from a terminal: `python -m lib phantom | train | segment | pacs | welcome | model`."""
 
 # Commands import what they need: `--help` and a mistyped option answer at once.
 from __future__ import annotations
 
 import argparse
 import json
+import signal
+import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -87,8 +89,15 @@ def _parser() -> argparse.ArgumentParser:
     segment.add_argument("--out", type=Path, default=Path("."), metavar="DIR", help="default: where you are")
     segment.set_defaults(command=_segment)
 
+    pacs = commands.add_parser("pacs", help="a PACS on this computer, for as long as a command runs")
+    pacs.add_argument("folder", type=Path, help="where it keeps its images")
+    pacs.add_argument("--port", type=int, metavar="N", help="default: a free one")
+    pacs.add_argument("--load", type=Path, metavar="DIR", help="DICOM series to store, unless it has them")
+    pacs.add_argument("--run", nargs=argparse.REMAINDER, required=True, metavar="COMMAND", help="and its arguments")
+    pacs.set_defaults(command=_pacs)
+
     welcome = commands.add_parser("welcome", help="what to open, and what to do there, once the server runs")
-    welcome.add_argument("--studies", type=Path, required=True)
+    welcome.add_argument("--studies", required=True, help="folder, or DICOMweb address")
     welcome.add_argument("--host", default="127.0.0.1")
     welcome.add_argument("--port", type=int, default=8000)
     welcome.set_defaults(command=_welcome)
@@ -290,10 +299,38 @@ def _segment_one(path: Path, model: Model | None, seed: Any, out: Path) -> str:
     return f"{name}: {result.cancer_type}{sure}, {measured} → {mask}"
 
 
-def _welcome(given: argparse.Namespace) -> None:
-    from lib.welcome import welcome
+def _pacs(given: argparse.Namespace) -> int:
+    from tqdm import tqdm
 
-    print(welcome(given.studies, given.host, given.port))
+    from lib.pacs import Orthanc
+
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    with Orthanc(given.folder, given.port) as orthanc:
+        files = orthanc.missing(given.load) if given.load else []
+        with tqdm(total=len(files), unit="image", desc="load", disable=not files) as bar:
+            orthanc.upload(files, bar.update)
+        return _run(given.run)
+
+
+def _run(command: Sequence[str]) -> int:
+    process = subprocess.Popen(command)
+    try:
+        return process.wait()
+    except KeyboardInterrupt:
+        return process.wait()  # Ctrl-C reached it, too
+    except SystemExit:
+        process.terminate()
+        process.wait()
+        raise
+
+
+def _welcome(given: argparse.Namespace) -> None:
+    from lib.welcome import welcome, welcome_to_pacs
+
+    if given.studies.startswith(("http://", "https://")):
+        print(welcome_to_pacs(given.studies, given.host, given.port))
+    else:
+        print(welcome(Path(given.studies), given.host, given.port))
 
 
 def _model(given: argparse.Namespace) -> None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import csv
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import requests
 
 from lib.cohort import find_table
 from lib.errors import InputError
@@ -21,7 +23,7 @@ TEXT = """
   3D Slicer  Extensions Manager: install MONAILabel. Module MONAI Label: type the server, {url} ,
              connect, Next Sample. Auto Segmentation, model wslpet, finds the tumour. SmartEdit, model
              wslpet_seed: choose the label {labels}, place one point on the tumour, update.
-  OHIF       reads DICOMweb servers, not folders of files; coming.
+  OHIF       reads DICOMweb servers, not folders of files: make demo-pacs
 
   From another terminal (Ctrl-C in this one stops the server):
 
@@ -35,6 +37,21 @@ TEXT = """
   # after clicks in two patients of each type: learn, look how far it is, and ask again
   curl -X POST '{url}/train/wslpet' -H 'Content-Type: application/json' -d '{{}}'
   curl '{url}/train/'
+"""
+
+PACS_TEXT = """
+  WSL-PET finds the tumour in whole-body FDG PET from one click and a cancer type.
+  {count} on the PACS {studies}
+
+  OHIF       {url}/ohif/monai-label?StudyInstanceUIDs={study}
+             Connect with the blue button beside the server's address ({url}/).
+             Auto-Segmentation, Run: finds the tumour. Point Prompts: choose {labels}, click on the
+             tumour, Run. Active Learning: Next Sample opens another patient, Update Model learns.
+  3D Slicer  Extensions Manager: install MONAILabel. Module MONAI Label: type the server, {url} ,
+             connect, Next Sample.
+  Browser    {url}/ : every request, to read about and to try
+
+  Wait for "Application startup complete." Ctrl-C stops the server and the PACS; images and clicks are kept.
 """
 
 
@@ -60,6 +77,41 @@ def welcome(studies: Path, host: str, port: int, settings: Settings | None = Non
         image=image,
         click=json.dumps({cancer_type: [index]}),
     )
+
+
+def welcome_to_pacs(studies: str, host: str, port: int, settings: Settings | None = None) -> str:
+    """The text for a DICOMweb address; it names a study with PET.
+
+    Raises
+    ------
+    InputError
+        when the PACS does not answer or has no PET.
+    """
+    found = _pet_studies(studies)
+    if not found:
+        raise InputError(f"PACS {studies} has no study with PET; make demo-pacs writes phantoms")
+    return PACS_TEXT.format(
+        url=f"http://{_reachable(host)}:{port}",
+        count=f"{len(found)} patient{'s' * (len(found) > 1)}",
+        studies=studies,
+        study=found[0],
+        labels=" or ".join((settings or Settings()).types),
+    )
+
+
+def _pet_studies(studies: str) -> list[str]:
+    """Study Instance UIDs, in order of patient ID."""
+    try:
+        answer = requests.get(f"{studies}/studies", params={"ModalitiesInStudy": "PT"}, timeout=30)
+        answer.raise_for_status()
+        found = [(_value(study, "00100020"), _value(study, "0020000D")) for study in answer.json()]
+    except (requests.RequestException, ValueError, TypeError, AttributeError) as error:
+        raise InputError(f"PACS {studies} does not answer as DICOMweb does ({error}); is it running?") from error
+    return [study for _, study in sorted(found) if study]
+
+
+def _value(dataset: dict[str, Any], tag: str) -> str:
+    return str(next(iter(dataset.get(tag, {}).get("Value", [])), ""))
 
 
 def _listed(studies: Path) -> list[Path]:
