@@ -12,7 +12,7 @@ import os
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from zipfile import BadZipFile
@@ -226,7 +226,8 @@ class _Folder:
             self._trim()
         except OSError as error:
             logger.warning("projections are not kept on disk: %s", error)
-            temporary.unlink(missing_ok=True)
+            with suppress(OSError):
+                temporary.unlink()
 
     def _path(self, name: str) -> Path:
         return self._folder / f"{name}.npz"
