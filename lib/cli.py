@@ -102,8 +102,10 @@ def _parser() -> argparse.ArgumentParser:
     welcome.add_argument("--port", type=int, default=8000)
     welcome.set_defaults(command=_welcome)
 
-    model = commands.add_parser("model", help="what a model was trained on and how well it does")
-    model.add_argument("model", type=Path, nargs="?", default=SHIPPED_MODEL, metavar="MODEL.pt")
+    model = commands.add_parser("model", help="what weights were trained on; those that were published; the way back")
+    what = "MODEL.pt (default: the shipped weights), or versions STUDIES, or rollback STUDIES"
+    model.add_argument("words", nargs="*", default=[str(SHIPPED_MODEL)], metavar="MODEL.pt", help=what)
+    model.add_argument("--to", metavar="VERSION", help="of rollback; default: what answered before")
     model.set_defaults(command=_model)
     return parser
 
@@ -334,15 +336,43 @@ def _welcome(given: argparse.Namespace) -> None:
 
 
 def _model(given: argparse.Namespace) -> None:
+    first, *rest = given.words
+    if given.to is not None and first != "rollback":
+        raise InputError("--to is a version to roll back to; write model rollback STUDIES --to VERSION")
+    if first in ("versions", "rollback") and len(rest) == 1:
+        _published(first, Path(rest[0]), given.to)
+    elif not rest:
+        _describe(Path(first))
+    else:
+        raise InputError(f"model {' '.join(given.words)}: give one MODEL.pt, or versions STUDIES, or rollback STUDIES")
+
+
+def _describe(path: Path) -> None:
     from lib.model import load_model
 
-    model = load_model(given.model)
+    model = load_model(path)
     weights = sum(tensor.numel() for tensor in model.network.parameters())
     described = {
-        "model": str(given.model),
+        "model": str(path),
         "version": model.version,
         "parameters": weights,
         "settings": model.settings.to_dict(),
         "history": model.history,
     }
     print(json.dumps(described, indent=2, ensure_ascii=False))
+
+
+def _published(what: str, folder: Path, to: str | None) -> None:
+    """`folder` is that of the studies, or the one that the weights lie in. A server that runs takes over at once."""
+    from lib.published import Published
+
+    places = [folder / ".wslpet" / "model" / "wslpet.pt", folder / "wslpet.pt"]
+    file = next((place for place in places if place.exists()), None)
+    if file is None:
+        raise InputError(f"{folder} holds no published weights (.wslpet/model/wslpet.pt); give the studies' folder")
+    published = Published(file)
+    if what == "rollback":
+        print(f"{file}: version {published.rollback(to).version} answers again")
+        return
+    for version in published.versions():
+        print(f"{version.state:10} {version.version}  {version.file}")

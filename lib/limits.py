@@ -4,3 +4,7 @@
 MAX_VOXELS = 250_000_000
 # A maximum beyond this is Bq/ml or a broken rescale, not SUV.
 MAX_SUV = 10_000.0
+# The largest file that is taken in: an uncompressed image of MAX_VOXELS in double precision.
+MAX_UPLOAD_BYTES = 8 * MAX_VOXELS + (1 << 20)
+# The largest request of any other kind: a thousand clicks are a tenth of it.
+MAX_REQUEST_BYTES = 4 << 20

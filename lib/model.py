@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import os
-import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from lib.durable import replacing
 from lib.errors import InputError, ModelError
 from lib.network import CamNet
 from lib.settings import Settings, settings_from
@@ -61,30 +61,14 @@ def best_device() -> str:
 
 def save_model(model: Model, path: str | os.PathLike[str]) -> None:
     """Write the model's file so that a reader sees the old one or the new one, never a part."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     content = {
         "format": FORMAT,
         "settings": model.settings.to_dict(),
         "history": model.history,
         "weights": {name: tensor.detach().cpu() for name, tensor in model.network.state_dict().items()},
     }
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            torch.save(content, file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)  # mkstemp's files are the owner's alone; a server may run as another
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-    directory = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
+    with replacing(Path(path)) as temporary:
+        torch.save(content, temporary)
 
 
 def load_model(path: str | os.PathLike[str], device: str = "cpu") -> Model:

@@ -6,7 +6,8 @@ What it keeps in the studies folder, beside the images, `labels/<tag>/` and `dat
     .wslpet/store.lock      held by whichever process is changing the datastore
     .wslpet/projections/    MIPs with depth maps of scans that were used, least recently used gone first
     .wslpet/prepared/       annotated patients on the network's grid, so that training again is quick
-    .wslpet/model/          published weights and training statistics
+    .wslpet/model/          published weights, those before them (see `lib.published`), training statistics
+    .wslpet/superseded/     labels and images that were replaced or removed, by the time when they were
 
 MONAI Label's own class holds the list of images in memory and rewrites its file in place; with two processes on one
 folder the later writer undoes the earlier. Here every change holds a thread lock and a file lock, reads the list anew,
@@ -20,10 +21,12 @@ import hashlib
 import logging
 import os
 import re
+import shutil
 import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -31,10 +34,10 @@ from filelock import FileLock
 from monailabel.datastore.local import DataModel, ImageLabelModel, LocalDatastore
 from monailabel.interfaces.datastore import DefaultLabelTag
 
-from apps.wslpet.durable import copy_file, sync_folder, write_json
 from apps.wslpet.labels import seed_from_label
 from apps.wslpet.problems import Conflict, StorageError, UnknownName, shown
 from apps.wslpet.seedlog import SeedLog
+from lib.durable import replacing, sweep, sync_folder
 from lib.errors import InputError
 from lib.model import Model
 from lib.pipeline import Look
@@ -66,6 +69,7 @@ class SeededDatastore(LocalDatastore):
         self.private = Path(folder) / ".wslpet"
         self.private.mkdir(parents=True, exist_ok=True)
         sync_folder(self.private.parent)
+        sweep(self.private.parent)
         self.seeds = SeedLog(self.private / "seeds.jsonl")
         self.scans = Scans(self.private / "projections")
         self._settings = settings
@@ -163,6 +167,9 @@ class SeededDatastore(LocalDatastore):
 
     def remove_image(self, image_id: str) -> None:
         with self._changing():
+            entry = self._datastore.objects.get(image_id)
+            if entry is not None:
+                self._keep(Path(self._datastore.image_path()) / f"{image_id}{entry.image.ext}", "image")
             super().remove_image(image_id)
             self.seeds.retire(image_id)
             self._reconcile_datastore()
@@ -178,16 +185,27 @@ class SeededDatastore(LocalDatastore):
             seed = seed_from_label(source, self.scans.volume(image), info, self._settings)
         with self._changing():
             target = Path(self._datastore.label_path(label_tag)) / f"{image_id}{extension}"
-            self._install(source, target)
-            if seed is not None:
-                self.seeds.append(image_id, seed)
+            before = self._datastore.objects[image_id].labels.get(label_tag)
             info |= {"ts": int(time.time()), "name": target.name}
             self._datastore.objects[image_id].labels[label_tag] = DataModel(info=info, ext=extension)
-            self._update_datastore_file()
+            with self._listed(), self._written(target) as staged:
+                shutil.copyfile(source, staged)
+                if before is not None:
+                    old = target.with_name(f"{image_id}{before.ext}")
+                    self._keep(old, label_tag)
+                # Last: what failed so far recorded nothing, and what follows needs no space.
+                if seed is not None:
+                    self.seeds.append(image_id, seed)
+            if before is not None and before.ext != extension:
+                old.unlink(missing_ok=True)
         return image_id
 
     def remove_label(self, label_id: str, label_tag: str) -> None:
         with self._changing():
+            path = LocalDatastore.get_label_uri(self, label_id, label_tag)
+            if not path:
+                raise UnknownName(f"label {shown(label_tag)} of image {shown(label_id)} does not exist")
+            self._keep(Path(path), label_tag)
             super().remove_label(label_id, label_tag)
             self._reconcile_datastore()
 
@@ -204,15 +222,40 @@ class SeededDatastore(LocalDatastore):
         """Alone among threads and processes, with the list of images as it is on disk."""
         with self._guard, self._between_processes:
             self._init_from_datastore_file()
-            yield
+            try:
+                yield
+            except BaseException:
+                self._init_from_datastore_file()  # what failed is not there
+                raise
 
     def _install(self, source: Path, target: Path) -> None:
+        with self._written(target) as staged:
+            shutil.copyfile(source, staged)
+
+    @contextmanager
+    def _written(self, target: Path) -> Iterator[Path]:
+        """As `replacing`; a disk that refuses is a StorageError, and `target` is what it was."""
         try:
-            copy_file(source, target)
+            with replacing(target) as staged:
+                yield staged
         except OSError as error:
             raise StorageError(
                 f"{target.name} could not be written ({error.strerror}); free space on the server's disk"
             ) from error
+
+    @contextmanager
+    def _listed(self) -> Iterator[None]:
+        """Write the list of images as it is now; it takes effect after the block, if that ends without an error."""
+        with self._written(Path(self._datastore_config_path)) as staged:
+            staged.write_text(self._datastore.model_dump_json(exclude={"base_path"}, indent=2), encoding="utf-8")
+            yield
+        self._config_ts = os.stat(self._datastore_config_path).st_mtime
+
+    def _keep(self, file: Path, what: str) -> None:
+        """Copy a file that is about to be replaced or removed; `what` is a label's tag, or "image"."""
+        if file.exists():
+            now = datetime.now(timezone.utc).strftime("%Y%m%dT%H%M%S.%f")
+            self._install(file, self.private / "superseded" / f"{now}-{what}" / file.name)
 
     def _extension(self, path: Path, what: str) -> str:
         extension = next((p[1:] for p in IMAGE_PATTERNS if path.name.endswith(p[1:])), None)
@@ -226,13 +269,8 @@ class SeededDatastore(LocalDatastore):
 
     def _update_datastore_file(self, lock: bool = True) -> None:
         # Called under `_changing`, so MONAI Label's own lock (lock=True) adds nothing.
-        try:
-            write_json(Path(self._datastore_config_path), self._datastore.model_dump(exclude={"base_path"}))
-        except OSError as error:
-            raise StorageError(
-                f"the list of images could not be written ({error.strerror}); free space on the server's disk"
-            ) from error
-        self._config_ts = os.stat(self._datastore_config_path).st_mtime
+        with self._listed():
+            pass
 
 
 def _check_name(what: str, name: Any, safe: re.Pattern[str]) -> None:

@@ -131,7 +131,8 @@ class DicomWeb:
         InputError
             for a path that would leave the DICOMweb service.
         """
-        if {".", ".."} & set(re.split(r"[/\\]", path)):
+        steps = re.split(r"[/\\]", path)
+        if {".", ".."} & set(steps) or steps[0] not in _RESOURCES or (body is not None and steps[0] != "studies"):
             raise InputError(f"path {shown(path)} is no DICOMweb resource; name studies, series or instances")
         # OHIF asks QIDO for metadata, which WADO has.
         prefix = self._prefixes["wado" if path.endswith("metadata") else service]
@@ -265,6 +266,10 @@ def _trouble(error: requests.RequestException) -> str:
     if isinstance(error, requests.exceptions.JSONDecodeError):
         return "answered what is not DICOMweb (no JSON); check the address"
     return "cannot be reached; start it, or check the address"
+
+
+# What a viewer may reach with the server's login. A PACS has more below the same address: Orthanc, its peers.
+_RESOURCES = ("studies", "series", "instances")
 
 
 class _Impatient(HTTPAdapter):

@@ -10,6 +10,7 @@ ones, which they call after checking. Routes that are not `async` run in worker 
 from __future__ import annotations
 
 import json
+import logging
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,7 +23,7 @@ from monailabel.endpoints import activelearning as stock_activelearning
 from monailabel.endpoints import datastore as stock_datastore
 from monailabel.endpoints import infer as stock_infer
 from monailabel.endpoints import train as stock_train
-from monailabel.endpoints.user.auth import RBAC, User
+from monailabel.endpoints.user.auth import User
 from monailabel.interfaces.datastore import DefaultLabelTag
 from monailabel.interfaces.exception import (
     ImageNotFoundException,
@@ -30,16 +31,22 @@ from monailabel.interfaces.exception import (
     MONAILabelError,
     MONAILabelException,
 )
+from monailabel.interfaces.tasks.infer_v2 import InferType
 from monailabel.interfaces.utils.app import app_instance
 
+from apps.wslpet import access, gate, stock
+from apps.wslpet.access import Administrator, Annotator, AnyUser, require
 from apps.wslpet.dicomweb import DicomWeb
-from apps.wslpet.problems import UnknownName, shown, status_of
+from apps.wslpet.options import check_infer, check_sample
+from apps.wslpet.problems import UnknownName, disk_refused, shown, status_of
 from lib.errors import InputError
 
+# They tell whole requests, in which a viewer may have put anything, and who sent them.
+for _talkative in ("monailabel.endpoints", "monailabel.utils.async_tasks", "monailabel.utils.sessions"):
+    logging.getLogger(_talkative).setLevel(logging.WARNING)
+logger = logging.getLogger(__name__)
+
 Uploaded = Annotated[UploadFile, File()]
-AnyUser = Annotated[User, Depends(RBAC(settings.MONAI_LABEL_AUTH_ROLE_USER))]
-Annotator = Annotated[User, Depends(RBAC(settings.MONAI_LABEL_AUTH_ROLE_ANNOTATOR))]
-Administrator = Annotated[User, Depends(RBAC(settings.MONAI_LABEL_AUTH_ROLE_ADMIN))]
 
 # include_in_schema: the stock routes of the same addresses describe them already.
 router = APIRouter(include_in_schema=False)
@@ -56,7 +63,14 @@ def install() -> bool:
     server.add_exception_handler(InputError, _refused)
     server.add_exception_handler(MONAILabelException, _refused_by_stock)
     server.add_exception_handler(json.JSONDecodeError, _not_json)
-    server.router.routes[:] = [*router.routes, *(r for r in server.router.routes if not getattr(r, "wslpet", False))]
+    server.add_exception_handler(OSError, _disk)
+    access.install(server)
+    gate.guard(server)
+    server.router.routes[:] = [
+        *router.routes,
+        *stock.router.routes,
+        *(r for r in server.router.routes if not getattr(r, "wslpet", False)),
+    ]
     # Handlers are read when the stack is built, which happened before the app was loaded.
     server.middleware_stack = server.build_middleware_stack()
     return True
@@ -77,6 +91,8 @@ def infer(
     """An image of the datastore, or of a session, by its name."""
     if model not in app_instance()._infers:
         raise UnknownName(f"infer task {shown(model)} does not exist; GET /info/ lists them")
+    if app_instance()._infers[model].type == InferType.DEEPEDIT:
+        require(user, settings.MONAI_LABEL_AUTH_ROLE_ANNOTATOR)  # a click teaches
     if file is not None or label is not None:
         raise InputError("a file came with the infer request; upload it first with PUT /datastore/image")
     if not image and not session_id:
@@ -87,6 +103,7 @@ def infer(
             raise InputError(f"params name another {name} ({shown(fields[name])}); name it in the address only")
     for name in _ADDRESSED:
         fields.pop(name, None)
+    check_infer(fields, app_instance().settings.classes)
     fields["user"] = _who(user, fields)
     if output == stock_infer.ResultType.dicom_seg:
         return _dicom_seg(background_tasks, model, image, fields)
@@ -95,6 +112,7 @@ def infer(
     return stock_infer.run_inference(background_tasks, model, image, session_id, json.dumps(fields), None, None, output)
 
 
+@router.put("/datastore/")
 @router.put("/datastore/image")
 def add_image(
     file: Uploaded,
@@ -152,6 +170,7 @@ def next_sample(
     params: dict[str, Any] | None = None,
 ) -> Any:
     """An image that nobody annotated yet."""
+    check_sample(params or {})
     if strategy not in app_instance()._strategies:
         raise UnknownName(f"strategy {shown(strategy)} does not exist; GET /info/ lists them")
     return stock_activelearning.sample(strategy, {**(params or {}), "strategy": strategy}, user.username)
@@ -176,12 +195,14 @@ def relay(
         raise UnknownName("the studies are a folder, not a PACS; viewers of DICOMweb need a PACS")
     if service not in ("qido", "wado", "stow"):
         service, path = "", f"{service}/{path}"
+    if body is not None:
+        require(user, settings.MONAI_LABEL_AUTH_ROLE_ANNOTATOR)  # it stores
     content_type = request.headers.get("Content-Type", "application/octet-stream")
     answer = pacs.relay(service, path, request.url.query, body, content_type)
     return Response(answer.content, answer.status_code, media_type=answer.headers.get("Content-Type"))
 
 
-for _route in router.routes:
+for _route in (*router.routes, *stock.router.routes):
     _route.wslpet = True  # type: ignore[attr-defined]
 
 
@@ -234,6 +255,14 @@ async def _refused_by_stock(request: Request, error: Exception) -> JSONResponse:
     missing = isinstance(error, ImageNotFoundException | LabelNotFoundException)
     status = 404 if missing or error.error == MONAILabelError.INVALID_INPUT else 400
     return JSONResponse({"detail": error.msg}, status)
+
+
+async def _disk(request: Request, error: Exception) -> JSONResponse:
+    refusal = disk_refused(error)
+    if refusal is None:
+        logger.error("%s %s failed", request.method, request.url.path, exc_info=error)
+        return JSONResponse({"detail": "the server failed to read or write a file; its log says which"}, 500)
+    return JSONResponse({"detail": str(refusal)}, status_of(refusal))
 
 
 async def _not_json(request: Request, error: Exception) -> JSONResponse:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from typing import Any
 
 from lib.errors import InputError
@@ -26,6 +27,16 @@ class PacsError(InputError):
 def status_of(error: InputError) -> int:
     """The HTTP status of a refusal."""
     return {UnknownName: 404, Conflict: 409, StorageError: 507, PacsError: 502}.get(type(error), 400)
+
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
+
+
+def disk_refused(error: BaseException) -> StorageError | None:
+    """The refusal that a failed write is, when the disk is full or broken; None for another error."""
+    if not isinstance(error, OSError) or error.errno not in _FULL:
+        return None
+    return StorageError(f"the server could not write ({error.strerror}); free space on its disk and try again")
 
 
 def shown(value: Any, limit: int = 80) -> str:

@@ -18,8 +18,8 @@ from typing import Any
 
 from filelock import FileLock
 
-from apps.wslpet.durable import sync_folder
 from apps.wslpet.problems import StorageError
+from lib.durable import sync_folder
 from lib.errors import SeedError
 from lib.seeds import Seed, take_in
 

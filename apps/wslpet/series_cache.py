@@ -24,8 +24,8 @@ import pydicom
 from filelock import FileLock
 from pydicom.dataset import Dataset
 
-from apps.wslpet.durable import sync_folder, write_json
 from apps.wslpet.problems import StorageError
+from lib.durable import sync_folder, write_json
 from lib.series import Series
 
 _HEADERS = "headers.zip"

@@ -21,12 +21,12 @@ from monailabel.interfaces.datastore import DefaultLabelTag
 
 from apps.wslpet.conversion import Conversion
 from apps.wslpet.datastore import SeededDatastore
-from apps.wslpet.durable import replacing
 from apps.wslpet.listing import Listing
 from apps.wslpet.problems import PacsError, shown
 from apps.wslpet.series_cache import SeriesCache
 from apps.wslpet.sources import FACTS, FoundSegmentation, FoundSeries, SeriesSource, is_uid
 from lib.dicom_seg import Maker, read_segmentation, write_segmentation
+from lib.durable import replacing
 from lib.errors import InputError
 from lib.readers import read_mask, write_mask
 from lib.seeds import NO_TUMOUR

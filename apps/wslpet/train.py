@@ -24,12 +24,12 @@ from monailabel.interfaces.tasks.train import TrainTask
 from torch.utils.tensorboard import SummaryWriter
 
 from apps.wslpet.datastore import SeededDatastore
-from apps.wslpet.durable import replacing, write_json
 from apps.wslpet.problems import shown
 from apps.wslpet.weights import Weights
+from lib.durable import write_json
 from lib.errors import InputError, TrainingError
 from lib.examples import Example, load_example, prepare, save_example
-from lib.model import Model, load_model, save_model
+from lib.model import Model
 from lib.readers import read_volume
 from lib.seeds import Seed
 from lib.settings import Settings
@@ -220,13 +220,14 @@ class LearnFromSeeds(TrainTask):
         return report
 
     def _publish(self, trained: Trained, stats: dict[str, Any]) -> None:
-        stats["published"] = trained.better
+        objection = _objection(trained)
+        stats["published"] = objection is None
         stats["model_version"] = trained.model.version
-        if trained.better:
-            with replacing(self._weights.published) as temporary:
-                save_model(trained.model, temporary)
-                load_model(temporary)  # what cannot be read back must not take the place of what can
-        logger.info("version %s %s", trained.model.version, "published" if trained.better else "is no better: dropped")
+        if objection is None:
+            self._weights.history.publish(trained.model)
+        else:
+            stats["not_published"] = objection
+        logger.info("version %s %s", trained.model.version, objection or "published")
 
 
 def _prepared(datastore: SeededDatastore, image: str, seed: Seed, settings: Settings) -> Example:
@@ -240,6 +241,17 @@ def _prepared(datastore: SeededDatastore, image: str, seed: Seed, settings: Sett
     example = prepare(read_volume(datastore.image_path(image)), seed, settings)
     save_example(example, cached)
     return replace(example, name=image)
+
+
+def _objection(trained: Trained) -> str | None:
+    """Why new weights must not answer, if so."""
+    if not trained.better:
+        return "is no better than the weights in use: dropped"
+    best = next(epoch for epoch in reversed(trained.epochs) if epoch.best)
+    chance = 1 / max(1, sum(count > 0 for count in trained.model.history["patients"].values()))
+    if not best.type_accuracy >= chance:
+        return f"tells the types worse than chance ({best.type_accuracy:.0%} right, by chance {chance:.0%}): dropped"
+    return None
 
 
 def _same_network(one: Settings, other: Settings) -> bool:

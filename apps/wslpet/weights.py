@@ -7,6 +7,7 @@ import threading
 from pathlib import Path
 
 from lib.model import Model, best_device, load_model
+from lib.published import Published
 from lib.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -27,6 +28,7 @@ class Weights:
 
     def __init__(self, published: Path, shipped: Path | None, settings: Settings, device: str | None = None) -> None:
         self.published = published
+        self.history = Published(published)
         self._files = [path for path in (published, shipped) if path is not None]
         self.device = device or best_device()
         self._settings = settings

@@ -76,7 +76,7 @@ def test_a_failed_write_leaves_the_old_list(folder, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("apps.wslpet.durable.os.replace", full)
+    monkeypatch.setattr("lib.durable.os.replace", full)
     with pytest.raises(StorageError, match="No space left"):
         store.update_image_info("one", {"note": "new"})
     monkeypatch.undo()

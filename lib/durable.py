@@ -6,10 +6,13 @@ import json
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+
+ABANDONED_SECONDS = 3600
 
 
 @contextmanager
@@ -43,6 +46,14 @@ def copy_file(source: Path, target: Path) -> None:
     """Copy a file so that `target` is the old content or the new, never a part."""
     with replacing(target) as temporary:
         shutil.copyfile(source, temporary)
+
+
+def sweep(folder: Path) -> None:
+    """Remove what writers that were killed left behind. Files younger than an hour may still be written to."""
+    for left in folder.rglob(".*.part"):
+        with suppress(OSError):
+            if time.time() - left.stat().st_mtime > ABANDONED_SECONDS:
+                left.unlink()
 
 
 def sync_folder(folder: Path) -> None:
