@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,8 @@ NIFTI = (".nii.gz", ".nii")
 ITK = (".nrrd", ".mha", ".mhd")
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 PIECE_BYTES = 1 << 20
+_HEAD_BYTES = 1 << 20
+_DATA_FILE = re.compile(rb"^\s*(?:ElementDataFile\s*=|data ?file:)([^\r\n]*)", re.IGNORECASE | re.MULTILINE)
 # Masks are nearly all zeros: the lightest compression makes them small.
 MASK_COMPRESSION = 1
 
@@ -97,6 +100,10 @@ def _read_nifti(path: Path) -> Volume:
         if len(shape) == 4 and shape[3] == 1:
             shape = shape[:3]
         _check_size(path.name, shape)
+        if image.get_data_dtype().kind not in "iuf":
+            raise InputError(
+                f"image {path.name} holds {image.get_data_dtype()}, not one real number a voxel; export SUV"
+            )
         affine = image.affine
         if affine is None or (image.header["qform_code"] == 0 and image.header["sform_code"] == 0):
             raise GeometryError(f"image {path.name}: no orientation (qform and sform code are 0); re-export it")
@@ -104,7 +111,8 @@ def _read_nifti(path: Path) -> Volume:
     except InputError:
         raise
     except Exception as error:
-        raise InputError(f"image {path.name} cannot be read as NIfTI ({error}); export it again") from error
+        why = str(error).replace(str(path), path.name)
+        raise InputError(f"image {path.name} cannot be read as NIfTI ({why}); export it again") from error
     return Volume(array, affine, "SUV", path.name)
 
 
@@ -153,6 +161,7 @@ def _itk_header(path: Path) -> Any:
 def _read_itk(path: Path) -> Volume:
     import SimpleITK as sitk
 
+    _check_attached(path)
     try:
         reader = _itk_header(path)
         _check_size(path.name, reader.GetSize())
@@ -166,6 +175,19 @@ def _read_itk(path: Path) -> Volume:
     affine[:3, :3] = np.array(image.GetDirection()).reshape(3, 3) * image.GetSpacing()
     affine[:3, 3] = image.GetOrigin()
     return Volume(array, LPS_TO_RAS @ affine, "SUV", path.name)
+
+
+def _check_attached(path: Path) -> None:
+    """Refuse a header that has its voxels in another file, which may be any file of this computer.
+
+    Of .mhd, which has no other way, the file beside it. Keywords: MetaIO's ElementDataFile, and NRRD's "data file".
+    """
+    with open(path, "rb") as file:
+        head = file.read(_HEAD_BYTES)
+    named = [match.decode("latin-1").strip() for match in _DATA_FILE.findall(head)]
+    beside = path.name.endswith(".mhd") and all(Path(n).name == n and n not in (".", "..", "LIST") for n in named)
+    if any(name != "LOCAL" for name in named) and not beside:
+        raise InputError(f"image {path.name} has its voxels in another file, {named[-1][:80]!r}; export it as one file")
 
 
 def _check_size(name: str, shape: tuple[int, ...]) -> None:

@@ -43,7 +43,8 @@ class Server:
         self.process: subprocess.Popen[bytes] | None = None
         self.url = ""
 
-    def start(self) -> Server:
+    def start(self, ready: str = "/info/") -> Server:
+        """Start, and wait until the address `ready` answers."""
         port = free_port()
         self.url = f"http://127.0.0.1:{port}"
         command = [
@@ -73,7 +74,7 @@ class Server:
             self.process = subprocess.Popen(
                 command, stdout=log, stderr=log, env=environment, cwd=self.scratch, start_new_session=True
             )
-        self._wait()
+        self._wait(ready)
         return self
 
     def stop(self) -> None:
@@ -84,12 +85,12 @@ class Server:
             os.killpg(self.process.pid, how)
             self.process.wait(20)
 
-    def _wait(self) -> None:
+    def _wait(self, ready: str) -> None:
         deadline = time.monotonic() + START_SECONDS
         while time.monotonic() < deadline:
             assert self.process is not None and self.process.poll() is None, self.log.read_text()[-3000:]
             try:
-                if requests.get(f"{self.url}/info/", timeout=5).ok:
+                if requests.get(f"{self.url}{ready}", timeout=5).ok:
                     return
             except requests.ConnectionError:
                 time.sleep(0.1)

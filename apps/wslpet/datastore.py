@@ -152,7 +152,8 @@ class SeededDatastore(LocalDatastore):
         extension = self._extension(source, "image")
         image_id = image_id or source.name.removesuffix(extension)
         _check_name("image", image_id, _SAFE_ID)
-        read_volume(source)
+        with _called(source, f"{image_id}{extension}"):
+            read_volume(source)
         with self._changing():
             target = Path(self._datastore.image_path()) / f"{image_id}{extension}"
             if image_id in self._datastore.objects:
@@ -182,7 +183,9 @@ class SeededDatastore(LocalDatastore):
         image = self.image_path(image_id)
         seed = None
         if label_tag == DefaultLabelTag.FINAL.value:
-            seed = seed_from_label(source, self.scans.volume(image), info, self._settings)
+            volume = self.scans.volume(image)
+            with _called(source, f"{label_tag} of {image_id}{extension}"):
+                seed = seed_from_label(source, volume, info, self._settings)
         with self._changing():
             target = Path(self._datastore.label_path(label_tag)) / f"{image_id}{extension}"
             before = self._datastore.objects[image_id].labels.get(label_tag)
@@ -260,7 +263,8 @@ class SeededDatastore(LocalDatastore):
     def _extension(self, path: Path, what: str) -> str:
         extension = next((p[1:] for p in IMAGE_PATTERNS if path.name.endswith(p[1:])), None)
         if extension is None:
-            raise InputError(f"{what} file type {''.join(path.suffixes)!r} is not one of {', '.join(IMAGE_PATTERNS)}")
+            kinds = ", ".join(pattern[1:] for pattern in IMAGE_PATTERNS)
+            raise InputError(f"{what} file type {''.join(path.suffixes)!r} is not one of {kinds}; convert it to NIfTI")
         return extension
 
     def _reconcile_datastore(self) -> None:
@@ -271,6 +275,15 @@ class SeededDatastore(LocalDatastore):
         # Called under `_changing`, so MONAI Label's own lock (lock=True) adds nothing.
         with self._listed():
             pass
+
+
+@contextmanager
+def _called(upload: Path, name: str) -> Iterator[None]:
+    """Have refusals call an upload by what it is, not by the temporary file that it came in."""
+    try:
+        yield
+    except InputError as error:
+        raise type(error)(str(error).replace(upload.name, name)) from error
 
 
 def _check_name(what: str, name: Any, safe: re.Pattern[str]) -> None:

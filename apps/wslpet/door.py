@@ -63,6 +63,7 @@ def install() -> bool:
     server.add_exception_handler(InputError, _refused)
     server.add_exception_handler(MONAILabelException, _refused_by_stock)
     server.add_exception_handler(json.JSONDecodeError, _not_json)
+    server.add_exception_handler(RecursionError, _nested)
     server.add_exception_handler(OSError, _disk)
     access.install(server)
     gate.guard(server)
@@ -181,11 +182,10 @@ async def _body(request: Request) -> bytes | None:
 
 
 # OHIF's way to the PACS. The stock routes know no time limit, and everyone waits while the PACS is silent.
-@router.api_route("/proxy/dicom/{service}/{path:path}", methods=["GET", "POST"])
+@router.api_route("/proxy/dicom/{address:path}", methods=["GET", "POST"])
 def relay(
     request: Request,
-    service: str,
-    path: str,
+    address: str,
     user: AnyUser,
     body: Annotated[bytes | None, Depends(_body)],
 ) -> Response:
@@ -193,8 +193,9 @@ def relay(
     pacs = app_instance().datastore().source
     if not isinstance(pacs, DicomWeb):
         raise UnknownName("the studies are a folder, not a PACS; viewers of DICOMweb need a PACS")
+    service, _, path = address.partition("/")
     if service not in ("qido", "wado", "stow"):
-        service, path = "", f"{service}/{path}"
+        service, path = "", address
     if body is not None:
         require(user, settings.MONAI_LABEL_AUTH_ROLE_ANNOTATOR)  # it stores
     content_type = request.headers.get("Content-Type", "application/octet-stream")
@@ -263,6 +264,12 @@ async def _disk(request: Request, error: Exception) -> JSONResponse:
         logger.error("%s %s failed", request.method, request.url.path, exc_info=error)
         return JSONResponse({"detail": "the server failed to read or write a file; its log says which"}, 500)
     return JSONResponse({"detail": str(refusal)}, status_of(refusal))
+
+
+async def _nested(request: Request, error: Exception) -> JSONResponse:
+    return JSONResponse(
+        {"detail": "the request holds JSON that is nested too deeply; send plain lists and objects"}, 400
+    )
 
 
 async def _not_json(request: Request, error: Exception) -> JSONResponse:

@@ -29,11 +29,11 @@ from monailabel.utils.others.generic import file_checksum
 
 from apps.wslpet import access
 from apps.wslpet.access import Administrator, Annotator, AnyUser
+from apps.wslpet.infer import EXTENSIONS
 from apps.wslpet.options import MAX_INFO_BYTES, check_batch, check_score
 from apps.wslpet.problems import UnknownName, shown
 from lib.errors import InputError
 from lib.model import load_model
-from lib.readers import ITK, NIFTI
 
 router = APIRouter(include_in_schema=False)
 
@@ -111,8 +111,8 @@ def create_session(
         name = file.filename or ""
         if not _SAFE_FILE.fullmatch(name):
             raise InputError(f"file {shown(name)} is not a safe name; use letters, digits, '.', '_' and '-'")
-    if len(files) == 1 and not str(files[0].filename).endswith(NIFTI + ITK):
-        raise InputError(f"file {shown(files[0].filename)} is none of {', '.join(NIFTI + ITK)}; convert it")
+    if len(files) == 1 and not str(files[0].filename).endswith(EXTENSIONS):
+        raise InputError(f"file {shown(files[0].filename)} is none of {', '.join(EXTENSIONS)}; convert it")
     return stock_session.create_session(background_tasks, False, expiry, files)
 
 

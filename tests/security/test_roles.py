@@ -1,0 +1,194 @@
+"""With accounts on: every route, MONAI Label's and ours, for every role, against a real OpenID Connect issuer."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import jwt
+import pytest
+import requests
+from app_server import ROOT, Server
+from oidc_issuer import PASSWORD, Issuer
+from synthetic import Scan, write_scan
+
+ROLES = ("user", "annotator", "reviewer", "admin")
+# The least role that a route is for; "anyone" needs no token. A route that is not here fails the test.
+LEAST = {
+    "anyone": """
+        MOUNT /static
+        GET / /favicon.ico /docs /openapi.json /auth/
+        HEAD /docs /openapi.json
+        POST /auth/token
+    """,
+    # An account without any role: who it is.
+    "account": "GET /auth/token/valid",
+    "user": """
+        GET /info/ /batch/infer /train/ /scoring/ /datastore/ /datastore/image /datastore/image/info /datastore/label
+        GET /datastore/label/info /session/{session_id} /ohif/{path:path}
+        GET /proxy/dicom/{address:path} /proxy/dicom/{path:path}
+        GET /proxy/dicom/wado/{path:path} /proxy/dicom/qido/{path:path} /proxy/dicom/stow/{path:path}
+        POST /proxy/dicom/{address:path} /proxy/dicom/{path:path}
+        POST /proxy/dicom/wado/{path:path} /proxy/dicom/qido/{path:path} /proxy/dicom/stow/{path:path}
+        POST /infer/{model} /infer/wsi/{model} /infer/wsi_v2/{model} /activelearning/{strategy}
+        PUT /session/
+        DELETE /session/{session_id}
+        HEAD /datastore/image /datastore/label
+    """,
+    "annotator": """
+        GET /datastore/dataset
+        POST /scoring/ /scoring/{method}
+        DELETE /scoring/
+        PUT /datastore/ /datastore/image /datastore/image/info /datastore/label /datastore/label/info
+        PUT /datastore/updatelabelinfo
+    """,
+    "admin": """
+        GET /model/{model} /model/info/{model} /logs/ /logs/gpu
+        PUT /model/{model}
+        DELETE /model/{model} /train/ /batch/infer /datastore/ /datastore/image /datastore/label
+        POST /train/ /train/{model} /batch/infer/{model} /reload
+    """,
+}
+
+
+@dataclass(frozen=True)
+class Hospital:
+    """A server with accounts, the issuer of its tokens, and a scan on it."""
+
+    server: Server
+    issuer: Issuer
+    scan: Scan
+
+    def as_role(self, role: str) -> dict[str, str]:
+        return self.with_token(self.issuer.token(role, f"monailabel-{role}"))
+
+    def with_token(self, token: str) -> dict[str, str]:
+        return {"Authorization": f"Bearer {token}"}
+
+    def status(self, headers: dict[str, str], method: str = "GET", path: str = "/info/") -> int:
+        return requests.request(method, self.server.url + path, headers=headers, timeout=60).status_code
+
+
+@pytest.fixture(scope="module")
+def hospital(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hospital]:
+    studies = tmp_path_factory.mktemp("guarded")
+    scan = write_scan(studies, "case")
+    with Issuer() as issuer:
+        settings = {"MONAI_LABEL_AUTH_ENABLE": "true", "MONAI_LABEL_AUTH_REALM_URI": issuer.url}
+        server = Server(studies, tmp_path_factory.mktemp("scratch"), settings=settings).start("/openapi.json")
+        yield Hospital(server, issuer, scan)
+        server.stop()
+
+
+def least() -> dict[tuple[str, str], str]:
+    return {
+        (line.split()[0], path): role
+        for role, lines in LEAST.items()
+        for line in lines.strip().splitlines()
+        for path in line.split()[1:]
+    }
+
+
+def test_no_route_is_forgotten(tmp_path):
+    command = [sys.executable, str(ROOT / "tests" / "security" / "list_routes.py"), str(ROOT / "apps" / "wslpet")]
+    environment = {**os.environ, "MONAI_LABEL_AUTH_ENABLE": "true", "MONAI_LABEL_RELOAD_APP_LIB": "true"}
+    listed = subprocess.run(
+        [*command, str(tmp_path)], env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=300
+    )
+    line = next(line for line in listed.stdout.splitlines() if line.startswith("ROUTES "))
+    assert {tuple(route) for route in json.loads(line.removeprefix("ROUTES "))} == set(least())
+
+
+@pytest.mark.parametrize("role", ["none", *ROLES])
+def test_every_route_is_for_whom_it_is_meant(hospital, role):
+    rank = -1 if role == "none" else ROLES.index(role)
+    headers = {} if role == "none" else hospital.as_role(role)
+    for (method, path), needed in least().items():
+        if method == "MOUNT" or (path == "/reload" and role == "admin"):
+            continue
+        for name in ("model", "strategy", "method", "session_id", "path:path", "address:path"):
+            path = path.replace(f"{{{name}}}", "nothing")
+        status = hospital.status(headers, method, path)
+        told = f"{role}: {method} {path} → {status}"
+        if needed == "anyone":
+            assert status < 500 and status not in (401, 403), told
+        elif role == "none":
+            assert status == 401, told
+        elif needed != "account" and rank < ROLES.index(needed):
+            assert status == 403, told
+        else:
+            assert status < 500 and status not in (401, 403), told
+
+
+def test_a_click_is_an_annotators(hospital):
+    url = f"{hospital.server.url}/infer/wslpet_seed?image=case&output=json"
+    params = {"params": json.dumps({"lung": [hospital.scan.click], "client_id": "somebody else"})}
+    refused = requests.post(url, data=params, headers=hospital.as_role("user"), timeout=120)
+    assert refused.status_code == 403
+    taken = requests.post(url, data=params, headers=hospital.as_role("annotator"), timeout=120)
+    assert taken.status_code == 200, taken.text
+    info = f"{hospital.server.url}/datastore/image/info?image=case"
+    seeds = requests.get(info, headers=hospital.as_role("user"), timeout=60).json()["seeds"]
+    assert [seed["user"] for seed in seeds] == ["annotator"]
+
+
+def test_only_an_administrator_reloads(hospital):
+    assert hospital.status(hospital.as_role("admin"), "POST", "/reload") == 200
+    assert hospital.status(hospital.as_role("user")) == 200
+    assert hospital.status({}) == 401
+
+
+def test_a_name_and_a_password_give_a_token(hospital):
+    url = f"{hospital.server.url}/auth/token"
+    form = {"username": "annotator", "password": PASSWORD}
+    answer = requests.post(url, data=form, timeout=60)
+    assert answer.status_code == 200, answer.text
+    assert hospital.status(hospital.with_token(answer.json()["access_token"])) == 200
+    answer = requests.post(url, data={**form, "password": "guess"}, timeout=60)
+    assert (answer.status_code, answer.json()["detail"]) == (401, "the login was refused; check name and password")
+
+
+def test_a_token_is_this_issuers_for_this_client_and_not_old(hospital):
+    issuer, role = hospital.issuer, "monailabel-admin"
+    public = issuer.key.public_key()
+    with Issuer() as stranger:
+        refused = {
+            "expired": issuer.token("x", role, exp=int(time.time()) - 60),
+            "no expiry": issuer.token("x", role, exp=None),
+            "other issuer": issuer.token("x", role, iss="https://elsewhere.example"),
+            "other client": issuer.token("x", role, azp="another-app"),
+            "other key": jwt.encode(issuer.claims("x", role), stranger.key, algorithm="RS256", headers={"kid": "one"}),
+            "unknown key": jwt.encode(issuer.claims("x", role), stranger.key, algorithm="RS256", headers={"kid": "2"}),
+            "no signature": jwt.encode(issuer.claims("x", role), None, algorithm="none", headers={"kid": "one"}),
+            "public key as secret": _signed_with_public_key(issuer.claims("x", role), public),
+            "no token": "",
+            "nonsense": "a.b.c",
+        }
+    statuses = {what: hospital.status(hospital.with_token(token)) for what, token in refused.items()}
+    assert statuses == dict.fromkeys(refused, 401)
+    # Roles that are no list of roles are no roles.
+    for claim in ({"realm_access": None}, {"realm_access": "monailabel-admin"}, {"realm_access": {"roles": None}}):
+        assert hospital.status(hospital.with_token(issuer.token("x", **claim))) == 403
+    assert hospital.status(hospital.with_token(issuer.token("x", role))) == 200
+
+
+def _signed_with_public_key(claims, key) -> str:
+    """The classic: HS256, with what everyone knows as the secret."""
+    import hashlib
+    import hmac
+
+    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+    def packed(content: bytes) -> bytes:
+        return base64.urlsafe_b64encode(content).rstrip(b"=")
+
+    secret = key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    head = {"alg": "HS256", "typ": "JWT", "kid": "one"}
+    text = b".".join(packed(json.dumps(part).encode()) for part in (head, claims))
+    return b".".join([text, packed(hmac.new(secret, text, hashlib.sha256).digest())]).decode()
