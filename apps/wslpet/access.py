@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import functools
 import logging
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 import jwt
@@ -19,13 +20,9 @@ import requests
 from fastapi import Depends, FastAPI, HTTPException, Request
 from monailabel.config import settings
 from monailabel.endpoints.user import auth
-from monailabel.endpoints.user.auth import DEFAULT_USER, RBAC, User
+from monailabel.endpoints.user.auth import DEFAULT_USER, User
 
 logger = logging.getLogger(__name__)
-
-AnyUser = Annotated[User, Depends(RBAC(settings.MONAI_LABEL_AUTH_ROLE_USER))]
-Annotator = Annotated[User, Depends(RBAC(settings.MONAI_LABEL_AUTH_ROLE_ANNOTATOR))]
-Administrator = Annotated[User, Depends(RBAC(settings.MONAI_LABEL_AUTH_ROLE_ADMIN))]
 
 # Signatures by a public key: a shared secret is none the issuer could keep, "none" is none at all.
 ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
@@ -35,7 +32,7 @@ _NEEDED = ("exp", "iat", "iss")
 
 
 def install(server: FastAPI) -> None:
-    """Have every route's role check, MONAI Label's and ours, ask `current_user`."""
+    """Have the role check of MONAI Label's routes ask `current_user`, as that of ours does."""
     server.dependency_overrides[auth.get_current_user] = current_user
 
 
@@ -60,6 +57,22 @@ def current_user(request: Request) -> User:
     except (jwt.PyJWTError, ValueError, TypeError) as error:
         logger.warning("a token was refused: %s", type(error).__name__)
         raise _unknown(f"the token is not valid ({_why(error)}); log in again") from error
+
+
+@dataclass(frozen=True)
+class _Holder:
+    """The asking account, when it has a role; MONAI Label's RBAC for routes of ours."""
+
+    role: str
+
+    def __call__(self, user: Annotated[User, Depends(current_user)]) -> User:
+        require(user, self.role)
+        return user
+
+
+AnyUser = Annotated[User, Depends(_Holder(settings.MONAI_LABEL_AUTH_ROLE_USER))]
+Annotator = Annotated[User, Depends(_Holder(settings.MONAI_LABEL_AUTH_ROLE_ANNOTATOR))]
+Administrator = Annotated[User, Depends(_Holder(settings.MONAI_LABEL_AUTH_ROLE_ADMIN))]
 
 
 def require(user: User, role: str) -> None:

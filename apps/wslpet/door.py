@@ -267,9 +267,7 @@ async def _disk(request: Request, error: Exception) -> JSONResponse:
 
 
 async def _nested(request: Request, error: Exception) -> JSONResponse:
-    return JSONResponse(
-        {"detail": "the request holds JSON that is nested too deeply; send plain lists and objects"}, 400
-    )
+    return JSONResponse({"detail": "the request holds JSON that is nested too deeply; send plain lists"}, 400)
 
 
 async def _not_json(request: Request, error: Exception) -> JSONResponse:

@@ -1,0 +1,281 @@
+"""Killed at random moments, again and again: what was acknowledged is there, whole, and nothing lies elsewhere.
+
+The datastore's own writers are killed KILLS times, a server under load SERVER_KILLS times (`make kills`: 200 each).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import threading
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+import requests
+from app_server import Server
+from bad_scans import nifti, packed, pet
+from synthetic import write_scan
+
+from apps.wslpet.datastore import SeededDatastore
+from apps.wslpet.problems import StorageError
+from lib.model import Model, load_model, new_network
+from lib.published import Published
+from lib.seeds import Seed
+from lib.settings import Settings
+
+KILLS = int(os.environ.get("KILLS", "40"))
+SERVER_KILLS = int(os.environ.get("SERVER_KILLS", "2"))
+IMAGES = ("one", "two")
+
+
+@dataclass
+class Told:
+    """What a writer was told is done, in order, and what it had begun last."""
+
+    done: list[dict] = field(default_factory=list)
+    begun: dict | None = None
+
+    def take_in(self, lines: bytes) -> None:
+        for line in lines.splitlines():
+            word, _, text = line.decode().partition(" ")
+            record = json.loads(text)
+            if word == "done":
+                self.done.append(record)
+                self.begun = None
+            else:
+                self.begun = record
+
+
+def write_for_ever(folder: Path, pipe: int, start: int) -> None:
+    """A child's life: writes of every kind, each told before and after."""
+
+    def tell(word: str, record: dict) -> None:
+        os.write(pipe, f"{word} {json.dumps(record)}\n".encode())
+
+    store = SeededDatastore(str(folder), Settings())
+    settings = Settings()
+    network = new_network(settings).eval()
+    published = Published(folder / ".wslpet" / "model" / "wslpet.pt")
+    for number in range(start, start + 10_000):
+        kind = ("seed", "label", "seed", "image", "info", "weights")[number % 6]
+        image = IMAGES[number % 2]
+        record = {"kind": kind, "image": image, "number": number}
+        tell("begun", record)
+        if kind == "seed":
+            store.record_seed(image, Seed("lung", (number, 0, 0), user="ann"))
+        elif kind == "label":
+            _label(folder.parent / "label.nii.gz", number)
+            store.save_label(image, str(folder.parent / "label.nii.gz"), "draft", {"number": number})
+        elif kind == "image":
+            store.add_image(f"new{number}", str(folder.parent / "upload.nii.gz"), {})
+        elif kind == "info":
+            store.update_image_info(image, {"note": number})
+        else:
+            with np.errstate(all="ignore"):
+                next(iter(network.parameters())).data.fill_(number)
+            published.publish(Model(network, settings))
+        tell("done", record)
+
+
+def _label(path: Path, number: int) -> None:
+    path.write_bytes(packed(nifti(np.full((6, 6, 6), number % 250, np.uint8))))
+
+
+def _life(folder: Path, start: int, seconds: float) -> bytes:
+    """What a child told before it was killed, `seconds` after its first word."""
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            os.close(reading)
+            write_for_ever(folder, writing, start)
+        finally:
+            os._exit(1)
+    os.close(writing)
+    told = os.read(reading, 1 << 16)
+    time.sleep(seconds)
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    while piece := os.read(reading, 1 << 16):
+        told += piece
+    os.close(reading)
+    return told
+
+
+def test_writers_that_are_killed_lose_nothing(tmp_path, capsys):
+    folder = tmp_path / "studies"
+    folder.mkdir()
+    for name in IMAGES:
+        (folder / f"{name}.nii.gz").write_bytes(packed(nifti(pet())))
+    (tmp_path / "upload.nii.gz").write_bytes(packed(nifti(pet())))
+    rng, told = random.Random(7), Told()
+    for kill in range(KILLS):
+        begun = len(told.done) * 2 + kill * 100
+        told.take_in(_life(folder, begun, rng.uniform(0, 0.15)))
+        _check(folder, told)
+    kinds = {record["kind"] for record in told.done}
+    assert kinds == {"seed", "label", "image", "info", "weights"}, kinds
+    with capsys.disabled():
+        print(f"{KILLS} kills, {len(told.done)} acknowledged writes, none lost")
+    assert {path.name for path in tmp_path.iterdir()} == {"studies", "upload.nii.gz", "label.nii.gz"}
+
+
+def _check(folder: Path, told: Told) -> None:
+    store = SeededDatastore(str(folder), Settings())
+    listed = json.loads((folder / "datastore_v2.json").read_text())["objects"]
+
+    def of(kind: str, image: str | None = None) -> list[int]:
+        return [r["number"] for r in told.done if r["kind"] == kind and image in (None, r["image"])]
+
+    def last(kind: str, image: str) -> set[int | None]:
+        """The number of the last write that was told, and that of one that was begun."""
+        begun = told.begun if told.begun and (told.begun["kind"], told.begun["image"]) == (kind, image) else None
+        return {(of(kind, image) or [None])[-1], *([begun["number"]] if begun else [])}
+
+    for image in IMAGES:
+        kept = [int(seed.position[0]) for seed in store.seeds.of(image)]
+        assert set(of("seed", image)) <= set(kept)
+        assert kept == sorted(kept)
+        label = listed[image]["labels"].get("draft")
+        assert of("label", image) == [] or label is not None
+        if label is not None:
+            number = label["info"].get("number")
+            content = nifti_values(folder / "labels" / "draft" / f"{image}.nii.gz")
+            assert content in {n % 250 for n in {*last("label", image), number} if n is not None}
+        if of("info", image):
+            assert listed[image]["image"]["info"]["note"] >= of("info", image)[-1]
+    for number in of("image"):
+        assert (folder / f"new{number}.nii.gz").read_bytes() == (folder.parent / "upload.nii.gz").read_bytes()
+        assert f"new{number}" in listed
+    if of("weights"):
+        first = next(iter(load_model(folder / ".wslpet" / "model" / "wslpet.pt").network.parameters()))
+        assert float(first.flatten()[0]) >= of("weights")[-1]
+
+
+def nifti_values(path: Path) -> int:
+    values = np.unique(np.asarray(nib.load(path).dataobj))
+    assert len(values) == 1
+    return int(values[0])
+
+
+@pytest.fixture
+def ward(tmp_path):
+    """A server of its own, to be killed, on four scans."""
+    studies = tmp_path / "studies"
+    studies.mkdir()
+    scans = [write_scan(studies, f"case{n}", "lps", ("lung", "oesophagus")[n % 2]) for n in range(4)]
+    server = Server(studies, tmp_path / "scratch")
+    yield server, scans
+    server.kill()
+
+
+def test_a_server_that_is_killed_under_load_loses_nothing(ward, capsys):
+    server, scans = ward
+    clicks: dict[str, list[list[int]]] = {scan.name: [] for scan in scans}
+    images: list[str] = []
+    rng = random.Random(11)
+    upload = packed(nifti(pet()))
+    statuses: set[int] = set()
+
+    def until_it_dies(work):
+        for number in range(100_000):
+            try:
+                work(number)
+            except requests.RequestException:
+                return
+
+    def annotator(scan):
+        def click(number):
+            index = [scan.click[0], scan.click[1], scan.click[2] + number % 9 - 4]
+            answer = server.click(scan.name, scan.cancer_type, index, output="json")
+            statuses.add(answer.status_code)
+            if answer.status_code == 200:
+                clicks[scan.name].append(index)
+
+        return click
+
+    def uploader(kill):
+        def add(number):
+            name = f"new-{kill}-{number}"
+            url = f"{server.url}/datastore/image?image={name}"
+            answer = requests.put(url, files={"file": ("x.nii.gz", upload)}, timeout=60)
+            statuses.add(answer.status_code)
+            if answer.status_code == 200:
+                images.append(name)
+
+        return add
+
+    for kill in range(SERVER_KILLS):
+        server.start()
+        work = [*map(annotator, scans), uploader(kill)]
+        people = [threading.Thread(target=until_it_dies, args=(each,)) for each in work]
+        before = sum(map(len, clicks.values())) + len(images)
+        for person in people:
+            person.start()
+        if sum(map(len, clicks.values())) >= 8:
+            requests.post(f"{server.url}/train/wslpet", json={"max_epochs": 3}, timeout=60)
+        deadline = time.monotonic() + 60
+        while sum(map(len, clicks.values())) + len(images) < before + 3 and time.monotonic() < deadline:
+            time.sleep(0.05)
+        time.sleep(rng.uniform(0, 1.5))
+        server.kill()
+        for person in people:
+            person.join(60)
+    server.start()
+    listed = requests.get(f"{server.url}/datastore/?output=all", timeout=60).json()["objects"]
+    assert set(images) <= set(listed)
+    for scan in scans:
+        kept = [seed["index"] for seed in server.seeds(scan.name)]
+        assert _is_within(clicks[scan.name], kept)
+        assert len(kept) <= len(clicks[scan.name]) + SERVER_KILLS
+    assert statuses == {200}
+    told = sum(map(len, clicks.values()))
+    assert told >= SERVER_KILLS
+    with capsys.disabled():
+        print(f"{SERVER_KILLS} kills of a server, {told} clicks and {len(images)} images acknowledged, none lost")
+
+
+def _is_within(told: list, kept: list) -> bool:
+    """Whether all of `told` is in `kept`, in its order."""
+    left = iter(kept)
+    return all(any(one == other for other in left) for one in told)
+
+
+def test_a_full_disk_refuses_and_keeps_what_was(tmp_path, monkeypatch):
+    folder = tmp_path / "studies"
+    folder.mkdir()
+    (folder / "one.nii.gz").write_bytes(packed(nifti(pet())))
+    store = SeededDatastore(str(folder), Settings())
+    store.record_seed("one", Seed("lung", (1, 2, 3)))
+    _label(tmp_path / "old.nii.gz", 1)
+    _label(tmp_path / "new.nii.gz", 2)
+    store.save_label("one", str(tmp_path / "old.nii.gz"), "final", {})
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file() and path.suffix != ".lock"}
+
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    def write(*_):
+        return store.save_label("one", str(tmp_path / "new.nii.gz"), "final", {})
+
+    steps = ("lib.durable.os.fsync", "lib.durable.os.replace", "apps.wslpet.datastore.shutil.copyfile")
+    for step in (*steps, "apps.wslpet.seedlog.os.write"):
+        with monkeypatch.context() as broken:
+            broken.setattr(step, full)
+            with pytest.raises(StorageError, match="No space left"):
+                write()
+        after = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file() and path.suffix != ".lock"}
+        kept = {path: content for path, content in after.items() if "superseded" not in path.parts}
+        old = {path: content for path, content in before.items() if "superseded" not in path.parts}
+        assert kept == old, step
+        assert len(store.seeds.of("one")) == 2
+    write()
+    assert nifti_values(folder / "labels" / "final" / "one.nii.gz") == 2
+    superseded = [path for path in (folder / ".wslpet" / "superseded").rglob("*.nii.gz")]
+    assert {nifti_values(path) for path in superseded} == {1}
