@@ -6,12 +6,15 @@ PINS := requirements.txt requirements-nodeps.txt requirements-dev.txt
 READY := $(VENV)/ready-$(shell cat $(PINS) | cksum | cut -d' ' -f1)
 HOST ?= 127.0.0.1
 PORT ?= 8000
+# The address of an OpenID Connect issuer turns accounts on; see SECURITY.md.
+OIDC ?=
+ACCOUNTS := $(if $(OIDC),MONAI_LABEL_AUTH_ENABLE=true MONAI_LABEL_AUTH_REALM_URI="$(OIDC)")
 DEMO := demo/studies
 # Not 8042, which an Orthanc that is here already would have.
 PACS_PORT ?= 8142
 PACS := http://127.0.0.1:$(PACS_PORT)/dicom-web
 
-.PHONY: help setup demo demo-pacs serve test test-viewers lint e2e pretrain clean _serve-pacs
+.PHONY: help setup demo demo-pacs serve test test-viewers lint e2e pretrain kills fuzz soak audit clean _serve-pacs
 
 help:
 	@echo "make demo              phantom cohort, server on http://$(HOST):$(PORT)"
@@ -21,6 +24,10 @@ help:
 	@echo "make lint              ruff and mypy"
 	@echo "make serve STUDIES=DIR server on your own scans: NIfTI in SUV, DICOM PET, or a DICOMweb address"
 	@echo "make e2e               clicks, training and masks over HTTP, with figures"
+	@echo "make kills             the server and its writers killed 200 times each, nothing lost"
+	@echo "make fuzz              ten minutes of made-up requests, no failure"
+	@echo "make soak              a server at work for half an hour, plotted"
+	@echo "make audit             known advisories about what is installed"
 	@echo "make pretrain          train model/pretrained_wslpet.pt on a phantom cohort"
 
 setup: $(READY)
@@ -50,7 +57,7 @@ _serve-pacs:
 
 serve: setup
 	@test -n "$(STUDIES)" || { echo "make serve STUDIES=folder of scans, or http://host:port/dicom-web"; exit 2; }
-	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(RUN) -m monailabel.main start_server \
+	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(ACCOUNTS) $(RUN) -m monailabel.main start_server \
 	  --app apps/wslpet --studies "$(STUDIES)" --host $(HOST) --port $(PORT) $(ARGS)
 
 test: setup
@@ -68,6 +75,18 @@ lint: setup
 
 e2e: setup
 	$(RUN) -m benchmarks.e2e $(ARGS)
+
+kills: setup
+	KILLS=200 SERVER_KILLS=200 $(RUN) -m pytest tests/security/test_kills.py $(ARGS)
+
+fuzz: setup
+	FUZZ_SECONDS=600 $(RUN) -m pytest tests/security/test_fuzz.py $(ARGS)
+
+soak: setup
+	$(RUN) -m benchmarks.soak $(ARGS)
+
+audit: setup
+	$(RUN) -m pip_audit --local --skip-editable $(ARGS)
 
 pretrain: setup
 	$(RUN) -m lib.pretraining $(ARGS)

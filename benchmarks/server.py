@@ -101,6 +101,13 @@ class Server:
             self._end(signal.SIGKILL)
             raise
 
+    @property
+    def pid(self) -> int:
+        """The server's process; raises ServerError when it is not running."""
+        if self._process is None:
+            raise ServerError("the server is not running; start it")
+        return self._process.pid
+
     def kill(self) -> None:
         """What a crash does."""
         self._end(signal.SIGKILL)

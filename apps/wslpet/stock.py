@@ -189,6 +189,13 @@ def batch_infer(
     return stock_batch.run(model, images, {**(params or {}), "model": model}, run_sync)
 
 
+@router.post("/infer/wsi/{model}")
+@router.post("/infer/wsi_v2/{model}")
+def slide(model: str, user: AnyUser) -> None:
+    """Refused: MONAI Label would open any file that it takes for a pathology slide."""
+    raise InputError("this app segments PET volumes, not slides; use POST /infer/{model}")
+
+
 @router.post("/scoring/{method}")
 def score(method: str, user: Annotator, params: dict[str, Any] | None = None, run_sync: bool = False) -> Any:
     if method not in app_instance()._scoring_methods:
