@@ -34,6 +34,7 @@ from apps.wslpet.options import MAX_INFO_BYTES, check_batch, check_score
 from apps.wslpet.problems import UnknownName, shown
 from lib.errors import InputError
 from lib.model import load_model
+from lib.readers import read_volume
 
 router = APIRouter(include_in_schema=False)
 
@@ -98,13 +99,12 @@ def withdraw_model(model: str, user: Administrator) -> dict[str, Any]:
 
 @router.put("/session/")
 def create_session(
-    background_tasks: BackgroundTasks,
     user: AnyUser,
     files: Annotated[list[UploadFile], File()],
     uncompress: bool = False,
     expiry: Annotated[int, Query(ge=0, le=365 * 24 * 3600)] = 0,
 ) -> Any:
-    """One image file, or the files of one DICOM series, by names that are no paths."""
+    """A scan that can be read: one image file, or the files of one DICOM series, by names that are no paths."""
     if uncompress:
         raise InputError("uncompress=true is not supported; send the files of the series one by one")
     for file in files:
@@ -113,7 +113,17 @@ def create_session(
             raise InputError(f"file {shown(name)} is not a safe name; use letters, digits, '.', '_' and '-'")
     if len(files) == 1 and not str(files[0].filename).endswith(EXTENSIONS):
         raise InputError(f"file {shown(files[0].filename)} is none of {', '.join(EXTENSIONS)}; convert it")
-    return stock_session.create_session(background_tasks, False, expiry, files)
+    cleaning = BackgroundTasks()
+    try:
+        created = stock_session.create_session(cleaning, False, expiry, files)
+        read_volume(created["session_info"]["image"])
+    except InputError:
+        stock_session.remove_session(created["session_id"])
+        raise
+    finally:
+        for task in cleaning.tasks:
+            task.func(*task.args, **task.kwargs)
+    return created
 
 
 @router.get("/session/{session_id}")
@@ -229,7 +239,7 @@ def ohif(path: str, user: AnyUser) -> FileResponse:
     if "\0" in path or {".", ".."} & set(re.split(r"[/\\]", path)):
         raise HTTPException(404, f"{shown(path)} is no file of OHIF")
     found = Path(stock_ohif.__file__).parent / "static" / "ohif" / path
-    return stock_ohif.get_ohif("" if found.is_dir() else path)
+    return FileResponse(found) if found.is_file() else stock_ohif.get_ohif("")
 
 
 def _info(text: str) -> dict[str, Any]:

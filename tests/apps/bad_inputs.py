@@ -73,6 +73,7 @@ REQUESTS: dict[str, Send] = {
     "session: name that climbs": _send("PUT", "/session/", files=[("files", ("..", b"x"))]),
     "session: not a scan": _send("PUT", "/session/", files=[("files", ("x.sh", b"x"))]),
     "session: header of another file": _send("PUT", "/session/", files=[("files", ("x.mhd", b"x"))]),
+    "session: no scan": _send("PUT", "/session/", files=[("files", ("x.nii.gz", b"hello"))]),
     "session: archive": _good_upload("/session/?uncompress=true", "files"),
     "session: made up": _send("GET", "/session/nothing"),
     "session: id that climbs": _send("DELETE", "/session/%2e%2e"),
