@@ -60,3 +60,18 @@ def test_training_runs_while_others_are_served(trained_clinic):
     assert requests.post(f"{server.url}/train/wslpet", json={}, timeout=30).status_code == 429
     assert requests.delete(f"{server.url}/train/", timeout=30).ok
     assert server.infer("wslpet", "wait1", output="json").json()["model_version"] == version
+
+
+@pytest.mark.parametrize(
+    ("accuracy", "better", "said"),
+    [(0.49, True, "worse than chance"), (float("nan"), True, "worse than chance"), (0.9, False, "no better")],
+)
+def test_weights_that_do_badly_are_not_published(accuracy, better, said):
+    assert said in _objection(trained(accuracy, better))
+    assert _objection(trained(0.5, True)) is None
+
+
+def trained(accuracy, better):
+    settings = Settings()
+    model = Model(new_network(settings).eval(), settings, {"patients": {"lung": 4, "oesophagus": 5, "no tumour": 0}})
+    return Trained(model, [EpochReport(1, 1, 1.0, 1.0, 1.0, 1.0, 0.0, accuracy, 1.0, True)], None, better)

@@ -62,9 +62,9 @@ def write_for_ever(folder: Path, pipe: int, start: int) -> None:
     settings = Settings()
     network = new_network(settings).eval()
     published = Published(folder / ".wslpet" / "model" / "wslpet.pt")
-    for number in range(start, start + 10_000):
+    for number in range(start, start + 9990):
         kind = ("seed", "label", "seed", "image", "info", "weights")[number % 6]
-        image = IMAGES[number % 2]
+        image = IMAGES[number // 6 % 2]
         record = {"kind": kind, "image": image, "number": number}
         tell("begun", record)
         if kind == "seed":
@@ -87,8 +87,8 @@ def _label(path: Path, number: int) -> None:
     path.write_bytes(packed(nifti(np.full((6, 6, 6), number % 250, np.uint8))))
 
 
-def _life(folder: Path, start: int, seconds: float) -> bytes:
-    """What a child told before it was killed, `seconds` after its first word."""
+def _life(folder: Path, start: int, writes: int, seconds: float) -> bytes:
+    """What a child told before it was killed, `seconds` after so many of its writes were done."""
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
@@ -98,7 +98,9 @@ def _life(folder: Path, start: int, seconds: float) -> bytes:
         finally:
             os._exit(1)
     os.close(writing)
-    told = os.read(reading, 1 << 16)
+    told = b""
+    while told.count(b"done ") < writes and (piece := os.read(reading, 1 << 16)):
+        told += piece
     time.sleep(seconds)
     os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)
@@ -116,8 +118,9 @@ def test_writers_that_are_killed_lose_nothing(tmp_path, capsys):
     (tmp_path / "upload.nii.gz").write_bytes(packed(nifti(pet())))
     rng, told = random.Random(7), Told()
     for kill in range(KILLS):
-        begun = len(told.done) * 2 + kill * 100
-        told.take_in(_life(folder, begun, rng.uniform(0, 0.15)))
+        # Each kind of write is first in turn; numbers grow.
+        start = 9996 * kill + kill % 6
+        told.take_in(_life(folder, start, rng.randint(1, 6), rng.uniform(0, 0.03)))
         _check(folder, told)
     kinds = {record["kind"] for record in told.done}
     assert kinds == {"seed", "label", "image", "info", "weights"}, kinds
