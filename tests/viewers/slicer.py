@@ -1,4 +1,4 @@
-"""The requests of 3D Slicer's MONAI Label module, by MONAI Label's own client, in the order of an annotator's buttons."""
+"""The requests of 3D Slicer's MONAI Label module, sent by MONAI Label's client as an annotator presses the buttons."""
 
 from __future__ import annotations
 
