@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import io
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,8 +14,6 @@ from playwright.sync_api import Page, Response
 
 PATIENCE_MS = 180_000
 AXIAL = "mpr-axial"
-# Where the pictures of the documentation go, when they are to be taken anew.
-PICTURES = os.environ.get("PICTURES")
 # OHIF's axes are DICOM's: towards left and posterior.
 LPS = np.array([-1.0, -1.0, 1.0])
 _VIEWPORT = "const viewport = cornerstone.getRenderingEngines()[0].getViewport(id);"
@@ -144,11 +140,6 @@ class Ohif:
         """Wait until what changed is drawn."""
         self.page.evaluate("() => { cornerstone.getRenderingEngines()[0].render(); }")
         self.page.wait_for_timeout(500)
-
-    def picture(self, name: str) -> None:
-        """Take the page for the documentation, if `PICTURES` names a folder."""
-        if PICTURES:
-            self.page.screenshot(path=Path(PICTURES) / f"ohif-{name}.png")
 
     def _on_screen(self, position: np.ndarray, viewport: str) -> list[float]:
         """Pixel (x, y) of the page where a viewport shows a position, and the position of that pixel, LPS."""
