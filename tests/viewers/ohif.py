@@ -17,7 +17,8 @@ AXIAL = "mpr-axial"
 # OHIF's axes are DICOM's: towards left and posterior.
 LPS = np.array([-1.0, -1.0, 1.0])
 _VIEWPORT = "const viewport = cornerstone.getRenderingEngines()[0].getViewport(id);"
-_LABELMAP = "services.segmentationService.getLabelmapVolume('1')"
+_SEGMENTATION = "services.segmentationService.getSegmentations()[0]"
+_LABELMAP = f"({_SEGMENTATION} && services.segmentationService.getLabelmapVolume({_SEGMENTATION}.segmentationId))"
 
 
 @dataclass(frozen=True)
@@ -110,6 +111,12 @@ class Ohif:
             self.page.locator("label", has_text="Active Learning").click()
         found.click()
 
+    def open_label(self) -> None:
+        """A double click on the DICOM SEG in the list on the left: its segments are drawn."""
+        self.page.locator('[data-cy="study-browser-thumbnail-no-image"]').dblclick()
+        self.page.get_by_text("Do you want to open this Segmentation?").first.wait_for()
+        self._wait(f"() => {_LABELMAP}")
+
     def suv(self, position: np.ndarray) -> float:
         """What the volume on the screen holds at a position."""
         script = """world => { const volume = cornerstone.cache.getVolumes().find(v => v.volumeId != '1');
@@ -121,8 +128,8 @@ class Ohif:
         script = f"""() => {{
             const volume = {_LABELMAP}, values = volume.voxelManager.getCompleteScalarDataArray(), found = {{}};
             values.forEach((value, n) => value && (found[value] ??= []).push(n));
-            const segments = services.segmentationService.getSegmentation('1').segments;
-            const labels = Object.fromEntries(Object.values(segments).map(s => [s.segmentIndex, s.label]));
+            const segments = Object.values({_SEGMENTATION}.segments).filter(Boolean);
+            const labels = Object.fromEntries(segments.map(s => [s.segmentIndex, s.label]));
             const {{dimensions, origin, spacing, direction}} = volume;
             return {{found, labels, dimensions, origin, spacing, direction: [...direction]}}; }}"""
         told: dict[str, Any] = self.page.evaluate(script)

@@ -125,3 +125,16 @@ def test_update_model_trains_to_the_end(ward, server, ohif, clicked):
 
 def test_next_sample_opens_a_patient_without_a_click(ward, ohif, clicked):
     assert ohif.next_sample() in {patient.study for patient in ward.phantoms}
+
+
+def test_a_label_on_the_pacs_is_shown_where_it_is(ward, server, ohif, clicked, tmp_path):
+    patient, made = ward.patients["feet_first_upward"], clicked["feet_first_upward"]
+    label = tmp_path / "label.dcm"
+    answer = server.click(patient.uid, patient.cancer_type, made.seeds[0]["index"], output="dicom_seg")
+    label.write_bytes(answer.content)
+    ward.pacs.upload([label])
+    ohif.open(patient.study)
+    ohif.open_label()
+    shown = ohif.segmentation()
+    assert set(shown.voxels) == {patient.cancer_type}
+    assert overlap(shown.positions(patient.cancer_type), patient.tumour, patient.voxel_mm) > 0.8
