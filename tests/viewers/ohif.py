@@ -14,11 +14,13 @@ from playwright.sync_api import Page, Response
 
 PATIENCE_MS = 180_000
 AXIAL = "mpr-axial"
+TOOL = "ProbeMONAILabel"
 # OHIF's axes are DICOM's: towards left and posterior.
 LPS = np.array([-1.0, -1.0, 1.0])
 _VIEWPORT = "const viewport = cornerstone.getRenderingEngines()[0].getViewport(id);"
 _SEGMENTATION = "services.segmentationService.getSegmentations()[0]"
 _LABELMAP = f"({_SEGMENTATION} && services.segmentationService.getLabelmapVolume({_SEGMENTATION}.segmentationId))"
+_POINTS = "cornerstoneTools.annotation.state.getAllAnnotations().length"
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,8 @@ class Ohif:
         """Point Prompts, and the row of a cancer type."""
         self.page.get_by_text("Point Prompts").click()
         self.page.locator("tr.clickable-row:visible", has_text=cancer_type).click()
+        group = f"services.toolGroupService.getToolGroupForViewport('{AXIAL}')"
+        self._wait(f"() => {group}.getToolOptions('{TOOL}')?.mode === 'Active'")
 
     def show(self, position: np.ndarray, viewport: str = AXIAL) -> None:
         """Scroll a viewport to the slice of a position."""
@@ -77,9 +81,11 @@ class Ohif:
     def click(self, position: np.ndarray, viewport: str = AXIAL) -> np.ndarray:
         """Press the mouse where the viewport shows a position; returns the one under the pointer, (3,)."""
         x, y, *world = self._on_screen(position, viewport)
+        placed = self.page.evaluate(f"() => {_POINTS}")
         self.page.mouse.move(x, y)
         self.page.mouse.down()
         self.page.mouse.up()
+        self._wait(f"() => {_POINTS} > {placed}")
         return np.array(world) * LPS
 
     def coloured(self, position: np.ndarray, viewport: str = AXIAL, around: int = 40) -> int:
