@@ -169,7 +169,7 @@ def likeliest(ras: Volume, places: Sequence[Finding]) -> tuple[list[Finding], Co
     -------
     the findings with the lesion's first, and its contour; None where nothing stands out at any of them.
     """
-    tried = []
+    tried: list[tuple[float, Finding, Contour]] = []
     for place in places:
         contour = lesion_at(ras, np.array(place.index), CAM_SD_MM) if not tried or place.share >= LEAST_SHARE else None
         if contour is not None:
