@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from nibabel.affines import apply_affine
 from PIL import Image
-from playwright.sync_api import Page, Response
+from playwright.sync_api import Locator, Page, Response
 
 PATIENCE_MS = 180_000
 AXIAL = "mpr-axial"
@@ -58,17 +58,17 @@ class Ohif:
         """Type the server's address, press the button beside it."""
         self.page.fill("#monailabelServerURL", f"{self.url}/")
         self.page.click(".settingsTable .actionButton")
-        self.page.get_by_text("Auto-Segmentation").wait_for()
+        self._tab("Auto-Segmentation").wait_for()
         self._wait(f"() => {_LABELMAP}")
 
     def auto_segment(self) -> Response:
         """Auto-Segmentation, Run."""
-        self.page.get_by_text("Auto-Segmentation").click()
+        self._tab("Auto-Segmentation").click()
         return self._answer_of("infer", lambda: self.page.click('button[title="Run Segmentation"]'))
 
     def choose(self, cancer_type: str) -> None:
         """Point Prompts, and the row of a cancer type."""
-        self.page.get_by_text("Point Prompts").click()
+        self._tab("Point Prompts").click()
         self.page.locator("tr.clickable-row:visible", has_text=cancer_type).click()
         group = f"services.toolGroupService.getToolGroupForViewport('{AXIAL}')"
         self._wait(f"() => {group}.getToolOptions('{TOOL}')?.mode === 'Active'")
@@ -114,7 +114,7 @@ class Ohif:
     def _active_learning(self, button: str) -> None:
         found = self.page.locator("button", has_text=button)
         if not found.is_visible():
-            self.page.locator("label", has_text="Active Learning").click()
+            self._tab("Active Learning").click()
         found.click()
 
     def open_label(self) -> None:
@@ -161,6 +161,9 @@ class Ohif:
             const box = viewport.canvas.getBoundingClientRect();
             return [box.left + x, box.top + y, ...viewport.canvasToWorld([x, y])]; }}"""
         return self.page.evaluate(script, [viewport, (position * LPS).tolist()])
+
+    def _tab(self, name: str) -> Locator:
+        return self.page.locator("label.tab-label", has_text=name)
 
     def _wait(self, condition: str) -> None:
         self.page.wait_for_function(condition)
