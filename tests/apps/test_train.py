@@ -7,6 +7,11 @@ import numpy as np
 import pytest
 import requests
 
+from apps.wslpet.train import _objection
+from lib.model import Model, new_network
+from lib.settings import Settings
+from lib.training import EpochReport, Trained
+
 
 def test_training_reports_and_publishes(trained_clinic):
     stats = trained_clinic.server.info()["train_stats"]["wslpet"]
