@@ -158,7 +158,7 @@ def _check(folder: Path, told: Told) -> None:
         assert f"new{number}" in listed
     if of("weights"):
         first = next(iter(load_model(folder / ".wslpet" / "model" / "wslpet.pt").network.parameters()))
-        assert float(first.flatten()[0]) >= of("weights")[-1]
+        assert float(first.detach().flatten()[0]) >= of("weights")[-1]
 
 
 def nifti_values(path: Path) -> int:
