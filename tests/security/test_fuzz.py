@@ -37,7 +37,6 @@ def test_the_fuzzer_finds_no_failure(target, capsys):
     command = [sys.executable, "-m", "schemathesis.cli", "run", f"{server.url}/openapi.json"]
     command += ["--max-time", str(SECONDS), "--checks", "not_a_server_error", "--continue-on-failure"]
     command += ["--request-timeout", "60", "--phases", "coverage,fuzzing", "--report-json-path", "report.json"]
-    # A reload empties the caches that the other requests fill; two processes are ended by themselves.
     told = subprocess.run(
         command, cwd=folders["fuzzer"], capture_output=True, text=True, timeout=SECONDS + 300, check=False
     )
