@@ -112,6 +112,10 @@ class SeededDatastore(LocalDatastore):
             info = super().get_image_info(image_id)
         return {**info, "seeds": [seed.to_dict() for seed in self.seeds.of(image_id)]}
 
+    def facts(self, image_id: str) -> dict[str, str]:
+        """What is known of an image without reading it: a DICOM series' `FACTS`, nothing of a file."""
+        return {}
+
     def get_dataset_archive(self, limit_cases: int | None) -> str:
         if not self.datalist():
             raise InputError("no image has a final label, so there is nothing to archive; submit labels first")

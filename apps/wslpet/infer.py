@@ -85,7 +85,7 @@ class FindTumour(InferTask):
             if click is not None:
                 seed = place(click, volume, str(request.get("user") or "unknown"))
                 self._record(request, seed)
-            result = self._segment(volume, seed)
+            result = self.segment(volume, seed)
         writing = time.monotonic()
         path = None
         if request.get("result_write_to_file", True) is not False:
@@ -110,7 +110,8 @@ class FindTumour(InferTask):
         if request.get("image_id") is not None:
             self._datastore.record_seed(request["image_id"], seed)
 
-    def _segment(self, volume: Volume, seed: Seed | None) -> Result:
+    def segment(self, volume: Volume, seed: Seed | None = None) -> Result:
+        """What the weights in use say of a scan, or the lesion at a seed. Raises ModelError without weights."""
         model = None
         try:
             model = self._weights.current()

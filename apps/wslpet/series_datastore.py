@@ -169,6 +169,10 @@ class SeriesDatastore(SeededDatastore):
             )
         super().remove_label(label_id, label_tag)
 
+    def facts(self, image_id: str) -> dict[str, str]:
+        series = self._series(image_id)
+        return {} if series is None else series.facts
+
     def is_series(self, image_id: str) -> bool:
         return self._series(image_id) is not None
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import random
-import threading
 import time
 from abc import abstractmethod
 from collections.abc import Mapping
@@ -13,11 +12,9 @@ from typing import Any
 from monailabel.interfaces.tasks.strategy import Strategy
 
 from apps.wslpet.datastore import SeededDatastore
-from apps.wslpet.weights import Weights
+from apps.wslpet.predictions import Predictions
+from apps.wslpet.problems import shown
 from lib.errors import DicomError, InputError
-from lib.model import Model
-from lib.pipeline import segment
-from lib.readers import read_volume
 
 logger = logging.getLogger(__name__)
 
@@ -29,8 +26,16 @@ class _Unannotated(Strategy):
     """Chooses among the images that nobody annotated yet."""
 
     def __call__(self, request: Mapping[str, Any], datastore: SeededDatastore) -> dict[str, Any] | None:
-        """{"id": image, ...}, or None when every image is annotated, or none can be used."""
-        waiting = datastore.waiting()
+        """{"id": image, ...}, or None when every image is annotated, or none can be used.
+
+        Parameters
+        ----------
+        request : "exclude", a list of images that are not to be served.
+        """
+        exclude = request.get("exclude") or []
+        if not isinstance(exclude, list) or not all(isinstance(image, str) for image in exclude):
+            raise InputError(f"exclude {shown(exclude)} is not a list of images")
+        waiting = [image for image in datastore.waiting() if image not in exclude]
         while waiting:
             chosen = self.choose(waiting, datastore)
             try:
@@ -65,38 +70,33 @@ class Random(_Unannotated):
 class Uncertainty(_Unannotated):
     """The patient whose cancer type and tumour site, taken together, the weights are least sure of.
 
-    Scores are kept by image and weights, so that asking again is quick; without weights any patient is as good
-    and the first one is served.
+    Predictions are kept, so that asking again is quick; without weights any patient is as good and the first one is
+    served.
     """
 
-    def __init__(self, weights: Weights) -> None:
+    def __init__(self, predictions: Predictions) -> None:
         super().__init__("The patient without an annotation that the weights are least sure of")
-        self._weights = weights
-        self._scores: dict[tuple[str, str], float] = {}
-        self._guard = threading.Lock()
+        self._predictions = predictions
 
     def choose(self, waiting: list[str], datastore: SeededDatastore) -> dict[str, Any]:
-        model = self._weights.current()
-        if model is None:
+        if self._predictions.model_version() is None:
             return {"id": waiting[0]}
-        with self._guard:
-            scores = self._scored(waiting, datastore, model)
+        scores = self._scored(waiting)
         if not scores:
             return {"id": waiting[0]}
         best = max(scores, key=scores.__getitem__)
         return {"id": best, "uncertainty": round(scores[best], 4), "scored": len(scores), "waiting": len(waiting)}
 
-    def _scored(self, waiting: list[str], datastore: SeededDatastore, model: Model) -> dict[str, float]:
+    def _scored(self, waiting: list[str]) -> dict[str, float]:
         # In random order: an image that cannot be read, or a slow one, must not keep the same others from a score.
         deadline, scores = time.monotonic() + SECONDS, {}
         for image in random.sample(waiting, len(waiting)):
             try:
-                key = (datastore.image_version(image), model.version)
-                if key not in self._scores and time.monotonic() < deadline:
-                    volume = read_volume(datastore.image_path(image))
-                    self._scores[key] = 1.0 - (segment(volume, model).confidence or 0.0)
+                known = self._predictions.known(image)
+                if known is None and time.monotonic() < deadline:
+                    known = self._predictions.of(image)
             except (InputError, OSError):
                 continue
-            if key in self._scores:
-                scores[image] = self._scores[key]
+            if known is not None:
+                scores[image] = 1.0 - (known.confidence or 0.0)
         return scores
