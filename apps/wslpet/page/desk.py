@@ -23,6 +23,7 @@ from apps.wslpet.scans import Projected, Scans
 from apps.wslpet.series_datastore import SeriesDatastore
 from lib.errors import InputError, SeedError
 from lib.pipeline import segment
+from lib.projection import turn
 from lib.seeds import NO_TUMOUR, Seed, Withdrawal
 from lib.settings import Settings
 from lib.volume import Volume
@@ -90,6 +91,13 @@ class Desk:
         step = _suv_step(projected)
         views = (projected.face, projected.profile)
         return b"".join(_steps(view.mip, step) + view.depth.astype("<u2").tobytes() for view in views)
+
+    def turned(self, image_id: str, degrees: float) -> bytes:
+        """Little-endian uint16, (u, z) each: the MIP from a side, and the x and y that its pixels came from."""
+        seen = turn(self.scans.volume(image_id).to_ras(), degrees)
+        step = _suv_step(self.scans.projected(image_id))
+        x, y = (seen.column[..., axis].astype("<u2").tobytes() for axis in (0, 1))
+        return _steps(seen.mip, step) + x + y
 
     def slice(self, image_id: str, z: int) -> bytes:
         """Little-endian uint16 (x, y): an axial slice of the RAS volume, in the patient's SUV steps."""

@@ -136,6 +136,14 @@ def mips(image: Image, user: AnyUser) -> Response:
     return Response(_desk().mips(image), media_type="application/octet-stream")
 
 
+@router.get("/images/{image}/mips/{degrees}", response_class=Response, responses=_BINARY)
+def turned_mip(image: Image, degrees: Annotated[float, InPath(ge=0, lt=360)], user: AnyUser) -> Response:
+    """The MIP from a side: at 0° the face view, at 90° the profile view. Three arrays of little-endian uint16, (u, z)
+    each: SUV steps, and the voxel x and y that each pixel came from; square pixels of the smaller spacing across."""
+    _rounds()
+    return Response(_desk().turned(image, degrees), media_type="application/octet-stream")
+
+
 @router.get("/images/{image}/slices/{z}", response_class=Response, responses=_BINARY)
 def axial_slice(image: Image, z: int, user: AnyUser) -> Response:
     """An axial slice of the RAS volume: little-endian uint16 (x, y), y running fastest, in SUV steps."""

@@ -1,0 +1,443 @@
+// One patient after the other: a click, a type, Enter.
+import { aborted, call, image } from "./api.js";
+import { inWords, toVoxel, toWorld } from "./geometry.js";
+import { decoded } from "./lesion.js";
+import { heat } from "./marks.js";
+import { notice, withdraw } from "./notices.js";
+import { Patients } from "./patients.js";
+import { Viewer } from "./viewer.js";
+
+const AHEAD = 2; // patients fetched before they are needed
+const HOVER_WORDS = "Click on the tumour, in either view. Arrow keys: slices and turning.";
+const $ = (selector) => document.querySelector(selector);
+
+export class Annotator {
+  patient = null;
+  seed = null; // { voxel, position mm }
+  type = null;
+  #undo = []; // within the patient: what was before each change
+  #saved = JSON.parse(sessionStorage.saved ?? "[]"); // across patients: what Z takes back
+  #queue = [];
+  #skipped = new Set();
+  #changed = false;
+  #lesionRequest = null;
+  #filling = null;
+  #opinions = new Map(); // image → promise of a prediction
+
+  constructor(configuration, outbox, annotator) {
+    Object.assign(this, { configuration, outbox, annotator });
+    this.patients = new Patients();
+    this.viewer = new Viewer($("#annotate"));
+    this.showModel = false;
+    this.showCam = true;
+    this.#listen();
+    this.#drawTypes();
+    this.viewer.dispatchEvent(new Event("window"));
+  }
+
+  // What this browser has open; the server offers it to nobody else.
+  get open() {
+    return [this.patient?.image, ...this.#queue].filter(Boolean);
+  }
+
+  async start() {
+    const draft = JSON.parse(localStorage.draft ?? "null");
+    if (draft && await this.show(draft.image)) {
+      this.#put(draft);
+      notice(`${this.patient.title}: your click from before the reload is here again, not saved yet.`);
+    } else if (!this.patient) await this.next();
+  }
+
+  // Open a patient by name; whether it worked.
+  async show(name) {
+    let patient;
+    try {
+      patient = await this.patients.get(name);
+    } catch (error) {
+      notice(`${name}: ${error.message}`, { kind: "trouble", key: name });
+      return false;
+    }
+    this.#queue = this.#queue.filter((other) => other !== name);
+    Object.assign(this, { patient, seed: null, type: null });
+    this.#undo = [];
+    this.#changed = false;
+    $("#empty").hidden = true;
+    this.root.classList.remove("none");
+    const drawn = this.viewer.show(patient);
+    $("#title").textContent = patient.title;
+    const current = patient.history.findLast((said) => said.counts);
+    if (current) this.#put({ type: current.cancer_type, position: current.position }, false);
+    else this.#refresh();
+    this.#drawHistory();
+    this.#opine();
+    this.#fillQueue();
+    await drawn;
+    this.root.dataset.drawn = name;
+    return true;
+  }
+
+  async next(since = performance.now()) {
+    const waited = !this.#queue.length;
+    if (waited) {
+      $("#busy").textContent = "next patient…";
+      await this.#fillQueue();
+      $("#busy").textContent = "";
+    }
+    while (this.#queue.length) {
+      const name = this.#queue.shift();
+      const ready = this.patients.has(name) && !waited;
+      if (await this.show(name)) {
+        performance.measure(ready ? "enter-to-mips" : "enter-to-mips-cold", { start: since });
+        return;
+      }
+      this.#skipped.add(name);
+      if (!this.#queue.length) await this.#fillQueue();
+    }
+    this.#nobody();
+  }
+
+  async save(since = performance.now()) {
+    const { patient, seed, type } = this;
+    if (!patient) return;
+    if (!this.configuration.may_annotate) return this.#say("Your account may look, not annotate; ask your administrator.");
+    if (!type) return this.#say("Choose the cancer type first: a key from 1 up, or its button.");
+    if (!seed && type !== this.configuration.no_tumour) return this.#say("Click on the tumour first, in either view.");
+    const entry = {
+      id: crypto.randomUUID?.() ?? `${Date.now()}-${Math.random()}`, image: patient.image, title: patient.title, cancer_type: type,
+      position: type === this.configuration.no_tumour ? null : seed.position,
+      annotator: await this.annotator(), seen: patient.history.length,
+    };
+    this.#remember([...this.#saved, { ...entry, type }]);
+    localStorage.removeItem("draft");
+    this.patients.forget(patient.image);
+    this.outbox.add(entry);
+    await this.next(since);
+  }
+
+  skip() {
+    if (!this.patient) return this.next();
+    this.#skipped.add(this.patient.image);
+    localStorage.removeItem("draft");
+    this.next();
+  }
+
+  async undo() {
+    if (this.#undo.length) return this.#put(this.#undo.pop(), this.#undo.length > 0);
+    const entry = this.#saved.at(-1);
+    if (!entry) return this.#say("There is nothing to undo.");
+    const unsent = this.outbox.remove(entry.id);
+    if (!unsent && !entry.time) return this.#say("It is being saved; undo it in a moment.");
+    if (!unsent) {
+      try {
+        const body = { time: entry.time, annotator: entry.annotator };
+        await call(`${image(entry.image)}/annotations/withdraw`, { method: "POST", body });
+      } catch (error) {
+        if (error.status) this.#remember(this.#saved.slice(0, -1));
+        return this.#say(error.message, "trouble");
+      }
+    }
+    this.#remember(this.#saved.slice(0, -1));
+    this.patients.forget(entry.image);
+    if (this.patient) this.#queue.unshift(this.patient.image);
+    if (!await this.show(entry.image)) return;
+    this.#put(entry);
+    notice(`${entry.title}: taken back. Correct it and press Enter, or skip it with N.`, { key: "undo" });
+  }
+
+  async agree() {
+    if (!this.patient) return;
+    if (!this.showModel) {
+      this.toggleModel();
+      return this.#say("This is what the model thinks. Press A again to agree.");
+    }
+    const said = await this.#opinion(this.patient.image).catch(() => null);
+    if (!said) return this.#say("The model has no opinion on this patient; click on the tumour.");
+    this.#put({ type: said.cancer_type, position: said.position });
+    await this.save();
+  }
+
+  choose(number) {
+    const type = this.configuration.classes[number];
+    if (!type || !this.patient) return;
+    this.#keep();
+    this.type = type;
+    this.#edited();
+    this.#delineate();
+  }
+
+  toggleModel() {
+    this.showModel = !this.showModel;
+    this.#opine();
+  }
+
+  toggleCam() {
+    this.showCam = !this.showCam;
+    if (!this.showModel) this.showModel = this.showCam = true;
+    this.#opine();
+  }
+
+  // New weights: what the old ones said is void.
+  newModel(version) {
+    this.#opinions.clear();
+    notice(`A new model (${version.slice(0, 6)}) is in use; its predictions are shown from now on.`, { key: "model" });
+    this.#opine();
+  }
+
+  // Others may have annotated; the patient on the screen says so.
+  async othersAnnotated() {
+    const { patient } = this;
+    if (!patient) return;
+    const history = await call(`${image(patient.image)}/annotations`).catch(() => null);
+    if (!history || this.patient !== patient || history.length <= (patient.told ?? patient.history.length)) return;
+    patient.told = history.length;
+    const { user, kind, cancer_type } = history.at(-1);
+    const did = kind === "seed" ? `annotated this patient as ${cancer_type}` : "took an annotation of this patient back";
+    notice(`${user} has just ${did}. What you save now supersedes it; nothing is lost.`, { key: "others", stays: true });
+    this.#drawHistory(history);
+  }
+
+  stored({ entry, answer }) {
+    this.#remember(this.#saved.map((one) => (one.id === entry.id ? { ...one, time: answer.annotation.time } : one)));
+    for (const { user, cancer_type } of answer.meanwhile.slice(-1)) {
+      notice(`${entry.title}: ${user} had annotated it as ${cancer_type || "withdrawn"} meanwhile; yours is the newest, both are kept.`);
+    }
+  }
+
+  refused({ entry, error }) {
+    this.#remember(this.#saved.filter((one) => one.id !== entry.id));
+    const action = { text: "Open", run: async () => await this.show(entry.image) && this.#put({ ...entry, type: entry.cancer_type }) };
+    notice(`${entry.title} was not saved. ${error.message}`, { kind: "trouble", action });
+  }
+
+  // Put a seed and a type on the desk.
+  #put({ type = null, position = null }, changed = true) {
+    const { affine } = this.patient;
+    this.type = type;
+    this.seed = position && { position, voxel: toVoxel(affine, position) };
+    if (this.seed) this.viewer.look(Math.round(this.seed.voxel[2]));
+    this.#edited(changed);
+    this.#delineate();
+  }
+
+  #place(voxel, since) {
+    if (!this.patient) return;
+    this.#keep();
+    this.seed = { voxel, position: toWorld(this.patient.affine, voxel) };
+    this.viewer.lesion = null;
+    delete this.root.dataset.lesion;
+    this.viewer.look(voxel[2]);
+    this.#edited();
+    this.#delineate(since);
+  }
+
+  #keep() {
+    this.#undo.push({ type: this.type, position: this.seed?.position ?? null });
+  }
+
+  #edited(changed = true) {
+    this.#changed = changed;
+    if (changed) localStorage.draft = JSON.stringify({ image: this.patient.image, type: this.type, position: this.seed?.position ?? null });
+    else localStorage.removeItem("draft");
+    this.#refresh();
+  }
+
+  async #delineate(since) {
+    this.#lesionRequest?.abort();
+    const { patient, seed, type } = this;
+    if (!seed || type === this.configuration.no_tumour) {
+      this.viewer.lesion = null;
+      return this.#drawFigures(null);
+    }
+    if (this.viewer.lesion && this.lesionOf === seed) return;
+    const request = (this.#lesionRequest = new AbortController());
+    const body = { position: seed.position, cancer_type: type ?? this.configuration.classes[0] };
+    try {
+      const found = await call(`${image(patient.image)}/delineation`, { method: "POST", body, signal: request.signal });
+      if (this.seed !== seed) return;
+      this.lesionOf = seed;
+      this.viewer.lesion = found && decoded(found.mask);
+      this.#drawFigures(found);
+      if (!found) this.#say("Nothing stands out there; the click counts all the same.");
+      this.viewer.refresh();
+      requestAnimationFrame(() => requestAnimationFrame(() => {
+        if (since) performance.measure("click-to-lesion", { start: since });
+        this.root.dataset.lesion = patient.image;
+      }));
+    } catch (error) {
+      if (!aborted(error)) this.#say(error.message, "trouble");
+    }
+  }
+
+  // Draw what the model thinks, if it is to be seen.
+  async #opine() {
+    $("#show-model").setAttribute("aria-pressed", this.showModel);
+    $("#show-cam").setAttribute("aria-pressed", this.showCam);
+    const { patient, viewer } = this;
+    viewer.model = null;
+    viewer.refresh();
+    delete this.root.dataset.model;
+    if (!patient || !this.showModel) {
+      $("#opinion").textContent = "";
+      return;
+    }
+    $("#opinion").textContent = "The model is looking…";
+    try {
+      const said = await this.#opinion(patient.image);
+      if (this.patient !== patient || !this.showModel) return;
+      const cams = Object.fromEntries(Object.entries(said.cams).map(([view, cells]) => [view, heat(cells)]));
+      viewer.model = { lesion: said.lesion && decoded(said.lesion.mask), cams: this.showCam ? cams : {} };
+      $("#opinion").textContent = opinionInWords(said);
+      viewer.refresh();
+      this.root.dataset.model = said.model_version;
+    } catch (error) {
+      if (this.patient === patient) $("#opinion").textContent = error.message;
+    }
+  }
+
+  #opinion(name) {
+    if (!this.#opinions.has(name)) {
+      const asked = call(`${image(name)}/prediction`);
+      asked.catch(() => this.#opinions.delete(name));
+      this.#opinions.set(name, asked);
+    }
+    return this.#opinions.get(name);
+  }
+
+  // Ask for the next patients and fetch them; one asking at a time.
+  #fillQueue() {
+    this.#filling ??= this.#fill().finally(() => { this.#filling = null; });
+    return this.#filling;
+  }
+
+  async #fill() {
+    withdraw("next");
+    while (this.#queue.length < AHEAD) {
+      const pending = this.outbox.waiting.map((entry) => entry.image);
+      const body = { strategy: $("#strategy").value, client: sessionStorage.client, exclude: [...this.open, ...pending, ...this.#skipped] };
+      try {
+        const next = await call("next", { method: "POST", body });
+        this.left = next;
+        if (!next.image) return;
+        this.#queue.push(next.image);
+        const fetched = this.patients.get(next.image);
+        if (this.showModel) fetched.then(() => this.#opinion(next.image)).catch(() => {});
+        fetched.catch(() => {});
+      } catch (error) {
+        notice(error.message, { kind: "trouble", key: "next", action: { text: "Try again", run: () => this.next() } });
+        return;
+      }
+    }
+  }
+
+  #nobody() {
+    this.patient = null;
+    this.viewer.clear();
+    this.root.classList.add("none");
+    const skipped = this.#skipped.size ? ` ${this.#skipped.size} skipped.` : "";
+    const elsewhere = this.left?.elsewhere ? ` ${this.left.elsewhere} open in other browsers.` : "";
+    $("#title").textContent = "No patient is left";
+    $("#empty").textContent = `Every patient is annotated or open elsewhere.${elsewhere}${skipped} The cohort shows them all; train when you are ready.`;
+    $("#empty").hidden = false;
+    this.#skipped.clear();
+    this.seed = this.type = null;
+    this.#refresh();
+    this.#drawFigures(null);
+    this.root.dataset.drawn = "";
+  }
+
+  #refresh() {
+    this.viewer.seed = this.seed?.voxel ?? null;
+    if (!this.seed) this.viewer.lesion = null;
+    this.viewer.refresh();
+    for (const button of $("#types").children) button.setAttribute("aria-checked", button.value === this.type);
+    $("#undo").disabled = !this.#undo.length && !this.#saved.length;
+    $("#save").disabled = !this.patient;
+    this.root.dataset.seed = this.seed ? this.seed.position.map((v) => v.toFixed(1)).join(" ") : "";
+    this.#readout(null);
+  }
+
+  #remember(saved) {
+    this.#saved = saved.slice(-100);
+    sessionStorage.saved = JSON.stringify(this.#saved);
+    $("#undo").disabled = !this.#undo.length && !this.#saved.length;
+  }
+
+  #say(text, kind = "info") {
+    notice(text, { kind, key: "annotate", stays: false });
+  }
+
+  #readout(at) {
+    const { patient, seed } = this;
+    if (!patient) return void ($("#readout").textContent = "");
+    if (at) $("#readout").textContent = `SUV ${at.suv.toFixed(2)}   ${inWords(toWorld(patient.affine, at.voxel))}`;
+    else $("#readout").textContent = seed ? `Seed   ${inWords(seed.position)}` : HOVER_WORDS;
+  }
+
+  #drawTypes() {
+    $("#types").replaceChildren(...this.configuration.classes.map((type, number) => {
+      const button = document.createElement("button");
+      button.value = type;
+      button.setAttribute("role", "radio");
+      button.append(type, " ");
+      button.append(Object.assign(document.createElement("kbd"), { textContent: number + 1 }));
+      button.addEventListener("click", () => this.choose(number));
+      return button;
+    }));
+  }
+
+  #drawFigures(found) {
+    const rows = found ? figures(found) : [];
+    $("#figures").replaceChildren(...rows.flatMap(([name, value]) => [
+      Object.assign(document.createElement("dt"), { textContent: name }), Object.assign(document.createElement("dd"), { textContent: value }),
+    ]));
+  }
+
+  #drawHistory(history = this.patient.history) {
+    $("#history").hidden = !history.length;
+    $("#history summary").textContent = `History (${history.length})`;
+    $("#history ol").replaceChildren(...history.toReversed().map((said) => {
+      const what = said.kind === "seed" ? `${said.cancer_type}${said.position ? `, ${inWords(said.position)}` : ""}` : "took it back";
+      const line = document.createElement("li");
+      line.textContent = `${new Date(said.time).toLocaleString()}  ${said.user}: ${what}`;
+      line.classList.toggle("counts", said.counts);
+      return line;
+    }));
+  }
+
+  get root() {
+    return $("#annotate");
+  }
+
+  #listen() {
+    const { viewer } = this;
+    viewer.addEventListener("seed", ({ detail }) => this.#place(detail.voxel, detail.time));
+    viewer.addEventListener("hover", ({ detail }) => this.#readout(detail));
+    viewer.addEventListener("window", () => {
+      [$("#low").value, $("#high").value] = [viewer.low, viewer.high];
+      [$("#low-text").value, $("#high-text").value] = [viewer.low.toFixed(1), viewer.high.toFixed(1)];
+    });
+    for (const end of ["low", "high"]) $(`#${end}`).addEventListener("input", () => viewer.setWindow(Number($("#low").value), Number($("#high").value)));
+    const on = (id, run) => $(`#${id}`).addEventListener("click", run);
+    on("save", (event) => this.save(event.timeStamp));
+    on("undo", () => this.undo());
+    on("skip", () => this.skip());
+    on("agree", () => this.agree());
+    on("show-model", () => this.toggleModel());
+    on("show-cam", () => this.toggleCam());
+    $("#strategy").addEventListener("change", () => { this.#queue = []; this.#fillQueue(); });
+  }
+}
+
+function figures(found) {
+  return [
+    ["volume", `${found.volume_ml.toFixed(1)} ml`], ["SUVmax", found.suv_max.toFixed(1)], ["SUVpeak", found.suv_peak.toFixed(1)],
+    ["SUVmean", found.suv_mean.toFixed(1)], ["MTV", `${found.mtv_ml.toFixed(1)} ml`], ["TLG", found.tlg.toFixed(0)],
+  ];
+}
+
+function opinionInWords(said) {
+  const sure = `${said.cancer_type} ${Math.round(100 * said.probabilities[said.cancer_type])} %`;
+  const confidence = said.confidence === null ? "" : `, confidence ${said.confidence.toFixed(2)}`;
+  if (!said.lesion) return `Model: ${sure}${confidence}; no lesion.`;
+  return `Model: ${sure}${confidence}. ${figures(said.lesion).map((pair) => pair.join(" ")).join(", ")}.`;
+}
