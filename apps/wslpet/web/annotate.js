@@ -2,9 +2,10 @@
 import { aborted, call, image } from "./api.js";
 import { inWords, toVoxel, toWorld } from "./geometry.js";
 import { decoded } from "./lesion.js";
-import { heat } from "./marks.js";
 import { notice, withdraw } from "./notices.js";
+import { Opinion } from "./opinion.js";
 import { Patients } from "./patients.js";
+import { drawFigures, drawHistory, drawTypes } from "./sheet.js";
 import { Viewer } from "./viewer.js";
 
 const AHEAD = 2; // patients fetched before they are needed
@@ -22,16 +23,14 @@ export class Annotator {
   #changed = false;
   #lesionRequest = null;
   #filling = null;
-  #opinions = new Map(); // image → promise of a prediction
 
   constructor(configuration, outbox, annotator) {
     Object.assign(this, { configuration, outbox, annotator });
     this.patients = new Patients();
     this.viewer = new Viewer($("#annotate"));
-    this.showModel = false;
-    this.showCam = true;
+    this.opinion = new Opinion(this.viewer, this.root);
+    drawTypes(configuration.classes, (number) => this.choose(number));
     this.#listen();
-    this.#drawTypes();
     this.viewer.dispatchEvent(new Event("window"));
   }
 
@@ -68,8 +67,9 @@ export class Annotator {
     const current = patient.history.findLast((said) => said.counts);
     if (current) this.#put({ type: current.cancer_type, position: current.position }, false);
     else this.#refresh();
-    this.#drawHistory();
-    this.#opine();
+    drawFigures(null);
+    drawHistory(patient.history);
+    this.opinion.of(patient);
     this.#fillQueue();
     await drawn;
     this.root.dataset.drawn = name;
@@ -85,7 +85,7 @@ export class Annotator {
     }
     while (this.#queue.length) {
       const name = this.#queue.shift();
-      const ready = this.patients.has(name) && !waited;
+      const ready = this.patients.ready(name);
       if (await this.show(name)) {
         performance.measure(ready ? "enter-to-mips" : "enter-to-mips-cold", { start: since });
         return;
@@ -146,11 +146,11 @@ export class Annotator {
 
   async agree() {
     if (!this.patient) return;
-    if (!this.showModel) {
-      this.toggleModel();
+    if (!this.opinion.shown) {
+      this.opinion.toggle();
       return this.#say("This is what the model thinks. Press A again to agree.");
     }
-    const said = await this.#opinion(this.patient.image).catch(() => null);
+    const said = await this.opinion.about(this.patient.image).catch(() => null);
     if (!said) return this.#say("The model has no opinion on this patient; click on the tumour.");
     this.#put({ type: said.cancer_type, position: said.position });
     await this.save();
@@ -165,24 +165,6 @@ export class Annotator {
     this.#delineate();
   }
 
-  toggleModel() {
-    this.showModel = !this.showModel;
-    this.#opine();
-  }
-
-  toggleCam() {
-    this.showCam = !this.showCam;
-    if (!this.showModel) this.showModel = this.showCam = true;
-    this.#opine();
-  }
-
-  // New weights: what the old ones said is void.
-  newModel(version) {
-    this.#opinions.clear();
-    notice(`A new model (${version.slice(0, 6)}) is in use; its predictions are shown from now on.`, { key: "model" });
-    this.#opine();
-  }
-
   // Others may have annotated; the patient on the screen says so.
   async othersAnnotated() {
     const { patient } = this;
@@ -193,7 +175,7 @@ export class Annotator {
     const { user, kind, cancer_type } = history.at(-1);
     const did = kind === "seed" ? `annotated this patient as ${cancer_type}` : "took an annotation of this patient back";
     notice(`${user} has just ${did}. What you save now supersedes it; nothing is lost.`, { key: "others", stays: true });
-    this.#drawHistory(history);
+    drawHistory(history);
   }
 
   stored({ entry, answer }) {
@@ -246,7 +228,7 @@ export class Annotator {
     const { patient, seed, type } = this;
     if (!seed || type === this.configuration.no_tumour) {
       this.viewer.lesion = null;
-      return this.#drawFigures(null);
+      return drawFigures(null);
     }
     if (this.viewer.lesion && this.lesionOf === seed) return;
     const request = (this.#lesionRequest = new AbortController());
@@ -256,7 +238,7 @@ export class Annotator {
       if (this.seed !== seed) return;
       this.lesionOf = seed;
       this.viewer.lesion = found && decoded(found.mask);
-      this.#drawFigures(found);
+      drawFigures(found);
       if (!found) this.#say("Nothing stands out there; the click counts all the same.");
       this.viewer.refresh();
       requestAnimationFrame(() => requestAnimationFrame(() => {
@@ -266,41 +248,6 @@ export class Annotator {
     } catch (error) {
       if (!aborted(error)) this.#say(error.message, "trouble");
     }
-  }
-
-  // Draw what the model thinks, if it is to be seen.
-  async #opine() {
-    $("#show-model").setAttribute("aria-pressed", this.showModel);
-    $("#show-cam").setAttribute("aria-pressed", this.showCam);
-    const { patient, viewer } = this;
-    viewer.model = null;
-    viewer.refresh();
-    delete this.root.dataset.model;
-    if (!patient || !this.showModel) {
-      $("#opinion").textContent = "";
-      return;
-    }
-    $("#opinion").textContent = "The model is looking…";
-    try {
-      const said = await this.#opinion(patient.image);
-      if (this.patient !== patient || !this.showModel) return;
-      const cams = Object.fromEntries(Object.entries(said.cams).map(([view, cells]) => [view, heat(cells)]));
-      viewer.model = { lesion: said.lesion && decoded(said.lesion.mask), cams: this.showCam ? cams : {} };
-      $("#opinion").textContent = opinionInWords(said);
-      viewer.refresh();
-      this.root.dataset.model = said.model_version;
-    } catch (error) {
-      if (this.patient === patient) $("#opinion").textContent = error.message;
-    }
-  }
-
-  #opinion(name) {
-    if (!this.#opinions.has(name)) {
-      const asked = call(`${image(name)}/prediction`);
-      asked.catch(() => this.#opinions.delete(name));
-      this.#opinions.set(name, asked);
-    }
-    return this.#opinions.get(name);
   }
 
   // Ask for the next patients and fetch them; one asking at a time.
@@ -320,7 +267,7 @@ export class Annotator {
         if (!next.image) return;
         this.#queue.push(next.image);
         const fetched = this.patients.get(next.image);
-        if (this.showModel) fetched.then(() => this.#opinion(next.image)).catch(() => {});
+        if (this.opinion.shown) fetched.then(() => this.opinion.about(next.image)).catch(() => {});
         fetched.catch(() => {});
       } catch (error) {
         notice(error.message, { kind: "trouble", key: "next", action: { text: "Try again", run: () => this.next() } });
@@ -331,6 +278,7 @@ export class Annotator {
 
   #nobody() {
     this.patient = null;
+    this.opinion.of(null);
     this.viewer.clear();
     this.root.classList.add("none");
     const skipped = this.#skipped.size ? ` ${this.#skipped.size} skipped.` : "";
@@ -341,7 +289,7 @@ export class Annotator {
     this.#skipped.clear();
     this.seed = this.type = null;
     this.#refresh();
-    this.#drawFigures(null);
+    drawFigures(null);
     this.root.dataset.drawn = "";
   }
 
@@ -373,37 +321,6 @@ export class Annotator {
     else $("#readout").textContent = seed ? `Seed   ${inWords(seed.position)}` : HOVER_WORDS;
   }
 
-  #drawTypes() {
-    $("#types").replaceChildren(...this.configuration.classes.map((type, number) => {
-      const button = document.createElement("button");
-      button.value = type;
-      button.setAttribute("role", "radio");
-      button.append(type, " ");
-      button.append(Object.assign(document.createElement("kbd"), { textContent: number + 1 }));
-      button.addEventListener("click", () => this.choose(number));
-      return button;
-    }));
-  }
-
-  #drawFigures(found) {
-    const rows = found ? figures(found) : [];
-    $("#figures").replaceChildren(...rows.flatMap(([name, value]) => [
-      Object.assign(document.createElement("dt"), { textContent: name }), Object.assign(document.createElement("dd"), { textContent: value }),
-    ]));
-  }
-
-  #drawHistory(history = this.patient.history) {
-    $("#history").hidden = !history.length;
-    $("#history summary").textContent = `History (${history.length})`;
-    $("#history ol").replaceChildren(...history.toReversed().map((said) => {
-      const what = said.kind === "seed" ? `${said.cancer_type}${said.position ? `, ${inWords(said.position)}` : ""}` : "took it back";
-      const line = document.createElement("li");
-      line.textContent = `${new Date(said.time).toLocaleString()}  ${said.user}: ${what}`;
-      line.classList.toggle("counts", said.counts);
-      return line;
-    }));
-  }
-
   get root() {
     return $("#annotate");
   }
@@ -422,22 +339,8 @@ export class Annotator {
     on("undo", () => this.undo());
     on("skip", () => this.skip());
     on("agree", () => this.agree());
-    on("show-model", () => this.toggleModel());
-    on("show-cam", () => this.toggleCam());
+    on("show-model", () => this.opinion.toggle());
+    on("show-cam", () => this.opinion.toggleCam());
     $("#strategy").addEventListener("change", () => { this.#queue = []; this.#fillQueue(); });
   }
-}
-
-function figures(found) {
-  return [
-    ["volume", `${found.volume_ml.toFixed(1)} ml`], ["SUVmax", found.suv_max.toFixed(1)], ["SUVpeak", found.suv_peak.toFixed(1)],
-    ["SUVmean", found.suv_mean.toFixed(1)], ["MTV", `${found.mtv_ml.toFixed(1)} ml`], ["TLG", found.tlg.toFixed(0)],
-  ];
-}
-
-function opinionInWords(said) {
-  const sure = `${said.cancer_type} ${Math.round(100 * said.probabilities[said.cancer_type])} %`;
-  const confidence = said.confidence === null ? "" : `, confidence ${said.confidence.toFixed(2)}`;
-  if (!said.lesion) return `Model: ${sure}${confidence}; no lesion.`;
-  return `Model: ${sure}${confidence}. ${figures(said.lesion).map((pair) => pair.join(" ")).join(", ")}.`;
 }

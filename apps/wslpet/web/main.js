@@ -19,8 +19,8 @@ const KEYS = [
   ["Enter", "save, and on to the next patient", /^Enter$/, (key, event) => annotator.save(event.timeStamp)],
   ["Z", "undo: the last click or type, then the last patient saved", /^z$/i, () => annotator.undo()],
   ["N", "skip this patient", /^n$/i, () => annotator.skip()],
-  ["M", "what the model thinks: lesion, CAM, figures", /^m$/i, () => annotator.toggleModel()],
-  ["C", "CAM on and off", /^c$/i, () => annotator.toggleCam()],
+  ["M", "what the model thinks: lesion, CAM, figures", /^m$/i, () => annotator.opinion.toggle()],
+  ["C", "CAM on and off", /^c$/i, () => annotator.opinion.toggleCam()],
   ["A", "agree with the model, save, next", /^a$/i, () => annotator.agree()],
   ["[  ]", "black at a lower, a higher SUV", /^[[\]]$/, (key) => annotator.viewer.scaleWindow(key === "[" ? 1 / 1.15 : 1.15)],
   ["0", "SUV window 0 to 10", /^0$/, () => annotator.viewer.resetWindow()],
@@ -112,7 +112,7 @@ function showStatus(before) {
   if (trouble) notice(trouble, { kind: "trouble", key: "trouble" });
   else withdraw("trouble");
   if (before && before.revision !== status.revision) annotator.othersAnnotated();
-  if (before && model_version && before.model_version !== model_version) annotator.newModel(model_version);
+  if (before && model_version && before.model_version !== model_version) annotator.opinion.renew(model_version);
   cohort.update(status);
   training.update(status);
 }

@@ -18,6 +18,7 @@ export class Panel {
   // numbers: Uint16Array (u, v), v running fastest. spacing: mm. step: SUV of one. box: [u0, v0, u1, v1] to show.
   show(numbers, size, spacing, step, box = [0, 0, ...size]) {
     Object.assign(this, { numbers, size, spacing, step, box });
+    this.figure.dataset.box = box.join(" ");
     [this.source.width, this.source.height] = size;
     this.pixels = new ImageData(...size);
     this.refresh();

@@ -5,22 +5,25 @@ const KEPT = 6;
 
 export class Patients {
   #kept = new Map(); // name → promise; used longest ago first
+  #ready = new Set();
 
   // { image, title, shape, spacing, affine, suv_step, history, mips: { face, profile }, slices }
   get(name) {
     const found = this.#kept.get(name) ?? fetched(name);
     this.#kept.delete(name);
     this.#kept.set(name, found);
-    found.catch(() => this.#kept.delete(name));
+    found.then(() => this.#ready.add(name), () => this.#kept.delete(name));
     while (this.#kept.size > KEPT) this.#kept.delete(this.#kept.keys().next().value);
     return found;
   }
 
-  has(name) {
-    return this.#kept.has(name);
+  // Whether it is here, and not only on its way.
+  ready(name) {
+    return this.#ready.has(name) && this.#kept.has(name);
   }
 
   forget(name) {
+    this.#ready.delete(name);
     this.#kept.delete(name);
   }
 }

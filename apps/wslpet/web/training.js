@@ -72,6 +72,7 @@ export class TrainingTab {
     chart($("#shares"), "validation: share of patients", shown?.epochs ?? [], shown?.total_epochs, [["seed_hit", "seed hit"], ["type_accuracy", "type right"]], 1);
     $("#runs tbody").replaceChildren(...runs.map((run) => this.#row(run, run === shown)));
     $("#runs").hidden = !runs.length;
+    document.querySelector(".charts").hidden = !runs.length;
   }
 
   #row(run, chosen) {

@@ -5,7 +5,7 @@ import { cross, drawHeat, outline, ring } from "./marks.js";
 import { Panel } from "./panel.js";
 import { slice, turned } from "./patients.js";
 
-const GAP = 12;
+const GAP = 12, SLICE_PIXELS = 250;
 const BODY_SUV = 0.4, MARGIN_MM = 20;
 const TURN_DEGREES = 15, TURN_PIXELS = 24;
 const FIRST_SLICE = 0.6; // of the height: the chest
@@ -142,10 +142,18 @@ export class Viewer extends EventTarget {
     const turned = this.degrees !== 0;
     for (const [view, panel] of Object.entries(this.panels)) {
       const { mip, size, spacing } = this.shown[view];
-      panel.show(mip, size, spacing, this.patient.suv_step, turned ? undefined : this.body[view]);
+      panel.show(mip, size, spacing, this.patient.suv_step, turned ? this.#round(this.shown[view]) : this.body[view]);
       panel.figure.classList.toggle("turned", turned);
     }
     this.#layOut();
+  }
+
+  // As much of a turned view as the body takes from any side.
+  #round({ across, size, spacing }) {
+    const [x0, y0, x1, y1] = this.body.axial, [sx, sy] = this.patient.spacing;
+    const half = Math.max((x1 - x0) * sx, (y1 - y0) * sy) / 2 / spacing[0];
+    const centre = across((x0 + x1) / 2, (y0 + y1) / 2);
+    return [Math.max(0, Math.floor(centre - half)), 0, Math.min(size[0], Math.ceil(centre + half)), size[1]];
   }
 
   #layOut() {
@@ -158,8 +166,8 @@ export class Viewer extends EventTarget {
       panel.place(Math.floor(width * scale), Math.floor(height * scale));
     }
     const [x0, y0, x1, y1] = this.body.axial, [sx, sy] = this.patient.spacing;
-    const place = this.axial.figure.parentElement.clientWidth * 0.6;
-    const fit = Math.min(place / ((x1 - x0) * sx), 240 / ((y1 - y0) * sy));
+    const place = this.axial.figure.parentElement.clientWidth;
+    const fit = Math.min(place / ((x1 - x0) * sx), SLICE_PIXELS / ((y1 - y0) * sy));
     this.axial.place(Math.floor((x1 - x0) * sx * fit), Math.floor((y1 - y0) * sy * fit));
   }
 
