@@ -48,8 +48,8 @@ router = APIRouter(include_in_schema=False)
 _ADDRESSED = ("image", "model", "session", "session_id", "image_id", "image_path", "user")
 
 
-def install(added: Sequence[BaseRoute] = ()) -> None:
-    """Guard the running server, once per load of the app; nothing to do outside one (training, tests).
+def install(added: Sequence[BaseRoute] = ()) -> bool:
+    """Guard the running server, once per load of the app; False outside one (training, tests).
 
     Parameters
     ----------
@@ -57,7 +57,7 @@ def install(added: Sequence[BaseRoute] = ()) -> None:
     """
     module = sys.modules.get("monailabel.app")
     if module is None:
-        return
+        return False
     server: FastAPI = module.app
     server.add_exception_handler(InputError, _refused)
     server.add_exception_handler(MONAILabelException, _refused_by_stock)
@@ -70,6 +70,7 @@ def install(added: Sequence[BaseRoute] = ()) -> None:
     server.openapi_schema = None
     # Handlers are read when the stack is built, which happened before the app was loaded.
     server.middleware_stack = server.build_middleware_stack()
+    return True
 
 
 @router.post("/infer/{model}")

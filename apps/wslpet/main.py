@@ -19,6 +19,7 @@ if "lib" not in sys.modules:
     for _name in [name for name in sys.modules if f"{name}.".startswith("apps.wslpet.")]:
         del sys.modules[_name]
 
+import torch  # noqa: E402
 from monailabel.interfaces.app import MONAILabelApp  # noqa: E402
 from monailabel.interfaces.datastore import DefaultLabelTag  # noqa: E402
 
@@ -30,7 +31,6 @@ from apps.wslpet.page.desk import Desk  # noqa: E402
 from apps.wslpet.page.routes import routes  # noqa: E402
 from apps.wslpet.predictions import Predictions  # noqa: E402
 from apps.wslpet.problems import UnknownName, shown  # noqa: E402
-from apps.wslpet.scans import Scans  # noqa: E402
 from apps.wslpet.series_datastore import SeriesDatastore  # noqa: E402
 from apps.wslpet.strategies import First, Random, Uncertainty  # noqa: E402
 from apps.wslpet.studies import open_studies  # noqa: E402
@@ -54,9 +54,11 @@ class WSLPETApp(MONAILabelApp):
             description="Weakly supervised lesion segmentation in whole-body FDG PET",
             version="1.0.0",
         )
-        self.desk = Desk(self, self._datastore, self.scans, self.predictions, self.settings)
+        self.desk = Desk(self, self._datastore, self.predictions, self.settings)
         self.rounds = Rounds(self.desk)
-        door.install(routes())
+        if door.install(routes()):
+            # Requests run side by side. Threads of one that spin for each other would only be in the others' way.
+            torch.set_num_threads(1)
 
     def init_datastore(self) -> SeriesDatastore:
         return open_studies(self.studies, self.settings)
@@ -66,9 +68,8 @@ class WSLPETApp(MONAILabelApp):
         model_dir = self.configuration.model_dir or self._datastore.private / "model"
         shipped = ROOT / "model" / "pretrained_wslpet.pt" if self.configuration.use_pretrained_model else None
         self.weights = Weights(model_dir / "wslpet.pt", shipped, self.settings)
-        self.scans = Scans(self._datastore)
         kept = self._datastore.private / "predictions"
-        self.predictions = Predictions(self._datastore, self.scans, self.weights, kept)
+        self.predictions = Predictions(self._datastore, self.weights, kept)
         tasks = {"wslpet": FindTumour, "wslpet_seed": DelineateClick}
         return {name: task(self._datastore, self.weights, self.settings) for name, task in tasks.items()}
 
@@ -76,7 +77,7 @@ class WSLPETApp(MONAILabelApp):
         return {"wslpet": LearnFromSeeds(self.weights, self.settings)}
 
     def init_strategies(self) -> dict[str, Any]:
-        return {"uncertainty": Uncertainty(self.predictions), "random": Random(), "first": First()}
+        return {"uncertainty": Uncertainty(self.weights), "random": Random(), "first": First()}
 
     def infer(self, request: Mapping[str, Any], datastore: Any = None) -> dict[str, Any]:
         """MONAI Label's `infer`, for an image of the datastore or of a session and for nothing else."""

@@ -11,7 +11,7 @@ from pathlib import Path
 from apps.wslpet.datastore import SeededDatastore
 from apps.wslpet.durable import replacing
 from apps.wslpet.findings import Prediction, prediction
-from apps.wslpet.scans import Scans
+from apps.wslpet.infer import processors
 from apps.wslpet.weights import Weights
 from lib.errors import ModelError
 from lib.model import Model
@@ -28,9 +28,8 @@ class Predictions:
     folder : for the files, `<model version>/<image version>.json`.
     """
 
-    def __init__(self, datastore: SeededDatastore, scans: Scans, weights: Weights, folder: Path) -> None:
+    def __init__(self, datastore: SeededDatastore, weights: Weights, folder: Path) -> None:
         self._datastore = datastore
-        self._scans = scans
         self._weights = weights
         self._folder = folder
         self._known: dict[str, Prediction] = {}
@@ -68,9 +67,10 @@ class Predictions:
             known = self._look_up(name, model)
             if known is not None:
                 return known
-            volume = self._scans.volume(image_id)
             cell_mm = model.settings.grid_mm * model.settings.stride
-            made = prediction(segment(volume, model), volume, cell_mm)
+            seen = self._datastore.look(image_id, model)
+            with processors, self._datastore.borrowed(image_id) as volume:
+                made = prediction(segment(volume, model, seen=seen), volume, cell_mm)
             with replacing(self._folder / model.version / name) as temporary:
                 temporary.write_text(made.model_dump_json(), encoding="utf-8")
             with self._guard:

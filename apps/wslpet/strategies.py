@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import random
+import threading
 import time
 from abc import abstractmethod
 from collections.abc import Mapping
@@ -12,9 +13,10 @@ from typing import Any
 from monailabel.interfaces.tasks.strategy import Strategy
 
 from apps.wslpet.datastore import SeededDatastore
-from apps.wslpet.predictions import Predictions
 from apps.wslpet.problems import shown
+from apps.wslpet.weights import Weights
 from lib.errors import DicomError, InputError
+from lib.model import Model
 
 logger = logging.getLogger(__name__)
 
@@ -70,33 +72,37 @@ class Random(_Unannotated):
 class Uncertainty(_Unannotated):
     """The patient whose cancer type and tumour site, taken together, the weights are least sure of.
 
-    Predictions are kept, so that asking again is quick; without weights any patient is as good and the first one is
-    served.
+    Scores are kept by image and weights, so that asking again is quick; without weights any patient is as good
+    and the first one is served.
     """
 
-    def __init__(self, predictions: Predictions) -> None:
+    def __init__(self, weights: Weights) -> None:
         super().__init__("The patient without an annotation that the weights are least sure of")
-        self._predictions = predictions
+        self._weights = weights
+        self._scores: dict[tuple[str, str], float] = {}
+        self._guard = threading.Lock()
 
     def choose(self, waiting: list[str], datastore: SeededDatastore) -> dict[str, Any]:
-        if self._predictions.model_version() is None:
+        model = self._weights.current()
+        if model is None:
             return {"id": waiting[0]}
-        scores = self._scored(waiting)
+        with self._guard:
+            scores = self._scored(waiting, datastore, model)
         if not scores:
             return {"id": waiting[0]}
         best = max(scores, key=scores.__getitem__)
         return {"id": best, "uncertainty": round(scores[best], 4), "scored": len(scores), "waiting": len(waiting)}
 
-    def _scored(self, waiting: list[str]) -> dict[str, float]:
+    def _scored(self, waiting: list[str], datastore: SeededDatastore, model: Model) -> dict[str, float]:
         # In random order: an image that cannot be read, or a slow one, must not keep the same others from a score.
         deadline, scores = time.monotonic() + SECONDS, {}
         for image in random.sample(waiting, len(waiting)):
             try:
-                known = self._predictions.known(image)
-                if known is None and time.monotonic() < deadline:
-                    known = self._predictions.of(image)
+                key = (datastore.image_version(image), model.version)
+                if key not in self._scores and time.monotonic() < deadline:
+                    self._scores[key] = 1.0 - datastore.look(image, model).confidence
             except (InputError, OSError):
                 continue
-            if known is not None:
-                scores[image] = 1.0 - (known.confidence or 0.0)
+            if key in self._scores:
+                scores[image] = self._scores[key]
         return scores

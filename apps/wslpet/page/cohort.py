@@ -15,8 +15,8 @@ from apps.wslpet.durable import replacing
 from apps.wslpet.findings import Prediction
 from apps.wslpet.page.desk import Desk, counted, latest
 from apps.wslpet.page.schemas import Annotation, Cohort, CohortRow, State
-from apps.wslpet.scans import Projected
 from lib.errors import InputError
+from lib.projection import Views
 from lib.seeds import NO_TUMOUR
 
 logger = logging.getLogger(__name__)
@@ -72,7 +72,7 @@ class Rounds:
             try:
                 return kept.read_bytes()
             except FileNotFoundError:
-                made = _drawn(self._desk.scans.projected(image_id))
+                made = _drawn(self._store.views(image_id))
             with replacing(kept) as temporary:
                 temporary.write_bytes(made)
         except InputError as error:
@@ -163,19 +163,20 @@ def disagreement(annotation: Annotation, predicted: Prediction) -> str:
     return f"place: the model looks {away:.0f} mm away" if away > ELSEWHERE_MM else ""
 
 
-def _drawn(projected: Projected) -> bytes:
-    views = []
-    for view in (projected.face, projected.profile):
+def _drawn(of_scan: Views) -> bytes:
+    pictures = []
+    for view in of_scan:
         grey = 242 - np.clip(view.mip / THUMBNAIL_SUV, 0, 1) * 242
         image = Image.fromarray(grey.astype(np.uint8).T[::-1, ::-1])
         height = THUMBNAIL_PIXELS
         width = max(1, round(height * view.mip.shape[0] * view.spacing[0] / (view.mip.shape[1] * view.spacing[1])))
         if width > height:
             width, height = height, max(1, round(height * height / width))
-        views.append(image.resize((width, height), Image.Resampling.LANCZOS))
-    sheet = Image.new("L", (sum(v.width for v in views) + 4, max(v.height for v in views)), 242)
-    sheet.paste(views[0], (0, 0))
-    sheet.paste(views[1], (views[0].width + 4, 0))
+        pictures.append(image.resize((width, height), Image.Resampling.LANCZOS))
+    face, profile = pictures
+    sheet = Image.new("L", (face.width + 4 + profile.width, max(face.height, profile.height)), 242)
+    sheet.paste(face, (0, 0))
+    sheet.paste(profile, (face.width + 4, 0))
     buffer = io.BytesIO()
     sheet.save(buffer, "PNG")
     return buffer.getvalue()

@@ -16,14 +16,14 @@ import numpy as np
 
 from apps.wslpet.clicks import place
 from apps.wslpet.findings import Delineated, delineated
+from apps.wslpet.infer import processors
 from apps.wslpet.page.schemas import Annotation, Next, Patient, Save, Saved
 from apps.wslpet.predictions import Predictions
 from apps.wslpet.problems import shown
-from apps.wslpet.scans import Projected, Scans
 from apps.wslpet.series_datastore import SeriesDatastore
 from lib.errors import InputError, SeedError
 from lib.pipeline import segment
-from lib.projection import turn
+from lib.projection import Views, turn
 from lib.seeds import NO_TUMOUR, Seed, Withdrawal
 from lib.settings import Settings
 from lib.volume import Volume
@@ -39,12 +39,9 @@ class Desk:
     app : MONAI Label's app; its strategies choose the next patient.
     """
 
-    def __init__(
-        self, app: Any, datastore: SeriesDatastore, scans: Scans, predictions: Predictions, settings: Settings
-    ) -> None:
+    def __init__(self, app: Any, datastore: SeriesDatastore, predictions: Predictions, settings: Settings) -> None:
         self.boot = uuid.uuid4().hex
         self.datastore = datastore
-        self.scans = scans
         self.predictions = predictions
         self.settings = settings
         self._app = app
@@ -69,14 +66,16 @@ class Desk:
                 self._held[image] = (client, until)
 
     def patient(self, image_id: str) -> Patient:
-        projected = self.scans.projected(image_id)
+        views = self.datastore.views(image_id)
+        (x, z), (y, _) = (view.mip.shape for view in views)
+        (sx, sz, sy) = views.face.spacing
         return Patient(
             image=image_id,
             title=self.title(image_id),
-            shape=projected.shape,
-            spacing=projected.spacing,
-            affine=projected.affine.tolist(),
-            suv_step=_suv_step(projected),
+            shape=(x, y, z),
+            spacing=(sx, sy, sz),
+            affine=views.affine.tolist(),
+            suv_step=_suv_step(views),
             history=self.history(image_id),
         )
 
@@ -87,29 +86,29 @@ class Desk:
 
     def mips(self, image_id: str) -> bytes:
         """Little-endian uint16, (u, z) each: face MIP, its depth, profile MIP, its depth."""
-        projected = self.scans.projected(image_id)
-        step = _suv_step(projected)
-        views = (projected.face, projected.profile)
+        views = self.datastore.views(image_id)
+        step = _suv_step(views)
         return b"".join(_steps(view.mip, step) + view.depth.astype("<u2").tobytes() for view in views)
 
     def turned(self, image_id: str, degrees: float) -> bytes:
         """Little-endian uint16, (u, z) each: the MIP from a side, and the x and y that its pixels came from."""
-        seen = turn(self.scans.volume(image_id).to_ras(), degrees)
-        step = _suv_step(self.scans.projected(image_id))
+        with processors, self.datastore.borrowed(image_id) as volume:
+            seen = turn(volume.to_ras(), degrees)
+        step = _suv_step(self.datastore.views(image_id))
         x, y = (seen.column[..., axis].astype("<u2").tobytes() for axis in (0, 1))
         return _steps(seen.mip, step) + x + y
 
     def slice(self, image_id: str, z: int) -> bytes:
         """Little-endian uint16 (x, y): an axial slice of the RAS volume, in the patient's SUV steps."""
-        ras = self.scans.volume(image_id).to_ras()
+        ras = self.datastore.volume(image_id).to_ras()
         if not 0 <= z < ras.shape[2]:
             raise InputError(f"slice {z} of {shown(image_id)} does not exist; there are 0 to {ras.shape[2] - 1}")
-        return _steps(ras.array[:, :, z], _suv_step(self.scans.projected(image_id)))
+        return _steps(ras.array[:, :, z], _suv_step(self.datastore.views(image_id)))
 
     def delineate(self, image_id: str, cancer_type: str, position: tuple[float, float, float]) -> Delineated | None:
         """The lesion that a click there would be answered with; None where nothing stands out. Nothing is recorded."""
-        volume = self.scans.volume(image_id)
-        return delineated(segment(volume, None, self._seed(volume, cancer_type, position, ""), self.settings))
+        with processors, self.datastore.borrowed(image_id) as volume:
+            return delineated(segment(volume, None, self._seed(volume, cancer_type, position, ""), self.settings))
 
     def annotate(self, image_id: str, save: Save, user: str) -> Saved:
         """Record an annotation; on disk when this returns. The same request again is answered, not recorded again.
@@ -121,7 +120,7 @@ class Desk:
         """
         if save.cancer_type != NO_TUMOUR and save.position is None:
             raise SeedError(f"{save.cancer_type} needs a place; click on the tumour")
-        volume = self.scans.volume(image_id)
+        volume = self.datastore.volume(image_id)
         middle = volume.to_world((np.array(volume.shape) - 1) / 2)
         seed = self._seed(volume, save.cancer_type, save.position or tuple(middle), user)
         meanwhile = self.datastore.seeds.history(image_id)[save.seen :]
@@ -184,8 +183,8 @@ def _annotation(said: Seed | Withdrawal, counts: bool = False) -> Annotation:
     )
 
 
-def _suv_step(projected: Projected) -> float:
-    return max(float(projected.face.mip.max()), 1e-3) / _STEPS
+def _suv_step(views: Views) -> float:
+    return max(float(views.face.mip.max()), 1e-3) / _STEPS
 
 
 def _steps(suv: np.ndarray, step: float) -> bytes:

@@ -94,7 +94,7 @@ def _seed(desk: Desk, image: str, row: dict[str, str | None], user: str) -> Seed
     cancer_type, x, y, z, who, when = ((row.get(column) or "").strip() for column in COLUMNS[1:])
     if cancer_type not in desk.settings.classes:
         raise SeedError(f"cancer type {cancer_type!r} is not one of {', '.join(desk.settings.classes)}; correct it")
-    volume = desk.scans.volume(image)
+    volume = desk.datastore.volume(image)
     if cancer_type == NO_TUMOUR:
         index = (np.array(volume.shape) - 1) / 2
     else:
