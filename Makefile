@@ -59,7 +59,7 @@ test: setup
 # A viewer that is missing fails here; in `make test` its tests are skipped.
 test-viewers: setup
 	@tools/debian-packages orthanc orthanc-dicomweb chromium
-	VIEWERS=required $(RUN) -m pytest tests/viewers $(ARGS)
+	VIEWERS=required $(RUN) -m pytest tests/viewers tests/web $(ARGS)
 
 lint: setup
 	$(RUN) -m ruff check .

@@ -124,8 +124,8 @@ class Turned:
 def turn(volume: Volume, degrees: float) -> Turned:
     """The MIP along a ray turned about z: at 0° that of the face view, at 90° of the profile view.
 
-    u runs along (cos, sin) of the angle in (x, y), in pixels of the smaller of the two spacings, its middle the
-    volume's middle. Nothing is interpolated: each sample is the voxel that it lies in, so a pixel is a voxel's value.
+    u runs along (cos, sin) of the angle in (x, y), in pixels of the smaller of the two spacings; its middle is the lower
+    edge of voxel (shape // 2), so that at right angles samples lie in the middles of voxels. Nothing is interpolated: each sample is the voxel that it lies in, so a pixel is a voxel's value.
 
     Parameters
     ----------
@@ -133,15 +133,15 @@ def turn(volume: Volume, degrees: float) -> Turned:
     """
     (nx, ny, nz), (sx, sy, _) = volume.shape, volume.spacing
     pixel = min(sx, sy)
-    half = int(np.ceil(np.hypot(nx * sx, ny * sy) / pixel / 2))
+    half = int(np.ceil(np.hypot((nx + 1) * sx, (ny + 1) * sy) / pixel / 2))
     ticks = (np.arange(2 * half) + 0.5 - half) * pixel
     cos, sin = np.cos(np.deg2rad(degrees)), np.sin(np.deg2rad(degrees))
     columns = np.ascontiguousarray(volume.array).reshape(nx * ny, nz)
     mip = np.zeros((2 * half, nz), dtype=np.float32)
     best = np.zeros((2 * half, nz), dtype=np.int32)
     for ray in ticks:
-        x = np.floor((ticks * cos - ray * sin) / sx + nx / 2).astype(np.int32)
-        y = np.floor((ticks * sin + ray * cos) / sy + ny / 2).astype(np.int32)
+        x = np.floor((ticks * cos - ray * sin) / sx + nx // 2).astype(np.int32)
+        y = np.floor((ticks * sin + ray * cos) / sy + ny // 2).astype(np.int32)
         met = np.flatnonzero((x >= 0) & (x < nx) & (y >= 0) & (y < ny))
         column = x[met] * ny + y[met]
         values = columns[column]

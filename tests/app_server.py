@@ -91,7 +91,8 @@ class Server:
         while time.monotonic() < deadline:
             assert self.process is not None and self.process.poll() is None, self.log.read_text()[-3000:]
             try:
-                if requests.get(f"{self.url}/info/", timeout=5).ok:
+                # 401: it asks who we are, so it is there.
+                if requests.get(f"{self.url}/info/", timeout=5).status_code in (200, 401):
                     return
             except requests.ConnectionError:
                 time.sleep(0.1)

@@ -139,6 +139,11 @@ class SeededDatastore(LocalDatastore):
         """What is known of an image without reading it: a DICOM series' `FACTS`, nothing of a file."""
         return {}
 
+    @property
+    def trouble(self) -> str:
+        """Why the list of images may be old; empty when it is not."""
+        return ""
+
     def get_dataset_archive(self, limit_cases: int | None) -> str:
         if not self.datalist():
             raise InputError("no image has a final label, so there is nothing to archive; submit labels first")

@@ -109,7 +109,7 @@ def status(user: AnyUser, client: str = "", open: Annotated[list[str], Query(max
         annotated=len(images & store.annotated()),
         model_version=desk.predictions.model_version(),
         training=training.progress(app._trainers.get(training.TASK)),
-        trouble=str(store.status().get("trouble", "")),
+        trouble=store.trouble,
     )
 
 

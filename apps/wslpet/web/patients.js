@@ -70,7 +70,7 @@ function unpacked(patient, degrees, numbers) {
   const [sx, sy, sz] = patient.spacing;
   const pixel = Math.min(sx, sy);
   const [cos, sin] = [Math.cos((degrees * Math.PI) / 180), Math.sin((degrees * Math.PI) / 180)];
-  const middle = [(patient.shape[0] * sx) / 2, (patient.shape[1] * sy) / 2];
+  const middle = [Math.floor(patient.shape[0] / 2) * sx, Math.floor(patient.shape[1] / 2) * sy];
   return {
     mip, size: [nu, nz], spacing: [pixel, sz],
     lift: (u, v) => [xs[u * nz + v], ys[u * nz + v], v],
