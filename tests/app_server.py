@@ -17,7 +17,7 @@ import requests
 from monailabel.client import MONAILabelClient
 
 ROOT = Path(__file__).resolve().parents[1]
-START_SECONDS = 90
+START_SECONDS = 240
 
 
 class Server:

@@ -6,6 +6,7 @@ import io
 import logging
 import threading
 import time
+from collections.abc import Mapping
 
 import numpy as np
 from nibabel.affines import apply_affine
@@ -13,11 +14,11 @@ from PIL import Image
 
 from apps.wslpet.durable import replacing
 from apps.wslpet.findings import Prediction
-from apps.wslpet.page.desk import Desk, counted, latest
+from apps.wslpet.page.desk import Desk
 from apps.wslpet.page.schemas import Annotation, Cohort, CohortRow, State
 from lib.errors import InputError
 from lib.projection import Views
-from lib.seeds import NO_TUMOUR
+from lib.seeds import NO_TUMOUR, Seed
 
 logger = logging.getLogger(__name__)
 
@@ -60,7 +61,7 @@ class Rounds:
             revision=revision,
             model_version=self._desk.predictions.model_version(),
             rows=rows,
-            annotators=counted(seeds),
+            annotators=_counted(seeds),
             looking=self._start(images),
         )
 
@@ -82,7 +83,7 @@ class Rounds:
 
     def _row(self, image: str, labelled: bool, annotations: int) -> CohortRow:
         history = self._desk.history(image) if annotations else []
-        annotation = latest(history)
+        annotation = _latest(history)
         state: State = "annotated" if annotation or labelled else "unannotated"
         reason, predicted = "", None
         try:
@@ -148,6 +149,19 @@ class Rounds:
             return self._store.image_version(image)
         except (InputError, OSError):
             return ""
+
+
+def _latest(history: list[Annotation]) -> Annotation | None:
+    """The annotation that counts."""
+    return next((said for said in reversed(history) if said.counts), None)
+
+
+def _counted(seeds: Mapping[str, Seed]) -> dict[str, int]:
+    """Annotator → how many of these seeds are theirs, most first."""
+    counts: dict[str, int] = {}
+    for seed in seeds.values():
+        counts[seed.user] = counts.get(seed.user, 0) + 1
+    return dict(sorted(counts.items(), key=lambda item: -item[1]))
 
 
 def disagreement(annotation: Annotation, predicted: Prediction) -> str:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import threading
 import time
 import uuid
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -29,7 +28,7 @@ from lib.settings import Settings
 from lib.volume import Volume
 
 # A browser that has not asked for this long has closed its patients.
-HELD_SECONDS = 30.0
+HELD_SECONDS = 20.0
 _STEPS = 65535
 
 
@@ -154,19 +153,6 @@ class Desk:
     def _held_by_others(self, client: str) -> set[str]:
         now = time.monotonic()
         return {image for image, (who, until) in list(self._held.items()) if who != client and until > now}
-
-
-def latest(history: list[Annotation]) -> Annotation | None:
-    """The annotation that counts."""
-    return next((said for said in reversed(history) if said.counts), None)
-
-
-def counted(seeds: Mapping[str, Seed]) -> dict[str, int]:
-    """Annotator → how many of these seeds are theirs, most first."""
-    counts: dict[str, int] = {}
-    for seed in seeds.values():
-        counts[seed.user] = counts.get(seed.user, 0) + 1
-    return dict(sorted(counts.items(), key=lambda item: -item[1]))
 
 
 def _is_same(said: Seed | Withdrawal, seed: Seed) -> bool:

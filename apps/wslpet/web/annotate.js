@@ -9,6 +9,7 @@ import { drawFigures, drawHistory, drawTypes } from "./sheet.js";
 import { Viewer } from "./viewer.js";
 
 const AHEAD = 2; // patients fetched before they are needed
+const IDLE_MS = 10000;
 const HOVER_WORDS = "Click on the tumour, in either view. Arrow keys: slices and turning.";
 const $ = (selector) => document.querySelector(selector);
 
@@ -23,6 +24,7 @@ export class Annotator {
   #changed = false;
   #lesionRequest = null;
   #filling = null;
+  #idleSince = 0;
 
   constructor(configuration, outbox, annotator) {
     Object.assign(this, { configuration, outbox, annotator });
@@ -56,6 +58,7 @@ export class Annotator {
       notice(`${name}: ${error.message}`, { kind: "trouble", key: name });
       return false;
     }
+    if (this.#changed && this.patient.image !== name) this.#leave();
     this.#queue = this.#queue.filter((other) => other !== name);
     Object.assign(this, { patient, seed: null, type: null });
     this.#undo = [];
@@ -108,16 +111,19 @@ export class Annotator {
       annotator: await this.annotator(), seen: patient.history.length,
     };
     this.#remember([...this.#saved, { ...entry, type }]);
-    localStorage.removeItem("draft");
+    this.#edited(false);
     this.patients.forget(patient.image);
     this.outbox.add(entry);
     await this.next(since);
   }
 
   skip() {
-    if (!this.patient) return this.next();
+    if (!this.patient) {
+      this.#skipped.clear();
+      return this.next();
+    }
     this.#skipped.add(this.patient.image);
-    localStorage.removeItem("draft");
+    this.#edited(false);
     this.next();
   }
 
@@ -181,7 +187,8 @@ export class Annotator {
   stored({ entry, answer }) {
     this.#remember(this.#saved.map((one) => (one.id === entry.id ? { ...one, time: answer.annotation.time } : one)));
     for (const { user, cancer_type } of answer.meanwhile.slice(-1)) {
-      notice(`${entry.title}: ${user} had annotated it as ${cancer_type || "withdrawn"} meanwhile; yours is the newest, both are kept.`);
+      const did = cancer_type ? `had annotated it as ${cancer_type}` : "had taken an annotation of it back";
+      notice(`${entry.title}: ${user} ${did} meanwhile; yours is the newest, both are kept.`, { stays: true });
     }
   }
 
@@ -189,6 +196,13 @@ export class Annotator {
     this.#remember(this.#saved.filter((one) => one.id !== entry.id));
     const action = { text: "Open", run: async () => await this.show(entry.image) && this.#put({ ...entry, type: entry.cancer_type }) };
     notice(`${entry.title} was not saved. ${error.message}`, { kind: "trouble", action });
+  }
+
+  // Another patient was opened before this one was saved.
+  #leave() {
+    const { patient: { image, title }, type, seed } = this, position = seed?.position ?? null;
+    const run = async () => await this.show(image) && this.#put({ type, position });
+    notice(`${title}: your click there was not saved.`, { key: "left", stays: true, action: { text: "Back to it", run } });
   }
 
   // Put a seed and a type on the desk.
@@ -276,17 +290,22 @@ export class Annotator {
     }
   }
 
+  // Patients that were open elsewhere, or are new, may be free by now.
+  lookAgain() {
+    if (!this.patient && performance.now() - this.#idleSince > IDLE_MS) this.next();
+  }
+
   #nobody() {
     this.patient = null;
+    this.#idleSince = performance.now();
     this.opinion.of(null);
     this.viewer.clear();
     this.root.classList.add("none");
-    const skipped = this.#skipped.size ? ` ${this.#skipped.size} skipped.` : "";
+    const skipped = this.#skipped.size ? ` ${this.#skipped.size} skipped; N shows them again.` : "";
     const elsewhere = this.left?.elsewhere ? ` ${this.left.elsewhere} open in other browsers.` : "";
     $("#title").textContent = "No patient is left";
     $("#empty").textContent = `Every patient is annotated or open elsewhere.${elsewhere}${skipped} The cohort shows them all; train when you are ready.`;
     $("#empty").hidden = false;
-    this.#skipped.clear();
     this.seed = this.type = null;
     this.#refresh();
     drawFigures(null);
@@ -341,6 +360,10 @@ export class Annotator {
     on("agree", () => this.agree());
     on("show-model", () => this.opinion.toggle());
     on("show-cam", () => this.opinion.toggleCam());
-    $("#strategy").addEventListener("change", () => { this.#queue = []; this.#fillQueue(); });
+    $("#strategy").addEventListener("change", ({ target }) => {
+      target.blur(); // keys are the page's again
+      this.#queue = [];
+      this.#fillQueue();
+    });
   }
 }

@@ -72,6 +72,7 @@ function openTab() {
 
 function onKey(event) {
   const typing = event.target.closest("input:not([type=range]), select, textarea");
+  if (event.key.startsWith("Arrow") && event.target.closest("input")) return;
   if (event.ctrlKey || event.metaKey || event.altKey || typing || document.querySelector("dialog[open]")) return;
   const found = KEYS.find(([, , pattern]) => pattern.test(event.key));
   if (!found || ($("#annotate").hidden && event.key !== "?")) return;
@@ -89,8 +90,8 @@ async function poll() {
     if (silent) answersAgain(before);
     showStatus(before);
   } catch (error) {
+    if (!silent) notice(`${error.message} What you save meanwhile is kept in this browser, and sent then.`, { kind: "trouble", key: "server" });
     silent = true;
-    notice(`${error.message} What you save meanwhile is kept in this browser, and sent then.`, { kind: "trouble", key: "server" });
   }
   const busy = ["waiting", "running"].includes(status?.training.state);
   setTimeout(poll, busy ? TRAINING_POLL_MS : POLL_MS);
@@ -111,6 +112,7 @@ function showStatus(before) {
   $("#done-text").textContent = `${annotated} of ${images} annotated`;
   if (trouble) notice(trouble, { kind: "trouble", key: "trouble" });
   else withdraw("trouble");
+  annotator.lookAgain();
   if (before && before.revision !== status.revision) annotator.othersAnnotated();
   if (before && model_version && before.model_version !== model_version) annotator.opinion.renew(model_version);
   cohort.update(status);
