@@ -15,7 +15,7 @@ pytestmark = needs_chromium
 @pytest.fixture(scope="module")
 def scans(tmp_path_factory):
     studies = tmp_path_factory.mktemp("studies")
-    shifts = {f"case{n}": (2 * n - 13, 0, 4 * n - 26) for n in range(14)}
+    shifts = {f"case{n}": (n - 12, 0, 2 * n - 24) for n in range(24)}
     return {name: write_scan(studies, name, "lps", "lung", shift) for name, shift in shifts.items()}
 
 
@@ -98,9 +98,9 @@ def test_what_is_saved_while_the_server_is_down_is_there_when_it_is_back(server,
 
 
 def test_a_save_that_is_sent_twice_is_recorded_once(server):
-    url = f"{server.url}/wslpet/api/images/case13"
-    body = {"cancer_type": "lung", "position": [0, 0, 0], "annotator": "Eve", "seen": len(server.seeds("case13"))}
-    before = len(server.seeds("case13"))
+    url = f"{server.url}/wslpet/api/images/case23"
+    body = {"cancer_type": "lung", "position": [0, 0, 0], "annotator": "Eve", "seen": len(server.seeds("case23"))}
+    before = len(server.seeds("case23"))
     first, second = (requests.post(f"{url}/annotations", json=body, timeout=30).json() for _ in range(2))
     assert (first["known"], second["known"]) == (False, True)
-    assert len(server.seeds("case13")) == before + 1
+    assert len(server.seeds("case23")) == before + 1
