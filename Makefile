@@ -17,7 +17,7 @@ help:
 	@echo "make demo              phantom cohort, server on http://$(HOST):$(PORT)"
 	@echo "make demo-pacs         the same as DICOM on a PACS (Orthanc), for OHIF; installs it"
 	@echo "make test              set up and run the tests"
-	@echo "make test-viewers      OHIF in Chromium and 3D Slicer's requests; installs what they need"
+	@echo "make test-viewers      the page and OHIF in Chromium, 3D Slicer's requests; installs what they need"
 	@echo "make lint              ruff and mypy"
 	@echo "make serve STUDIES=DIR server on your own scans: NIfTI in SUV, DICOM PET, or a DICOMweb address"
 	@echo "make e2e               clicks, training and masks over HTTP, with figures"

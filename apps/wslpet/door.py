@@ -15,6 +15,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Annotated, Any
 
+import jwt
 from fastapi import APIRouter, BackgroundTasks, Depends, FastAPI, File, Form, Request, UploadFile
 from fastapi.responses import FileResponse, JSONResponse, Response
 from monailabel.config import settings
@@ -22,6 +23,7 @@ from monailabel.endpoints import activelearning as stock_activelearning
 from monailabel.endpoints import datastore as stock_datastore
 from monailabel.endpoints import infer as stock_infer
 from monailabel.endpoints import train as stock_train
+from monailabel.endpoints.user import auth as stock_auth
 from monailabel.endpoints.user.auth import RBAC, User
 from monailabel.interfaces.datastore import DefaultLabelTag
 from monailabel.interfaces.exception import (
@@ -59,6 +61,7 @@ def install(added: Sequence[BaseRoute] = ()) -> bool:
     if module is None:
         return False
     server: FastAPI = module.app
+    stock_auth.jwt = _Tokens  # type: ignore[assignment]
     server.add_exception_handler(InputError, _refused)
     server.add_exception_handler(MONAILabelException, _refused_by_stock)
     server.add_exception_handler(json.JSONDecodeError, _not_json)
@@ -190,6 +193,14 @@ def relay(
     content_type = request.headers.get("Content-Type", "application/octet-stream")
     answer = pacs.relay(service, path, request.url.query, body, content_type)
     return Response(answer.content, answer.status_code, media_type=answer.headers.get("Content-Type"))
+
+
+class _Tokens:
+    """`jwt` as MONAI Label calls it. It names no algorithm, and PyJWT 2 then refuses every token."""
+
+    @staticmethod
+    def decode(token: str, key: str, options: Any) -> dict[str, Any]:
+        return jwt.decode(token, key, algorithms=["RS256", "RS384", "RS512"], options=options)
 
 
 def _dicom_seg(tasks: BackgroundTasks, model: str, image: str, fields: dict[str, Any]) -> FileResponse:

@@ -307,6 +307,7 @@ export class Annotator {
     $("#empty").textContent = `Every patient is annotated or open elsewhere.${elsewhere}${skipped} The cohort shows them all; train when you are ready.`;
     $("#empty").hidden = false;
     this.seed = this.type = null;
+    this.#undo = [];
     this.#refresh();
     drawFigures(null);
     this.root.dataset.drawn = "";
