@@ -20,6 +20,7 @@ export class Annotator {
   #undo = []; // within the patient: what was before each change
   #saved = JSON.parse(sessionStorage.saved ?? "[]"); // across patients: what Z takes back
   #queue = [];
+  #opening = null; // neither waiting any more nor on the screen yet
   #skipped = new Set();
   #changed = false;
   #lesionRequest = null;
@@ -38,7 +39,7 @@ export class Annotator {
 
   // What this browser has open; the server offers it to nobody else.
   get open() {
-    return [this.patient?.image, ...this.#queue].filter(Boolean);
+    return [this.patient?.image, this.#opening, ...this.#queue].filter(Boolean);
   }
 
   async start() {
@@ -52,11 +53,14 @@ export class Annotator {
   // Open a patient by name; whether it worked.
   async show(name) {
     let patient;
+    this.#opening = name;
     try {
       patient = await this.patients.get(name);
     } catch (error) {
       notice(`${name}: ${error.message}`, { kind: "trouble", key: name });
       return false;
+    } finally {
+      if (this.#opening === name) this.#opening = null;
     }
     if (this.#changed && this.patient.image !== name) this.#leave();
     this.#queue = this.#queue.filter((other) => other !== name);

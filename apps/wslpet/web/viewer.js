@@ -185,15 +185,15 @@ export class Viewer extends EventTarget {
   #markMip(view, context, toScreen) {
     const cam = this.model?.cams?.[view];
     if (cam && this.degrees === 0) drawHeat(context, toScreen, cam);
-    if (this.model?.lesion) outline(context, toScreen, this.#loops(view, this.model.lesion), "model");
     if (this.lesion) outline(context, toScreen, this.#loops(view, this.lesion), "yours");
+    if (this.model?.lesion) outline(context, toScreen, this.#loops(view, this.model.lesion), "model");
     if (this.seed) cross(context, toScreen(this.#onView(view, middle(this.seed))), "yours");
     if (this.#hovered) ring(context, toScreen(this.#onView(view, middle(this.#hovered))));
   }
 
   #markSlice(context, toScreen) {
-    if (this.model?.lesion) outline(context, toScreen, section(this.model.lesion, this.#z), "model");
     if (this.lesion) outline(context, toScreen, section(this.lesion, this.#z), "yours");
+    if (this.model?.lesion) outline(context, toScreen, section(this.model.lesion, this.#z), "model");
     if (this.seed && Math.abs(this.seed[2] - this.#z) < 0.6) cross(context, toScreen(middle(this.seed)), "yours");
   }
 }
