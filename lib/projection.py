@@ -124,8 +124,9 @@ class Turned:
 def turn(volume: Volume, degrees: float) -> Turned:
     """The MIP along a ray turned about z: at 0° that of the face view, at 90° of the profile view.
 
-    u runs along (cos, sin) of the angle in (x, y), in pixels of the smaller of the two spacings; its middle is the lower
-    edge of voxel (shape // 2), so that at right angles samples lie in the middles of voxels. Nothing is interpolated: each sample is the voxel that it lies in, so a pixel is a voxel's value.
+    u runs along (cos, sin) of the angle in (x, y), in pixels of the smaller of the two spacings. Its middle is the
+    lower edge of voxel (shape // 2), so that at right angles samples lie in the middles of voxels. Nothing is
+    interpolated: each sample is the voxel that it lies in, so a pixel is a voxel's value.
 
     Parameters
     ----------

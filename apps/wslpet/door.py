@@ -61,7 +61,7 @@ def install(added: Sequence[BaseRoute] = ()) -> bool:
     if module is None:
         return False
     server: FastAPI = module.app
-    stock_auth.jwt = _Tokens  # type: ignore[assignment]
+    stock_auth.jwt = _Tokens
     server.add_exception_handler(InputError, _refused)
     server.add_exception_handler(MONAILabelException, _refused_by_stock)
     server.add_exception_handler(json.JSONDecodeError, _not_json)
