@@ -63,8 +63,8 @@ def test_training_from_the_page_shows_its_curves_and_new_predictions_without_rel
     ann.page.locator("nav a[href='#training']").click()
     ann.page.locator("#epochs").fill("3")
     ann.page.locator("#train").click()
-    ann.page.locator("#epoch-text", has_text="epoch").wait_for()
-    ann.told("Training:")
+    ann.page.locator("#running").wait_for()
+    ann.page.locator("#notices p", has_text="Training:").wait_for(timeout=5 * WAIT_MS)
     ann.page.locator("#runs tbody tr").first.wait_for()
     points = ann.page.locator("#losses polyline").first.get_attribute("points")
     assert len(points.split()) == 3

@@ -25,7 +25,8 @@ export class Annotator {
   #changed = false;
   #lesionRequest = null;
   #filling = null;
-  #idleSince = 0;
+  #idleSince = Infinity;
+  #moving = false; // on to the next patient
 
   constructor(configuration, outbox, annotator) {
     Object.assign(this, { configuration, outbox, annotator });
@@ -84,6 +85,16 @@ export class Annotator {
   }
 
   async next(since = performance.now()) {
+    if (this.#moving) return;
+    this.#moving = true;
+    try {
+      await this.#move(since);
+    } finally {
+      this.#moving = false;
+    }
+  }
+
+  async #move(since) {
     const waited = !this.#queue.length;
     if (waited) {
       $("#busy").textContent = "next patient…";
@@ -105,7 +116,7 @@ export class Annotator {
 
   async save(since = performance.now()) {
     const { patient, seed, type } = this;
-    if (!patient) return;
+    if (!patient || this.#moving) return;
     if (!this.configuration.may_annotate) return this.#say("Your account may look, not annotate; ask your administrator.");
     if (!type) return this.#say("Choose the cancer type first: a key from 1 up, or its button.");
     if (!seed && type !== this.configuration.no_tumour) return this.#say("Click on the tumour first, in either view.");
@@ -122,6 +133,7 @@ export class Annotator {
   }
 
   skip() {
+    if (this.#moving) return;
     if (!this.patient) {
       this.#skipped.clear();
       return this.next();
