@@ -17,7 +17,7 @@ help:
 	@echo "make demo              phantom cohort, server on http://$(HOST):$(PORT)"
 	@echo "make demo-pacs         the same as DICOM on a PACS (Orthanc), for OHIF; installs it"
 	@echo "make test              set up and run the tests"
-	@echo "make test-viewers      OHIF in Chromium and 3D Slicer's requests; installs what they need"
+	@echo "make test-viewers      the page and OHIF in Chromium, 3D Slicer's requests; installs what they need"
 	@echo "make lint              ruff and mypy"
 	@echo "make serve STUDIES=DIR server on your own scans: NIfTI in SUV, DICOM PET, or a DICOMweb address"
 	@echo "make e2e               clicks, training and masks over HTTP, with figures"
@@ -59,7 +59,7 @@ test: setup
 # A viewer that is missing fails here; in `make test` its tests are skipped.
 test-viewers: setup
 	@tools/debian-packages orthanc orthanc-dicomweb chromium
-	VIEWERS=required $(RUN) -m pytest tests/viewers $(ARGS)
+	VIEWERS=required $(RUN) -m pytest tests/viewers tests/web $(ARGS)
 
 lint: setup
 	$(RUN) -m ruff check .

@@ -39,6 +39,7 @@ class Result:
     lesions : as in the mask.
     cams : view → (u, z) CAM of `cancer_type` by eq. 1 in cells; empty without a model.
     images : view → the MIP the network saw.
+    contour : the lesion of the mask in a window of the scan's RAS voxels; None where there is no lesion.
     model_version : empty without a model.
     latencies : stage → seconds.
     """
@@ -51,6 +52,7 @@ class Result:
     findings: tuple[tuple[tuple[float, float, float], float], ...] = ()
     cams: dict[str, np.ndarray] = field(default_factory=dict)
     images: dict[str, GridImage] = field(default_factory=dict)
+    contour: Contour | None = None
     model_version: str = ""
     latencies: dict[str, float] = field(default_factory=dict)
 
@@ -132,6 +134,7 @@ def segment(
         tuple((tuple(ras.to_world(np.array(place.index)).tolist()), place.share) for place in places),
         {} if view is None else view.normalised(cancer_type),
         {} if view is None else view.main.images,
+        contour,
         "" if model is None else model.version,
         clock.laps,
     )

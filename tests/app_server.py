@@ -42,9 +42,11 @@ class Server:
         self.conf = {"use_pretrained_model": "false", **(conf or {})}
         self.process: subprocess.Popen[bytes] | None = None
         self.url = ""
+        self._port = 0
 
     def start(self) -> Server:
-        port = free_port()
+        """Started again, it answers at the same address."""
+        port = self._port = self._port or free_port()
         self.url = f"http://127.0.0.1:{port}"
         command = [
             *self._before,
@@ -93,7 +95,8 @@ class Server:
         while time.monotonic() < deadline:
             assert self.process is not None and self.process.poll() is None, self.log.read_text()[-3000:]
             try:
-                if requests.get(f"{self.url}/info/", timeout=5).ok:
+                # 401: it asks who we are, so it is there.
+                if requests.get(f"{self.url}/info/", timeout=5).status_code in (200, 401):
                     return
             except requests.ConnectionError:
                 time.sleep(0.1)

@@ -23,7 +23,7 @@ import re
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -102,6 +102,10 @@ class SeededDatastore(LocalDatastore):
         """The scan in SUV, as stored, read-only; errors as `image_path` and `lib.readers.read_volume`."""
         return self.scans.volume(self.image_path(image_id))
 
+    def borrowed(self, image_id: Any) -> AbstractContextManager[Volume]:
+        """As `volume`, which stays in memory for as long as the block runs."""
+        return self.scans.borrowed(self.image_path(image_id))
+
     def views(self, image_id: Any) -> Views:
         """The scan's two projections, in RAS; errors as `volume`."""
         return self.scans.views(self.image_path(image_id))
@@ -130,6 +134,15 @@ class SeededDatastore(LocalDatastore):
         with self._guard:
             info = super().get_image_info(image_id)
         return {**info, "seeds": [seed.to_dict() for seed in self.seeds.of(image_id)]}
+
+    def facts(self, image_id: str) -> dict[str, str]:
+        """What is known of an image without reading it: a DICOM series' `FACTS`, nothing of a file."""
+        return {}
+
+    @property
+    def trouble(self) -> str:
+        """Why the list of images may be old; empty when it is not."""
+        return ""
 
     def get_dataset_archive(self, limit_cases: int | None) -> str:
         if not self.datalist():

@@ -11,10 +11,11 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Annotated, Any
 
+import jwt
 from fastapi import APIRouter, BackgroundTasks, Depends, FastAPI, File, Form, Request, UploadFile
 from fastapi.responses import FileResponse, JSONResponse, Response
 from monailabel.config import settings
@@ -22,6 +23,7 @@ from monailabel.endpoints import activelearning as stock_activelearning
 from monailabel.endpoints import datastore as stock_datastore
 from monailabel.endpoints import infer as stock_infer
 from monailabel.endpoints import train as stock_train
+from monailabel.endpoints.user import auth as stock_auth
 from monailabel.endpoints.user.auth import RBAC, User
 from monailabel.interfaces.datastore import DefaultLabelTag
 from monailabel.interfaces.exception import (
@@ -31,6 +33,7 @@ from monailabel.interfaces.exception import (
     MONAILabelException,
 )
 from monailabel.interfaces.utils.app import app_instance
+from starlette.routing import BaseRoute
 
 from apps.wslpet.dicomweb import DicomWeb
 from apps.wslpet.problems import UnknownName, shown, status_of
@@ -47,16 +50,27 @@ router = APIRouter(include_in_schema=False)
 _ADDRESSED = ("image", "model", "session", "session_id", "image_id", "image_path", "user")
 
 
-def install() -> bool:
-    """Guard the running server, once per load of the app; False outside one (training, tests)."""
+def install(added: Sequence[BaseRoute] = ()) -> bool:
+    """Guard the running server, once per load of the app; False outside one (training, tests).
+
+    Parameters
+    ----------
+    added : routes of the app's own, that MONAI Label has none like.
+    """
     module = sys.modules.get("monailabel.app")
     if module is None:
         return False
     server: FastAPI = module.app
+    stock_auth.jwt = _Tokens
     server.add_exception_handler(InputError, _refused)
     server.add_exception_handler(MONAILabelException, _refused_by_stock)
     server.add_exception_handler(json.JSONDecodeError, _not_json)
-    server.router.routes[:] = [*router.routes, *(r for r in server.router.routes if not getattr(r, "wslpet", False))]
+    stock = [route for route in server.router.routes if not getattr(route, "wslpet", False)]
+    own = [*router.routes, *added]
+    for route in own:
+        route.wslpet = True  # type: ignore[attr-defined]
+    server.router.routes[:] = [*own, *stock]
+    server.openapi_schema = None
     # Handlers are read when the stack is built, which happened before the app was loaded.
     server.middleware_stack = server.build_middleware_stack()
     return True
@@ -87,7 +101,7 @@ def infer(
             raise InputError(f"params name another {name} ({shown(fields[name])}); name it in the address only")
     for name in _ADDRESSED:
         fields.pop(name, None)
-    fields["user"] = _who(user, fields)
+    fields["user"] = who(user, fields.get("client_id"))
     if output == stock_infer.ResultType.dicom_seg:
         return _dicom_seg(background_tasks, model, image, fields)
     if output == stock_infer.ResultType.json:
@@ -105,7 +119,7 @@ def add_image(
     """The datastore checks name and content."""
     fields = _object("params", params)
     with _cleaned_up() as cleaning:
-        return stock_datastore.add_image(cleaning, image, json.dumps(fields), file, _who(user, fields))
+        return stock_datastore.add_image(cleaning, image, json.dumps(fields), file, who(user, fields.get("client_id")))
 
 
 @router.put("/datastore/label")
@@ -118,7 +132,7 @@ def save_label(
 ) -> Any:
     """The datastore checks tag and mask, and takes a final one as a seed, too."""
     fields = _object("params", params)
-    fields["user"] = _who(user, fields)
+    fields["user"] = who(user, fields.get("client_id"))
     with _cleaned_up() as cleaning:
         return stock_datastore.save_label(cleaning, image, json.dumps(fields), tag, label, fields["user"])
 
@@ -181,8 +195,12 @@ def relay(
     return Response(answer.content, answer.status_code, media_type=answer.headers.get("Content-Type"))
 
 
-for _route in router.routes:
-    _route.wslpet = True  # type: ignore[attr-defined]
+class _Tokens:
+    """`jwt` as MONAI Label calls it. It names no algorithm, and PyJWT 2 then refuses every token."""
+
+    @staticmethod
+    def decode(token: str, key: str, options: Any) -> dict[str, Any]:
+        return jwt.decode(token, key, algorithms=["RS256", "RS384", "RS512"], options=options)
 
 
 def _dicom_seg(tasks: BackgroundTasks, model: str, image: str, fields: dict[str, Any]) -> FileResponse:
@@ -218,10 +236,9 @@ def _cleaned_up() -> Iterator[BackgroundTasks]:
             task.func(*task.args, **task.kwargs)
 
 
-def _who(user: User, fields: dict[str, Any]) -> str:
+def who(user: User, name: Any) -> str:
     """Who clicked: the account where the server knows accounts, else the name the viewer gives."""
-    name = user.username if settings.MONAI_LABEL_AUTH_ENABLE else fields.get("client_id")
-    return str(name or "unknown")[:100]
+    return str((user.username if settings.MONAI_LABEL_AUTH_ENABLE else name) or "unknown")[:100]
 
 
 async def _refused(request: Request, error: Exception) -> JSONResponse:

@@ -32,7 +32,8 @@ from lib.volume import Volume
 logger = logging.getLogger(__name__)
 
 EXTENSIONS = (".nii.gz", ".nii", ".nrrd", ".mha")
-_processors = threading.BoundedSemaphore(CORES)
+# Whoever computes holds one.
+processors = threading.BoundedSemaphore(CORES)
 
 
 class FindTumour(InferTask):
@@ -79,7 +80,7 @@ class FindTumour(InferTask):
         click = newest_click(request, self._settings.classes, self._recorded(request))
         self._check(click)
         image = self._image(request)
-        with _processors:
+        with processors:
             reading = time.monotonic()
             with self._datastore.scans.borrowed(image) as volume:
                 seconds = {"read": time.monotonic() - reading}

@@ -26,6 +26,10 @@ from monailabel.interfaces.datastore import DefaultLabelTag  # noqa: E402
 from apps.wslpet import door  # noqa: E402
 from apps.wslpet.configuration import configuration_from  # noqa: E402
 from apps.wslpet.infer import DelineateClick, FindTumour  # noqa: E402
+from apps.wslpet.page.cohort import Rounds  # noqa: E402
+from apps.wslpet.page.desk import Desk  # noqa: E402
+from apps.wslpet.page.routes import routes  # noqa: E402
+from apps.wslpet.predictions import Predictions  # noqa: E402
 from apps.wslpet.problems import UnknownName, shown  # noqa: E402
 from apps.wslpet.series_datastore import SeriesDatastore  # noqa: E402
 from apps.wslpet.strategies import First, Random, Uncertainty  # noqa: E402
@@ -50,7 +54,9 @@ class WSLPETApp(MONAILabelApp):
             description="Weakly supervised lesion segmentation in whole-body FDG PET",
             version="1.0.0",
         )
-        if door.install():
+        self.desk = Desk(self, self._datastore, self.predictions, self.settings)
+        self.rounds = Rounds(self.desk)
+        if door.install(routes()):
             # Requests run side by side. Threads of one that spin for each other would only be in the others' way.
             torch.set_num_threads(1)
 
@@ -62,6 +68,8 @@ class WSLPETApp(MONAILabelApp):
         model_dir = self.configuration.model_dir or self._datastore.private / "model"
         shipped = ROOT / "model" / "pretrained_wslpet.pt" if self.configuration.use_pretrained_model else None
         self.weights = Weights(model_dir / "wslpet.pt", shipped, self.settings)
+        kept = self._datastore.private / "predictions"
+        self.predictions = Predictions(self._datastore, self.weights, kept)
         tasks = {"wslpet": FindTumour, "wslpet_seed": DelineateClick}
         return {name: task(self._datastore, self.weights, self.settings) for name, task in tasks.items()}
 

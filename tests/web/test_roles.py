@@ -1,0 +1,96 @@
+"""Where the server asks who somebody is: users look, annotators save, administrators train; the page asks, too."""
+
+import pytest
+import requests
+from app_server import Server
+from browser import needs_chromium
+from realm import PASSWORD, Realm
+from synthetic import write_scan
+
+
+@pytest.fixture(scope="module")
+def realm():
+    with Realm() as realm:
+        yield realm
+
+
+@pytest.fixture(scope="module")
+def server(realm, tmp_path_factory):
+    studies = tmp_path_factory.mktemp("studies")
+    for n in range(2):
+        write_scan(studies, f"case{n}")
+    server = Server(studies, tmp_path_factory.mktemp("scratch"), settings=realm.settings).start()
+    yield server
+    server.stop()
+
+
+SAVE = {"cancer_type": "lung", "position": [-75, 30, 110], "annotator": "somebody else"}
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "allowed"),
+    [
+        ("GET", "configuration", None, {"vera", "ann", "ada"}),
+        ("GET", "status", None, {"vera", "ann", "ada"}),
+        ("GET", "cohort", None, {"vera", "ann", "ada"}),
+        ("GET", "images/case0", None, {"vera", "ann", "ada"}),
+        ("GET", "images/case0/mips", None, {"vera", "ann", "ada"}),
+        ("GET", "images/case0/mips/30", None, {"vera", "ann", "ada"}),
+        ("GET", "images/case0/slices/3", None, {"vera", "ann", "ada"}),
+        ("GET", "images/case0/thumbnail", None, {"vera", "ann", "ada"}),
+        ("GET", "images/case0/annotations", None, {"vera", "ann", "ada"}),
+        ("GET", "annotations.csv", None, {"vera", "ann", "ada"}),
+        ("GET", "training", None, {"vera", "ann", "ada"}),
+        ("POST", "next", {"strategy": "first"}, {"vera", "ann", "ada"}),
+        ("POST", "images/case0/delineation", SAVE, {"vera", "ann", "ada"}),
+        ("POST", "images/case0/annotations", SAVE, {"ann", "ada"}),
+        ("POST", "images/case0/annotations/withdraw", {"time": "never"}, {"ann", "ada"}),
+        ("POST", "training", {}, {"ada"}),
+        ("DELETE", "training", None, {"ada"}),
+    ],
+)
+def test_roles(server, realm, method, path, body, allowed):
+    def status(headers):
+        url = f"{server.url}/wslpet/api/{path}"
+        return requests.request(method, url, json=body, headers=headers, timeout=60).status_code
+
+    assert status({}) == 401
+    for name in ("vera", "ann", "ada"):
+        refused = status({"Authorization": f"Bearer {realm.token(name)}"}) == 403
+        assert refused == (name not in allowed), name
+
+
+def test_a_table_is_an_annotators(server, realm):
+    for name, status in (("vera", 403), ("ann", 400)):
+        answer = requests.post(
+            f"{server.url}/wslpet/api/annotations.csv",
+            files={"file": ("table.csv", b"")},
+            headers={"Authorization": f"Bearer {realm.token(name)}"},
+            timeout=60,
+        )
+        assert answer.status_code == status
+
+
+@needs_chromium
+def test_the_page_asks_who_it_is_and_annotates_under_the_account(server, realm, browser):
+    page = browser.new_page()
+    page.goto(f"{server.url}/wslpet/")
+    page.locator("#login[open]").wait_for(timeout=60_000)
+    page.locator("#login input[name=username]").fill("ann")
+    page.locator("#login input[name=password]").fill("wrong")
+    page.keyboard.press("Enter")
+    page.locator("#login-trouble", has_text="not accepted").wait_for(timeout=60_000)
+    page.locator("#login input[name=password]").fill(PASSWORD)
+    page.keyboard.press("Enter")
+    page.locator("body[data-ready]").wait_for(timeout=60_000)
+    assert page.locator("#who").text_content() == "ann"
+    assert not page.locator("#train").is_visible()
+    image = page.locator("#annotate").get_attribute("data-drawn")
+    page.locator("#face").click()
+    page.keyboard.press("1")
+    page.keyboard.press("Enter")
+    page.wait_for_function("image => document.querySelector('#annotate').dataset.drawn !== image", arg=image)
+    page.wait_for_function("!Number(document.body.dataset.saving ?? 0)")
+    headers = {"Authorization": f"Bearer {realm.token('vera')}"}
+    history = requests.get(f"{server.url}/wslpet/api/images/{image}/annotations", headers=headers, timeout=60).json()
+    assert history[-1]["user"] == "ann"
