@@ -16,8 +16,9 @@ from lib.delineation import Contour
 from lib.errors import ModelError, SeedError
 from lib.examples import Example, collate
 from lib.lesions import CAM_SD_MM, Finding, Lesion, Sight, findings, lesion_at
+from lib.limits import CORES
 from lib.model import Model
-from lib.projection import CORES, VIEWS, GridImage, Projection, Views, project, to_grid
+from lib.projection import VIEWS, GridImage, Projection, Views, project, to_grid
 from lib.seeds import NO_TUMOUR, Seed
 from lib.settings import Settings
 from lib.volume import Volume

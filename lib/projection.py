@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 
+from lib.limits import CORES
 from lib.volume import Volume
 
 VIEWS = ("face", "profile")
@@ -19,7 +19,6 @@ BODY_SUV = 0.4
 BODY_PIXELS = 3
 BODY_MARGIN_MM = 16.0
 SLAB_BYTES = 1 << 20
-CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @dataclass(frozen=True, eq=False)
