@@ -1,4 +1,4 @@
-"""How large an image may be, and how high its SUV: beyond, a file is damaged, crafted or not in SUV. The computer, too."""
+"""The largest image and the highest SUV: beyond, a file is damaged, crafted or not in SUV. And the computer."""
 
 import os
 
