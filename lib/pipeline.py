@@ -117,8 +117,7 @@ def segment(
     else:
         assert view is not None
         cancer_type, confidence, places = view.cancer_type, view.confidence, view.findings
-        if places:
-            contour = lesion_at(ras, np.array(places[0].index), CAM_SD_MM)
+        contour = view.lesion(ras)
     clock.lap("lesions")
     label = settings.labels.get(cancer_type, 0)
     mask = _mask(volume, contour, label)
@@ -172,6 +171,7 @@ class Look:
     projections: dict[str, Projection]
     sights: list[Sight]
     probabilities: dict[str, float]
+    _lesions: list[Contour | None] = field(default_factory=list, init=False, repr=False)
 
     @property
     def main(self) -> Sight:
@@ -188,6 +188,12 @@ class Look:
         if self.cancer_type == NO_TUMOUR:
             return []
         return findings(self.sights, list(self.probabilities).index(self.cancer_type), self.projections)
+
+    def lesion(self, ras: Volume) -> Contour | None:
+        """The lesion at the best place, on the volume in RAS that the projections are of; delineated once."""
+        if self.findings and not self._lesions:
+            self._lesions.append(lesion_at(ras, np.array(self.findings[0].index), CAM_SD_MM))
+        return self._lesions[0] if self._lesions else None
 
     @property
     def confidence(self) -> float:
