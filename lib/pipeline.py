@@ -104,7 +104,7 @@ def segment(
         raise ModelError("there is no trained model yet; click a tumour in each of some patients, then train")
     view = seen
     if view is None and model is not None:
-        views = project(ras)
+        views = project(ras, model.device.type)
         clock.lap("project")
         view = look(views, model)
         clock.lap("network")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from lib.limits import CORES
-from lib.volume import Volume
+from lib.volume import Placed, Volume
 
 VIEWS = ("face", "profile")
 # Array axis of a RAS volume that each view looks along: face (coronal) along y, profile (sagittal) along x.
@@ -45,7 +46,7 @@ class Projection:
 
 
 @dataclass(frozen=True, eq=False)
-class Views:
+class Views(Placed):
     """Both projections of one RAS volume, and where it lies; iterates over the two.
 
     Parameters
@@ -63,37 +64,64 @@ class Views:
         return iter((self.face, self.profile))
 
     @property
+    def shape(self) -> tuple[int, int, int]:
+        """(x, y, z) of the volume."""
+        return (*self.face.mip.shape[:1], *self.profile.mip.shape)  # type: ignore[return-value]
+
+    @property
     def nbytes(self) -> int:
         return sum(projection.mip.nbytes + projection.depth.nbytes for projection in self)
 
 
-def project(volume: Volume) -> Views:
-    """Face and profile MIP of a RAS volume, without resampling it.
+def project(volume: Volume, device: str = "cpu") -> Views:
+    """Face and profile MIP of a RAS volume, without resampling it. Where a maximum is there twice, its first place.
 
     Parameters
     ----------
     volume : array (x, y, z), axes as `Volume.to_ras` orders them.
+    device : "cpu", or torch's name of a GPU, which takes the volume once and gives the same answer.
     """
-    return Views(_project(volume, "face"), _project(volume, "profile"), volume.affine, volume.name)
+    maxima = dict(zip(VIEWS, _maxima_on(device, volume.array), strict=True)) if device != "cpu" else {}
+    face, profile = (
+        Projection(
+            view,
+            *(maxima.get(view) or _maxima(volume.array, RAY_AXIS[view])),
+            (volume.spacing[1 - RAY_AXIS[view]], volume.spacing[2], volume.spacing[RAY_AXIS[view]]),
+        )
+        for view in VIEWS
+    )
+    return Views(face, profile, volume.affine, volume.name)
 
 
-def _project(volume: Volume, view: str) -> Projection:
-    ray = RAY_AXIS[view]
+def _maxima(array: np.ndarray, ray: int) -> tuple[np.ndarray, np.ndarray]:
+    """(u, z) float32 maxima along the ray and int32 where they lie."""
     u = 1 - ray
-    mip = np.empty((volume.shape[u], volume.shape[2]), dtype=np.float32)
+    mip = np.empty((array.shape[u], array.shape[2]), dtype=np.float32)
     depth = np.empty(mip.shape, dtype=np.int32)
 
     def fill(window: tuple[slice, slice]) -> None:
         where = [slice(None)] * 3
         where[u], where[2] = window
-        slab = volume.array[tuple(where)]
+        slab = array[tuple(where)]
         index = slab.argmax(axis=ray)
         depth[window] = index
         mip[window] = np.take_along_axis(slab, np.expand_dims(index, ray), axis=ray).squeeze(ray)
 
     with ThreadPoolExecutor(CORES) as pool:
-        list(pool.map(fill, _slabs(volume.array, u)))
-    return Projection(view, mip, depth, (volume.spacing[u], volume.spacing[2], volume.spacing[ray]))
+        list(pool.map(fill, _slabs(array, u)))
+    return mip, depth
+
+
+def _maxima_on(device: str, array: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
+    """`_maxima` of each view, by torch. (torch has no negative strides: what is flipped goes flipped back.)"""
+    import torch
+
+    flipped = [axis for axis in range(3) if array.strides[axis] < 0]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # the array is read-only, and so used
+        tensor = torch.from_numpy(np.flip(array, flipped)).to(device).flip(flipped)
+    maxima = (tensor.max(dim=RAY_AXIS[view]) for view in VIEWS)
+    return [(mip.cpu().numpy(), depth.to(torch.int32).cpu().numpy()) for mip, depth in maxima]
 
 
 def _slabs(array: np.ndarray, u: int) -> Iterator[tuple[slice, slice]]:

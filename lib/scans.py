@@ -56,11 +56,19 @@ class Scans:
     folder : for projections; made when the first is kept. None keeps them in memory only.
     memory_bytes : of volumes in memory; one that is larger is read when no other is in use.
     disk_bytes : of the folder; what was used least recently goes.
+    device : that projects, see `lib.projection.project`.
     """
 
-    def __init__(self, folder: Path | None, memory_bytes: int = MEMORY_BYTES, disk_bytes: int = DISK_BYTES) -> None:
+    def __init__(
+        self,
+        folder: Path | None,
+        memory_bytes: int = MEMORY_BYTES,
+        disk_bytes: int = DISK_BYTES,
+        device: str = "cpu",
+    ) -> None:
         self._disk = None if folder is None else _Folder(folder, disk_bytes)
         self._memory_bytes = memory_bytes
+        self._device = device
         self._volumes: OrderedDict[str, _Entry] = OrderedDict()
         self._changed = threading.Condition()
         self._views: OrderedDict[str, Views] = OrderedDict()
@@ -97,7 +105,7 @@ class Scans:
         views = None if self._disk is None else self._disk.load(key)
         if views is None:
             with self.borrowed(path) as volume:
-                views = project(volume.to_ras())
+                views = project(volume.to_ras(), self._device)
             if self._disk is not None:
                 self._disk.save(key, views)
         with self._changed:

@@ -14,8 +14,31 @@ from lib.errors import GeometryError
 SPACING_RANGE_MM = (0.05, 50.0)
 
 
+class Placed:
+    """A grid of voxels in patient space: `affine` (4, 4), voxel index → mm RAS, and `shape`."""
+
+    affine: np.ndarray
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        raise NotImplementedError
+
+    def to_world(self, index: np.ndarray) -> np.ndarray:
+        """Voxel indices (..., 3), fractional allowed → positions (..., 3) in mm RAS."""
+        return apply_affine(self.affine, np.asarray(index, dtype=np.float64))
+
+    def to_index(self, position: np.ndarray) -> np.ndarray:
+        """Positions (..., 3) in mm RAS → fractional voxel indices (..., 3)."""
+        return apply_affine(np.linalg.inv(self.affine), np.asarray(position, dtype=np.float64))
+
+    def contains(self, index: np.ndarray) -> bool:
+        """Whether the (fractional) index lies inside the grid, half a voxel of border included."""
+        index = np.asarray(index, dtype=np.float64)
+        return bool(np.isfinite(index).all() and (index >= -0.5).all() and (index <= np.array(self.shape) - 0.5).all())
+
+
 @dataclass(frozen=True, eq=False)
-class Volume:
+class Volume(Placed):
     """A 3D image and the map from its voxel indices to patient space.
 
     Parameters
@@ -83,19 +106,6 @@ class Volume:
         affine = np.array(self.affine)
         affine[:3, 3] = self.to_world(np.array([w.start for w in window]))
         return Volume(self.array[window], affine, self.unit, self.name)
-
-    def to_world(self, index: np.ndarray) -> np.ndarray:
-        """Voxel indices (..., 3), fractional allowed → positions (..., 3) in mm RAS."""
-        return apply_affine(self.affine, np.asarray(index, dtype=np.float64))
-
-    def to_index(self, position: np.ndarray) -> np.ndarray:
-        """Positions (..., 3) in mm RAS → fractional voxel indices (..., 3)."""
-        return apply_affine(np.linalg.inv(self.affine), np.asarray(position, dtype=np.float64))
-
-    def contains(self, index: np.ndarray) -> bool:
-        """Whether the (fractional) index lies inside the grid, half a voxel of border included."""
-        index = np.asarray(index, dtype=np.float64)
-        return bool(np.isfinite(index).all() and (index >= -0.5).all() and (index <= np.array(self.shape) - 0.5).all())
 
     def to_ras(self) -> Volume:
         """The volume with its axes permuted and flipped to run closest to right, anterior, superior.

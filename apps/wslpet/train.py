@@ -31,7 +31,6 @@ from apps.wslpet.weights import Weights
 from lib.errors import InputError, TrainingError
 from lib.examples import Example, load_example, prepare, save_example
 from lib.model import Model, load_model, save_model
-from lib.readers import read_volume
 from lib.seeds import Seed
 from lib.settings import Settings
 from lib.training import MIN_PER_TYPE, EpochReport, Trained, train
@@ -252,7 +251,7 @@ def _prepared(datastore: SeededDatastore, image: str, seed: Seed, settings: Sett
         return replace(load_example(cached), name=image)
     except (OSError, ValueError, KeyError, BadZipFile):
         pass
-    example = prepare(read_volume(datastore.image_path(image)), seed, settings)
+    example = prepare(datastore.views(image), seed, settings)
     save_example(example, cached)
     return replace(example, name=image)
 
