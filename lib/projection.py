@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import threading
 import warnings
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from queue import SimpleQueue
 
 import numpy as np
 
@@ -81,39 +83,87 @@ def project(volume: Volume, device: str = "cpu") -> Views:
     volume : array (x, y, z), axes as `Volume.to_ras` orders them.
     device : "cpu", or torch's name of a GPU, which takes the volume once and gives the same answer.
     """
-    maxima = dict(zip(VIEWS, _maxima_on(device, volume.array), strict=True)) if device != "cpu" else {}
-    face, profile = (
-        Projection(
-            view,
-            *(maxima.get(view) or _maxima(volume.array, RAY_AXIS[view])),
-            (volume.spacing[1 - RAY_AXIS[view]], volume.spacing[2], volume.spacing[RAY_AXIS[view]]),
-        )
-        for view in VIEWS
-    )
-    return Views(face, profile, volume.affine, volume.name)
-
-
-def _maxima(array: np.ndarray, ray: int) -> tuple[np.ndarray, np.ndarray]:
-    """(u, z) float32 maxima along the ray and int32 where they lie."""
-    u = 1 - ray
-    mip = np.empty((array.shape[u], array.shape[2]), dtype=np.float32)
-    depth = np.empty(mip.shape, dtype=np.int32)
-
-    def fill(window: tuple[slice, slice]) -> None:
-        where = [slice(None)] * 3
-        where[u], where[2] = window
-        slab = array[tuple(where)]
-        index = slab.argmax(axis=ray)
-        depth[window] = index
-        mip[window] = np.take_along_axis(slab, np.expand_dims(index, ray), axis=ray).squeeze(ray)
-
+    if device != "cpu":
+        return _views(volume, _maxima_on(device, volume.array))
+    found = [_Maxima(volume.array, RAY_AXIS[view]) for view in VIEWS]
     with ThreadPoolExecutor(CORES) as pool:
-        list(pool.map(fill, _slabs(array, u)))
-    return mip, depth
+        for maxima in found:
+            list(pool.map(maxima.take, _slabs(volume.array, 1 - maxima.ray)))
+    return _views(volume, [(maxima.mip, maxima.depth) for maxima in found])
+
+
+class Projecting:
+    """`project` of a volume whose slices are still arriving, in a thread beside the one that reads it."""
+
+    def __init__(self) -> None:
+        self._slices: SimpleQueue[tuple[slice, ...] | None] = SimpleQueue()
+        self._work: Future[Views] | None = None
+
+    def begin(self, volume: Volume) -> Callable[[slice], None]:
+        """Of a volume as stored. What it returns is to be called with slices (last axis) that have arrived."""
+        self._work = Future()
+        threading.Thread(target=self._run, args=(volume.to_ras(), self._work), daemon=True).start()
+        whole = (slice(None), slice(None))
+        return lambda part: self._slices.put(volume.window_in_ras((*whole, part)))
+
+    def views(self) -> Views | None:
+        """Once all slices have arrived; None when it never began. Has to be called, too, when some never arrive."""
+        self._slices.put(None)
+        return None if self._work is None else self._work.result()
+
+    def _run(self, ras: Volume, work: Future[Views]) -> None:
+        try:
+            found = [_Maxima(ras.array, RAY_AXIS[view]) for view in VIEWS]
+            while (window := self._slices.get()) is not None:
+                for maxima in found:
+                    maxima.take(window)
+            work.set_result(_views(ras, [(maxima.mip, maxima.depth) for maxima in found]))
+        except BaseException as error:
+            work.set_exception(error)
+
+
+def _views(volume: Volume, maxima: Sequence[tuple[np.ndarray, np.ndarray]]) -> Views:
+    x, y, z = volume.spacing
+    (face, face_depth), (profile, profile_depth) = maxima
+    return Views(
+        Projection("face", face, face_depth, (x, z, y)),
+        Projection("profile", profile, profile_depth, (y, z, x)),
+        volume.affine,
+        volume.name,
+    )
+
+
+class _Maxima:
+    """Maxima along a ray of (x, y, z), window by window: (u, z) float32 `mip`, and int32 `depth`, where they lie."""
+
+    def __init__(self, array: np.ndarray, ray: int) -> None:
+        self.ray = ray
+        self._array = array
+        self.mip = np.full((array.shape[1 - ray], array.shape[2]), -np.inf, dtype=np.float32)
+        self.depth = np.zeros(self.mip.shape, dtype=np.int32)
+
+    def take(self, window: tuple[slice, ...]) -> None:
+        slab = self._array[window]
+        index = slab.argmax(axis=self.ray)
+        value = np.take_along_axis(slab, np.expand_dims(index, self.ray), axis=self.ray).squeeze(self.ray)
+        index += window[self.ray].start or 0
+        mip, depth = (image[window[1 - self.ray], window[2]] for image in (self.mip, self.depth))
+        better = (value > mip) | ((value == mip) & (index < depth))
+        np.copyto(mip, value, where=better)
+        np.copyto(depth, index, where=better, casting="same_kind")
+
+
+def _slabs(array: np.ndarray, u: int) -> Iterator[tuple[slice, ...]]:
+    """Windows that fit the cache, each with whole rays: argmax copies what it works on, and of a volume that costs."""
+    across = u if abs(array.strides[u]) > abs(array.strides[2]) else 2
+    size = array.shape[across]
+    step = max(1, SLAB_BYTES * size // array.nbytes)
+    for start in range(0, size, step):
+        yield tuple(slice(start, start + step) if axis == across else slice(None) for axis in range(3))
 
 
 def _maxima_on(device: str, array: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
-    """`_maxima` of each view, by torch. (torch has no negative strides: what is flipped goes flipped back.)"""
+    """Maxima and their depths of each view, by torch, which has no negative strides: what is flipped goes unflipped."""
     import torch
 
     flipped = [axis for axis in range(3) if array.strides[axis] < 0]
@@ -122,16 +172,6 @@ def _maxima_on(device: str, array: np.ndarray) -> list[tuple[np.ndarray, np.ndar
         tensor = torch.from_numpy(np.flip(array, flipped)).to(device).flip(flipped)
     maxima = (tensor.max(dim=RAY_AXIS[view]) for view in VIEWS)
     return [(mip.cpu().numpy(), depth.to(torch.int32).cpu().numpy()) for mip, depth in maxima]
-
-
-def _slabs(array: np.ndarray, u: int) -> Iterator[tuple[slice, slice]]:
-    """Windows (u, z) of slabs that fit the cache: argmax copies what it works on, and of a whole volume that costs."""
-    across = u if abs(array.strides[u]) > abs(array.strides[2]) else 2
-    size = array.shape[across]
-    step = max(1, SLAB_BYTES * size // array.nbytes)
-    for start in range(0, size, step):
-        part = slice(start, start + step)
-        yield (part, slice(None)) if across == u else (slice(None), part)
 
 
 @dataclass(frozen=True, eq=False)

@@ -23,7 +23,7 @@ import psutil
 from lib.errors import InputError
 from lib.model import Model
 from lib.pipeline import Look, look
-from lib.projection import VIEWS, Projection, Views, project
+from lib.projection import VIEWS, Projecting, Projection, Views, project
 from lib.readers import decoded_bytes, read_volume
 from lib.volume import Volume
 
@@ -103,16 +103,25 @@ class Scans:
                 self._views.move_to_end(key)
                 return self._views[key]
         views = None if self._disk is None else self._disk.load(key)
-        if views is None:
-            with self.borrowed(path) as volume:
-                views = project(volume.to_ras(), self._device)
-            if self._disk is not None:
-                self._disk.save(key, views)
+        if views is not None:
+            self._remember(key, views)
+            return views
+        with self.borrowed(path) as volume:
+            with self._changed:
+                known = self._views.get(key)
+            return known or self._kept(key, project(volume.to_ras(), self._device))
+
+    def _kept(self, key: str, views: Views) -> Views:
+        self._remember(key, views)
+        if self._disk is not None:
+            self._disk.save(key, views)
+        return views
+
+    def _remember(self, key: str, views: Views) -> None:
         with self._changed:
             self._views[key] = views
             while len(self._views) > 1 and sum(kept.nbytes for kept in self._views.values()) > VIEWS_BYTES:
                 self._views.popitem(last=False)
-        return views
 
     def look(self, path: Path, model: Model) -> Look:
         """What a model makes of a file's projections."""
@@ -156,9 +165,26 @@ class Scans:
     def _total(self) -> int:
         return sum(entry.size for entry in self._volumes.values())
 
+    def _read_and_project(self, key: str, path: Path) -> Volume:
+        """On a processor both at once; a GPU is quicker at the second, but needs the whole of the first."""
+        if self._device != "cpu" or self._has_views(key):
+            return read_volume(path)
+        projecting = Projecting()
+        try:
+            volume = read_volume(path, projecting.begin)
+        finally:
+            views = projecting.views()
+        if views is not None:
+            self._kept(key, views)
+        return volume
+
+    def _has_views(self, key: str) -> bool:
+        with self._changed:
+            return key in self._views or (self._disk is not None and self._disk.has(key))
+
     def _read(self, key: str, path: Path, entry: _Entry) -> _Entry:
         try:
-            volume = read_volume(path)
+            volume = self._read_and_project(key, path)
             volume.array.flags.writeable = False
             entry.volume = volume
         except BaseException:
@@ -215,6 +241,9 @@ class _Folder:
             return views
         except (OSError, ValueError, KeyError, EOFError, BadZipFile):
             return None
+
+    def has(self, key: str) -> bool:
+        return self._path(key).exists()
 
     def save(self, key: str, views: Views) -> None:
         """Whole or not at all. A disk that is full keeps nothing, which is no error."""

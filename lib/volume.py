@@ -114,6 +114,14 @@ class Volume(Placed):
         """
         return self._reoriented(np.array([[0, 1], [1, 1], [2, 1]]))
 
+    def window_in_ras(self, window: tuple[slice, ...]) -> tuple[slice, ...]:
+        """Where a window (of steps of 1) of the array as stored lies in that of `to_ras`."""
+        found = [slice(0)] * 3
+        for (axis, sign), part, n in zip(io_orientation(self.affine), window, self.shape, strict=True):
+            start, stop, _ = part.indices(n)
+            found[int(axis)] = slice(start, stop) if sign > 0 else slice(n - stop, n - start)
+        return tuple(found)
+
     def to_orientation_of(self, other: Volume) -> Volume:
         """Undo `to_ras`: axes permuted and flipped to run as those of `other`."""
         return self._reoriented(io_orientation(other.affine))
