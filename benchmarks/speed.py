@@ -26,7 +26,6 @@ from benchmarks import usual
 from benchmarks.scans import SIZES, Sized, written
 from benchmarks.server import LABELS, Server
 from benchmarks.speed_report import write
-from lib.lesions import CAM_SD_MM, lesion_at
 from lib.model import load_model
 from lib.pipeline import look, segment
 from lib.projection import project
@@ -137,8 +136,8 @@ def _stages(speed: Speed, repeat: int) -> None:
         ras = volume.to_ras()
         views = _timed(seconds, "project", lambda: project(ras))  # noqa: B023
         seen = _timed(seconds, "network", lambda: look(views, model))  # noqa: B023
-        places = _timed(seconds, "places", lambda: seen.findings)  # noqa: B023
-        _timed(seconds, "lesion", lambda: lesion_at(ras, np.array(places[0].index), CAM_SD_MM))  # noqa: B023
+        _timed(seconds, "places", lambda: seen.findings)  # noqa: B023
+        _timed(seconds, "lesion", lambda: seen.likeliest(ras))  # noqa: B023
         result = segment(volume, model, seen=seen)
         _timed(seconds, "write", lambda: write_mask(result.mask, mask))  # noqa: B023
         if n:

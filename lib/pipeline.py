@@ -15,7 +15,7 @@ from lib.cam import batch_cams, normalise
 from lib.delineation import Contour
 from lib.errors import ModelError, SeedError
 from lib.examples import Example, collate
-from lib.lesions import CAM_SD_MM, Finding, Lesion, Sight, findings, lesion_at
+from lib.lesions import Finding, Lesion, Sight, findings, lesion_at, likeliest
 from lib.limits import CORES
 from lib.model import Model
 from lib.projection import VIEWS, GridImage, Projection, Views, project, to_grid
@@ -35,8 +35,8 @@ class Result:
     type_probabilities : class → probability; empty without a model.
     confidence : share of the 3D map's mass, over all types and places, that lies at the finding; None when a
         seed decided. Low where the CAMs point everywhere (ours).
-    findings : the strongest places of the 3D map of `cancer_type`, (position mm RAS, share of its mass), best
-        first; the first one became the lesion.
+    findings : the strongest places of the 3D map of `cancer_type`, (position mm RAS, share of its mass); the
+        first one became the lesion, the others follow by strength.
     lesions : as in the mask.
     cams : view → (u, z) CAM of `cancer_type` by eq. 1 in cells; empty without a model.
     images : view → the MIP the network saw.
@@ -116,8 +116,9 @@ def segment(
             contour = lesion_at(ras, point)
     else:
         assert view is not None
-        cancer_type, confidence, places = view.cancer_type, view.confidence, view.findings
-        contour = view.lesion(ras)
+        cancer_type = view.cancer_type
+        places, contour = view.likeliest(ras)
+        confidence = view.probabilities[cancer_type] * (places[0].share if places else 1.0)
     clock.lap("lesions")
     label = settings.labels.get(cancer_type, 0)
     mask = _mask(volume, contour, label)
@@ -171,7 +172,7 @@ class Look:
     projections: dict[str, Projection]
     sights: list[Sight]
     probabilities: dict[str, float]
-    _lesions: list[Contour | None] = field(default_factory=list, init=False, repr=False)
+    _likeliest: list[tuple[list[Finding], Contour | None]] = field(default_factory=list, init=False, repr=False)
 
     @property
     def main(self) -> Sight:
@@ -189,15 +190,15 @@ class Look:
             return []
         return findings(self.sights, list(self.probabilities).index(self.cancer_type), self.projections)
 
-    def lesion(self, ras: Volume) -> Contour | None:
-        """The lesion at the best place, on the volume in RAS that the projections are of; delineated once."""
-        if self.findings and not self._lesions:
-            self._lesions.append(lesion_at(ras, np.array(self.findings[0].index), CAM_SD_MM))
-        return self._lesions[0] if self._lesions else None
+    def likeliest(self, ras: Volume) -> tuple[list[Finding], Contour | None]:
+        """`lib.lesions.likeliest` on the volume in RAS that the projections are of; delineated once."""
+        if not self._likeliest:
+            self._likeliest.append(likeliest(ras, self.findings))
+        return self._likeliest[0]
 
     @property
     def confidence(self) -> float:
-        """As `Result` has it."""
+        """That of the strongest finding, as `Result` has it of the one that became the lesion."""
         share = self.findings[0].share if self.findings else 1.0
         return self.probabilities[self.cancer_type] * share
 
