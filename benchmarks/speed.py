@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import shutil
 import threading
 import time
@@ -33,6 +32,8 @@ from lib.readers import read_volume, write_mask
 
 SHIPPED = Path(__file__).resolve().parents[1] / "model" / "pretrained_wslpet.pt"
 VIEWERS, REQUESTS = 8, 200
+# One request in so many is the first of its image.
+LATE = 10
 INFO_SECONDS = 0.1
 
 
@@ -84,7 +85,9 @@ def main() -> None:
             speed.usual = usual.seconds(speed.scan.path, given.folder / "usual", given.repeat_usual)
     for speed in speeds:
         for n in range(given.repeat + 1):
-            os.link(speed.scan.path, studies / f"{speed.scan.name}-{n}.nii.gz")
+            shutil.copyfile(speed.scan.path, studies / f"{speed.scan.name}-{n}.nii.gz")
+    for n in range(0, 2 * given.requests, LATE):
+        shutil.copyfile(scans[0].path, studies / f"{scans[0].name}-late{n}.nii.gz")
     start = time.perf_counter()
     with Server(studies, given.folder / "server") as server:
         load.start = time.perf_counter() - start
@@ -205,23 +208,19 @@ def _click(server: Server, scan: Sized, image: str = "") -> float:
 
 
 def _viewers(server: Server, speed: Speed, load: Load, requests_in_all: int) -> None:
-    """Each viewer finds and clicks in turn, on images that were opened before and, one in ten, on one that was not."""
+    """Each viewer finds and clicks in turn, on images that were opened before and, at times, on one that was not."""
     scan = speed.scan
     opened = [f"{scan.name}-{n}" for n in range(len(speed.first) + 1)]
 
     def one(number: int) -> float | None:
         image = opened[number % len(opened)]
-        if number % 10 == 0:
+        if number % LATE == 0:
             image = f"{scan.name}-late{number}"
         try:
             return _click(server, scan, image) if number % 2 else _ask(server, "wslpet", image)
         except (RuntimeError, requests.RequestException):
             return None
 
-    fresh = [n for n in range(2 * requests_in_all) if n % 10 == 0]
-    for number in fresh:
-        os.link(scan.path, server.studies / f"{scan.name}-late{number}.nii.gz")
-    _wait_for(server, f"{scan.name}-late{fresh[-1]}")
     single = max(10, requests_in_all // 8)
     load.alone = [s for number in range(requests_in_all, requests_in_all + single) if (s := one(number)) is not None]
     over = threading.Event()

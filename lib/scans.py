@@ -57,6 +57,7 @@ class Scans:
     memory_bytes : of volumes in memory; one that is larger is read when no other is in use.
     disk_bytes : of the folder; what was used least recently goes.
     device : that projects, see `lib.projection.project`.
+    of : only what lies below this folder is kept on disk; None for all. What a session uploads leaves no trace.
     """
 
     def __init__(
@@ -65,8 +66,10 @@ class Scans:
         memory_bytes: int = MEMORY_BYTES,
         disk_bytes: int = DISK_BYTES,
         device: str = "cpu",
+        of: Path | None = None,
     ) -> None:
         self._disk = None if folder is None else _Folder(folder, disk_bytes)
+        self._of = of
         self._memory_bytes = memory_bytes
         self._device = device
         self._volumes: OrderedDict[str, _Entry] = OrderedDict()
@@ -109,13 +112,25 @@ class Scans:
         with self.borrowed(path) as volume:
             with self._changed:
                 known = self._views.get(key)
-            return known or self._kept(key, project(volume.to_ras(), self._device))
+            return known or self._kept(key, path, project(volume.to_ras(), self._device))
 
-    def _kept(self, key: str, views: Views) -> Views:
+    def _kept(self, key: str, path: Path, views: Views) -> Views:
         self._remember(key, views)
-        if self._disk is not None:
+        if self._disk is not None and (self._of is None or path.resolve().is_relative_to(self._of.resolve())):
             self._disk.save(key, views)
         return views
+
+    def forget(self, path: Path) -> None:
+        """Drop what is kept of a file that is about to be removed. Raises InputError when there is none."""
+        key = fingerprint(path)
+        with self._changed:
+            self._views.pop(key, None)
+            for look_key in [k for k in self._looks if k[0] == key]:
+                del self._looks[look_key]
+            if key in self._volumes and self._volumes[key].users == 0:
+                del self._volumes[key]
+        if self._disk is not None:
+            self._disk.remove(key)
 
     def _remember(self, key: str, views: Views) -> None:
         with self._changed:
@@ -175,7 +190,7 @@ class Scans:
         finally:
             views = projecting.views()
         if views is not None:
-            self._kept(key, views)
+            self._kept(key, path, views)
         return volume
 
     def _has_views(self, key: str) -> bool:
@@ -244,6 +259,9 @@ class _Folder:
 
     def has(self, key: str) -> bool:
         return self._path(key).exists()
+
+    def remove(self, key: str) -> None:
+        self._path(key).unlink(missing_ok=True)
 
     def save(self, key: str, views: Views) -> None:
         """Whole or not at all. A disk that is full keeps nothing, which is no error."""

@@ -67,7 +67,7 @@ class SeededDatastore(LocalDatastore):
         self.private.mkdir(parents=True, exist_ok=True)
         sync_folder(self.private.parent)
         self.seeds = SeedLog(self.private / "seeds.jsonl")
-        self.scans = Scans(self.private / "projections", device=best_device())
+        self.scans = Scans(self.private / "projections", device=best_device(), of=Path(folder))
         self._settings = settings
         self._guard = threading.RLock()
         self._between_processes = FileLock(self.private / "store.lock")
@@ -162,7 +162,10 @@ class SeededDatastore(LocalDatastore):
         return image_id
 
     def remove_image(self, image_id: str) -> None:
+        path = self.get_image_uri(image_id)
         with self._changing():
+            if path and Path(path).exists():
+                self.scans.forget(Path(path))
             super().remove_image(image_id)
             self.seeds.retire(image_id)
             self._reconcile_datastore()
