@@ -122,10 +122,6 @@ class Volume(Placed):
             found[int(axis)] = slice(start, stop) if sign > 0 else slice(n - stop, n - start)
         return tuple(found)
 
-    def to_orientation_of(self, other: Volume) -> Volume:
-        """Undo `to_ras`: axes permuted and flipped to run as those of `other`."""
-        return self._reoriented(io_orientation(other.affine))
-
     def _reoriented(self, target: np.ndarray) -> Volume:
         transform = ornt_transform(io_orientation(self.affine), target)
         array = apply_orientation(self.array, transform)
