@@ -112,7 +112,9 @@ class Volume(Placed):
 
         A view: nothing is copied or resampled, and an oblique volume stays oblique.
         """
-        return self._reoriented(np.array([[0, 1], [1, 1], [2, 1]]))
+        transform = ornt_transform(io_orientation(self.affine), np.array([[0, 1], [1, 1], [2, 1]]))
+        array = apply_orientation(self.array, transform)
+        return Volume(array, self.affine @ inv_ornt_aff(transform, self.shape), self.unit, self.name)
 
     def window_in_ras(self, window: tuple[slice, ...]) -> tuple[slice, ...]:
         """Where a window (of steps of 1) of the array as stored lies in that of `to_ras`."""
@@ -121,8 +123,3 @@ class Volume(Placed):
             start, stop, _ = part.indices(n)
             found[int(axis)] = slice(start, stop) if sign > 0 else slice(n - stop, n - start)
         return tuple(found)
-
-    def _reoriented(self, target: np.ndarray) -> Volume:
-        transform = ornt_transform(io_orientation(self.affine), target)
-        array = apply_orientation(self.array, transform)
-        return Volume(array, self.affine @ inv_ornt_aff(transform, self.shape), self.unit, self.name)
