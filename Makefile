@@ -11,7 +11,7 @@ DEMO := demo/studies
 PACS_PORT ?= 8142
 PACS := http://127.0.0.1:$(PACS_PORT)/dicom-web
 
-.PHONY: help setup demo demo-pacs serve test test-viewers lint e2e pretrain clean _serve-pacs
+.PHONY: help setup demo demo-pacs serve test test-viewers lint e2e bench pretrain clean _serve-pacs
 
 help:
 	@echo "make demo              phantom cohort, server on http://$(HOST):$(PORT)"
@@ -21,6 +21,7 @@ help:
 	@echo "make lint              ruff and mypy"
 	@echo "make serve STUDIES=DIR server on your own scans: NIfTI in SUV, DICOM PET, or a DICOMweb address"
 	@echo "make e2e               clicks, training and masks over HTTP, with figures"
+	@echo "make bench             speed and memory, against the limit and MONAI Label's usual way"
 	@echo "make pretrain          train model/pretrained_wslpet.pt on a phantom cohort"
 
 setup: $(READY)
@@ -68,6 +69,9 @@ lint: setup
 
 e2e: setup
 	$(RUN) -m benchmarks.e2e $(ARGS)
+
+bench: setup
+	$(RUN) -m benchmarks.speed $(ARGS)
 
 pretrain: setup
 	$(RUN) -m lib.pretraining $(ARGS)

@@ -36,7 +36,7 @@ from apps.wslpet.labels import seed_from_label
 from apps.wslpet.problems import Conflict, StorageError, UnknownName, shown
 from apps.wslpet.seedlog import SeedLog
 from lib.errors import InputError
-from lib.model import Model
+from lib.model import Model, best_device
 from lib.pipeline import Look
 from lib.projection import Views
 from lib.readers import read_volume
@@ -67,7 +67,7 @@ class SeededDatastore(LocalDatastore):
         self.private.mkdir(parents=True, exist_ok=True)
         sync_folder(self.private.parent)
         self.seeds = SeedLog(self.private / "seeds.jsonl")
-        self.scans = Scans(self.private / "projections")
+        self.scans = Scans(self.private / "projections", device=best_device(), of=Path(folder))
         self._settings = settings
         self._guard = threading.RLock()
         self._between_processes = FileLock(self.private / "store.lock")
@@ -175,7 +175,10 @@ class SeededDatastore(LocalDatastore):
         return image_id
 
     def remove_image(self, image_id: str) -> None:
+        path = self.get_image_uri(image_id)
         with self._changing():
+            if path and Path(path).exists():
+                self.scans.forget(Path(path))
             super().remove_image(image_id)
             self.seeds.retire(image_id)
             self._reconcile_datastore()

@@ -22,8 +22,8 @@ from apps.wslpet.datastore import SeededDatastore
 from apps.wslpet.problems import shown
 from apps.wslpet.weights import Weights
 from lib.errors import InputError, ModelError, SeedError
+from lib.limits import CORES
 from lib.pipeline import Result, segment
-from lib.projection import CORES
 from lib.readers import write_mask
 from lib.seeds import Seed
 from lib.settings import Settings

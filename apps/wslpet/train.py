@@ -11,18 +11,19 @@ import hashlib
 import json
 import logging
 import math
+import os
 import re
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from zipfile import BadZipFile
 
 from monailabel.interfaces.tasks.train import TrainTask
-from torch.utils.tensorboard import SummaryWriter
 
 from apps.wslpet.datastore import SeededDatastore
 from apps.wslpet.durable import replacing, write_json
@@ -31,16 +32,20 @@ from apps.wslpet.weights import Weights
 from lib.errors import InputError, TrainingError
 from lib.examples import Example, load_example, prepare, save_example
 from lib.model import Model, load_model, save_model
-from lib.readers import read_volume
 from lib.seeds import Seed
 from lib.settings import Settings
 from lib.training import MIN_PER_TYPE, EpochReport, Trained, train
+
+if TYPE_CHECKING:
+    from torch.utils.tensorboard import SummaryWriter
 
 logger = logging.getLogger(__name__)
 
 _SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 MAX_EPOCHS = 1000
 RUN_FILE = "run.json"
+# At 10 the scheduler gives nine tenths of a processor to the server when both want it.
+NICENESS = 10
 # What MONAI Label and its viewers add to a train request, and what has no meaning here.
 _STOCK = """
 model client_id device gpus multi_gpu dataset local_rank tracking tracking_uri tracking_experiment_name
@@ -153,6 +158,7 @@ class LearnFromSeeds(TrainTask):
         InputError
             when the request or the annotations do not allow it.
         """
+        _give_way()
         self.check(request, datastore)
         asked = TrainRequest.read(request)
         start = time.time()
@@ -176,6 +182,8 @@ class LearnFromSeeds(TrainTask):
         return self._weights.published.parent
 
     def _train(self, asked: TrainRequest, datastore: SeededDatastore, record: _Record, start: float) -> None:
+        from torch.utils.tensorboard import SummaryWriter  # heavy, and the server needs none of it
+
         settings, stats = asked.applied_to(self._settings), record.stats
         stats.update(total_epochs=settings.epochs, current_time=_since(start))
         record.write()
@@ -253,6 +261,12 @@ class LearnFromSeeds(TrainTask):
         logger.info("version %s %s", trained.model.version, "published" if trained.better else "is no better: dropped")
 
 
+def _give_way() -> None:
+    """Let the server's answers go before a training beside it; one that runs in the server itself cannot."""
+    if "monailabel.app" not in sys.modules and os.nice(0) < NICENESS:
+        os.nice(NICENESS - os.nice(0))
+
+
 def _prepared(datastore: SeededDatastore, image: str, seed: Seed, settings: Settings) -> Example:
     """The patient's projections, from the cache when neither its file nor its seed nor the grid changed."""
     key = json.dumps([datastore.image_version(image), seed.cancer_type, seed.position, settings.grid_mm, 1])
@@ -261,7 +275,7 @@ def _prepared(datastore: SeededDatastore, image: str, seed: Seed, settings: Sett
         return replace(load_example(cached), name=image)
     except (OSError, ValueError, KeyError, BadZipFile):
         pass
-    example = prepare(read_volume(datastore.image_path(image)), seed, settings)
+    example = prepare(datastore.views(image), seed, settings)
     save_example(example, cached)
     return replace(example, name=image)
 

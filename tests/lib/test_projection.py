@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from blobs import empty
+import torch
+from blobs import STORAGES, empty, stored_as
 
+import lib.projection
 from lib.projection import project, to_grid, turn
 from lib.volume import Volume
 
@@ -29,6 +31,52 @@ def test_lifting_gives_the_voxel_that_the_pixel_shows():
             voxel = projection.lift(u, z)
             assert volume.array[voxel] == projection.mip[u, z]
             assert voxel[2] == z
+
+
+def steps() -> Volume:
+    """Of few values, so that most rays have their maximum more than once."""
+    array = np.random.default_rng(2).integers(0, 4, (13, 11, 17)).astype(np.float32)
+    return Volume(array, np.diag([2.0, 3.0, 4.0, 1.0]))
+
+
+@pytest.fixture
+def thin_slabs(monkeypatch):
+    monkeypatch.setattr(lib.projection, "SLAB_BYTES", 1500)
+
+
+@pytest.mark.parametrize(("permutation", "flips"), STORAGES[::5])
+def test_storage_and_slabs_change_nothing(thin_slabs, permutation, flips):
+    ras = stored_as(steps(), permutation, flips).to_ras()
+    for projection, axis in zip(project(ras), (1, 0), strict=True):
+        assert np.array_equal(projection.mip, ras.array.max(axis=axis))
+        assert np.array_equal(projection.depth, ras.array.argmax(axis=axis))
+
+
+@pytest.mark.parametrize(("permutation", "flips"), STORAGES[::5])
+def test_torch_projects_the_same(permutation, flips):
+    ras = stored_as(steps(), permutation, flips).to_ras()
+    ras.array.flags.writeable = False
+    for (mip, depth), projection in zip(lib.projection._maxima_on("cpu", ras.array), project(ras), strict=True):
+        assert np.array_equal(mip, projection.mip) and mip.dtype == projection.mip.dtype
+        assert np.array_equal(depth, projection.depth) and depth.dtype == projection.depth.dtype
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+@pytest.mark.parametrize(("permutation", "flips"), STORAGES[::5])
+def test_a_gpu_projects_the_same(permutation, flips):
+    ras = stored_as(steps(), permutation, flips).to_ras()
+    for one, other in zip(project(ras, "cuda"), project(ras), strict=True):
+        assert np.array_equal(one.mip, other.mip)
+        assert np.array_equal(one.depth, other.depth)
+
+
+def test_views_are_placed_as_their_volume():
+    volume = steps()
+    views = project(volume)
+    assert views.shape == volume.shape
+    index = np.array([3.2, 7.9, 11.4])
+    assert np.allclose(views.to_world(index), volume.to_world(index))
+    assert views.contains(index) and not views.contains(np.array([3.2, 10.6, 11.4]))
 
 
 def test_the_scan_is_not_modified():
