@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lib.errors import InputError, TrainingError
+from lib.shipped import SHIPPED_MODEL
 
 if TYPE_CHECKING:
     from lib.examples import Example
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from lib.settings import Settings
     from lib.training import EpochReport, Trained
 
-SHIPPED_MODEL = Path(__file__).resolve().parents[1] / "model" / "pretrained_wslpet.pt"
 MASK_END = "-mask.nii.gz"
 # Options of `train` that replace a setting of the same name.
 TRAINING_OPTIONS: dict[str, tuple[Any, str]] = {

@@ -83,6 +83,23 @@ def read_table(path: str | os.PathLike[str], types: tuple[str, ...]) -> tuple[li
         when the table cannot be read, lacks a column, or has no rows.
     """
     path = Path(path)
+    records = _records(path)
+    rows, problems = [], []
+    for number, record in records:
+        try:
+            rows.append(_row(number, record, path.parent, types))
+        except InputError as error:
+            problems.append(f"row {number}: {error}")
+    return rows, problems
+
+
+def types_in(path: str | os.PathLike[str]) -> tuple[str, ...]:
+    """The cancer types of a table, "no tumour" not among them, by name; raises as `read_table`."""
+    named = {(record["cancer_type"] or "").strip() for _, record in _records(Path(path))}
+    return tuple(sorted(named - {"", NO_TUMOUR}))
+
+
+def _records(path: Path) -> list[tuple[int, dict[str, str | None]]]:
     try:
         with open(path, newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file)
@@ -98,13 +115,7 @@ def read_table(path: str | os.PathLike[str], types: tuple[str, ...]) -> tuple[li
         raise InputError(f"{path} cannot be read as CSV ({error}); save it as comma-separated UTF-8") from error
     if not records:
         raise InputError(f"{path.name} has no rows; write one for each annotated patient")
-    rows, problems = [], []
-    for number, record in records:
-        try:
-            rows.append(_row(number, record, path.parent, types))
-        except InputError as error:
-            problems.append(f"row {number}: {error}")
-    return rows, problems
+    return records
 
 
 def _row(number: int, record: dict[str, str | None], folder: Path, types: tuple[str, ...]) -> Row:

@@ -33,6 +33,7 @@ from apps.wslpet.train import LearnFromSeeds  # noqa: E402
 from apps.wslpet.weights import Weights  # noqa: E402
 from lib.dicom_seg import Maker  # noqa: E402
 from lib.errors import InputError  # noqa: E402
+from lib.shipped import SHIPPED_MODEL  # noqa: E402
 
 
 class WSLPETApp(MONAILabelApp):
@@ -57,7 +58,7 @@ class WSLPETApp(MONAILabelApp):
     def init_infers(self) -> dict[str, Any]:
         # Weights live with the annotations they come from, so that two cohorts on one installation do not mix.
         model_dir = self.configuration.model_dir or self._datastore.private / "model"
-        shipped = ROOT / "model" / "pretrained_wslpet.pt" if self.configuration.use_pretrained_model else None
+        shipped = SHIPPED_MODEL if self.configuration.use_pretrained_model else None
         self.weights = Weights(model_dir / "wslpet.pt", shipped, self.settings)
         tasks = {"wslpet": FindTumour, "wslpet_seed": DelineateClick}
         return {name: task(self._datastore, self.weights, self.settings) for name, task in tasks.items()}
