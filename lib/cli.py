@@ -1,4 +1,4 @@
-"""The method from a terminal: `python -m lib phantom | train | segment | pacs | welcome | model`."""
+"""The method from a terminal: `python -m lib phantom | train | segment | study | pacs | welcome | model`."""
 
 # Commands import what they need: `--help` and a mistyped option answer at once.
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from lib.errors import InputError, TrainingError
 from lib.shipped import SHIPPED_MODEL
+from lib.study import terminal as study_terminal
 
 if TYPE_CHECKING:
     from lib.examples import Example
@@ -88,6 +89,8 @@ def _parser() -> argparse.ArgumentParser:
     segment.add_argument("--type", dest="cancer_type", help="cancer type of the click")
     segment.add_argument("--out", type=Path, default=Path("."), metavar="DIR", help="default: where you are")
     segment.set_defaults(command=_segment)
+
+    study_terminal.add_to(commands)
 
     pacs = commands.add_parser("pacs", help="a PACS on this computer, for as long as a command runs")
     pacs.add_argument("folder", type=Path, help="where it keeps its images")

@@ -14,6 +14,8 @@ from lib.seeds import NO_TUMOUR, Seed
 
 COLUMNS = ("name", "scan", "cancer_type", "x", "y", "z")
 OPTIONAL = ("patient", "mask", "outcome")
+# Where a patient comes from, in a word or two: every table of a study says so.
+SOURCE = "source"
 # A column of this beginning is a covariate.
 COVARIATE = "covariate_"
 TABLE = "cohort.csv"
@@ -97,6 +99,13 @@ def types_in(path: str | os.PathLike[str]) -> tuple[str, ...]:
     """The cancer types of a table, "no tumour" not among them, by name; raises as `read_table`."""
     named = {(record["cancer_type"] or "").strip() for _, record in _records(Path(path))}
     return tuple(sorted(named - {"", NO_TUMOUR}))
+
+
+def sources_in(path: str | os.PathLike[str]) -> tuple[str, ...]:
+    """What the table says of where its patients come from, as "phantom (plain)"; nothing where it does not say."""
+    return tuple(
+        dict.fromkeys(text for _, record in _records(Path(path)) if (text := (record.get(SOURCE) or "").strip()))
+    )
 
 
 def _records(path: Path) -> list[tuple[int, dict[str, str | None]]]:

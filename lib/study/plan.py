@@ -17,7 +17,8 @@ class Plan:
     types : cancer types, one table each.
     folds : of the cross-validation, stratified by type and outcome, patients kept together.
     seed : of folds, training and bootstrap.
-    epochs : ours, and fine-tuning.
+    epochs : ours; None is what `lib.settings` says, which a site would get.
+    tuning_epochs : ours on top of the shipped weights.
     cam_epochs : CAMs alone, which learn slower for want of the distance loss.
     fcn_epochs : of the FCN on top of the CAMs.
     unet_steps : mini-batches of four patches.
@@ -31,12 +32,13 @@ class Plan:
     types: tuple[str, ...] = ("lung", "oesophagus")
     folds: int = 5
     seed: int = 0
-    epochs: int = 50
-    cam_epochs: int = 60
-    fcn_epochs: int = 20
-    unet_steps: int = 500
-    rpet_epochs: int = 60
-    curve: tuple[int, ...] = (10, 20, 40)
+    epochs: int | None = 30
+    tuning_epochs: int = 8
+    cam_epochs: int = 30
+    fcn_epochs: int = 8
+    unet_steps: int = 300
+    rpet_epochs: int = 40
+    curve: tuple[int, ...] = (10, 20)
     curve_folds: int = 1
     shuffles: int = 10
     stability: int = 12
@@ -49,7 +51,8 @@ class Plan:
 PLANS = {
     "small": Plan(),
     "full": Plan(
-        epochs=120,
+        epochs=None,
+        tuning_epochs=30,
         cam_epochs=150,
         fcn_epochs=40,
         unet_steps=3000,
@@ -63,6 +66,7 @@ PLANS = {
     "try": Plan(
         folds=2,
         epochs=1,
+        tuning_epochs=1,
         cam_epochs=1,
         fcn_epochs=1,
         unet_steps=1,

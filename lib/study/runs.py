@@ -23,7 +23,7 @@ from typing import Any, TextIO
 
 import numpy as np
 
-from lib.evaluation import agreement, hd95
+from lib.evaluation import Agreement, agreement, hd95
 from lib.measures import measure, surroundings
 from lib.model import save_model
 from lib.radiomics import catalogue, radiomics
@@ -56,7 +56,8 @@ class Measured:
     ----------
     name, cancer_type : of the patient.
     predicted : the system's own guess of the type; empty where it makes none.
-    dice, hd95_mm, detected, false_positive_ml, false_negative_ml : against the expert's mask.
+    dice, hd95_mm, detected, false_positive_ml, false_negative_ml : against the expert's mask; NaN (False) where the
+        system was given that mask, or finds what another one finds.
     seed_hit : whether the seed's voxel is in the mask.
     good : probability of the good outcome, where the system predicts it by itself; NaN elsewhere.
     seconds : to find, reading not counted.
@@ -111,7 +112,7 @@ def execute(
         for number, patient in enumerate(tried, start=1):
             volume, start = patient.volume(), time.perf_counter()
             found = learned.find(patient, volume)
-            one = _measured(patient, volume, found, time.perf_counter() - start)
+            one = _measured(patient, volume, system, found, time.perf_counter() - start)
             measured.append(one)
             masks[patient.row.number] = found.mask
             if system.features != () and not run.annotated:
@@ -137,22 +138,22 @@ class _Log:
         self._report(share, line)
 
 
-def _measured(patient: Patient, volume: Volume, found: Found, seconds: float) -> Measured:
-    truth = patient.truth(volume)
-    agrees = agreement(found.mask, truth, volume.voxel_ml)
-    click = np.clip(
-        np.rint(volume.to_index(np.array(patient.row.seed.position))).astype(int), 0, np.array(truth.shape) - 1
-    )
+def _measured(patient: Patient, volume: Volume, system: System, found: Found, seconds: float) -> Measured:
+    agrees, far = Agreement(math.nan, False, math.nan, math.nan), math.nan
+    if system.segments:
+        truth = patient.truth(volume)
+        agrees, far = agreement(found.mask, truth, volume.voxel_ml), hd95(found.mask, truth, volume.spacing)
+    click = np.rint(volume.to_index(np.array(patient.row.seed.position))).astype(int)
     return Measured(
         patient.name,
         patient.cancer_type,
         found.cancer_type or "",
         agrees.dice,
-        hd95(found.mask, truth, volume.spacing),
+        far,
         agrees.detected,
         agrees.false_positive_ml,
         agrees.false_negative_ml,
-        bool(found.mask[tuple(click)]),
+        bool(found.mask[tuple(np.clip(click, 0, np.array(volume.shape) - 1))]),
         math.nan if found.good is None else found.good,
         seconds,
     )
@@ -224,8 +225,11 @@ def _read_csv(path: Path) -> list[dict[str, str]]:
 
 
 def all_runs(systems: Iterable[System], plan: Plan, curve: Sequence[str], trained_on: int) -> Iterator[Run]:
-    """Every run of a study, whole folds first; sizes of the curve that no fold can teach are left out."""
-    systems = list(systems)
+    """Every run of a study, whole folds first; sizes of the curve that no fold can teach are left out.
+
+    The costliest system of a fold comes first: what is long should not be left over in the end.
+    """
+    systems = sorted(systems, key=lambda system: -system.cost)
     for fold in range(plan.folds):
         for system in systems:
             yield Run(system.name, fold)

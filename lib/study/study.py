@@ -11,8 +11,9 @@ import queue
 import time
 import traceback
 from collections.abc import Callable, Sequence
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ import numpy as np
 from lib.cohort import Row, find_table, read_table, types_in
 from lib.errors import InputError
 from lib.seeds import NO_TUMOUR
-from lib.settings import settings_from
+from lib.settings import Settings, settings_from
 from lib.statistics import folds
 from lib.study.patients import Patient, kept_patient
 from lib.study.plan import Plan, plan_from
@@ -94,6 +95,7 @@ def open_study(
     n_folds: int | None = None,
     systems: Sequence[str] = (),
     resume: bool = False,
+    workers: int = 1,
     progress: Progress | None = None,
 ) -> Study:
     """Read a cohort, keep what the systems need of it, and lay out the folds.
@@ -122,7 +124,7 @@ def open_study(
     made = plan_from(plan, types, seed, n_folds)
     rows, problems = read_table(table, (*types, NO_TUMOUR))
     _claim(folder, _stamp(rows, made), resume)
-    patients = _kept(rows, problems, folder / "cache", made, progress)
+    patients = _kept(rows, problems, folder / "cache", made, workers, progress)
     if problems:
         raise InputError(
             "\n  ".join([f"{table}: {len(problems)} rows cannot be used; correct or delete them", *problems])
@@ -160,17 +162,25 @@ def _claim(folder: Path, stamp: dict[str, Any], resume: bool) -> None:
 
 
 def _kept(
-    rows: Sequence[Row], problems: list[str], cache: Path, plan: Plan, progress: Progress | None
+    rows: Sequence[Row], problems: list[str], cache: Path, plan: Plan, workers: int, progress: Progress | None
 ) -> list[Patient]:
-    settings, patients = settings_from(types=plan.types), []
-    for number, row in enumerate(rows, start=1):
-        try:
-            patients.append(kept_patient(row, cache, settings))
-        except InputError as error:
-            problems.append(f"row {row.number}: {error}")
-        if progress is not None:
-            progress(number, len(rows), "prepare")
+    patients, keep = [], partial(_kept_or_refused, cache=cache, settings=settings_from(types=plan.types))
+    with ThreadPoolExecutor(workers) as pool:
+        for number, (row, kept) in enumerate(zip(rows, pool.map(keep, rows), strict=True), start=1):
+            if isinstance(kept, Patient):
+                patients.append(kept)
+            else:
+                problems.append(f"row {row.number}: {kept}")
+            if progress is not None:
+                progress(number, len(rows), row.name)
     return patients
+
+
+def _kept_or_refused(row: Row, cache: Path, settings: Settings) -> Patient | InputError:
+    try:
+        return kept_patient(row, cache, settings)
+    except InputError as error:
+        return error
 
 
 def make_study(study: Study, workers: int = 1, progress: Progress | None = None) -> None:

@@ -149,5 +149,5 @@ CAMS_FCN = System(
     learn=learn,
     paper="CAMs & FCNs",
     features=None,
-    cost=130,
+    cost=60,
 )

@@ -18,7 +18,8 @@ from lib.volume import Volume
 
 def learn(patients: Sequence[Patient], plan: Plan, report: Report) -> Learned:
     """From scratch, on the clicks and types of these patients only."""
-    settings = settings_from(types=plan.types, epochs=plan.epochs, seed=plan.seed)
+    budget = {} if plan.epochs is None else {"epochs": plan.epochs}
+    settings = settings_from(types=plan.types, seed=plan.seed, **budget)
     return learned(trained(patients, settings, report))
 
 
@@ -32,7 +33,7 @@ def learn_from_shipped(patients: Sequence[Patient], plan: Plan, report: Report) 
         report(0.0, f"the shipped weights know {', '.join(shipped.settings.classes)} only: from scratch")
         return learn(patients, plan, report)
     settings = settings_from(
-        **{**shipped.settings.to_dict(), "epochs": max(1, plan.epochs // 3), "batch_size": 8, "seed": plan.seed}
+        **{**shipped.settings.to_dict(), "epochs": plan.tuning_epochs, "batch_size": 8, "seed": plan.seed}
     )
     return learned(trained(patients, settings, report, shipped))
 

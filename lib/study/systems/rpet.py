@@ -110,8 +110,8 @@ def _find(networks: dict[str, RPETNet], patient: Patient, volume: Volume) -> Fou
 RPET = System(
     name="rpet",
     title="3D-RPET-Net",
-    reference="Amyar et al. 2019: two 3D convolutions with pooling and two dense layers on the tumour's box (here 128 mm "
-    "at 4 mm), from the expert's mask.",
+    reference="Amyar et al. 2019: two 3D convolutions with pooling and two dense layers on the tumour's box, here "
+    "128 mm at 4 mm, cut out by the expert's mask.",
     taught="full masks, outcome",
     told="a full mask",
     learn=learn,

@@ -104,5 +104,5 @@ UNET = System(
     told="nothing",
     learn=learn,
     paper="U-NET",
-    cost=130,
+    cost=80,
 )
