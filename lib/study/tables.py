@@ -145,13 +145,13 @@ def delineation(results: Results, data: str) -> Table:
             (
                 one.system.title,
                 one.system.told,
-                _interval(bootstrap(one.dice(), seed=results.study.plan.seed)),
-                _p(results.dice_p(name)),
+                interval(bootstrap(one.dice(), seed=results.study.plan.seed)),
+                shown_p(results.dice_p(name)),
                 _percent(one.each(lambda m: m.detected)),
                 _percent(one.each(lambda m: m.seed_hit)),
                 f"{np.median(one.each(lambda m: m.hd95_mm)):.0f}",
-                _interval(bootstrap(one.each(lambda m: m.false_positive_ml), seed=results.study.plan.seed), ".1f"),
-                _interval(bootstrap(one.each(lambda m: m.false_negative_ml), seed=results.study.plan.seed), ".1f"),
+                interval(bootstrap(one.each(lambda m: m.false_positive_ml), seed=results.study.plan.seed), ".1f"),
+                interval(bootstrap(one.each(lambda m: m.false_negative_ml), seed=results.study.plan.seed), ".1f"),
                 _percent(one.each(lambda m: m.predicted == m.cancer_type)) if one.names_types else NONE,
             )
         )
@@ -186,8 +186,8 @@ def outcome(results: Results, cancer_type: str, data: str) -> Table:
     for name, one in results.systems.items():
         found = one.outcomes.get(cancer_type)
         if isinstance(found, Outcome):
-            pooled = [_interval(found.performance.pooled[quantity]) for quantity in QUANTITIES[1:]]
-            rows.append((one.system.title, *pooled, _p(results.auc_p(name, cancer_type))))
+            pooled = [interval(found.performance.pooled[quantity]) for quantity in QUANTITIES[1:]]
+            rows.append((one.system.title, *pooled, shown_p(results.auc_p(name, cancer_type))))
     good = next(
         f.outcomes for one in results.systems.values() if isinstance(f := one.outcomes.get(cancer_type), Outcome)
     )
@@ -218,7 +218,7 @@ def leakage(results: Results, data: str) -> Table:
             value = ours.performance.pooled["auc"].value
             observed = f"{value:.2f} (p {found.p_of(value):.3f})"
         verdict = "0.5 is inside" if found.holds else "**0.5 is outside**"
-        rows.append((cancer_type, _interval(found.mean), f"{low:.2f}–{high:.2f}", observed, verdict))
+        rows.append((cancer_type, interval(found.mean), f"{low:.2f}–{high:.2f}", observed, verdict))
     return Table(
         "leakage",
         f"Outcomes shuffled {results.study.plan.shuffles} times, features of ours: {data}.",
@@ -265,7 +265,8 @@ def _spread(mean: float, sd: float) -> str:
     return f"{mean:.2f} ± {sd:.2f}" if np.isfinite(sd) else f"{mean:.2f}"
 
 
-def _interval(estimate: Estimate, form: str = ".2f") -> str:
+def interval(estimate: Estimate, form: str = ".2f") -> str:
+    """A value with its interval, in words."""
     if not np.isfinite(estimate.low):
         return f"{estimate.value:{form}}"
     return f"{estimate.value:{form}} [{estimate.low:{form}}–{estimate.high:{form}}]"
@@ -275,7 +276,8 @@ def _percent(values: np.ndarray) -> str:
     return f"{100 * values.mean():.0f}"
 
 
-def _p(value: float | None) -> str:
+def shown_p(value: float | None) -> str:
+    """A p-value, in words."""
     if value is None:
         return NONE
     return "< 0.001" if value < 0.001 else f"{value:.3f}"
