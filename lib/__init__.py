@@ -18,6 +18,7 @@ delineation a point → the lesion, cut at the valleys
 lesions     CAMs and depth maps → points → lesions
 measures    SUVmax, SUVpeak, SUVmean, MTV, TLG
 pipeline    the whole way, scan → result; the only composer
+scans       what was read and looked at lately, kept in memory and on disk
 pacs        Orthanc on loopback, for the demo and the tests
 cohort      a table of scans, types and seeds
 evaluation  masks against the truth, and the click + 41 % baseline

@@ -67,7 +67,7 @@ def prepare(volume: Volume, seed: Seed, settings: Settings) -> Example:
 
 def grid_images(ras: Volume, settings: Settings) -> dict[str, GridImage]:
     """View → the RAS volume's MIP on the network's grid."""
-    return dict(zip(VIEWS, to_grid(*project(ras), settings.grid_mm), strict=True))
+    return dict(zip(VIEWS, to_grid(project(ras), settings.grid_mm), strict=True))
 
 
 def seed_points(ras: Volume, seed: Seed, images: dict[str, GridImage]) -> dict[str, tuple[float, float]]:

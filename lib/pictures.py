@@ -94,9 +94,9 @@ class _Sheet:
         self.case = case
         ras = case.volume.to_ras()
         self.ras = ras
-        self.projections = dict(zip(VIEWS, project(ras), strict=True))
-        face, profile = self.projections["face"], self.projections["profile"]
-        images = case.result.images or dict(zip(VIEWS, to_grid(face, profile, CROP_GRID_MM), strict=True))
+        views = project(ras)
+        self.projections = dict(zip(VIEWS, views, strict=True))
+        images = case.result.images or dict(zip(VIEWS, to_grid(views, CROP_GRID_MM), strict=True))
         self.images = images
         self.limits = {view: _limits(self.projections[view], images[view]) for view in VIEWS}
         self.sizes = {v: tuple((b - a) * INCH_PER_METRE / 1000 for a, b in self.limits[v]) for v in VIEWS}

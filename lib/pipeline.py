@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -15,7 +17,7 @@ from lib.errors import ModelError, SeedError
 from lib.examples import Example, collate
 from lib.lesions import CAM_SD_MM, Finding, Lesion, Sight, findings, lesion_at
 from lib.model import Model
-from lib.projection import VIEWS, GridImage, Projection, project, to_grid
+from lib.projection import CORES, VIEWS, GridImage, Projection, Views, project, to_grid
 from lib.seeds import NO_TUMOUR, Seed
 from lib.settings import Settings
 from lib.volume import Volume
@@ -67,7 +69,13 @@ class Result:
         }
 
 
-def segment(volume: Volume, model: Model | None, seed: Seed | None = None, settings: Settings | None = None) -> Result:
+def segment(
+    volume: Volume,
+    model: Model | None,
+    seed: Seed | None = None,
+    settings: Settings | None = None,
+    seen: Look | None = None,
+) -> Result:
     """Find the tumour, or delineate the one that a seed points at.
 
     Parameters
@@ -76,6 +84,7 @@ def segment(volume: Volume, model: Model | None, seed: Seed | None = None, setti
     model : may be None when there is a seed, which decides alone.
     seed : decides the place and the type when given.
     settings : says the types when there is no model.
+    seen : what `look` makes of the volume and the model, where it is known already.
 
     Raises
     ------
@@ -92,7 +101,12 @@ def segment(volume: Volume, model: Model | None, seed: Seed | None = None, setti
         point = _checked_point(ras, seed, settings)
     elif model is None:
         raise ModelError("there is no trained model yet; click a tumour in each of some patients, then train")
-    view = None if model is None else _look(ras, model, clock)
+    view = seen
+    if view is None and model is not None:
+        views = project(ras)
+        clock.lap("project")
+        view = look(views, model)
+        clock.lap("network")
     contour, confidence = None, None
     places: list[Finding] = []
     if seed is not None:
@@ -100,20 +114,17 @@ def segment(volume: Volume, model: Model | None, seed: Seed | None = None, setti
         if point is not None:
             contour = lesion_at(ras, point)
     else:
-        assert view is not None and model is not None
-        cancer_type = max(view.probabilities, key=view.probabilities.__getitem__)
-        confidence = view.probabilities[cancer_type]
-        if cancer_type != NO_TUMOUR:
-            places = view.findings(cancer_type)
+        assert view is not None
+        cancer_type, confidence, places = view.cancer_type, view.confidence, view.findings
+        if places:
             contour = lesion_at(ras, np.array(places[0].index), CAM_SD_MM)
-            confidence *= places[0].share
     clock.lap("lesions")
     label = settings.labels.get(cancer_type, 0)
-    mask = _mask(ras, contour, label).to_orientation_of(volume)
+    mask = _mask(volume, contour, label)
     lesions = () if contour is None else (Lesion.of(ras, contour, volume, label, cancer_type),)
     clock.lap("measure")
     return Result(
-        Volume(np.ascontiguousarray(mask.array), volume.affine, "label", volume.name),
+        mask,
         cancer_type,
         {} if view is None else view.probabilities,
         lesions,
@@ -126,11 +137,12 @@ def segment(volume: Volume, model: Model | None, seed: Seed | None = None, setti
     )
 
 
-def _mask(ras: Volume, contour: Contour | None, label: int) -> Volume:
-    array = np.zeros(ras.shape, dtype=np.uint8)
+def _mask(volume: Volume, contour: Contour | None, label: int) -> Volume:
+    """The contour, which is one in RAS, on the volume as stored; first axis fastest, as files have it."""
+    mask = volume.with_array(np.zeros(volume.shape, dtype=np.uint8, order="F"), "label")
     if contour is not None:
-        array[contour.window] = contour.inside * np.uint8(label)
-    return ras.with_array(array, "label")
+        mask.to_ras().array[contour.window] = contour.inside * np.uint8(label)
+    return mask
 
 
 def _checked_point(ras: Volume, seed: Seed, settings: Settings) -> np.ndarray | None:
@@ -146,8 +158,15 @@ def _checked_point(ras: Volume, seed: Seed, settings: Settings) -> np.ndarray | 
 
 
 @dataclass(frozen=True, eq=False)
-class _Look:
-    """One scan as the network sees it, on the grid that it learned on and on its neighbours."""
+class Look:
+    """One scan as the network sees it, on the grid that it learned on and on its neighbours.
+
+    Parameters
+    ----------
+    projections : view → the MIP that it saw.
+    sights : one for each grid.
+    probabilities : class → probability.
+    """
 
     projections: dict[str, Projection]
     sights: list[Sight]
@@ -157,8 +176,23 @@ class _Look:
     def main(self) -> Sight:
         return self.sights[len(self.sights) // 2]
 
-    def findings(self, cancer_type: str) -> list[Finding]:
-        return findings(self.sights, list(self.probabilities).index(cancer_type), self.projections)
+    @property
+    def cancer_type(self) -> str:
+        """The most probable class."""
+        return max(self.probabilities, key=self.probabilities.__getitem__)
+
+    @cached_property
+    def findings(self) -> list[Finding]:
+        """The strongest places of the most probable type, best first; none of "no tumour"."""
+        if self.cancer_type == NO_TUMOUR:
+            return []
+        return findings(self.sights, list(self.probabilities).index(self.cancer_type), self.projections)
+
+    @property
+    def confidence(self) -> float:
+        """As `Result` has it."""
+        share = self.findings[0].share if self.findings else 1.0
+        return self.probabilities[self.cancer_type] * share
 
     def normalised(self, cancer_type: str) -> dict[str, np.ndarray]:
         if cancer_type not in self.probabilities:  # "no tumour" of a click, where it is not learned
@@ -168,26 +202,25 @@ class _Look:
         return {view: normalise(maps[view]).cpu().numpy() for view in VIEWS}
 
 
-@torch.inference_mode()
-def _look(ras: Volume, model: Model, clock: _Clock) -> _Look:
+def look(views: Views, model: Model) -> Look:
+    """Show both projections of a scan to the network."""
     settings = model.settings
-    face, profile = project(ras)
-    grids = [settings.grid_mm * zoom for zoom in settings.zooms]
-    images = [dict(zip(VIEWS, to_grid(face, profile, grid), strict=True)) for grid in grids]
-    clock.lap("project")
-    sights = [_sight(one, model, ras.name) for one in images]
-    scores = torch.stack([sight.cams.type_scores(settings.pooling)[0] for sight in sights]).mean(dim=0)
+    with ThreadPoolExecutor(CORES) as pool:
+        sights = list(pool.map(lambda zoom: _sight(views, settings.grid_mm * zoom, model), settings.zooms))
+    with torch.inference_mode():
+        scores = torch.stack([sight.cams.type_scores(settings.pooling)[0] for sight in sights]).mean(dim=0)
     probabilities = dict(zip(settings.classes, scores.softmax(dim=0).tolist(), strict=True))
-    clock.lap("network")
-    return _Look({"face": face, "profile": profile}, sights, probabilities)
+    return Look(dict(zip(VIEWS, views, strict=True)), sights, probabilities)
 
 
-def _sight(images: dict[str, GridImage], model: Model, name: str) -> Sight:
+@torch.inference_mode()
+def _sight(views: Views, grid_mm: float, model: Model) -> Sight:
+    images = dict(zip(VIEWS, to_grid(views, grid_mm), strict=True))
     # On a finer grid the body is larger, as in training, and so is its depth.
-    settings = replace(model.settings, grid_mm=images["face"].grid_mm)
-    zoom = model.settings.grid_mm / settings.grid_mm
-    channels = {view: np.stack([image.mip, image.depth_mm * np.float32(zoom)]) for view, image in images.items()}
-    batch = collate([Example(channels, None, settings.classes[0], name)], settings).to(model.device)
+    settings = replace(model.settings, grid_mm=grid_mm)
+    zoom = np.float32(model.settings.grid_mm / grid_mm)
+    channels = {view: np.stack([image.mip, image.depth_mm * zoom]) for view, image in images.items()}
+    batch = collate([Example(channels, None, settings.classes[0], views.name)], settings).to(model.device)
     return Sight(images, batch_cams(model.network, batch, settings))
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +18,8 @@ RAY_AXIS = {"face": 1, "profile": 0}
 BODY_SUV = 0.4
 BODY_PIXELS = 3
 BODY_MARGIN_MM = 16.0
+SLAB_BYTES = 1 << 20
+CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,23 +45,66 @@ class Projection:
         return (u, ray, z) if self.view == "face" else (ray, u, z)
 
 
-def project(volume: Volume) -> tuple[Projection, Projection]:
+@dataclass(frozen=True, eq=False)
+class Views:
+    """Both projections of one RAS volume, and where it lies; iterates over the two.
+
+    Parameters
+    ----------
+    affine : (4, 4), voxel (x, y, z) → mm RAS.
+    name : of the volume.
+    """
+
+    face: Projection
+    profile: Projection
+    affine: np.ndarray
+    name: str
+
+    def __iter__(self) -> Iterator[Projection]:
+        return iter((self.face, self.profile))
+
+    @property
+    def nbytes(self) -> int:
+        return sum(projection.mip.nbytes + projection.depth.nbytes for projection in self)
+
+
+def project(volume: Volume) -> Views:
     """Face and profile MIP of a RAS volume, without resampling it.
 
     Parameters
     ----------
     volume : array (x, y, z), axes as `Volume.to_ras` orders them.
     """
-    return _project(volume, "face"), _project(volume, "profile")
+    return Views(_project(volume, "face"), _project(volume, "profile"), volume.affine, volume.name)
 
 
 def _project(volume: Volume, view: str) -> Projection:
     ray = RAY_AXIS[view]
-    depth = volume.array.argmax(axis=ray)  # (u, z)
-    mip = np.take_along_axis(volume.array, np.expand_dims(depth, ray), axis=ray).squeeze(ray)
     u = 1 - ray
-    spacing = (volume.spacing[u], volume.spacing[2], volume.spacing[ray])
-    return Projection(view, mip.astype(np.float32, copy=False), depth.astype(np.int32), spacing)
+    mip = np.empty((volume.shape[u], volume.shape[2]), dtype=np.float32)
+    depth = np.empty(mip.shape, dtype=np.int32)
+
+    def fill(window: tuple[slice, slice]) -> None:
+        where = [slice(None)] * 3
+        where[u], where[2] = window
+        slab = volume.array[tuple(where)]
+        index = slab.argmax(axis=ray)
+        depth[window] = index
+        mip[window] = np.take_along_axis(slab, np.expand_dims(index, ray), axis=ray).squeeze(ray)
+
+    with ThreadPoolExecutor(CORES) as pool:
+        list(pool.map(fill, _slabs(volume.array, u)))
+    return Projection(view, mip, depth, (volume.spacing[u], volume.spacing[2], volume.spacing[ray]))
+
+
+def _slabs(array: np.ndarray, u: int) -> Iterator[tuple[slice, slice]]:
+    """Windows (u, z) of slabs that fit the cache: argmax copies what it works on, and of a whole volume that costs."""
+    across = u if abs(array.strides[u]) > abs(array.strides[2]) else 2
+    size = array.shape[across]
+    step = max(1, SLAB_BYTES * size // array.nbytes)
+    for start in range(0, size, step):
+        part = slice(start, start + step)
+        yield (part, slice(None)) if across == u else (slice(None), part)
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,17 +134,17 @@ class GridImage:
         return (np.asarray(index, dtype=np.float64) + 0.5) * self.spacing / self.grid_mm - 0.5 - self.origin
 
 
-def to_grid(face: Projection, profile: Projection, grid_mm: float) -> tuple[GridImage, GridImage]:
+def to_grid(views: Views, grid_mm: float) -> tuple[GridImage, GridImage]:
     """Resample both projections to square pixels with an antialiased linear filter, and crop to the body.
 
     The two images have the same z range, so that a row of one is the row of the other.
     """
-    channels = [_resample(_with_depth(p), p.spacing[:2], grid_mm) for p in (face, profile)]
+    channels = [_resample(_with_depth(p), p.spacing[:2], grid_mm) for p in views]
     margin = round(BODY_MARGIN_MM / grid_mm)
     rows = [_body_range(c[0], 1, margin) for c in channels]
     z = slice(min(r.start for r in rows), max(r.stop for r in rows))
     images = []
-    for projection, (mip, depth_mm) in zip((face, profile), channels, strict=True):
+    for projection, (mip, depth_mm) in zip(views, channels, strict=True):
         u = _body_range(mip, 0, margin)
         origin = (u.start, z.start)
         images.append(GridImage(mip[u, z], depth_mm[u, z], origin, projection.spacing[:2], grid_mm))

@@ -8,6 +8,8 @@ from typing import Any
 
 import nibabel as nib
 import numpy as np
+from isal import igzip
+from nibabel.volumeutils import apply_read_scaling
 
 from lib.errors import GeometryError, InputError
 from lib.limits import MAX_SUV, MAX_VOXELS
@@ -16,6 +18,9 @@ from lib.volume import Volume
 NIFTI = (".nii.gz", ".nii")
 ITK = (".nrrd", ".mha", ".mhd")
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
+PIECE_BYTES = 1 << 20
+# Masks are nearly all zeros: the lightest compression makes them small.
+MASK_COMPRESSION = 1
 
 
 def read_volume(path: str | os.PathLike[str]) -> Volume:
@@ -40,6 +45,19 @@ def read_volume(path: str | os.PathLike[str]) -> Volume:
 
         return _checked(read_series(path).volume)
     return _checked(_read(path))
+
+
+def decoded_bytes(path: str | os.PathLike[str]) -> int:
+    """Bytes of the array that `read_volume` makes, told by the header alone; 0 of a file that it will refuse."""
+    path = Path(path)
+    try:
+        if path.is_dir():  # DICOM's pixels have half the size of ours
+            return 2 * sum(file.stat().st_size for file in path.iterdir())
+        header: Any = nib.load(path) if path.name.endswith(NIFTI) else None
+        shape = _itk_header(path).GetSize() if header is None else header.shape
+    except Exception:
+        return 0
+    return 4 * int(np.prod(shape, dtype=np.int64))
 
 
 def read_mask(path: str | os.PathLike[str]) -> Volume:
@@ -77,12 +95,12 @@ def _read_nifti(path: Path) -> Volume:
         image: Any = nib.load(path)
         shape = image.shape
         if len(shape) == 4 and shape[3] == 1:
-            image = image.slicer[..., 0]
-        _check_size(path.name, image.shape)
+            shape = shape[:3]
+        _check_size(path.name, shape)
         affine = image.affine
         if affine is None or (image.header["qform_code"] == 0 and image.header["sform_code"] == 0):
             raise GeometryError(f"image {path.name}: no orientation (qform and sform code are 0); re-export it")
-        array = np.asarray(image.dataobj, dtype=np.float32)
+        array = _decoded(path, image.dataobj).reshape(shape, order="F")
     except InputError:
         raise
     except Exception as error:
@@ -90,13 +108,53 @@ def _read_nifti(path: Path) -> Volume:
     return Volume(array, affine, "SUV", path.name)
 
 
-def _read_itk(path: Path) -> Volume:
+def _decoded(path: Path, stored: Any) -> np.ndarray:
+    """(voxel,) float32 in the order of the file, decompressed and scaled a piece at a time.
+
+    Parameters
+    ----------
+    stored : nibabel's array proxy: offset, dtype, slope and intercept of what the file holds.
+    """
+    values = np.empty(int(np.prod(stored.shape)), dtype=np.float32)
+    as_is = stored.dtype == np.float32 and stored.dtype.isnative and (stored.slope, stored.inter) == (1, 0)
+    slope, inter = np.float32(stored.slope), np.float32(stored.inter)
+    step = PIECE_BYTES // stored.dtype.itemsize
+    buffer = np.empty(0 if as_is else step, dtype=stored.dtype)
+    opener = igzip.open if path.name.endswith(".gz") else open
+    with opener(path, "rb") as file:
+        file.seek(stored.offset)
+        for start in range(0, values.size, step):
+            target = values[start : start + step]
+            piece = target if as_is else buffer[: target.size]
+            if _read_into(file, piece) != piece.nbytes:
+                raise EOFError("the file ends too early")
+            if not as_is:
+                target[:] = apply_read_scaling(piece, slope, inter)
+        file.read(1)  # gzip's checksum is looked at where the data end
+    return values
+
+
+def _read_into(file: Any, array: np.ndarray) -> int:
+    view, filled = array.view(np.uint8).data, 0
+    while count := file.readinto(view[filled:]):
+        filled += count
+    return filled
+
+
+def _itk_header(path: Path) -> Any:
     import SimpleITK as sitk  # heavy, and only for the rarer formats
 
+    reader = sitk.ImageFileReader()
+    reader.SetFileName(str(path))
+    reader.ReadImageInformation()
+    return reader
+
+
+def _read_itk(path: Path) -> Volume:
+    import SimpleITK as sitk
+
     try:
-        reader = sitk.ImageFileReader()
-        reader.SetFileName(str(path))
-        reader.ReadImageInformation()
+        reader = _itk_header(path)
         _check_size(path.name, reader.GetSize())
         image = reader.Execute()
         array = sitk.GetArrayFromImage(image).astype(np.float32).T  # (k, j, i) → (i, j, k)
@@ -133,14 +191,57 @@ def _checked(volume: Volume) -> Volume:
 def write_mask(mask: Volume, path: str | os.PathLike[str], compress: bool = True) -> None:
     """Write label values as uint8 NIfTI (compressed by the name's end), .nrrd or .mha."""
     path = Path(path)
-    array = mask.array.astype(np.uint8)
+    array = np.asfortranarray(mask.array, dtype=np.uint8)
     if path.name.endswith(NIFTI):
-        nib.save(nib.Nifti1Image(array, mask.affine), path)
-        return
+        _write_bytes(path, b"", _nifti_header(mask.with_array(array)), array, path.name.endswith(".gz"))
+    elif path.name.endswith(".nrrd"):
+        _write_bytes(path, _nrrd_header(mask, compress), b"", array, compress)
+    else:
+        _write_itk(mask, path, compress)
+
+
+def _write_bytes(path: Path, plain: bytes, header: bytes, array: np.ndarray, compress: bool) -> None:
+    """`plain` as it is; then `header` and the voxels, first axis fastest, compressed where asked."""
+    with open(path, "wb") as file:
+        file.write(plain)
+        if not compress:
+            file.write(header)
+            file.write(array.T.data)
+            return
+        with igzip.IGzipFile(fileobj=file, mode="wb", compresslevel=MASK_COMPRESSION, filename="", mtime=0) as packed:
+            packed.write(header)
+            packed.write(array.T.data)
+
+
+def _nifti_header(mask: Volume) -> bytes:
+    image = nib.Nifti1Image(mask.array, mask.affine)
+    image.header.set_data_offset(image.header.single_vox_offset)
+    return image.header.binaryblock + bytes(image.header.single_vox_offset - image.header.sizeof_hdr)
+
+
+def _nrrd_header(mask: Volume, compress: bool) -> bytes:
+    """As the Teem library specifies it, http://teem.sourceforge.net/nrrd/format.html."""
+    affine = LPS_TO_RAS @ mask.affine
+    vectors = [f"({','.join(repr(float(v)) for v in column)})" for column in affine[:3].T]
+    lines = [
+        "NRRD0004",
+        "type: uint8",
+        "dimension: 3",
+        "space: left-posterior-superior",
+        f"sizes: {' '.join(map(str, mask.shape))}",
+        f"space directions: {' '.join(vectors[:3])}",
+        "kinds: domain domain domain",
+        f"encoding: {'gzip' if compress else 'raw'}",
+        f"space origin: {vectors[3]}",
+    ]
+    return ("\n".join(lines) + "\n\n").encode()
+
+
+def _write_itk(mask: Volume, path: Path, compress: bool) -> None:
     import SimpleITK as sitk
 
     affine = LPS_TO_RAS @ mask.affine
-    image = sitk.GetImageFromArray(np.ascontiguousarray(array.T))
+    image = sitk.GetImageFromArray(np.ascontiguousarray(mask.array.T, dtype=np.uint8))
     image.SetSpacing(mask.spacing)
     image.SetDirection((affine[:3, :3] / mask.spacing).ravel().tolist())
     image.SetOrigin(affine[:3, 3].tolist())

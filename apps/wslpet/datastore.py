@@ -4,7 +4,8 @@ What it keeps in the studies folder, beside the images, `labels/<tag>/` and `dat
 
     .wslpet/seeds.jsonl     every annotation, in the order it came (see `seedlog`)
     .wslpet/store.lock      held by whichever process is changing the datastore
-    .wslpet/prepared/       projections of annotated patients, so that training again is quick
+    .wslpet/projections/    MIPs with depth maps of scans that were used, least recently used gone first
+    .wslpet/prepared/       annotated patients on the network's grid, so that training again is quick
     .wslpet/model/          published weights and training statistics
 
 MONAI Label's own class holds the list of images in memory and rewrites its file in place; with two processes on one
@@ -35,9 +36,14 @@ from apps.wslpet.labels import seed_from_label
 from apps.wslpet.problems import Conflict, StorageError, UnknownName, shown
 from apps.wslpet.seedlog import SeedLog
 from lib.errors import InputError
+from lib.model import Model
+from lib.pipeline import Look
+from lib.projection import Views
 from lib.readers import read_volume
+from lib.scans import Scans
 from lib.seeds import Seed
 from lib.settings import Settings
+from lib.volume import Volume
 
 # It tells of every look at the folder.
 logging.getLogger("monailabel.datastore.local").setLevel(logging.WARNING)
@@ -61,6 +67,7 @@ class SeededDatastore(LocalDatastore):
         self.private.mkdir(parents=True, exist_ok=True)
         sync_folder(self.private.parent)
         self.seeds = SeedLog(self.private / "seeds.jsonl")
+        self.scans = Scans(self.private / "projections")
         self._settings = settings
         self._guard = threading.RLock()
         self._between_processes = FileLock(self.private / "store.lock")
@@ -90,6 +97,18 @@ class SeededDatastore(LocalDatastore):
         if not path:
             raise UnknownName(f"image {shown(image_id)} is not in the datastore; GET /datastore/?output=all lists them")
         return Path(path)
+
+    def volume(self, image_id: Any) -> Volume:
+        """The scan in SUV, as stored, read-only; errors as `image_path` and `lib.readers.read_volume`."""
+        return self.scans.volume(self.image_path(image_id))
+
+    def views(self, image_id: Any) -> Views:
+        """The scan's two projections, in RAS; errors as `volume`."""
+        return self.scans.views(self.image_path(image_id))
+
+    def look(self, image_id: Any, model: Model) -> Look:
+        """What a model makes of the scan's projections; errors as `volume`."""
+        return self.scans.look(self.image_path(image_id), model)
 
     def image_version(self, image_id: str) -> str:
         """Changes when the image's file does."""
@@ -156,7 +175,7 @@ class SeededDatastore(LocalDatastore):
         image = self.image_path(image_id)
         seed = None
         if label_tag == DefaultLabelTag.FINAL.value:
-            seed = seed_from_label(source, read_volume(image), info, self._settings)
+            seed = seed_from_label(source, self.scans.volume(image), info, self._settings)
         with self._changing():
             target = Path(self._datastore.label_path(label_tag)) / f"{image_id}{extension}"
             self._install(source, target)

@@ -47,11 +47,11 @@ router = APIRouter(include_in_schema=False)
 _ADDRESSED = ("image", "model", "session", "session_id", "image_id", "image_path", "user")
 
 
-def install() -> None:
-    """Guard the running server, once per load of the app; nothing to do outside one (training, tests)."""
+def install() -> bool:
+    """Guard the running server, once per load of the app; False outside one (training, tests)."""
     module = sys.modules.get("monailabel.app")
     if module is None:
-        return
+        return False
     server: FastAPI = module.app
     server.add_exception_handler(InputError, _refused)
     server.add_exception_handler(MONAILabelException, _refused_by_stock)
@@ -59,6 +59,7 @@ def install() -> None:
     server.router.routes[:] = [*router.routes, *(r for r in server.router.routes if not getattr(r, "wslpet", False))]
     # Handlers are read when the stack is built, which happened before the app was loaded.
     server.middleware_stack = server.build_middleware_stack()
+    return True
 
 
 @router.post("/infer/{model}")

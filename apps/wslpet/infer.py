@@ -1,7 +1,7 @@
 """`wslpet` finds the tumour by itself; `wslpet_seed` is told by one click. Request in, label out.
 
 A click is recorded, and on disk, before it is delineated; so it is there even when the answer is not. Requests
-run in the server's worker threads; one inference at a time holds a volume in memory, the others wait for it.
+run in the server's worker threads: as many at once as there are processors, and as their volumes fit the memory.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ from apps.wslpet.problems import shown
 from apps.wslpet.weights import Weights
 from lib.errors import InputError, ModelError, SeedError
 from lib.pipeline import Result, segment
-from lib.readers import read_volume, write_mask
+from lib.projection import CORES
+from lib.readers import write_mask
 from lib.seeds import Seed
 from lib.settings import Settings
 from lib.volume import Volume
@@ -31,7 +32,7 @@ from lib.volume import Volume
 logger = logging.getLogger(__name__)
 
 EXTENSIONS = (".nii.gz", ".nii", ".nrrd", ".mha")
-_one_at_a_time = threading.Lock()
+_processors = threading.BoundedSemaphore(CORES)
 
 
 class FindTumour(InferTask):
@@ -77,19 +78,20 @@ class FindTumour(InferTask):
         extension = _extension(request)
         click = newest_click(request, self._settings.classes, self._recorded(request))
         self._check(click)
-        with _one_at_a_time:
+        image = self._image(request)
+        with _processors:
             reading = time.monotonic()
-            volume = self._volume(request)
-            seconds = {"read": time.monotonic() - reading}
-            seed = None
-            if click is not None:
-                seed = place(click, volume, str(request.get("user") or "unknown"))
-                self._record(request, seed)
-            result = self._segment(volume, seed)
-        writing = time.monotonic()
-        path = None
-        if request.get("result_write_to_file", True) is not False:
-            path = _write(result, extension, compress=request.get("result_compress", True) is not False)
+            with self._datastore.scans.borrowed(image) as volume:
+                seconds = {"read": time.monotonic() - reading}
+                seed = None
+                if click is not None:
+                    seed = place(click, volume, str(request.get("user") or "unknown"))
+                    self._record(request, seed)
+                result = self._segment(image, volume, seed)
+            writing = time.monotonic()
+            path = None
+            if request.get("result_write_to_file", True) is not False:
+                path = _write(result, extension, compress=request.get("result_compress", True) is not False)
         seconds |= {"write": time.monotonic() - writing, "total": time.monotonic() - start}
         return path, self._answer(result, seconds)
 
@@ -97,9 +99,9 @@ class FindTumour(InferTask):
         if click is not None:
             raise SeedError("the task wslpet takes no clicks; send them to wslpet_seed")
 
-    def _volume(self, request: Mapping[str, Any]) -> Volume:
+    def _image(self, request: Mapping[str, Any]) -> Path:
         image_id = request.get("image_id")
-        return read_volume(request["image_path"] if image_id is None else self._datastore.image_path(image_id))
+        return Path(request["image_path"]) if image_id is None else self._datastore.image_path(image_id)
 
     def _recorded(self, request: Mapping[str, Any]) -> list[Seed]:
         image_id = request.get("image_id")
@@ -110,7 +112,7 @@ class FindTumour(InferTask):
         if request.get("image_id") is not None:
             self._datastore.record_seed(request["image_id"], seed)
 
-    def _segment(self, volume: Volume, seed: Seed | None) -> Result:
+    def _segment(self, image: Path, volume: Volume, seed: Seed | None) -> Result:
         model = None
         try:
             model = self._weights.current()
@@ -123,7 +125,12 @@ class FindTumour(InferTask):
                 "no weights yet for these cancer types: click one tumour per patient with wslpet_seed, then train "
                 "wslpet; clicks are delineated without weights"
             )
-        return segment(volume, model, seed, self._settings if model is None else None)
+        looking = time.monotonic()
+        seen = None if model is None else self._datastore.scans.look(image, model)
+        seconds = time.monotonic() - looking
+        result = segment(volume, model, seed, self._settings if model is None else None, seen)
+        result.latencies["look"] = seconds
+        return result
 
     def _answer(self, result: Result, seconds: dict[str, float]) -> dict[str, Any]:
         answer = result.to_dict()

@@ -19,6 +19,7 @@ if "lib" not in sys.modules:
     for _name in [name for name in sys.modules if f"{name}.".startswith("apps.wslpet.")]:
         del sys.modules[_name]
 
+import torch  # noqa: E402
 from monailabel.interfaces.app import MONAILabelApp  # noqa: E402
 from monailabel.interfaces.datastore import DefaultLabelTag  # noqa: E402
 
@@ -50,7 +51,9 @@ class WSLPETApp(MONAILabelApp):
             description="Weakly supervised lesion segmentation in whole-body FDG PET",
             version="1.0.0",
         )
-        door.install()
+        if door.install():
+            # Requests run side by side. Threads of one that spin for each other would only be in the others' way.
+            torch.set_num_threads(1)
 
     def init_datastore(self) -> SeriesDatastore:
         return open_studies(self.studies, self.settings)

@@ -28,7 +28,7 @@ from apps.wslpet.series_cache import SeriesCache
 from apps.wslpet.sources import FACTS, FoundSegmentation, FoundSeries, SeriesSource, is_uid
 from lib.dicom_seg import Maker, read_segmentation, write_segmentation
 from lib.errors import InputError
-from lib.readers import read_mask, read_volume, write_mask
+from lib.readers import read_mask, write_mask
 from lib.seeds import NO_TUMOUR
 from lib.settings import Settings
 
@@ -183,7 +183,7 @@ class SeriesDatastore(SeededDatastore):
         if series is None:
             raise InputError(f"image {shown(image_id)} is no DICOM series, so no DICOM SEG can refer to it")
         converted = self._conversion.of(series)
-        grid = read_volume(converted.image)
+        grid = self.scans.volume(converted.image)
         return write_segmentation(read_mask(mask), grid, converted.headers(), names, maker, path)
 
     def _entry(self, image_id: str) -> ImageLabelModel | None:
@@ -268,7 +268,7 @@ class SeriesDatastore(SeededDatastore):
     def _fetch_label(self, image_id: str, tag: str, target: Path) -> None:
         """Read a label back from the source, onto the series' own grid."""
         info = self.get_label_info(image_id, tag)
-        grid = read_volume(self.image_path(image_id))
+        grid = self.volume(image_id)
         values = {name: value for name, value in self._settings.labels.items() if name in self._settings.types}
         with tempfile.TemporaryDirectory(prefix="wslpet-") as scratch:
             fetched, mask = Path(scratch) / "segmentation.dcm", Path(scratch) / f"mask{_LABEL}"

@@ -16,8 +16,6 @@ from apps.wslpet.datastore import SeededDatastore
 from apps.wslpet.weights import Weights
 from lib.errors import DicomError, InputError
 from lib.model import Model
-from lib.pipeline import segment
-from lib.readers import read_volume
 
 logger = logging.getLogger(__name__)
 
@@ -93,8 +91,7 @@ class Uncertainty(_Unannotated):
             try:
                 key = (datastore.image_version(image), model.version)
                 if key not in self._scores and time.monotonic() < deadline:
-                    volume = read_volume(datastore.image_path(image))
-                    self._scores[key] = 1.0 - (segment(volume, model).confidence or 0.0)
+                    self._scores[key] = 1.0 - datastore.look(image, model).confidence
             except (InputError, OSError):
                 continue
             if key in self._scores:

@@ -34,7 +34,7 @@ def test_lifting_gives_the_voxel_that_the_pixel_shows():
 def test_the_scan_is_not_modified():
     volume = noise()
     before = volume.array.copy()
-    to_grid(*project(volume), 4.0)
+    to_grid(project(volume), 4.0)
     assert np.array_equal(volume.array, before)
 
 
@@ -61,7 +61,7 @@ def hot_pixel(mip: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize("place_mm", [(90, 75, 110), (215, 185, 262), (140, 180, 120)])
 def test_a_point_lands_where_from_voxel_says(spacing, grid_mm, place_mm):
     volume, (x, y, z) = point_source(spacing, place_mm)
-    face, profile = to_grid(*project(volume), grid_mm)
+    face, profile = to_grid(project(volume), grid_mm)
     assert np.abs(hot_pixel(face.mip) - face.from_voxel([x, z])).max() < 0.5
     assert np.abs(hot_pixel(profile.mip) - profile.from_voxel([y, z])).max() < 0.5
 
@@ -69,7 +69,7 @@ def test_a_point_lands_where_from_voxel_says(spacing, grid_mm, place_mm):
 @pytest.mark.parametrize("spacing", SPACINGS)
 def test_both_views_share_z_and_are_cropped_to_the_body(spacing):
     volume, _ = point_source(spacing, (140, 180, 120))
-    face, profile = to_grid(*project(volume), 4.0)
+    face, profile = to_grid(project(volume), 4.0)
     assert face.origin[1] == profile.origin[1] > 0
     assert face.mip.shape[1] == profile.mip.shape[1]
     assert face.origin[0] > 0
@@ -79,7 +79,7 @@ def test_both_views_share_z_and_are_cropped_to_the_body(spacing):
 
 def test_depth_is_in_millimetres_from_the_middle_of_the_body():
     volume, _ = point_source((4.0, 4.0, 4.0), (140, 180, 120))
-    face, _ = to_grid(*project(volume), 4.0)
+    face, _ = to_grid(project(volume), 4.0)
     u, z = np.rint(face.from_voxel([35, 30])).astype(int)
     middle = float(np.median(np.argmax(volume.array, axis=1)[volume.array.max(axis=1) > 0.5])) * 4.0
     assert face.depth_mm[u, z] == pytest.approx(180 - middle, abs=8.0)
@@ -88,5 +88,5 @@ def test_depth_is_in_millimetres_from_the_middle_of_the_body():
 
 def test_a_scan_without_a_body_is_not_cropped():
     volume = empty((10, 12, 14))
-    face, profile = to_grid(*project(volume), 4.0)
+    face, profile = to_grid(project(volume), 4.0)
     assert face.mip.shape[1] == profile.mip.shape[1] >= 14

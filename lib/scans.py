@@ -1,0 +1,249 @@
+"""Scans that were read lately, and what was made of them, kept: what is asked for again comes at once.
+
+Volumes stay in memory up to a number of bytes, those in use counted, so that many viewers at once do not fill it:
+whoever would exceed it waits. Projections stay on disk, too, where other processes share them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import threading
+from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from zipfile import BadZipFile
+
+import numpy as np
+import psutil
+
+from lib.errors import InputError
+from lib.model import Model
+from lib.pipeline import Look, look
+from lib.projection import VIEWS, Projection, Views, project
+from lib.readers import decoded_bytes, read_volume
+from lib.volume import Volume
+
+logger = logging.getLogger(__name__)
+
+# A share of the computer's memory, and no more than eight of the largest whole-body scans.
+MEMORY_BYTES = min(psutil.virtual_memory().total // 8, 2 << 30)
+VIEWS_BYTES = 256 << 20
+LOOKS = 128
+DISK_BYTES = 2 << 30
+# gzip's checksum of the whole content lies in a file's last eight bytes.
+_END_BYTES = 1 << 16
+_FORMAT = 1
+
+
+@dataclass
+class _Entry:
+    """A volume in memory, or one that is being read (None), the users that hold it, and its bytes."""
+
+    size: int
+    volume: Volume | None = None
+    users: int = 1
+
+
+class Scans:
+    """Volumes and projections by file. Threads may share it, processes its folder.
+
+    Parameters
+    ----------
+    folder : for projections; made when the first is kept. None keeps them in memory only.
+    memory_bytes : of volumes in memory; one that is larger is read when no other is in use.
+    disk_bytes : of the folder; what was used least recently goes.
+    """
+
+    def __init__(self, folder: Path | None, memory_bytes: int = MEMORY_BYTES, disk_bytes: int = DISK_BYTES) -> None:
+        self._disk = None if folder is None else _Folder(folder, disk_bytes)
+        self._memory_bytes = memory_bytes
+        self._volumes: OrderedDict[str, _Entry] = OrderedDict()
+        self._changed = threading.Condition()
+        self._views: OrderedDict[str, Views] = OrderedDict()
+        self._looks: OrderedDict[tuple[str, str], Look] = OrderedDict()
+
+    @contextmanager
+    def borrowed(self, path: Path) -> Iterator[Volume]:
+        """The volume of a file, which stays in memory at least as long as the block runs. Its array is read-only.
+
+        Raises what `lib.readers.read_volume` raises. A block that borrowed one scan must not borrow another.
+        """
+        key = fingerprint(path)
+        entry = self._held(key, path)
+        try:
+            assert entry.volume is not None
+            yield entry.volume
+        finally:
+            with self._changed:
+                entry.users -= 1
+                self._changed.notify_all()
+
+    def volume(self, path: Path) -> Volume:
+        """As `borrowed`, for a moment; who keeps it for long keeps it beyond the bound."""
+        with self.borrowed(path) as volume:
+            return volume
+
+    def views(self, path: Path) -> Views:
+        """Both projections of a file, as `lib.projection.project` makes them of the volume in RAS."""
+        key = fingerprint(path)
+        with self._changed:
+            if key in self._views:
+                self._views.move_to_end(key)
+                return self._views[key]
+        views = None if self._disk is None else self._disk.load(key)
+        if views is None:
+            with self.borrowed(path) as volume:
+                views = project(volume.to_ras())
+            if self._disk is not None:
+                self._disk.save(key, views)
+        with self._changed:
+            self._views[key] = views
+            while len(self._views) > 1 and sum(kept.nbytes for kept in self._views.values()) > VIEWS_BYTES:
+                self._views.popitem(last=False)
+        return views
+
+    def look(self, path: Path, model: Model) -> Look:
+        """What a model makes of a file's projections."""
+        key = (fingerprint(path), model.version)
+        with self._changed:
+            if key in self._looks:
+                self._looks.move_to_end(key)
+                return self._looks[key]
+        seen = look(self.views(path), model)
+        with self._changed:
+            self._looks[key] = seen
+            while len(self._looks) > LOOKS:
+                self._looks.popitem(last=False)
+        return seen
+
+    def _held(self, key: str, path: Path) -> _Entry:
+        size = None
+        while True:
+            with self._changed:
+                entry = self._volumes.get(key)
+                if entry is not None and entry.volume is not None:
+                    self._volumes.move_to_end(key)
+                    entry.users += 1
+                    return entry
+                if entry is not None or (size is not None and not self._fits(size)):
+                    self._changed.wait()
+                    continue
+                if size is not None:
+                    entry = self._volumes[key] = _Entry(size)
+                    break
+            size = decoded_bytes(path)
+        return self._read(key, path, entry)
+
+    def _fits(self, size: int) -> bool:
+        """Make room; whether there is enough of it. Called with the lock held."""
+        idle = [key for key, entry in self._volumes.items() if entry.users == 0]
+        while self._total() + size > self._memory_bytes and idle:
+            del self._volumes[idle.pop(0)]
+        return not self._volumes or self._total() + size <= self._memory_bytes
+
+    def _total(self) -> int:
+        return sum(entry.size for entry in self._volumes.values())
+
+    def _read(self, key: str, path: Path, entry: _Entry) -> _Entry:
+        try:
+            volume = read_volume(path)
+            volume.array.flags.writeable = False
+            entry.volume = volume
+        except BaseException:
+            with self._changed:
+                del self._volumes[key]
+                self._changed.notify_all()
+            raise
+        with self._changed:
+            self._changed.notify_all()
+        return entry
+
+
+def fingerprint(path: Path) -> str:
+    """Another text when a file, or one of a folder, is another one: by place, size, times and both ends of it.
+
+    Raises
+    ------
+    InputError
+        when there is no such file.
+    """
+    digest = hashlib.sha256(f"{_FORMAT}|{os.path.realpath(path)}".encode())
+    try:
+        for file in sorted(path.iterdir()) if path.is_dir() else [path]:
+            with open(file, "rb") as content:
+                stat = os.fstat(content.fileno())
+                digest.update(
+                    f"|{file.name}|{stat.st_ino}|{stat.st_size}|{stat.st_mtime_ns}|{stat.st_ctime_ns}".encode()
+                )
+                digest.update(content.read(_END_BYTES))
+                content.seek(max(0, stat.st_size - _END_BYTES))
+                digest.update(content.read(_END_BYTES))
+    except FileNotFoundError as error:
+        raise InputError(f"image {path.name} does not exist") from error
+    return digest.hexdigest()[:32]
+
+
+class _Folder:
+    """Projections as .npz, up to a number of bytes. A damaged file, or one that another process removed, is no file."""
+
+    def __init__(self, folder: Path, most_bytes: int) -> None:
+        self._folder = folder
+        self._most_bytes = most_bytes
+
+    def load(self, key: str) -> Views | None:
+        path = self._path(key)
+        try:
+            with np.load(path) as file:
+                face, profile = (
+                    Projection(view, file[view], file[f"depth_{view}"].astype(np.int32), tuple(file[f"spacing_{view}"]))
+                    for view in VIEWS
+                )
+                views = Views(face, profile, file["affine"], str(file["name"]))
+            os.utime(path)  # used just now
+            return views
+        except (OSError, ValueError, KeyError, EOFError, BadZipFile):
+            return None
+
+    def save(self, key: str, views: Views) -> None:
+        """Whole or not at all. A disk that is full keeps nothing, which is no error."""
+        arrays = {"affine": views.affine, "name": np.array(views.name)}
+        for projection in views:
+            view = projection.view
+            arrays |= {
+                view: projection.mip,
+                f"depth_{view}": projection.depth.astype(np.uint16),
+                f"spacing_{view}": np.array(projection.spacing),
+            }
+        temporary = self._path(f".{key}.{os.getpid()}.{threading.get_ident()}")
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            np.savez(temporary, **arrays)
+            os.replace(temporary, self._path(key))
+            self._trim()
+        except OSError as error:
+            logger.warning("projections are not kept on disk: %s", error)
+            with suppress(OSError):
+                temporary.unlink()
+
+    def _path(self, name: str) -> Path:
+        return self._folder / f"{name}.npz"
+
+    def _trim(self) -> None:
+        with os.scandir(self._folder) as entries:
+            files = sorted((stat.st_mtime_ns, stat.st_size, e.path) for e in entries if (stat := _stat(e)) is not None)
+        total = sum(size for _, size, _ in files)
+        while total > self._most_bytes and files:
+            _, size, path = files.pop(0)
+            Path(path).unlink(missing_ok=True)
+            total -= size
+
+
+def _stat(entry: os.DirEntry[str]) -> os.stat_result | None:
+    try:
+        return entry.stat()
+    except FileNotFoundError:
+        return None
