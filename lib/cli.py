@@ -1,4 +1,4 @@
-"""The method from a terminal: `python -m lib phantom | train | segment | study | pacs | welcome | model`."""
+"""The method from a terminal: `python -m lib COMMAND`; `--help` lists the commands."""
 
 # Commands import what they need: `--help` and a mistyped option answer at once.
 from __future__ import annotations
@@ -13,9 +13,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lib import feature_table, importing
 from lib.errors import InputError, TrainingError
+from lib.feature_table import MASK_END
 from lib.shipped import SHIPPED_MODEL
-from lib.study import terminal as study_terminal
+from lib.study import terminal as studying
 
 if TYPE_CHECKING:
     from lib.examples import Example
@@ -23,7 +25,6 @@ if TYPE_CHECKING:
     from lib.settings import Settings
     from lib.training import EpochReport, Trained
 
-MASK_END = "-mask.nii.gz"
 # Options of `train` that replace a setting of the same name.
 TRAINING_OPTIONS: dict[str, tuple[Any, str]] = {
     "epochs": (int, "passes over the patients"),
@@ -90,7 +91,8 @@ def _parser() -> argparse.ArgumentParser:
     segment.add_argument("--out", type=Path, default=Path("."), metavar="DIR", help="default: where you are")
     segment.set_defaults(command=_segment)
 
-    study_terminal.add_to(commands)
+    for command in (feature_table, importing, studying):
+        command.add_to(commands)
 
     pacs = commands.add_parser("pacs", help="a PACS on this computer, for as long as a command runs")
     pacs.add_argument("folder", type=Path, help="where it keeps its images")

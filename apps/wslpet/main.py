@@ -27,6 +27,7 @@ from apps.wslpet import door  # noqa: E402
 from apps.wslpet.configuration import configuration_from  # noqa: E402
 from apps.wslpet.infer import DelineateClick, FindTumour  # noqa: E402
 from apps.wslpet.problems import UnknownName, shown  # noqa: E402
+from apps.wslpet.scoring import Radiomics  # noqa: E402
 from apps.wslpet.series_datastore import SeriesDatastore  # noqa: E402
 from apps.wslpet.strategies import First, Random, Uncertainty  # noqa: E402
 from apps.wslpet.studies import open_studies  # noqa: E402
@@ -71,6 +72,9 @@ class WSLPETApp(MONAILabelApp):
 
     def init_strategies(self) -> dict[str, Any]:
         return {"uncertainty": Uncertainty(self.weights), "random": Random(), "first": First()}
+
+    def init_scoring_methods(self) -> dict[str, Any]:
+        return {"radiomics": Radiomics(self.settings)}
 
     def infer(self, request: Mapping[str, Any], datastore: Any = None) -> dict[str, Any]:
         """MONAI Label's `infer`, for an image of the datastore or of a session and for nothing else."""
