@@ -15,7 +15,7 @@ from lib.study.study import CURVE_SYSTEMS, Study
 from lib.study.system import System
 from lib.study.systems import SYSTEMS
 
-# The system that others are tested against, and whose features are tested for leakage.
+# The system that others are tested against.
 REFERENCE = "ours"
 
 
@@ -64,13 +64,15 @@ class Results:
     ----------
     systems : name → results, in the order of the tables.
     curve : by system, then number of patients.
-    shuffled : cancer type → the test for leakage, or why there is none.
+    tested : the system whose features are tested for leakage: ours, or else the first with features.
+    shuffled : cancer type → that test, or why there is none.
     stability : of features; None where it was not measured.
     """
 
     study: Study
     systems: dict[str, SystemResults]
     curve: tuple[CurvePoint, ...]
+    tested: str | None
     shuffled: dict[str, Shuffled | str]
     stability: Stability | None
 
@@ -122,13 +124,18 @@ def read_results(study: Study, stability: Stability | None = None) -> Results:
             }
         systems[system.name] = SystemResults(system, measured, outcomes)
     leakage: dict[str, Shuffled | str] = {}
-    if features.get(REFERENCE):
+    tested = next((name for name in (REFERENCE, *systems) if name in systems and _all_features(systems[name])), None)
+    if tested is not None:
         leakage = {
-            name: shuffled(own, features[REFERENCE], study.plan.shuffles, study.plan.seed)
+            name: shuffled(own, features[tested], study.plan.shuffles, study.plan.seed)
             for name, own in known.items()
             if own.names
         }
-    return Results(study, systems, tuple(_curve(study)), leakage, stability)
+    return Results(study, systems, tuple(_curve(study)), tested, leakage, stability)
+
+
+def _all_features(one: SystemResults) -> bool:
+    return one.system.features is None
 
 
 def _curve(study: Study) -> Sequence[CurvePoint]:

@@ -207,21 +207,21 @@ def outcome(results: Results, cancer_type: str, data: str) -> Table:
 def leakage(results: Results, data: str) -> Table:
     """Outcomes permuted: nothing to find."""
     rows = []
+    tested = results.systems[results.tested or ""]
     for cancer_type, found in results.shuffled.items():
         if not isinstance(found, Shuffled):
             rows.append((cancer_type, NONE, NONE, NONE, found))
             continue
         low, high = np.percentile(found.aucs, [2.5, 97.5])
-        ours = results.reference.outcomes.get(cancer_type) if results.reference else None
-        observed = NONE
-        if isinstance(ours, Outcome):
-            value = ours.performance.pooled["auc"].value
+        true, observed = tested.outcomes.get(cancer_type), NONE
+        if isinstance(true, Outcome):
+            value = true.performance.pooled["auc"].value
             observed = f"{value:.2f} (p {found.p_of(value):.3f})"
         verdict = "0.5 is inside" if found.holds else "**0.5 is outside**"
         rows.append((cancer_type, interval(found.mean), f"{low:.2f}–{high:.2f}", observed, verdict))
     return Table(
         "leakage",
-        f"Outcomes shuffled {results.study.plan.shuffles} times, features of ours: {data}.",
+        f'Outcomes shuffled {results.study.plan.shuffles} times, features of "{tested.system.title}": {data}.',
         ("type", "mean AUC", "95 % of the AUCs", "AUC of the true outcomes", ""),
         tuple(rows),
         ("With nothing to find, the AUC is 0.5 unless something leaks from test to training. p: permutation test.",),

@@ -20,7 +20,8 @@ from lib.cam import Cams, batch_cams, mask_outside, normalise
 from lib.examples import Augmentation, Batch, Example, collate
 from lib.lesions import CAM_SD_MM, Sight, findings, lesion_at
 from lib.model import Model
-from lib.projection import VIEWS, project, to_grid
+from lib.pipeline import look
+from lib.projection import VIEWS, project
 from lib.study.patients import Patient
 from lib.study.plan import Plan
 from lib.study.system import Found, Learned, Report, System
@@ -122,21 +123,18 @@ def _loss(network: FCN, batch: Batch, masks: dict[str, Tensor]) -> Tensor:
 
 @torch.inference_mode()
 def _find(cams: Model, network: FCN, patient: Patient, volume: Volume) -> Found:
-    settings = cams.settings
-    ras = volume.to_ras()
-    projections = dict(zip(VIEWS, project(ras), strict=True))
-    images = dict(zip(VIEWS, to_grid(projections["face"], projections["profile"], settings.grid_mm), strict=True))
+    settings, ras = cams.settings, volume.to_ras()
+    seen = look(project(ras), cams)
+    images = seen.main.images
     channels = {view: np.stack([image.mip, image.depth_mm]) for view, image in images.items()}
     batch = collate([Example(channels, None, settings.classes[0], volume.name)], settings).to(cams.device)
     maps = [mask_outside(F.logsigmoid(network(batch.images[view])), batch.sizes[view], 1) for view in VIEWS]
     sight = Sight(images, Cams(maps[0], maps[1], settings.grid_mm))
-    place = findings([sight], 0, projections)[0]
+    place = findings([sight], 0, seen.projections)[0]
     contour = lesion_at(ras, np.array(place.index), CAM_SD_MM)
     inside = np.zeros(ras.shape, dtype=bool) if contour is None else contour.in_volume(ras.shape)
-    scores = batch_cams(cams.network, batch, settings).type_scores(settings.pooling)
-    cancer_type = settings.classes[int(scores.argmax())]
     stored = ras.with_array(inside.astype(np.uint8), "label").to_orientation_of(volume)
-    return Found(stored.array > 0, cancer_type)
+    return Found(stored.array > 0, seen.cancer_type)
 
 
 CAMS_FCN = System(
