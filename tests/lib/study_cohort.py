@@ -23,14 +23,14 @@ def write_study_cohort(folder: Path, patients: int = 8, shape=(40, 32, 44), **ch
         size = np.array(RADII) * (0.8 if outcome else 1.2)
         origin = (-90.0 + 11 * number, -60.0 - 7 * number, -85.0)
         volume = empty(shape, (4.0, 4.0, 4.0), origin)
-        centre = np.array(CENTRES[cancer_type]) + (11 * number, -7 * number, 3 * number - 9)
+        centre = np.array(CENTRES[cancer_type]) + np.array([11 * number, -7 * number, 3 * (number % 6) - 9])
         hot = scan(volume, [(centre, size, 9.0 + number)])
         truth = volume.with_array(ellipsoid(volume, centre, size).astype(np.uint8), "label")
         storage = STORAGES[(11 * number) % len(STORAGES)]
         for name, part in (("scan", hot), ("mask", truth)):
             stored = stored_as(part, *storage)
             nib.save(nib.Nifti1Image(stored.array, stored.affine), folder / f"p{number}-{name}.nii.gz")
-        x, y, z = centre + (3.0, -2.0, 2.0)
+        x, y, z = centre + np.array([3.0, -2.0, 2.0])
         row = {
             "name": f"p{number}",
             "scan": f"p{number}-scan.nii.gz",

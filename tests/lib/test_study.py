@@ -100,7 +100,7 @@ def test_a_run_that_fails_is_named_and_the_others_are_made(cohort, tmp_path, mon
 
     monkeypatch.setitem(SYSTEMS, "broken", replace(SIXTH, name="broken", learn=broken, cost=9.0))
     study = opened(cohort, tmp_path, ("sixth", "broken"))
-    with pytest.raises(InputError, match="2 runs failed.*--resume") as raised:
+    with pytest.raises(InputError, match=r"2 runs failed.*--resume") as raised:
         make_study(study)
     assert "ZeroDivisionError: by nothing" in str(raised.value)
     assert "Traceback" in (tmp_path / "runs/broken/fold-1.log").read_text()
@@ -121,7 +121,7 @@ def test_several_workers_make_the_same(cohort, tmp_path):
 
 def test_a_study_is_never_mixed_with_another(cohort, tmp_path):
     opened(cohort, tmp_path)
-    with pytest.raises(InputError, match="holds a study already.*--resume"):
+    with pytest.raises(InputError, match=r"holds a study already.*--resume"):
         opened(cohort, tmp_path)
     with pytest.raises(InputError, match="another cohort or plan"):
         opened(cohort, tmp_path, resume=True, seed=1)
