@@ -1,6 +1,6 @@
 """CAMs & FCNs: CAMs make pseudo-masks of both MIPs, a fully convolutional network learns them.
 
-The paper does not describe it. This is the two-step scheme of its own reference [1] (Ahn & Kwak 2018, CVPR: pseudo-
+The paper does not describe it. This is the two-step scheme of its own reference [1] (Ahn et al. 2019, CVPR: pseudo-
 labels from class attention, then a fully convolutional network), with an FCN after Long et al. 2015 (CVPR): features at
 several strides, each scored by a 1×1 convolution, upsampled and summed. From its maps to the lesion it has everything
 that ours has.
@@ -140,7 +140,7 @@ def _find(cams: Model, network: FCN, patient: Patient, volume: Volume) -> Found:
 CAMS_FCN = System(
     name="cams-fcn",
     title="CAMs & FCNs",
-    reference='Amyar et al., §4, who do not describe it; read as Ahn & Kwak 2018: the CAMs of "CAMs alone", cut at '
+    reference='Amyar et al., §4, who do not describe it; read as Ahn et al. 2019: the CAMs of "CAMs alone", cut at '
     "half their maximum and 41 % of the SUV there, are the masks that an FCN (Long et al. 2015) learns.",
     taught="type",
     told="nothing",
