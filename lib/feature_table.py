@@ -19,8 +19,10 @@ MASK_END = "-mask.nii.gz"
 def add_to(commands: Any) -> None:
     """Add the command to a parser's."""
     radiomics = commands.add_parser("radiomics", help="measure the lesions of masks: features with IBSI ids, as a CSV")
-    radiomics.add_argument("scans", type=Path, help="folder of scans, or a cohort's table (or folder) with masks")
-    radiomics.add_argument("--masks", type=Path, metavar="DIR", help=f"of NAME{MASK_END}, as segment writes them")
+    radiomics.add_argument("scans", type=Path, help="folder of scans, one scan, or a cohort with masks")
+    radiomics.add_argument(
+        "--masks", type=Path, metavar="DIR", help=f"of NAME{MASK_END}, as segment writes them; one file for one scan"
+    )
     radiomics.add_argument("--out", type=Path, default=Path("radiomics.csv"), metavar="FILE.csv")
     radiomics.set_defaults(command=run)
 
@@ -82,6 +84,9 @@ def _of_table(cohort: Path) -> Iterator[tuple[str, Path, Path]]:
 def _of_folder(scans: Path, masks: Path) -> Iterator[tuple[str, Path, Path]]:
     from lib.readers import ITK, NIFTI
 
+    if scans.is_file() and masks.is_file():
+        yield scans.name, scans, masks
+        return
     if not scans.is_dir():
         raise InputError(f"{scans} is not a folder of scans; name one")
     for scan in sorted(scans.iterdir()):

@@ -32,16 +32,16 @@ class Plan:
     types: tuple[str, ...] = ("lung", "oesophagus")
     folds: int = 5
     seed: int = 0
-    epochs: int | None = 30
-    tuning_epochs: int = 8
-    cam_epochs: int = 30
-    fcn_epochs: int = 8
-    unet_steps: int = 300
+    epochs: int | None = 20
+    tuning_epochs: int = 6
+    cam_epochs: int = 20
+    fcn_epochs: int = 6
+    unet_steps: int = 250
     rpet_epochs: int = 40
     curve: tuple[int, ...] = (10, 20)
     curve_folds: int = 1
     shuffles: int = 10
-    stability: int = 12
+    stability: int = 6
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready."""
@@ -53,7 +53,7 @@ PLANS = {
     "full": Plan(
         epochs=None,
         tuning_epochs=30,
-        cam_epochs=150,
+        cam_epochs=100,
         fcn_epochs=40,
         unet_steps=3000,
         rpet_epochs=150,

@@ -12,6 +12,7 @@ import time
 import traceback
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -123,12 +124,14 @@ def open_study(
         )
     made = plan_from(plan, types, seed, n_folds)
     rows, problems = read_table(table, (*types, NO_TUMOUR))
-    _claim(folder, _stamp(rows, made), resume)
+    stamp = _stamp(rows, made)
+    _check_place(folder, stamp, resume)
     patients = _kept(rows, problems, folder / "cache", made, workers, progress)
     if problems:
         raise InputError(
             "\n  ".join([f"{table}: {len(problems)} rows cannot be used; correct or delete them", *problems])
         )
+    _claim(folder, stamp)
     strata = [(patient.cancer_type, patient.row.outcome) for patient in patients]
     fold_of = np.empty(len(patients), dtype=int)
     for number, test in enumerate(folds(strata, [patient.row.patient for patient in patients], made.folds, seed)):
@@ -147,18 +150,21 @@ def _stamp(rows: Sequence[Row], plan: Plan) -> dict[str, Any]:
     return {"plan": plan.to_dict(), "cohort": digest.hexdigest()}
 
 
-def _claim(folder: Path, stamp: dict[str, Any], resume: bool) -> None:
+def _check_place(folder: Path, stamp: dict[str, Any], resume: bool) -> None:
     file = folder / FILE
-    if file.exists():
-        if not resume:
-            raise InputError(f"{folder} holds a study already; go on with it by --resume, or give another --out")
-        if json.loads(file.read_text(encoding="utf-8")) != stamp:
-            raise InputError(f"{folder} holds a study of another cohort or plan; give another --out")
+    if not file.exists():
         return
+    if not resume:
+        raise InputError(f"{folder} holds a study already; go on with it by --resume, or give another --out")
+    if json.loads(file.read_text(encoding="utf-8")) != stamp:
+        raise InputError(f"{folder} holds a study of another cohort or plan; give another --out")
+
+
+def _claim(folder: Path, stamp: dict[str, Any]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     temporary = folder / f".{FILE}.part"
     temporary.write_text(json.dumps(stamp, indent=2) + "\n", encoding="utf-8")
-    os.replace(temporary, file)
+    os.replace(temporary, folder / FILE)
 
 
 def _kept(
@@ -248,6 +254,10 @@ def _collected(
                 pass
             for future in done:
                 yield pending.pop(future), *future.result()
+    except BrokenProcessPool as error:
+        raise InputError(
+            "a worker was killed, most likely for memory; go on by --resume with fewer --workers"
+        ) from error
     except BaseException:
         pool.shutdown(wait=False, cancel_futures=True)
         raise

@@ -137,6 +137,7 @@ def test_all_bad_rows_are_reported_at_once(tmp_path):
     table.write_text(text.replace("p4-mask", "nowhere"))
     with pytest.raises(InputError) as raised:
         opened(table, tmp_path / "study")
+    assert not (tmp_path / "study" / "study.json").exists()  # once corrected, it is a new study
     for said in ("3 rows cannot be used", "row 3: no mask", "row 5: scan gone.nii.gz", "row 6: mask"):
         assert said in str(raised.value)
 

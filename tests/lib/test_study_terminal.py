@@ -56,6 +56,9 @@ def test_radiomics_of_a_cohort_and_of_a_folder(table, tmp_path, capsys):
     (masks / "p1-scan-mask.nii.gz").write_text("no NIfTI")
     code, said, err = run(capsys, "radiomics", table.parent, "--masks", masks, "--out", tmp_path / "folder.csv")
     assert code == 2 and "1 lesions" in said and "p1-scan: image p1-scan-mask.nii.gz cannot be read" in err
+    one = table.parent / "p0-scan.nii.gz"
+    code, said, _ = run(capsys, "radiomics", one, "--masks", masks / "p0-scan-mask.nii.gz", "--out", tmp_path / "1.csv")
+    assert code == 0 and "1 lesions" in said
     code, _, err = run(capsys, "radiomics", table.parent, "--masks", tmp_path / "nowhere")
     assert code == 2 and "no scan has a mask" in err
 
