@@ -23,7 +23,7 @@ SYSTEMS = {
     "few": "{few} clicks on top of the shipped weights",
     "tuned": "{clicked} clicks on top of the shipped weights",
     "scratch": "{clicked} clicks, from scratch",
-    "cams": "{clicked} clicks, from scratch, CAMs alone (distance loss off)",
+    "cams": "{clicked} clicks, from scratch, CAMs alone (distance loss off, average pooling)",
     "click": "a click on the patient",
     "threshold": "click + 41 %",
     "taught": "a click on the patient (those that were clicked to teach)",

@@ -102,10 +102,12 @@ def contours(ras: Volume, index: np.ndarray, uncertainty_mm: float) -> list[Cont
 
 def best(found: list[Contour]) -> Contour | None:
     """The contour with the highest score; None of none."""
-    if not found:
-        return None
-    scores = load_contour_score(FEATURES)(np.array([contour.features for contour in found]))
-    return found[int(scores.argmax())]
+    return found[int(scores(found).argmax())] if found else None
+
+
+def scores(found: list[Contour]) -> np.ndarray:
+    """(contour,) how much each looks like the whole of one lesion; the higher, the better."""
+    return load_contour_score(FEATURES)(np.array([contour.features for contour in found]))
 
 
 def _box(ras: Volume, index: np.ndarray) -> tuple[np.ndarray, tuple[int, int, int]]:

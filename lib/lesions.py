@@ -10,7 +10,7 @@ import numpy as np
 from scipy.ndimage import map_coordinates
 
 from lib.cam import Cams
-from lib.delineation import Contour, best, contours
+from lib.delineation import Contour, best, contours, scores
 from lib.measures import measure, surroundings
 from lib.projection import VIEWS, GridImage, Projection
 from lib.volume import Volume
@@ -21,6 +21,10 @@ CAM_SD_MM = 9.0
 # Lifted points this near the best one are one finding.
 FINDING_MM = 24.0
 FINDINGS = 3
+# A finding after the first is looked at when it holds this share of the map; and what one unit of the contour score
+# counts against the log of a share. Both were chosen on phantoms.
+LEAST_SHARE = 0.03
+SCORE_WEIGHT = 0.5
 
 
 @dataclass(frozen=True)
@@ -148,3 +152,30 @@ def _modes(points: np.ndarray, scores: np.ndarray, spacing: np.ndarray) -> list[
 def lesion_at(ras: Volume, index: np.ndarray, uncertainty_mm: float = CLICK_SD_MM) -> Contour | None:
     """The lesion around a point (fractional voxel of the RAS volume); None where nothing stands out."""
     return best(contours(ras, index, uncertainty_mm))
+
+
+def likeliest(ras: Volume, places: Sequence[Finding]) -> tuple[list[Finding], Contour | None]:
+    """Which of the findings is the lesion, and its contour (ours).
+
+    The CAMs say where; the contour score says whether what is there has the shape of one thing. Pneumonia draws
+    the CAMs and has no edge; the tumour beside it has one.
+
+    Parameters
+    ----------
+    ras : (x, y, z) in SUV.
+    places : from `findings`, best first.
+
+    Returns
+    -------
+    the findings with the lesion's first, and its contour; None where nothing stands out at any of them.
+    """
+    tried: list[tuple[float, Finding, Contour]] = []
+    for place in places:
+        contour = lesion_at(ras, np.array(place.index), CAM_SD_MM) if not tried or place.share >= LEAST_SHARE else None
+        if contour is not None:
+            worth = np.log(max(place.share, 1e-9)) + SCORE_WEIGHT * float(scores([contour])[0])
+            tried.append((worth, place, contour))
+    if not tried:
+        return list(places), None
+    _, chosen, contour = max(tried, key=lambda one: one[0])
+    return [chosen, *(place for place in places if place is not chosen)], contour

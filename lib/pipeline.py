@@ -15,7 +15,7 @@ from lib.cam import batch_cams, normalise
 from lib.delineation import Contour
 from lib.errors import ModelError, SeedError
 from lib.examples import Example, collate
-from lib.lesions import CAM_SD_MM, Finding, Lesion, Sight, findings, lesion_at
+from lib.lesions import Finding, Lesion, Sight, findings, lesion_at, likeliest
 from lib.model import Model
 from lib.projection import CORES, VIEWS, GridImage, Projection, Views, project, to_grid
 from lib.seeds import NO_TUMOUR, Seed
@@ -34,8 +34,8 @@ class Result:
     type_probabilities : class → probability; empty without a model.
     confidence : share of the 3D map's mass, over all types and places, that lies at the finding; None when a
         seed decided. Low where the CAMs point everywhere (ours).
-    findings : the strongest places of the 3D map of `cancer_type`, (position mm RAS, share of its mass), best
-        first; the first one became the lesion.
+    findings : the strongest places of the 3D map of `cancer_type`, (position mm RAS, share of its mass); the
+        first one became the lesion, the others follow by strength.
     lesions : as in the mask.
     cams : view → (u, z) CAM of `cancer_type` by eq. 1 in cells; empty without a model.
     images : view → the MIP the network saw.
@@ -115,9 +115,9 @@ def segment(
             contour = lesion_at(ras, point)
     else:
         assert view is not None
-        cancer_type, confidence, places = view.cancer_type, view.confidence, view.findings
-        if places:
-            contour = lesion_at(ras, np.array(places[0].index), CAM_SD_MM)
+        cancer_type = view.cancer_type
+        places, contour = likeliest(ras, view.findings)
+        confidence = view.probabilities[cancer_type] * (places[0].share if places else 1.0)
     clock.lap("lesions")
     label = settings.labels.get(cancer_type, 0)
     mask = _mask(volume, contour, label)
@@ -190,7 +190,7 @@ class Look:
 
     @property
     def confidence(self) -> float:
-        """As `Result` has it."""
+        """That of the strongest finding, as `Result` has it of the one that became the lesion."""
         share = self.findings[0].share if self.findings else 1.0
         return self.probabilities[self.cancer_type] * share
 

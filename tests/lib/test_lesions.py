@@ -3,12 +3,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from blobs import dice, ellipsoid, empty, scan, stored_as
+from blobs import dice, ellipsoid, empty, positions, scan, stored_as
 
 from lib.cam import Cams
 from lib.delineation import Contour
 from lib.examples import grid_images
-from lib.lesions import Lesion, Sight, findings, lesion_at
+from lib.lesions import Finding, Lesion, Sight, findings, lesion_at, likeliest
 from lib.measures import measure
 from lib.projection import VIEWS, project
 from lib.settings import settings_from
@@ -123,6 +123,27 @@ def test_the_lesion_at_the_first_finding_is_where_the_cams_point():
     cams = peaked(images, settings, [(*volume.to_index(spots[0][0]), 6.0)])
     contour = lesion_at(volume, np.array(findings([Sight(images, cams)], 0, projections)[0].index))
     assert dice(contour.in_volume(volume.shape), ellipsoid(volume, *spots[0][:2])) > 0.8
+
+
+@pytest.mark.parametrize(("share_of_diffuse", "chosen"), [(0.6, 1), (0.999, 0)])
+def test_of_two_findings_the_one_with_an_edge_is_the_lesion_unless_the_cams_are_sure(share_of_diffuse, chosen):
+    volume = field((4.06, 4.06, 2.0))
+    diffuse, sharp = place(volume, (60, 60, 70)), place(volume, (130, 110, 170))
+    haze = 3.0 * np.exp(-(((positions(volume) - diffuse) / 40.0) ** 2).sum(axis=-1)).astype(np.float32)
+    tumour = scan(volume, [(sharp, (16, 14, 18), 7.0)])
+    volume = volume.with_array(tumour.array + haze)
+    places = [
+        Finding(tuple(volume.to_index(at)), share)
+        for at, share in ((diffuse, share_of_diffuse), (sharp, 1 - share_of_diffuse))
+    ]
+    ordered, contour = likeliest(volume, places)
+    assert ordered == [places[chosen], places[1 - chosen]]
+    if chosen == 1:
+        assert dice(contour.in_volume(volume.shape), ellipsoid(volume, sharp, (16, 14, 18))) > 0.8
+
+
+def test_no_finding_is_no_lesion():
+    assert likeliest(field((4.0, 4.0, 4.0)), []) == ([], None)
 
 
 def test_a_lesion_says_where_it_is():
