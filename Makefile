@@ -74,7 +74,7 @@ lint: setup
 e2e: setup
 	$(RUN) -m benchmarks.e2e $(ARGS)
 
-# Both go on where they were interrupted.
+# Both go on where they were interrupted. The full one's report is the one in docs/study.
 study: setup
 	@test -f $(STUDY)/plain-truth/cohort.csv || $(RUN) -m lib phantom $(STUDY)/plain --patients 60 --preset plain --seed 81
 	OMP_NUM_THREADS=1 $(RUN) -m lib study $(STUDY)/plain --out $(STUDY)/small --plan small --resume $(ARGS)
@@ -82,6 +82,8 @@ study: setup
 study-full: setup
 	@test -f $(STUDY)/hard-truth/cohort.csv || $(RUN) -m lib phantom $(STUDY)/hard --patients 200 --preset hard --seed 82
 	OMP_NUM_THREADS=1 $(RUN) -m lib study $(STUDY)/hard --out $(STUDY)/full --plan full --resume $(ARGS)
+	mkdir -p docs/study
+	cd $(STUDY)/full && cp -r tables.md tables.tex report.html figures $(CURDIR)/docs/study/
 
 pretrain: setup
 	$(RUN) -m lib.pretraining $(ARGS)

@@ -10,7 +10,7 @@ import os
 import queue
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
@@ -42,6 +42,8 @@ logger = logging.getLogger(__name__)
 
 # Seconds of work done, and of all of it.
 Progress = Callable[[float, float, str], Any]
+# A run, what went wrong or None, and its seconds.
+Ended = tuple[Run, str | None, float]
 
 
 @dataclass(frozen=True, eq=False)
@@ -226,8 +228,10 @@ def _cost(study: Study, run: Run) -> float:
     return SYSTEMS[run.system].cost * max(share, LEAST_SHARE)
 
 
-def _executed(study: Study, waiting: Sequence[Run], workers: int, told: Callable[[Run, float], None]) -> Any:
-    """Yields (run, what went wrong or None, seconds), in the order they end."""
+def _executed(
+    study: Study, waiting: Sequence[Run], workers: int, told: Callable[[Run, float], None]
+) -> Iterator[Ended]:
+    """In the order they end."""
     if workers <= 1:
         for run in waiting:
             yield run, *_guarded(study, run, lambda share, line, one=run: told(one, share))  # type: ignore[misc]
@@ -240,7 +244,7 @@ def _executed(study: Study, waiting: Sequence[Run], workers: int, told: Callable
 
 def _collected(
     pool: Executor, study: Study, waiting: Sequence[Run], messages: Any, told: Callable[[Run, float], None]
-) -> Any:
+) -> Iterator[Ended]:
     pending: dict[Future[tuple[str | None, float]], Run] = {
         pool.submit(_in_worker, study, run, messages): run for run in waiting
     }
