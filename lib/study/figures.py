@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -126,9 +127,10 @@ def roc_curves(results: Results, path: Path) -> bool:
 
 def best_to_worst(results: Results, path: Path) -> bool:
     """Ours on patients spread evenly from the best Dice to the worst."""
-    if results.reference is None:
+    study = results.study
+    if results.reference is None or not (study.folder / Run(REFERENCE, 0).place / "model.pt").exists():
         return False
-    study, dice = results.study, results.reference.dice()
+    dice = results.reference.dice()
     order = np.argsort(-dice, kind="stable")
     chosen = order[np.unique(np.linspace(0, len(order) - 1, min(GALLERY, len(order))).round().astype(int))]
     cases = []
@@ -147,8 +149,6 @@ def best_to_worst(results: Results, path: Path) -> bool:
 
 def _as_kept(result: Result, mask: np.ndarray) -> Result:
     # What was measured is what is shown.
-    from dataclasses import replace
-
     return replace(result, mask=result.mask.with_array(mask.astype(np.uint8)))
 
 
