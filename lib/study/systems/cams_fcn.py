@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from lib.cam import Cams, batch_cams, mask_outside, normalise
 from lib.examples import Augmentation, Batch, Example, collate
-from lib.lesions import CAM_SD_MM, Sight, findings, lesion_at
+from lib.lesions import Sight, findings, likeliest
 from lib.model import Model
 from lib.pipeline import look
 from lib.projection import VIEWS, project
@@ -96,12 +96,12 @@ def learn(patients: Sequence[Patient], plan: Plan, report: Report) -> Learned:
 def pseudo_masks(cams: Model, batch: Batch, examples: Sequence[Example]) -> dict[str, Tensor]:
     """View → (n, 1, u, z) 0 or 1: what the CAMs of the true types say is tumour."""
     maps = batch_cams(cams.network, batch, cams.settings)
-    rows = torch.arange(len(batch.types))
+    rows = torch.arange(len(batch.types), device=batch.types.device)
     masks = {}
     for view, cam in (("face", maps.face), ("profile", maps.profile)):
         own = normalise(cam[rows, batch.types])[:, None]  # (n, 1, u, z) in cells
         strong = F.interpolate(own, size=batch.images[view].shape[2:], mode="bilinear") >= CAM_SHARE
-        suv = torch.zeros_like(strong, dtype=torch.float32)
+        suv = torch.zeros(strong.shape, device=strong.device)
         for number, example in enumerate(examples):
             mip = torch.from_numpy(example.images[view][0])
             suv[number, 0, : mip.shape[0], : mip.shape[1]] = mip
@@ -130,8 +130,7 @@ def _find(cams: Model, network: FCN, patient: Patient, volume: Volume) -> Found:
     batch = collate([Example(channels, None, settings.classes[0], volume.name)], settings).to(cams.device)
     maps = [mask_outside(F.logsigmoid(network(batch.images[view])), batch.sizes[view], 1) for view in VIEWS]
     sight = Sight(images, Cams(maps[0], maps[1], settings.grid_mm))
-    place = findings([sight], 0, seen.projections)[0]
-    contour = lesion_at(ras, np.array(place.index), CAM_SD_MM)
+    _, contour = likeliest(ras, findings([sight], 0, seen.projections))
     inside = np.zeros(ras.shape, dtype=bool) if contour is None else contour.in_volume(ras.shape)
     stored = ras.with_array(inside.astype(np.uint8), "label").to_orientation_of(volume)
     return Found(stored.array > 0, seen.cancer_type)
