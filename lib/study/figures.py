@@ -112,12 +112,10 @@ def roc_curves(results: Results, path: Path) -> bool:
         for number, (one, outcome) in enumerate(found):
             if isinstance(outcome, Outcome):
                 false, true, _ = roc_curve(outcome.outcomes, outcome.probabilities)
-                ours = one.system.name == REFERENCE
-                style = {"color": OURS_COLOUR, "lw": 2} if ours else {"color": COLOURS[number % 7], "lw": 1}
-                value = outcome.performance.pooled["auc"].value
-                axes.plot(
-                    false, true, label=f"{one.system.title}, {value:.2f}", ls="-" if number < 7 else "--", **style
-                )
+                ours, value = one.system.name == REFERENCE, outcome.performance.pooled["auc"].value
+                (line,) = axes.plot(false, true, label=f"{one.system.title}, {value:.2f}")
+                line.set(color=OURS_COLOUR if ours else COLOURS[number % 7], lw=2 if ours else 1)
+                line.set_linestyle("-" if number < 7 else "--")
         axes.plot([0, 1], [0, 1], color="0.8", lw=0.8, zorder=0)
         axes.set(xlabel="1 − specificity", ylabel="sensitivity", aspect="equal")
         axes.set_title(f"{cancer_type}: {OUTCOME.get(cancer_type, 'outcome')}", fontsize=9)

@@ -106,7 +106,8 @@ class Results:
 def read_results(study: Study, stability: Stability | None = None) -> Results:
     """From the runs that are kept; a system of which a fold is missing is left out."""
     known = {name: Known.of(study.patients, study.fold_of, name) for name in study.plan.types}
-    systems, features = {}, {}
+    systems: dict[str, SystemResults] = {}
+    features: dict[str, dict[str, dict[str, float]]] = {}
     for system in study.systems:
         runs = [Run(system.name, fold) for fold in range(study.plan.folds)]
         if not all(is_kept(run, study.folder) for run in runs):

@@ -196,7 +196,7 @@ def mask_in(run: Run, folder: Path, patient: Patient, volume: Volume) -> np.ndar
 
 
 def _write_masks(path: Path, masks: dict[int, np.ndarray]) -> None:
-    arrays = {}
+    arrays: dict[str, np.ndarray] = {}
     for number, mask in masks.items():
         found = np.argwhere(mask)
         low, high = (found.min(axis=0), found.max(axis=0) + 1) if len(found) else (np.zeros(3, int), np.zeros(3, int))

@@ -60,12 +60,11 @@ class FCN(nn.Module):
             channels = width
 
     def forward(self, images: Tensor) -> Tensor:
-        total = 0
-        features = images
+        total, features = images.new_zeros(()), images
         for stage, score in zip(self.stages, self.scores, strict=True):
             features = stage(features)
             total = total + F.interpolate(score(features), size=images.shape[2:], mode="bilinear", align_corners=False)
-        return total  # type: ignore[return-value]
+        return total
 
 
 def learn(patients: Sequence[Patient], plan: Plan, report: Report) -> Learned:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 
 from lib.model import Model, best_device, load_model
@@ -18,8 +19,9 @@ from lib.volume import Volume
 
 def learn(patients: Sequence[Patient], plan: Plan, report: Report) -> Learned:
     """From scratch, on the clicks and types of these patients only."""
-    budget = {} if plan.epochs is None else {"epochs": plan.epochs}
-    settings = settings_from(types=plan.types, seed=plan.seed, **budget)
+    settings = settings_from(types=plan.types, seed=plan.seed)
+    if plan.epochs is not None:
+        settings = replace(settings, epochs=plan.epochs)
     return learned(trained(patients, settings, report))
 
 
