@@ -51,11 +51,11 @@ demo-pacs: setup
 
 _serve-pacs:
 	@$(RUN) -m lib welcome --studies $(PACS) --host $(HOST) --port $(PORT)
-	@MONAI_LABEL_DICOMWEB_CACHE_PATH="$(CURDIR)/demo/dicomweb" $(MAKE) --no-print-directory serve STUDIES=$(PACS)
+	@exec env MONAI_LABEL_DICOMWEB_CACHE_PATH="$(CURDIR)/demo/dicomweb" $(MAKE) --no-print-directory serve STUDIES=$(PACS)
 
 serve: setup
 	@test -n "$(STUDIES)" || { echo "make serve STUDIES=folder of scans, or http://host:port/dicom-web"; exit 2; }
-	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(RUN) -m monailabel.main start_server \
+	exec env PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(RUN) -m monailabel.main start_server \
 	  --app apps/wslpet --studies "$(STUDIES)" --host $(HOST) --port $(PORT) $(ARGS)
 
 test: setup

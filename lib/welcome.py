@@ -44,11 +44,11 @@ PACS_TEXT = """
   {count} on the PACS {studies}
 
   OHIF       {url}/ohif/monai-label?StudyInstanceUIDs={study}
-             Connect with the blue button beside the server's address ({url}/).
+             Server: {url}/ , then the blue button beside it.
              Auto-Segmentation, Run: finds the tumour. Point Prompts: choose {labels}, click on the
              tumour, Run. Active Learning: Next Sample opens another patient, Update Model learns.
   3D Slicer  Extensions Manager: install MONAILabel. Module MONAI Label: type the server, {url} ,
-             connect, Next Sample.
+             connect, Next Sample. Step by step, both viewers: docs/viewers.md
   Browser    {url}/ : every request, to read about and to try
 
   Wait for "Application startup complete." Ctrl-C stops the server and the PACS; images and clicks are kept.

@@ -17,7 +17,7 @@ import requests
 from monailabel.client import MONAILabelClient
 
 ROOT = Path(__file__).resolve().parents[1]
-START_SECONDS = 90
+START_SECONDS = 180
 
 
 class Server:
@@ -73,7 +73,11 @@ class Server:
             self.process = subprocess.Popen(
                 command, stdout=log, stderr=log, env=environment, cwd=self.scratch, start_new_session=True
             )
-        self._wait()
+        try:
+            self._wait()
+        except BaseException:
+            self.kill()
+            raise
         return self
 
     def stop(self) -> None:
@@ -123,6 +127,10 @@ class Server:
         """Train, wait until it is over, and return its task."""
         answer = requests.post(f"{self.url}/train/wslpet", json=params, timeout=30)
         assert answer.status_code == 200, answer.text
+        return self.wait_for_training()
+
+    def wait_for_training(self) -> dict[str, Any]:
+        """The task of the training that runs, once it is over."""
         while True:
             task = requests.get(f"{self.url}/train/", timeout=30).json()
             if task["status"] not in ("SUBMITTED", "RUNNING"):
