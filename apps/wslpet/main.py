@@ -52,6 +52,8 @@ class WSLPETApp(MONAILabelApp):
             description="Weakly supervised lesion segmentation in whole-body FDG PET",
             version="1.0.0",
         )
+        # MONAI Label would score the whole datastore at the start, and after each next sample and each training.
+        self._auto_update_scoring = False
         if door.install():
             # Requests run side by side. Threads of one that spin for each other would only be in the others' way.
             torch.set_num_threads(1)

@@ -7,6 +7,7 @@ from functools import partial
 
 import numpy as np
 import torch
+from scipy.special import expit
 from torch import nn
 
 from lib.model import best_device
@@ -90,7 +91,7 @@ def _find(network: nn.Module, patient: Patient, volume: Volume) -> Found:
     image = scaled(grid.suv)
     image = np.pad(image, [(0, -n % STRIDE) for n in image.shape])
     logits = network(torch.from_numpy(image[None, None]).to(best_device()))[0, 0].cpu().numpy()
-    probability = 1 / (1 + np.exp(-logits[tuple(slice(0, n) for n in grid.suv.shape)]))
+    probability = expit(logits[tuple(slice(0, n) for n in grid.suv.shape)])
     inside = grid.back(probability, ras) >= 0.5
     return Found(ras.with_array(inside.astype(np.uint8), "label").to_orientation_of(volume).array > 0)
 
