@@ -11,7 +11,10 @@ DEMO := demo/studies
 PACS_PORT ?= 8142
 PACS := http://127.0.0.1:$(PACS_PORT)/dicom-web
 
-.PHONY: help setup demo demo-pacs serve test test-viewers lint e2e bench pretrain clean _serve-pacs
+# Phantom patients of no other seed: not the training cohort's, not those of the end-to-end figures.
+STUDY := work/study
+
+.PHONY: help setup demo demo-pacs serve test test-viewers lint e2e bench study study-full pretrain clean _serve-pacs
 
 help:
 	@echo "make demo              phantom cohort, server on http://$(HOST):$(PORT)"
@@ -22,6 +25,8 @@ help:
 	@echo "make serve STUDIES=DIR server on your own scans: NIfTI in SUV, DICOM PET, or a DICOMweb address"
 	@echo "make e2e               clicks, training and masks over HTTP, with figures"
 	@echo "make bench             speed and memory, against the limit and MONAI Label's usual way"
+	@echo "make study             the paper's comparison on 60 phantom patients, in a hurry: work/study/small/report.html"
+	@echo "make study-full        the same on 200 hard ones, trained to the end: hours"
 	@echo "make pretrain          train model/pretrained_wslpet.pt on a phantom cohort"
 
 setup: $(READY)
@@ -72,6 +77,17 @@ e2e: setup
 
 bench: setup
 	$(RUN) -m benchmarks.speed $(ARGS)
+
+# Both go on where they were interrupted. The full one's report is the one in docs/study.
+study: setup
+	@test -f $(STUDY)/plain-truth/cohort.csv || $(RUN) -m lib phantom $(STUDY)/plain --patients 60 --preset plain --seed 81
+	OMP_NUM_THREADS=1 $(RUN) -m lib study $(STUDY)/plain --out $(STUDY)/small --plan small --resume $(ARGS)
+
+study-full: setup
+	@test -f $(STUDY)/hard-truth/cohort.csv || $(RUN) -m lib phantom $(STUDY)/hard --patients 200 --preset hard --seed 82
+	OMP_NUM_THREADS=1 $(RUN) -m lib study $(STUDY)/hard --out $(STUDY)/full --plan full --resume $(ARGS)
+	mkdir -p docs/study
+	cd $(STUDY)/full && cp -r tables.md tables.tex report.html figures $(CURDIR)/docs/study/
 
 pretrain: setup
 	$(RUN) -m lib.pretraining $(ARGS)

@@ -1,4 +1,4 @@
-"""The method from a terminal: `python -m lib phantom | train | segment | pacs | welcome | model`."""
+"""The method from a terminal: `python -m lib COMMAND`; `--help` lists the commands."""
 
 # Commands import what they need: `--help` and a mistyped option answer at once.
 from __future__ import annotations
@@ -14,8 +14,12 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lib import feature_table, importing
 from lib.errors import InputError, TrainingError
+from lib.feature_table import MASK_END
 from lib.limits import CORES
+from lib.shipped import SHIPPED_MODEL
+from lib.study import terminal as studying
 
 if TYPE_CHECKING:
     from lib.examples import Example
@@ -23,8 +27,6 @@ if TYPE_CHECKING:
     from lib.settings import Settings
     from lib.training import EpochReport, Trained
 
-SHIPPED_MODEL = Path(__file__).resolve().parents[1] / "model" / "pretrained_wslpet.pt"
-MASK_END = "-mask.nii.gz"
 # Options of `train` that replace a setting of the same name.
 TRAINING_OPTIONS: dict[str, tuple[Any, str]] = {
     "epochs": (int, "passes over the patients"),
@@ -92,6 +94,9 @@ def _parser() -> argparse.ArgumentParser:
     segment.add_argument("--workers", type=int, default=CORES, metavar="N", help="processes (default: all processors)")
     segment.add_argument("--scheduler", metavar="ADDRESS", help="a Dask scheduler to work on instead")
     segment.set_defaults(command=_segment)
+
+    for command in (feature_table, importing, studying):
+        command.add_to(commands)
 
     pacs = commands.add_parser("pacs", help="a PACS on this computer, for as long as a command runs")
     pacs.add_argument("folder", type=Path, help="where it keeps its images")

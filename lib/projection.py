@@ -273,13 +273,16 @@ def _with_depth(projection: Projection) -> np.ndarray:
 
 def _resample(channels: np.ndarray, spacing: tuple[float, float], grid_mm: float) -> np.ndarray:
     # (channel, u, z) → the same on the grid
-    u, z = (_filter(n, s / grid_mm) for n, s in zip(channels.shape[1:], spacing, strict=True))
+    u, z = (linear_filter(n, s / grid_mm) for n, s in zip(channels.shape[1:], spacing, strict=True))
     return u @ channels @ z.T
 
 
-def _filter(size: int, scale: float) -> np.ndarray:
-    """(round(size · scale), size) weights of an antialiased linear filter, exact to the far edge."""
-    centres = (np.arange(max(1, round(size * scale))) + 0.5) / scale - 0.5
+def linear_filter(size: int, scale: float, count: int | None = None) -> np.ndarray:
+    """(count, size) weights of an antialiased linear filter, `scale` samples where one was.
+
+    Samples are laid from the outer edge of the first one on; count: round(size · scale), exact to the far edge.
+    """
+    centres = (np.arange(max(1, round(size * scale)) if count is None else count) + 0.5) / scale - 0.5
     away = np.abs(np.arange(size) - centres[:, None])
     weights = np.clip(1 - away / max(1.0, 1 / scale), 0, None)
     return (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)

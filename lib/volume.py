@@ -116,6 +116,12 @@ class Volume(Placed):
         array = apply_orientation(self.array, transform)
         return Volume(array, self.affine @ inv_ornt_aff(transform, self.shape), self.unit, self.name)
 
+    def from_ras(self, array: np.ndarray) -> np.ndarray:
+        """(x, y, z) of the grid of `to_ras` → (i, j, k) of this volume; a copy."""
+        stored = np.empty(self.shape, dtype=array.dtype, order="F")
+        self.with_array(stored).to_ras().array[...] = array
+        return stored
+
     def window_in_ras(self, window: tuple[slice, ...]) -> tuple[slice, ...]:
         """Where a window (of steps of 1) of the array as stored lies in that of `to_ras`."""
         found = [slice(0)] * 3

@@ -39,6 +39,12 @@ def test_reorienting_leaves_every_value_at_its_place_in_the_world(permutation, f
     assert all(np.allclose(before[value], after[value]) for value in before)
 
 
+@pytest.mark.parametrize(("permutation", "flips"), STORAGES)
+def test_an_array_of_the_ras_grid_comes_back_as_stored(permutation, flips):
+    stored = stored_as(numbered(), permutation, flips)
+    np.testing.assert_array_equal(stored.from_ras(stored.to_ras().array), stored.array)
+
+
 def test_reorienting_copies_nothing():
     stored = stored_as(numbered(), (2, 0, 1), (True, False, True))
     assert np.shares_memory(stored.to_ras().array, stored.array)
