@@ -14,16 +14,23 @@ DEMO := demo/studies
 PACS_PORT ?= 8142
 PACS := http://127.0.0.1:$(PACS_PORT)/dicom-web
 
-.PHONY: help setup demo demo-pacs serve test test-viewers lint e2e pretrain kills fuzz soak audit clean _serve-pacs
+# Phantom patients of no other seed: not the training cohort's, not those of the end-to-end figures.
+STUDY := work/study
+
+.PHONY: help setup demo demo-pacs serve test test-viewers lint e2e bench study study-full pretrain kills fuzz soak audit \
+  clean _serve-pacs
 
 help:
 	@echo "make demo              phantom cohort, server on http://$(HOST):$(PORT)"
 	@echo "make demo-pacs         the same as DICOM on a PACS (Orthanc), for OHIF; installs it"
 	@echo "make test              set up and run the tests"
-	@echo "make test-viewers      OHIF in Chromium and 3D Slicer's requests; installs what they need"
+	@echo "make test-viewers      the page and OHIF in Chromium, 3D Slicer's requests; installs what they need"
 	@echo "make lint              ruff and mypy"
 	@echo "make serve STUDIES=DIR server on your own scans: NIfTI in SUV, DICOM PET, or a DICOMweb address"
 	@echo "make e2e               clicks, training and masks over HTTP, with figures"
+	@echo "make bench             speed and memory, against the limit and MONAI Label's usual way"
+	@echo "make study             the paper's comparison on 60 phantom patients, in a hurry: work/study/small/report.html"
+	@echo "make study-full        the same on 200 hard ones, trained to the end: hours"
 	@echo "make kills             the server and its writers killed 200 times each, nothing lost"
 	@echo "make fuzz              ten minutes of made-up requests, no failure"
 	@echo "make soak              a server at work for half an hour, plotted"
@@ -66,7 +73,7 @@ test: setup
 # A viewer that is missing fails here; in `make test` its tests are skipped.
 test-viewers: setup
 	@tools/debian-packages orthanc orthanc-dicomweb chromium
-	VIEWERS=required $(RUN) -m pytest tests/viewers $(ARGS)
+	VIEWERS=required $(RUN) -m pytest tests/viewers tests/web $(ARGS)
 
 lint: setup
 	$(RUN) -m ruff check .
@@ -75,6 +82,20 @@ lint: setup
 
 e2e: setup
 	$(RUN) -m benchmarks.e2e $(ARGS)
+
+bench: setup
+	$(RUN) -m benchmarks.speed $(ARGS)
+
+# Both go on where they were interrupted. The full one's report is the one in docs/study.
+study: setup
+	@test -f $(STUDY)/plain-truth/cohort.csv || $(RUN) -m lib phantom $(STUDY)/plain --patients 60 --preset plain --seed 81
+	OMP_NUM_THREADS=1 $(RUN) -m lib study $(STUDY)/plain --out $(STUDY)/small --plan small --resume $(ARGS)
+
+study-full: setup
+	@test -f $(STUDY)/hard-truth/cohort.csv || $(RUN) -m lib phantom $(STUDY)/hard --patients 200 --preset hard --seed 82
+	OMP_NUM_THREADS=1 $(RUN) -m lib study $(STUDY)/hard --out $(STUDY)/full --plan full --resume $(ARGS)
+	mkdir -p docs/study
+	cd $(STUDY)/full && cp -r tables.md tables.tex report.html figures $(CURDIR)/docs/study/
 
 kills: setup
 	KILLS=200 SERVER_KILLS=200 $(RUN) -m pytest tests/security/test_kills.py $(ARGS)

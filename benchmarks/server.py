@@ -112,6 +112,23 @@ class Server:
         """What a crash does."""
         self._end(signal.SIGKILL)
 
+    def memory(self) -> int:
+        """Bytes that the process holds in memory."""
+        return self._status("VmRSS")
+
+    def peak(self) -> int:
+        """The most bytes that it held since it started, or since `forget_peak`."""
+        return self._status("VmHWM")
+
+    def forget_peak(self) -> None:
+        assert self._process is not None
+        Path(f"/proc/{self._process.pid}/clear_refs").write_text("5")
+
+    def _status(self, name: str) -> int:
+        assert self._process is not None
+        lines = Path(f"/proc/{self._process.pid}/status").read_text().splitlines()
+        return 1024 * next(int(line.split()[1]) for line in lines if line.startswith(name))
+
     def infer(self, image: str) -> Answer:
         """Auto-segmentation, through MONAI Label's own client."""
         start = time.perf_counter()

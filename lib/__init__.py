@@ -13,15 +13,19 @@ network     eight convolutions
 cam         class activation maps, and the 3D map that the two views make together
 losses      loss 1: the type; loss 2: the distance to the seed
 training    seeds and types in, a model out
-model       weights with their settings, and their file
+model       weights with their settings, and their file; shipped: where ours are
 delineation a point → the lesion, cut at the valleys
 lesions     CAMs and depth maps → points → lesions
 measures    SUVmax, SUVpeak, SUVmean, MTV, TLG
 pipeline    the whole way, scan → result; the only composer
+batch       one function over many files, on all processors or on Dask
 scans       what was read and looked at lately, kept in memory and on disk
 pacs        Orthanc on loopback, for the demo and the tests
-cohort      a table of scans, types and seeds
-evaluation  masks against the truth, and the click + 41 % baseline
+radiomics   features under IBSI ids, by PyRadiomics; ibsi: against IBSI's digital phantom; feature_table: of a folder
+cohort      a table of scans, types, seeds, masks and outcomes; importers, importing: published data sets → that table
+statistics  folds, intervals, tests; evaluation: masks against the truth, and the click + 41 % baseline
+outcome     response or survival from features, nested cross-validation
+study       the paper's comparison: systems behind one interface, cross-validation, tables, report
 phantom     whole-body FDG PET patients with a known tumour: the embedded default data
 pretraining the shipped weights; contour_fit: the contour score
 pictures    MIPs with CAM, lesion and seed

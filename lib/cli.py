@@ -1,4 +1,4 @@
-"""The method from a terminal: `python -m lib phantom | train | segment | pacs | welcome | model`."""
+"""The method from a terminal: `python -m lib COMMAND`; `--help` lists the commands."""
 
 # Commands import what they need: `--help` and a mistyped option answer at once.
 from __future__ import annotations
@@ -10,10 +10,16 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lib import feature_table, importing
 from lib.errors import InputError, TrainingError
+from lib.feature_table import MASK_END
+from lib.limits import CORES
+from lib.shipped import SHIPPED_MODEL
+from lib.study import terminal as studying
 
 if TYPE_CHECKING:
     from lib.examples import Example
@@ -21,8 +27,6 @@ if TYPE_CHECKING:
     from lib.settings import Settings
     from lib.training import EpochReport, Trained
 
-SHIPPED_MODEL = Path(__file__).resolve().parents[1] / "model" / "pretrained_wslpet.pt"
-MASK_END = "-mask.nii.gz"
 # Options of `train` that replace a setting of the same name.
 TRAINING_OPTIONS: dict[str, tuple[Any, str]] = {
     "epochs": (int, "passes over the patients"),
@@ -87,7 +91,12 @@ def _parser() -> argparse.ArgumentParser:
     segment.add_argument("--seed", type=float, nargs=3, metavar=("X", "Y", "Z"), help="a click, mm RAS")
     segment.add_argument("--type", dest="cancer_type", help="cancer type of the click")
     segment.add_argument("--out", type=Path, default=Path("."), metavar="DIR", help="default: where you are")
+    segment.add_argument("--workers", type=int, default=CORES, metavar="N", help="processes (default: all processors)")
+    segment.add_argument("--scheduler", metavar="ADDRESS", help="a Dask scheduler to work on instead")
     segment.set_defaults(command=_segment)
+
+    for command in (feature_table, importing, studying):
+        command.add_to(commands)
 
     pacs = commands.add_parser("pacs", help="a PACS on this computer, for as long as a command runs")
     pacs.add_argument("folder", type=Path, help="where it keeps its images")
@@ -224,23 +233,29 @@ def _segment(given: argparse.Namespace) -> int:
     if given.seed is not None and len(scans) > 1:
         raise InputError(f"--seed is a place in one scan, but {len(scans)} scans were given; give one")
 
+    if given.workers < 1:
+        raise InputError(f"--workers {given.workers} is not a number of processes; give 1 or more")
+
     from tqdm import tqdm
 
-    from lib.model import best_device, load_model
+    from lib.batch import over
+    from lib.model import load_model
     from lib.seeds import Seed
 
     seed = None if given.seed is None else Seed(given.cancer_type, tuple(given.seed), user="terminal")
-    model = None
+    weights = None
     if given.model is not None or seed is None or SHIPPED_MODEL.exists():
-        model = load_model(given.model or SHIPPED_MODEL, best_device())
-    given.out.mkdir(parents=True, exist_ok=True)
-    failures = []
-    for scan in tqdm(scans, unit="scan", disable=len(scans) == 1):
-        try:
-            tqdm.write(_segment_one(scan, model, seed, given.out))
-        except InputError as error:
-            failures.append(error)
-            tqdm.write(str(error), file=sys.stderr)
+        weights = (given.model or SHIPPED_MODEL).resolve()
+        load_model(weights)  # refused once, not for each scan
+    out = given.out.resolve()
+    out.mkdir(parents=True, exist_ok=True)
+    one = partial(_segment_one, weights=weights, seed=seed, out=out, shown=given.out)
+    failures = 0
+    answers = over(one, [scan.resolve() for scan in scans], given.workers, given.scheduler)
+    for answer in tqdm(answers, total=len(scans), unit="scan", disable=len(scans) == 1):
+        failed = isinstance(answer, InputError)
+        failures += failed
+        tqdm.write(str(answer), file=sys.stderr if failed else sys.stdout)
     return 2 if failures else 0
 
 
@@ -279,11 +294,20 @@ def _stem(path: Path) -> str:
     return path.name.removesuffix(end)
 
 
-def _segment_one(path: Path, model: Model | None, seed: Any, out: Path) -> str:
+@lru_cache(maxsize=1)
+def _loaded(weights: Path) -> Model:
+    """Once for each process."""
+    from lib.model import best_device, load_model
+
+    return load_model(weights, best_device())
+
+
+def _segment_one(path: Path, weights: Path | None, seed: Any, out: Path, shown: Path) -> str:
     from lib.pictures import Case, picture
     from lib.pipeline import segment
     from lib.readers import read_volume, write_mask
 
+    model = None if weights is None else _loaded(weights)
     volume = read_volume(path)
     result = segment(volume, model, seed)
     name = _stem(path)
@@ -298,7 +322,7 @@ def _segment_one(path: Path, model: Model | None, seed: Any, out: Path) -> str:
     if result.lesions:
         hottest = max(lesion.suv_max for lesion in result.lesions)
         measured = f"{answer['mtv_ml']:.1f} ml, SUVmax {hottest:.1f}, TLG {answer['tlg']:.0f}"
-    return f"{name}: {result.cancer_type}{sure}, {measured} → {mask}"
+    return f"{name}: {result.cancer_type}{sure}, {measured} → {shown / mask.name}"
 
 
 def _pacs(given: argparse.Namespace) -> int:

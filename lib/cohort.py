@@ -14,6 +14,8 @@ from lib.seeds import NO_TUMOUR, Seed
 
 COLUMNS = ("name", "scan", "cancer_type", "x", "y", "z")
 OPTIONAL = ("patient", "mask", "outcome")
+# Where a patient comes from, in a word or two: every table of a study says so.
+SOURCE = "source"
 # A column of this beginning is a covariate.
 COVARIATE = "covariate_"
 TABLE = "cohort.csv"
@@ -83,6 +85,30 @@ def read_table(path: str | os.PathLike[str], types: tuple[str, ...]) -> tuple[li
         when the table cannot be read, lacks a column, or has no rows.
     """
     path = Path(path)
+    records = _records(path)
+    rows, problems = [], []
+    for number, record in records:
+        try:
+            rows.append(_row(number, record, path.parent, types))
+        except InputError as error:
+            problems.append(f"row {number}: {error}")
+    return rows, problems
+
+
+def types_in(path: str | os.PathLike[str]) -> tuple[str, ...]:
+    """The cancer types of a table, "no tumour" not among them, by name; raises as `read_table`."""
+    named = {(record["cancer_type"] or "").strip() for _, record in _records(Path(path))}
+    return tuple(sorted(named - {"", NO_TUMOUR}))
+
+
+def sources_in(path: str | os.PathLike[str]) -> tuple[str, ...]:
+    """What the table says of where its patients come from, as "phantom (plain)"; nothing where it does not say."""
+    return tuple(
+        dict.fromkeys(text for _, record in _records(Path(path)) if (text := (record.get(SOURCE) or "").strip()))
+    )
+
+
+def _records(path: Path) -> list[tuple[int, dict[str, str | None]]]:
     try:
         with open(path, newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file)
@@ -98,13 +124,7 @@ def read_table(path: str | os.PathLike[str], types: tuple[str, ...]) -> tuple[li
         raise InputError(f"{path} cannot be read as CSV ({error}); save it as comma-separated UTF-8") from error
     if not records:
         raise InputError(f"{path.name} has no rows; write one for each annotated patient")
-    rows, problems = [], []
-    for number, record in records:
-        try:
-            rows.append(_row(number, record, path.parent, types))
-        except InputError as error:
-            problems.append(f"row {number}: {error}")
-    return rows, problems
+    return records
 
 
 def _row(number: int, record: dict[str, str | None], folder: Path, types: tuple[str, ...]) -> Row:

@@ -11,13 +11,16 @@ crossed to get there) chooses among them.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
+import cc3d
 import numpy as np
 from scipy import ndimage
 from skimage.segmentation import watershed
 
 from lib.contour_score import load_contour_score
+from lib.limits import CORES
 from lib.volume import Volume
 
 BOX_MM = 80.0
@@ -33,6 +36,11 @@ FLOOR = 0.12
 FRACTIONS = (0.10, 0.16, 0.22, 0.28, 0.34, 0.42)
 PASSES = (0.92, 0.87, 0.82, 0.77, 0.70, 0.62, 0.52, 0.40)
 MAX_ML = 2500.0
+# Along each axis, (all but the first, all but the last): a voxel and the one before it.
+_NEIGHBOURS = tuple(
+    tuple(tuple(part if a == axis else slice(None) for a in range(3)) for part in (slice(1, None), slice(None, -1)))
+    for axis in range(3)
+)
 
 FEATURES = (
     "offset",
@@ -89,15 +97,17 @@ def contours(ras: Volume, index: np.ndarray, uncertainty_mm: float) -> list[Cont
     box, start = _box(ras, index)
     point = np.asarray(index) - start
     basins = _Basins.of(box, np.array(ras.spacing), point)
-    found = []
-    for union in basins.unions():
+
+    def cuts(union: _Union) -> list[Contour]:
         body = _Body.of(basins, union)
-        for fraction in FRACTIONS:
-            cut = body.cut(basins, fraction)
-            if cut is not None:
-                corner = tuple(s + w.start for s, w in zip(start, cut.window, strict=True))
-                found.append(Contour(cut.inside, corner, _measured(basins, body, cut, point, uncertainty_mm)))
-    return found
+        found = []
+        for cut in filter(None, (body.cut(basins, fraction) for fraction in FRACTIONS)):
+            corner = tuple(s + w.start for s, w in zip(start, cut.window, strict=True))
+            found.append(Contour(cut.inside, corner, _measured(basins, body, cut, point, uncertainty_mm)))
+        return found
+
+    with ThreadPoolExecutor(CORES) as pool:
+        return [contour for found in pool.map(cuts, basins.unions()) for contour in found]
 
 
 def best(found: list[Contour]) -> Contour | None:
@@ -239,10 +249,12 @@ class _Body:
         member = lookup[basins.labels[window]]
         image = basins.image[window]
         peak = float(image[member].max())
-        crop = _around(_extent(member & (image >= min(FRACTIONS) * peak)), member.shape)
+        crop = _around([_extent(member & (image >= min(FRACTIONS) * peak))], member.shape)
         window, member, image = _inner(window, crop), member[crop], image[crop]
         core = member & (image > 0.42 * peak)
-        outside = image[ndimage.binary_dilation(core, iterations=3) & ~core]
+        inner = _around([_extent(core)], core.shape)
+        image_near, core = image[inner], core[inner]
+        outside = image_near[_dilated(core, 3) & ~core]
         background = float(np.percentile(outside, 25)) if outside.size else 0.0
         return cls(union, window, member, peak, background)
 
@@ -250,24 +262,30 @@ class _Body:
         """The largest part above a fraction of the contrast, holes filled; None when it is no lesion."""
         threshold = self.background + fraction * (self.peak - self.background)
         region = self.member & (basins.image[self.window] > threshold)
-        regions, n = ndimage.label(region)
-        if n == 0:
+        if not region.any():
             return None
-        largest = regions == 1 + np.argmax(np.bincount(regions.ravel())[1:])
-        crop = _around(_extent(largest), region.shape, margin=1)
-        region = _filled(largest[crop])
-        if region.sum() * float(np.prod(basins.spacing)) / 1000.0 > MAX_ML:
+        window = _around([_extent(region)], region.shape, margin=1)
+        region = region[window]
+        regions, n = cc3d.connected_components(region, connectivity=6, return_N=True, binary_image=True)
+        if n > 1:
+            region = regions == 1 + np.argmax(np.bincount(regions.ravel())[1:])
+            crop = _around([_extent(region)], region.shape, margin=1)
+            window, region = _inner(window, crop), region[crop]
+        region = _filled(region)
+        if np.count_nonzero(region) * float(np.prod(basins.spacing)) / 1000.0 > MAX_ML:
             return None
-        return _Cut(_inner(self.window, crop), region, threshold, fraction)
+        return _Cut(_inner(self.window, window), region, threshold, fraction)
 
 
 def _measured(basins: _Basins, body: _Body, cut: _Cut, point: np.ndarray, uncertainty_mm: float) -> np.ndarray:
     """(len(FEATURES),) what can be said of a contour without knowing the truth."""
     inside, image = cut.inside, basins.image[cut.window]
     low = np.array([w.start for w in cut.window])
-    ml = float(inside.sum() * np.prod(basins.spacing)) / 1000.0
+    voxels = np.nonzero(inside)
+    ml = float(voxels[0].size * np.prod(basins.spacing)) / 1000.0
     radius = (3 * ml * 1000 / (4 * np.pi)) ** (1 / 3)
-    away = np.linalg.norm((np.argwhere(inside).mean(axis=0) + low - point) * basins.spacing)
+    centre = np.array([index.mean() for index in voxels])
+    away = np.linalg.norm((centre + low - point) * basins.spacing)
     offset = float(away / np.hypot(uncertainty_mm * 1.7, 0.25 * radius))
     grown, shrunk = _grown_and_shrunk(inside)
     shell, rim = grown & ~inside, inside & ~shrunk
@@ -299,9 +317,7 @@ def _measured(basins: _Basins, body: _Body, cut: _Cut, point: np.ndarray, uncert
 def _grown_and_shrunk(inside: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     # Dilation and erosion by the six neighbours; outside the array counts as inside for the erosion.
     grown, shrunk = inside.copy(), inside.copy()
-    for axis in range(3):
-        ahead = tuple(slice(1, None) if a == axis else slice(None) for a in range(3))
-        behind = tuple(slice(None, -1) if a == axis else slice(None) for a in range(3))
+    for ahead, behind in _NEIGHBOURS:
         grown[ahead] |= inside[behind]
         grown[behind] |= inside[ahead]
         shrunk[ahead] &= inside[behind]
@@ -309,17 +325,34 @@ def _grown_and_shrunk(inside: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return grown, shrunk
 
 
+def _dilated(inside: np.ndarray, times: int) -> np.ndarray:
+    for _ in range(times):
+        grown = inside.copy()
+        for ahead, behind in _NEIGHBOURS:
+            grown[ahead] |= inside[behind]
+            grown[behind] |= inside[ahead]
+        inside = grown
+    return inside
+
+
 def _filled(inside: np.ndarray) -> np.ndarray:
     # A hole is empty space that does not reach the border of the array.
-    spaces, n = ndimage.label(~inside)
+    spaces, n = cc3d.connected_components(~inside, connectivity=6, return_N=True, binary_image=True)
     if n <= 1:
         return inside
-    border = np.unique(np.concatenate([spaces.take(end, axis=a).ravel() for a in range(3) for end in (0, -1)]))
-    return ~np.isin(spaces, border[border > 0])
+    outer = np.zeros(n + 1, dtype=bool)
+    for axis in range(3):
+        for end in (0, -1):
+            outer[spaces.take(end, axis=axis)] = True
+    outer[0] = False
+    return ~outer[spaces]
 
 
-def _extent(inside: np.ndarray) -> list[tuple[slice, ...]]:
-    return [ndimage.find_objects(inside.view(np.uint8))[0]]
+def _extent(inside: np.ndarray) -> tuple[slice, ...]:
+    """The box of what is set; at least one voxel is."""
+    plane = inside.any(axis=0)
+    lines = (inside.any(axis=(1, 2)), plane.any(axis=1), plane.any(axis=0))
+    return tuple(slice(int(line.argmax()), line.size - int(line[::-1].argmax())) for line in lines)
 
 
 def _inner(window: tuple[slice, ...], crop: tuple[slice, ...]) -> tuple[slice, ...]:
@@ -343,9 +376,7 @@ def _around(boxes: list[tuple[slice, ...]], shape: tuple[int, ...], margin: int 
 def _saddles(labels: np.ndarray, smooth: np.ndarray) -> list[tuple[int, int, float]]:
     """(basin, basin, SUV of the highest pass between them) of all neighbours, lower basin number first."""
     codes, heights, n = [], [], int(labels.max()) + 1
-    for axis in range(3):
-        ahead = tuple(slice(1, None) if a == axis else slice(None) for a in range(3))
-        behind = tuple(slice(None, -1) if a == axis else slice(None) for a in range(3))
+    for ahead, behind in _NEIGHBOURS:
         one, two = labels[behind], labels[ahead]
         border = (one != two) & (one > 0) & (two > 0)
         one, two = one[border].astype(np.int64), two[border]

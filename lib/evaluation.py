@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
 
@@ -85,7 +86,9 @@ def hd95(mask: np.ndarray, truth: np.ndarray, spacing: tuple[float, float, float
     x, y, z = window
     near = np.pad(both[:, x, y, z], ((0, 0), (1, 1), (1, 1), (1, 1)))[:, None, None]
     one, other = (torch.from_numpy(part.astype(np.uint8)) for part in near)
-    found = compute_hausdorff_distance(one, other, include_background=True, percentile=95, spacing=list(spacing))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # of MONAI's own calls within itself
+        found = compute_hausdorff_distance(one, other, include_background=True, percentile=95, spacing=list(spacing))
     return float(found)
 
 

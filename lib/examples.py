@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from lib.errors import SeedError
-from lib.projection import VIEWS, GridImage, project, to_grid
+from lib.projection import VIEWS, GridImage, Views, project, to_grid
 from lib.seeds import NO_TUMOUR, Seed
 from lib.settings import Settings
 from lib.volume import Volume
@@ -39,8 +39,12 @@ class Example:
     name: str = ""
 
 
-def prepare(volume: Volume, seed: Seed, settings: Settings) -> Example:
-    """Project a scan and its seed onto the network's grid.
+def prepare(scan: Volume | Views, seed: Seed, settings: Settings) -> Example:
+    """Put a scan's projections and its seed onto the network's grid.
+
+    Parameters
+    ----------
+    scan : the volume as stored, or its projections where they are known already.
 
     Raises
     ------
@@ -49,28 +53,28 @@ def prepare(volume: Volume, seed: Seed, settings: Settings) -> Example:
     """
     if seed.cancer_type not in settings.classes:
         raise SeedError(
-            f"{volume.name}: cancer type {seed.cancer_type!r} is not one of {', '.join(settings.classes)}; "
+            f"{scan.name}: cancer type {seed.cancer_type!r} is not one of {', '.join(settings.classes)}; "
             "correct the annotation or configure the type"
         )
-    ras = volume.to_ras()
-    images = grid_images(ras, settings)
+    views = project(scan.to_ras()) if isinstance(scan, Volume) else scan
+    images = grid_images(views, settings)
     points = None
     if seed.cancer_type != NO_TUMOUR:
-        points = seed_points(ras, seed, images)
+        points = seed_points(views, seed, images)
     return Example(
         {view: np.stack([image.mip, image.depth_mm]) for view, image in images.items()},
         points,
         seed.cancer_type,
-        volume.name,
+        scan.name,
     )
 
 
-def grid_images(ras: Volume, settings: Settings) -> dict[str, GridImage]:
-    """View → the RAS volume's MIP on the network's grid."""
-    return dict(zip(VIEWS, to_grid(project(ras), settings.grid_mm), strict=True))
+def grid_images(views: Views, settings: Settings) -> dict[str, GridImage]:
+    """View → its MIP on the network's grid."""
+    return dict(zip(VIEWS, to_grid(views, settings.grid_mm), strict=True))
 
 
-def seed_points(ras: Volume, seed: Seed, images: dict[str, GridImage]) -> dict[str, tuple[float, float]]:
+def seed_points(ras: Views, seed: Seed, images: dict[str, GridImage]) -> dict[str, tuple[float, float]]:
     """View → where a seed lies on the view's image, fractional pixels (u, z)."""
     index = ras.to_index(np.array(seed.position))
     if not ras.contains(index):

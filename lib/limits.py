@@ -1,4 +1,9 @@
-"""How large an image may be, and how high its SUV: beyond, a file is damaged, crafted or not in SUV."""
+"""The largest image and the highest SUV: beyond, a file is damaged, crafted or not in SUV. And the computer."""
+
+import os
+
+# Processors that this process may use.
+CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 # The largest image that is decoded, voxels: twice the largest clinical PET.
 MAX_VOXELS = 250_000_000

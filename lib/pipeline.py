@@ -16,8 +16,9 @@ from lib.delineation import Contour
 from lib.errors import ModelError, SeedError
 from lib.examples import Example, collate
 from lib.lesions import Finding, Lesion, Sight, findings, lesion_at, likeliest
+from lib.limits import CORES
 from lib.model import Model
-from lib.projection import CORES, VIEWS, GridImage, Projection, Views, project, to_grid
+from lib.projection import VIEWS, GridImage, Projection, Views, project, to_grid
 from lib.seeds import NO_TUMOUR, Seed
 from lib.settings import Settings
 from lib.volume import Volume
@@ -39,6 +40,7 @@ class Result:
     lesions : as in the mask.
     cams : view → (u, z) CAM of `cancer_type` by eq. 1 in cells; empty without a model.
     images : view → the MIP the network saw.
+    contour : the lesion of the mask in a window of the scan's RAS voxels; None where there is no lesion.
     model_version : empty without a model.
     latencies : stage → seconds.
     """
@@ -51,6 +53,7 @@ class Result:
     findings: tuple[tuple[tuple[float, float, float], float], ...] = ()
     cams: dict[str, np.ndarray] = field(default_factory=dict)
     images: dict[str, GridImage] = field(default_factory=dict)
+    contour: Contour | None = None
     model_version: str = ""
     latencies: dict[str, float] = field(default_factory=dict)
 
@@ -103,7 +106,7 @@ def segment(
         raise ModelError("there is no trained model yet; click a tumour in each of some patients, then train")
     view = seen
     if view is None and model is not None:
-        views = project(ras)
+        views = project(ras, model.device.type)
         clock.lap("project")
         view = look(views, model)
         clock.lap("network")
@@ -116,7 +119,7 @@ def segment(
     else:
         assert view is not None
         cancer_type = view.cancer_type
-        places, contour = likeliest(ras, view.findings)
+        places, contour = view.likeliest(ras)
         confidence = view.probabilities[cancer_type] * (places[0].share if places else 1.0)
     clock.lap("lesions")
     label = settings.labels.get(cancer_type, 0)
@@ -132,6 +135,7 @@ def segment(
         tuple((tuple(ras.to_world(np.array(place.index)).tolist()), place.share) for place in places),
         {} if view is None else view.normalised(cancer_type),
         {} if view is None else view.main.images,
+        contour,
         "" if model is None else model.version,
         clock.laps,
     )
@@ -171,6 +175,7 @@ class Look:
     projections: dict[str, Projection]
     sights: list[Sight]
     probabilities: dict[str, float]
+    _likeliest: list[tuple[list[Finding], Contour | None]] = field(default_factory=list, init=False, repr=False)
 
     @property
     def main(self) -> Sight:
@@ -187,6 +192,12 @@ class Look:
         if self.cancer_type == NO_TUMOUR:
             return []
         return findings(self.sights, list(self.probabilities).index(self.cancer_type), self.projections)
+
+    def likeliest(self, ras: Volume) -> tuple[list[Finding], Contour | None]:
+        """`lib.lesions.likeliest` on the volume in RAS that the projections are of; delineated once."""
+        if not self._likeliest:
+            self._likeliest.append(likeliest(ras, self.findings))
+        return self._likeliest[0]
 
     @property
     def confidence(self) -> float:

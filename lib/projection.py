@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+import threading
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from queue import SimpleQueue
 
 import numpy as np
 
-from lib.volume import Volume
+from lib.limits import CORES
+from lib.volume import Placed, Volume
 
 VIEWS = ("face", "profile")
 # Array axis of a RAS volume that each view looks along: face (coronal) along y, profile (sagittal) along x.
@@ -19,7 +22,6 @@ BODY_SUV = 0.4
 BODY_PIXELS = 3
 BODY_MARGIN_MM = 16.0
 SLAB_BYTES = 1 << 20
-CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,7 +48,7 @@ class Projection:
 
 
 @dataclass(frozen=True, eq=False)
-class Views:
+class Views(Placed):
     """Both projections of one RAS volume, and where it lies; iterates over the two.
 
     Parameters
@@ -64,47 +66,157 @@ class Views:
         return iter((self.face, self.profile))
 
     @property
+    def shape(self) -> tuple[int, int, int]:
+        """(x, y, z) of the volume."""
+        return (*self.face.mip.shape[:1], *self.profile.mip.shape)  # type: ignore[return-value]
+
+    @property
     def nbytes(self) -> int:
         return sum(projection.mip.nbytes + projection.depth.nbytes for projection in self)
 
 
-def project(volume: Volume) -> Views:
-    """Face and profile MIP of a RAS volume, without resampling it.
+def project(volume: Volume, device: str = "cpu") -> Views:
+    """Face and profile MIP of a RAS volume, without resampling it. Where a maximum is there twice, its first place.
+
+    Parameters
+    ----------
+    volume : array (x, y, z), axes as `Volume.to_ras` orders them.
+    device : "cpu", or torch's name of a GPU, which takes the volume once and gives the same answer.
+    """
+    if device != "cpu":
+        return _views(volume, _maxima_on(device, volume.array))
+    found = [_Maxima(volume.array, RAY_AXIS[view]) for view in VIEWS]
+    with ThreadPoolExecutor(CORES) as pool:
+        for maxima in found:
+            list(pool.map(maxima.take, _slabs(volume.array, 1 - maxima.ray)))
+    return _views(volume, [(maxima.mip, maxima.depth) for maxima in found])
+
+
+class Projecting:
+    """`project` of a volume whose slices are still arriving, in a thread beside the one that reads it."""
+
+    def __init__(self) -> None:
+        self._slices: SimpleQueue[tuple[slice, ...] | None] = SimpleQueue()
+        self._work: Future[Views] | None = None
+
+    def begin(self, volume: Volume) -> Callable[[slice], None]:
+        """Of a volume as stored. What it returns is to be called with slices (last axis) that have arrived."""
+        self._work = Future()
+        threading.Thread(target=self._run, args=(volume.to_ras(), self._work), daemon=True).start()
+        whole = (slice(None), slice(None))
+        return lambda part: self._slices.put(volume.window_in_ras((*whole, part)))
+
+    def views(self) -> Views | None:
+        """Once all slices have arrived; None when it never began. Has to be called, too, when some never arrive."""
+        self._slices.put(None)
+        return None if self._work is None else self._work.result()
+
+    def _run(self, ras: Volume, work: Future[Views]) -> None:
+        try:
+            found = [_Maxima(ras.array, RAY_AXIS[view]) for view in VIEWS]
+            while (window := self._slices.get()) is not None:
+                for maxima in found:
+                    maxima.take(window)
+            work.set_result(_views(ras, [(maxima.mip, maxima.depth) for maxima in found]))
+        except BaseException as error:
+            work.set_exception(error)
+
+
+def _views(volume: Volume, maxima: Sequence[tuple[np.ndarray, np.ndarray]]) -> Views:
+    x, y, z = volume.spacing
+    (face, face_depth), (profile, profile_depth) = maxima
+    return Views(
+        Projection("face", face, face_depth, (x, z, y)),
+        Projection("profile", profile, profile_depth, (y, z, x)),
+        volume.affine,
+        volume.name,
+    )
+
+
+class _Maxima:
+    """Maxima along a ray of (x, y, z), window by window: (u, z) float32 `mip`, and int32 `depth`, where they lie."""
+
+    def __init__(self, array: np.ndarray, ray: int) -> None:
+        self.ray = ray
+        self._array = array
+        self.mip = np.full((array.shape[1 - ray], array.shape[2]), -np.inf, dtype=np.float32)
+        self.depth = np.zeros(self.mip.shape, dtype=np.int32)
+
+    def take(self, window: tuple[slice, ...]) -> None:
+        slab = self._array[window]
+        index = slab.argmax(axis=self.ray)
+        value = np.take_along_axis(slab, np.expand_dims(index, self.ray), axis=self.ray).squeeze(self.ray)
+        index += window[self.ray].start or 0
+        mip, depth = (image[window[1 - self.ray], window[2]] for image in (self.mip, self.depth))
+        better = (value > mip) | ((value == mip) & (index < depth))
+        np.copyto(mip, value, where=better)
+        np.copyto(depth, index, where=better, casting="same_kind")
+
+
+def _slabs(array: np.ndarray, u: int) -> Iterator[tuple[slice, ...]]:
+    """Windows that fit the cache, each with whole rays: argmax copies what it works on, and of a volume that costs."""
+    across = u if abs(array.strides[u]) > abs(array.strides[2]) else 2
+    size = array.shape[across]
+    step = max(1, SLAB_BYTES * size // array.nbytes)
+    for start in range(0, size, step):
+        yield tuple(slice(start, start + step) if axis == across else slice(None) for axis in range(3))
+
+
+def _maxima_on(device: str, array: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Maxima and their depths of each view, by torch, which has no negative strides: what is flipped goes unflipped."""
+    import torch
+
+    flipped = [axis for axis in range(3) if array.strides[axis] < 0]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # the array is read-only, and so used
+        tensor = torch.from_numpy(np.flip(array, flipped)).to(device).flip(flipped)
+    maxima = (tensor.max(dim=RAY_AXIS[view]) for view in VIEWS)
+    return [(mip.cpu().numpy(), depth.to(torch.int32).cpu().numpy()) for mip, depth in maxima]
+
+
+@dataclass(frozen=True, eq=False)
+class Turned:
+    """A MIP of a RAS volume from a side between the two views.
+
+    Parameters
+    ----------
+    mip : (u, z) float32, in the volume's unit; 0 where the ray meets no voxel.
+    column : (u, z, 2) int32, the voxel (x, y) that each pixel came from.
+    """
+
+    mip: np.ndarray
+    column: np.ndarray
+
+
+def turn(volume: Volume, degrees: float) -> Turned:
+    """The MIP along a ray turned about z: at 0° that of the face view, at 90° of the profile view.
+
+    u runs along (cos, sin) of the angle in (x, y), in pixels of the smaller of the two spacings. Its middle is the
+    lower edge of voxel (shape // 2), so that at right angles samples lie in the middles of voxels. Nothing is
+    interpolated: each sample is the voxel that it lies in, so a pixel is a voxel's value.
 
     Parameters
     ----------
     volume : array (x, y, z), axes as `Volume.to_ras` orders them.
     """
-    return Views(_project(volume, "face"), _project(volume, "profile"), volume.affine, volume.name)
-
-
-def _project(volume: Volume, view: str) -> Projection:
-    ray = RAY_AXIS[view]
-    u = 1 - ray
-    mip = np.empty((volume.shape[u], volume.shape[2]), dtype=np.float32)
-    depth = np.empty(mip.shape, dtype=np.int32)
-
-    def fill(window: tuple[slice, slice]) -> None:
-        where = [slice(None)] * 3
-        where[u], where[2] = window
-        slab = volume.array[tuple(where)]
-        index = slab.argmax(axis=ray)
-        depth[window] = index
-        mip[window] = np.take_along_axis(slab, np.expand_dims(index, ray), axis=ray).squeeze(ray)
-
-    with ThreadPoolExecutor(CORES) as pool:
-        list(pool.map(fill, _slabs(volume.array, u)))
-    return Projection(view, mip, depth, (volume.spacing[u], volume.spacing[2], volume.spacing[ray]))
-
-
-def _slabs(array: np.ndarray, u: int) -> Iterator[tuple[slice, slice]]:
-    """Windows (u, z) of slabs that fit the cache: argmax copies what it works on, and of a whole volume that costs."""
-    across = u if abs(array.strides[u]) > abs(array.strides[2]) else 2
-    size = array.shape[across]
-    step = max(1, SLAB_BYTES * size // array.nbytes)
-    for start in range(0, size, step):
-        part = slice(start, start + step)
-        yield (part, slice(None)) if across == u else (slice(None), part)
+    (nx, ny, nz), (sx, sy, _) = volume.shape, volume.spacing
+    pixel = min(sx, sy)
+    half = int(np.ceil(np.hypot((nx + 1) * sx, (ny + 1) * sy) / pixel / 2))
+    ticks = (np.arange(2 * half) + 0.5 - half) * pixel
+    cos, sin = np.cos(np.deg2rad(degrees)), np.sin(np.deg2rad(degrees))
+    columns = np.ascontiguousarray(volume.array).reshape(nx * ny, nz)
+    mip = np.zeros((2 * half, nz), dtype=np.float32)
+    best = np.zeros((2 * half, nz), dtype=np.int32)
+    for ray in ticks:
+        x = np.floor((ticks * cos - ray * sin) / sx + nx // 2).astype(np.int32)
+        y = np.floor((ticks * sin + ray * cos) / sy + ny // 2).astype(np.int32)
+        met = np.flatnonzero((x >= 0) & (x < nx) & (y >= 0) & (y < ny))
+        column = x[met] * ny + y[met]
+        values = columns[column]
+        more = values > mip[met]
+        mip[met] = np.where(more, values, mip[met])
+        best[met] = np.where(more, column[:, None], best[met])
+    return Turned(mip, np.stack([best // ny, best % ny], axis=-1))
 
 
 @dataclass(frozen=True, eq=False)
@@ -161,13 +273,16 @@ def _with_depth(projection: Projection) -> np.ndarray:
 
 def _resample(channels: np.ndarray, spacing: tuple[float, float], grid_mm: float) -> np.ndarray:
     # (channel, u, z) → the same on the grid
-    u, z = (_filter(n, s / grid_mm) for n, s in zip(channels.shape[1:], spacing, strict=True))
+    u, z = (linear_filter(n, s / grid_mm) for n, s in zip(channels.shape[1:], spacing, strict=True))
     return u @ channels @ z.T
 
 
-def _filter(size: int, scale: float) -> np.ndarray:
-    """(round(size · scale), size) weights of an antialiased linear filter, exact to the far edge."""
-    centres = (np.arange(max(1, round(size * scale))) + 0.5) / scale - 0.5
+def linear_filter(size: int, scale: float, count: int | None = None) -> np.ndarray:
+    """(count, size) weights of an antialiased linear filter, `scale` samples where one was.
+
+    Samples are laid from the outer edge of the first one on; count: round(size · scale), exact to the far edge.
+    """
+    centres = (np.arange(max(1, round(size * scale)) if count is None else count) + 0.5) / scale - 0.5
     away = np.abs(np.arange(size) - centres[:, None])
     weights = np.clip(1 - away / max(1.0, 1 / scale), 0, None)
     return (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)

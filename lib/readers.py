@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +27,16 @@ _DATA_FILE = re.compile(rb"^\s*(?:ElementDataFile\s*=|data ?file:)([^\r\n]*)", r
 MASK_COMPRESSION = 1
 
 
-def read_volume(path: str | os.PathLike[str]) -> Volume:
+# Told of a volume whose voxels are still to come; returns what is told of slices (last axis) as they arrive.
+Begun = Callable[[Volume], Callable[[slice], None]]
+
+
+def read_volume(path: str | os.PathLike[str], begun: Begun | None = None) -> Volume:
     """Read a PET scan, in the orientation it is stored in: a file in SUV, or the folder of one DICOM series.
+
+    Parameters
+    ----------
+    begun : watches a NIfTI file while it is decoded; of other formats it hears nothing.
 
     Returns
     -------
@@ -47,7 +56,7 @@ def read_volume(path: str | os.PathLike[str]) -> Volume:
         from lib.series import read_series
 
         return _checked(read_series(path).volume)
-    return _checked(_read(path))
+    return _checked(_read(path, begun))
 
 
 def decoded_bytes(path: str | os.PathLike[str]) -> int:
@@ -83,17 +92,17 @@ def read_mask(path: str | os.PathLike[str]) -> Volume:
     return volume.with_array(labels, "label")
 
 
-def _read(path: Path) -> Volume:
+def _read(path: Path, begun: Begun | None = None) -> Volume:
     if not path.is_file():
         raise InputError(f"image {path.name} does not exist")
     if path.name.endswith(NIFTI):
-        return _read_nifti(path)
+        return _read_nifti(path, begun)
     if path.name.endswith(ITK):
         return _read_itk(path)
     raise InputError(f"image {path.name} is none of {', '.join(NIFTI + ITK)}; convert it to NIfTI in SUV")
 
 
-def _read_nifti(path: Path) -> Volume:
+def _read_nifti(path: Path, begun: Begun | None) -> Volume:
     try:
         image: Any = nib.load(path)
         shape = image.shape
@@ -107,39 +116,41 @@ def _read_nifti(path: Path) -> Volume:
         affine = image.affine
         if affine is None or (image.header["qform_code"] == 0 and image.header["sform_code"] == 0):
             raise GeometryError(f"image {path.name}: no orientation (qform and sform code are 0); re-export it")
-        array = _decoded(path, image.dataobj).reshape(shape, order="F")
+        volume = Volume(np.empty(shape, dtype=np.float32, order="F"), affine, "SUV", path.name)
+        _decode(path, image.dataobj, volume.array, begun(volume) if begun else None)
     except InputError:
         raise
     except Exception as error:
         why = str(error).replace(str(path), path.name)
         raise InputError(f"image {path.name} cannot be read as NIfTI ({why}); export it again") from error
-    return Volume(array, affine, "SUV", path.name)
+    return volume
 
 
-def _decoded(path: Path, stored: Any) -> np.ndarray:
-    """(voxel,) float32 in the order of the file, decompressed and scaled a piece at a time.
+def _decode(path: Path, stored: Any, array: np.ndarray, arrived: Callable[[slice], None] | None) -> None:
+    """Fill (i, j, k) float32, first axis fastest: decompressed and scaled some slices at a time.
 
     Parameters
     ----------
     stored : nibabel's array proxy: offset, dtype, slope and intercept of what the file holds.
     """
-    values = np.empty(int(np.prod(stored.shape)), dtype=np.float32)
     as_is = stored.dtype == np.float32 and stored.dtype.isnative and (stored.slope, stored.inter) == (1, 0)
     slope, inter = np.float32(stored.slope), np.float32(stored.inter)
-    step = PIECE_BYTES // stored.dtype.itemsize
-    buffer = np.empty(0 if as_is else step, dtype=stored.dtype)
+    values, slice_size = array.reshape(-1, order="F"), array.shape[0] * array.shape[1]
+    step = max(1, PIECE_BYTES // (slice_size * stored.dtype.itemsize))
+    buffer = np.empty(0 if as_is else step * slice_size, dtype=stored.dtype)
     opener = igzip.open if path.name.endswith(".gz") else open
     with opener(path, "rb") as file:
         file.seek(stored.offset)
-        for start in range(0, values.size, step):
-            target = values[start : start + step]
+        for start in range(0, array.shape[2], step):
+            target = values[start * slice_size : (start + step) * slice_size]
             piece = target if as_is else buffer[: target.size]
             if _read_into(file, piece) != piece.nbytes:
                 raise EOFError("the file ends too early")
             if not as_is:
                 target[:] = apply_read_scaling(piece, slope, inter)
+            if arrived:
+                arrived(slice(start, start + step))
         file.read(1)  # gzip's checksum is looked at where the data end
-    return values
 
 
 def _read_into(file: Any, array: np.ndarray) -> int:

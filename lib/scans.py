@@ -23,7 +23,7 @@ import psutil
 from lib.errors import InputError
 from lib.model import Model
 from lib.pipeline import Look, look
-from lib.projection import VIEWS, Projection, Views, project
+from lib.projection import VIEWS, Projecting, Projection, Views, project
 from lib.readers import decoded_bytes, read_volume
 from lib.volume import Volume
 
@@ -56,11 +56,22 @@ class Scans:
     folder : for projections; made when the first is kept. None keeps them in memory only.
     memory_bytes : of volumes in memory; one that is larger is read when no other is in use.
     disk_bytes : of the folder; what was used least recently goes.
+    device : that projects, see `lib.projection.project`.
+    of : only what lies below this folder is kept on disk; None for all. What a session uploads leaves no trace.
     """
 
-    def __init__(self, folder: Path | None, memory_bytes: int = MEMORY_BYTES, disk_bytes: int = DISK_BYTES) -> None:
+    def __init__(
+        self,
+        folder: Path | None,
+        memory_bytes: int = MEMORY_BYTES,
+        disk_bytes: int = DISK_BYTES,
+        device: str = "cpu",
+        of: Path | None = None,
+    ) -> None:
         self._disk = None if folder is None else _Folder(folder, disk_bytes)
+        self._of = of
         self._memory_bytes = memory_bytes
+        self._device = device
         self._volumes: OrderedDict[str, _Entry] = OrderedDict()
         self._changed = threading.Condition()
         self._views: OrderedDict[str, Views] = OrderedDict()
@@ -95,16 +106,37 @@ class Scans:
                 self._views.move_to_end(key)
                 return self._views[key]
         views = None if self._disk is None else self._disk.load(key)
-        if views is None:
-            with self.borrowed(path) as volume:
-                views = project(volume.to_ras())
-            if self._disk is not None:
-                self._disk.save(key, views)
+        if views is not None:
+            self._remember(key, views)
+            return views
+        with self.borrowed(path) as volume:
+            with self._changed:
+                known = self._views.get(key)
+            return known or self._kept(key, path, project(volume.to_ras(), self._device))
+
+    def _kept(self, key: str, path: Path, views: Views) -> Views:
+        self._remember(key, views)
+        if self._disk is not None and (self._of is None or path.resolve().is_relative_to(self._of.resolve())):
+            self._disk.save(key, views)
+        return views
+
+    def forget(self, path: Path) -> None:
+        """Drop what is kept of a file that is about to be removed. Raises InputError when there is none."""
+        key = fingerprint(path)
+        with self._changed:
+            self._views.pop(key, None)
+            for look_key in [k for k in self._looks if k[0] == key]:
+                del self._looks[look_key]
+            if key in self._volumes and self._volumes[key].users == 0:
+                del self._volumes[key]
+        if self._disk is not None:
+            self._disk.remove(key)
+
+    def _remember(self, key: str, views: Views) -> None:
         with self._changed:
             self._views[key] = views
             while len(self._views) > 1 and sum(kept.nbytes for kept in self._views.values()) > VIEWS_BYTES:
                 self._views.popitem(last=False)
-        return views
 
     def look(self, path: Path, model: Model) -> Look:
         """What a model makes of a file's projections."""
@@ -148,9 +180,26 @@ class Scans:
     def _total(self) -> int:
         return sum(entry.size for entry in self._volumes.values())
 
+    def _read_and_project(self, key: str, path: Path) -> Volume:
+        """On a processor both at once; a GPU is quicker at the second, but needs the whole of the first."""
+        if self._device != "cpu" or self._has_views(key):
+            return read_volume(path)
+        projecting = Projecting()
+        try:
+            volume = read_volume(path, projecting.begin)
+        finally:
+            views = projecting.views()
+        if views is not None:
+            self._kept(key, path, views)
+        return volume
+
+    def _has_views(self, key: str) -> bool:
+        with self._changed:
+            return key in self._views or (self._disk is not None and self._disk.has(key))
+
     def _read(self, key: str, path: Path, entry: _Entry) -> _Entry:
         try:
-            volume = read_volume(path)
+            volume = self._read_and_project(key, path)
             volume.array.flags.writeable = False
             entry.volume = volume
         except BaseException:
@@ -207,6 +256,12 @@ class _Folder:
             return views
         except (OSError, ValueError, KeyError, EOFError, BadZipFile):
             return None
+
+    def has(self, key: str) -> bool:
+        return self._path(key).exists()
+
+    def remove(self, key: str) -> None:
+        self._path(key).unlink(missing_ok=True)
 
     def save(self, key: str, views: Views) -> None:
         """Whole or not at all. A disk that is full keeps nothing, which is no error."""

@@ -68,21 +68,46 @@ class Seed:
         )
 
 
-def take_in(line: bytes, seeds: dict[str, list[Seed]]) -> None:
-    """Apply one record of a seed log to image → its seeds, newest last: a seed, or that an image was removed.
+@dataclass(frozen=True)
+class Withdrawal:
+    """An annotator took the newest seed of a patient back; the one before it, if any, counts again.
+
+    Parameters
+    ----------
+    user, time : as of `Seed`.
+    """
+
+    user: str
+    time: str
+
+
+def take_in(line: bytes, seeds: dict[str, list[Seed]]) -> tuple[str, Seed | Withdrawal | None]:
+    """Apply one record of a seed log to image → its seeds that stand, newest last.
+
+    Returns
+    -------
+    the image, and what was said of it: a seed, that its newest was withdrawn, or, None, that the image was removed.
 
     Raises
     ------
     SeedError
-        when the line is neither.
+        when the line is none of these.
     """
     try:
         record = json.loads(line)
         image = str(record["image"])
         if "removed" in record:
             seeds.pop(image, None)
-        else:
-            seeds.setdefault(image, []).append(Seed.from_dict(record))
+            return image, None
+        if "withdrawn" in record:
+            if len(seeds.get(image, ())) > 1:
+                seeds[image].pop()
+            else:
+                seeds.pop(image, None)
+            return image, Withdrawal(str(record.get("user", "unknown")), str(record["withdrawn"]))
+        seed = Seed.from_dict(record)
+        seeds.setdefault(image, []).append(seed)
+        return image, seed
     except (ValueError, TypeError, KeyError) as error:
         raise SeedError(f"a record cannot be read: {line[:200]!r}") from error
 

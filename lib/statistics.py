@@ -72,7 +72,7 @@ def bootstrap(
     return Estimate(float(statistic(*data)), float(low), float(high))
 
 
-def paired_p(one: Sequence[float], other: Sequence[float]) -> float:
+def paired_p(one: Sequence[float] | np.ndarray, other: Sequence[float] | np.ndarray) -> float:
     """Two-sided p of Wilcoxon's signed-rank test on pairs; 1 where no pair differs."""
     difference = np.asarray(one, dtype=float) - np.asarray(other, dtype=float)
     return float(wilcoxon(difference).pvalue) if np.any(difference) else 1.0

@@ -14,8 +14,31 @@ from lib.errors import GeometryError
 SPACING_RANGE_MM = (0.05, 50.0)
 
 
+class Placed:
+    """A grid of voxels in patient space: `affine` (4, 4), voxel index → mm RAS, and `shape`."""
+
+    affine: np.ndarray
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        raise NotImplementedError
+
+    def to_world(self, index: np.ndarray) -> np.ndarray:
+        """Voxel indices (..., 3), fractional allowed → positions (..., 3) in mm RAS."""
+        return apply_affine(self.affine, np.asarray(index, dtype=np.float64))
+
+    def to_index(self, position: np.ndarray) -> np.ndarray:
+        """Positions (..., 3) in mm RAS → fractional voxel indices (..., 3)."""
+        return apply_affine(np.linalg.inv(self.affine), np.asarray(position, dtype=np.float64))
+
+    def contains(self, index: np.ndarray) -> bool:
+        """Whether the (fractional) index lies inside the grid, half a voxel of border included."""
+        index = np.asarray(index, dtype=np.float64)
+        return bool(np.isfinite(index).all() and (index >= -0.5).all() and (index <= np.array(self.shape) - 0.5).all())
+
+
 @dataclass(frozen=True, eq=False)
-class Volume:
+class Volume(Placed):
     """A 3D image and the map from its voxel indices to patient space.
 
     Parameters
@@ -84,31 +107,25 @@ class Volume:
         affine[:3, 3] = self.to_world(np.array([w.start for w in window]))
         return Volume(self.array[window], affine, self.unit, self.name)
 
-    def to_world(self, index: np.ndarray) -> np.ndarray:
-        """Voxel indices (..., 3), fractional allowed → positions (..., 3) in mm RAS."""
-        return apply_affine(self.affine, np.asarray(index, dtype=np.float64))
-
-    def to_index(self, position: np.ndarray) -> np.ndarray:
-        """Positions (..., 3) in mm RAS → fractional voxel indices (..., 3)."""
-        return apply_affine(np.linalg.inv(self.affine), np.asarray(position, dtype=np.float64))
-
-    def contains(self, index: np.ndarray) -> bool:
-        """Whether the (fractional) index lies inside the grid, half a voxel of border included."""
-        index = np.asarray(index, dtype=np.float64)
-        return bool(np.isfinite(index).all() and (index >= -0.5).all() and (index <= np.array(self.shape) - 0.5).all())
-
     def to_ras(self) -> Volume:
         """The volume with its axes permuted and flipped to run closest to right, anterior, superior.
 
         A view: nothing is copied or resampled, and an oblique volume stays oblique.
         """
-        return self._reoriented(np.array([[0, 1], [1, 1], [2, 1]]))
-
-    def to_orientation_of(self, other: Volume) -> Volume:
-        """Undo `to_ras`: axes permuted and flipped to run as those of `other`."""
-        return self._reoriented(io_orientation(other.affine))
-
-    def _reoriented(self, target: np.ndarray) -> Volume:
-        transform = ornt_transform(io_orientation(self.affine), target)
+        transform = ornt_transform(io_orientation(self.affine), np.array([[0, 1], [1, 1], [2, 1]]))
         array = apply_orientation(self.array, transform)
         return Volume(array, self.affine @ inv_ornt_aff(transform, self.shape), self.unit, self.name)
+
+    def from_ras(self, array: np.ndarray) -> np.ndarray:
+        """(x, y, z) of the grid of `to_ras` → (i, j, k) of this volume; a copy."""
+        stored = np.empty(self.shape, dtype=array.dtype, order="F")
+        self.with_array(stored).to_ras().array[...] = array
+        return stored
+
+    def window_in_ras(self, window: tuple[slice, ...]) -> tuple[slice, ...]:
+        """Where a window (of steps of 1) of the array as stored lies in that of `to_ras`."""
+        found = [slice(0)] * 3
+        for (axis, sign), part, n in zip(io_orientation(self.affine), window, self.shape, strict=True):
+            start, stop, _ = part.indices(n)
+            found[int(axis)] = slice(start, stop) if sign > 0 else slice(n - stop, n - start)
+        return tuple(found)

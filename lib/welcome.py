@@ -19,7 +19,8 @@ TEXT = """
   WSL-PET finds the tumour in whole-body FDG PET from one click and a cancer type.
   {count} in {studies}
 
-  Browser    {url}/ : every request, to read about and to try
+  Browser    {url}/wslpet/ : click on the tumour, 1 or 2 for its type, Enter
+             {url}/ : every request, to read about and to try
   3D Slicer  Extensions Manager: install MONAILabel. Module MONAI Label: type the server, {url} ,
              connect, Next Sample. Auto Segmentation, model wslpet, finds the tumour. SmartEdit, model
              wslpet_seed: choose the label {labels}, place one point on the tumour, update.
@@ -43,13 +44,14 @@ PACS_TEXT = """
   WSL-PET finds the tumour in whole-body FDG PET from one click and a cancer type.
   {count} on the PACS {studies}
 
+  Browser    {url}/wslpet/ : click on the tumour, 1 or 2 for its type, Enter
   OHIF       {url}/ohif/monai-label?StudyInstanceUIDs={study}
              Server: {url}/ , then the blue button beside it.
              Auto-Segmentation, Run: finds the tumour. Point Prompts: choose {labels}, click on the
              tumour, Run. Active Learning: Next Sample opens another patient, Update Model learns.
   3D Slicer  Extensions Manager: install MONAILabel. Module MONAI Label: type the server, {url} ,
              connect, Next Sample. Step by step, both viewers: docs/viewers.md
-  Browser    {url}/ : every request, to read about and to try
+  Requests   {url}/ : all of them, to read about and to try
 
   Wait for "Application startup complete." Ctrl-C stops the server and the PACS; images and clicks are kept.
 """

@@ -42,10 +42,11 @@ class Server:
         self.conf = {"use_pretrained_model": "false", **(conf or {})}
         self.process: subprocess.Popen[bytes] | None = None
         self.url = ""
+        self._port = 0
 
     def start(self, ready: str = "/info/") -> Server:
-        """Start, and wait until the address `ready` answers."""
-        port = free_port()
+        """Start, and wait until the address `ready` answers; started again, it answers at the same address."""
+        port = self._port = self._port or free_port()
         self.url = f"http://127.0.0.1:{port}"
         command = [
             *self._before,

@@ -25,7 +25,7 @@ import shutil
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -39,7 +39,7 @@ from apps.wslpet.problems import Conflict, StorageError, UnknownName, shown
 from apps.wslpet.seedlog import SeedLog
 from lib.durable import replacing, sweep, sync_folder
 from lib.errors import InputError
-from lib.model import Model
+from lib.model import Model, best_device
 from lib.pipeline import Look
 from lib.projection import Views
 from lib.readers import read_volume
@@ -71,7 +71,7 @@ class SeededDatastore(LocalDatastore):
         sync_folder(self.private.parent)
         sweep(self.private.parent)
         self.seeds = SeedLog(self.private / "seeds.jsonl")
-        self.scans = Scans(self.private / "projections")
+        self.scans = Scans(self.private / "projections", device=best_device(), of=Path(folder))
         self._settings = settings
         self._guard = threading.RLock()
         self._between_processes = FileLock(self.private / "store.lock")
@@ -106,6 +106,10 @@ class SeededDatastore(LocalDatastore):
         """The scan in SUV, as stored, read-only; errors as `image_path` and `lib.readers.read_volume`."""
         return self.scans.volume(self.image_path(image_id))
 
+    def borrowed(self, image_id: Any) -> AbstractContextManager[Volume]:
+        """As `volume`, which stays in memory for as long as the block runs."""
+        return self.scans.borrowed(self.image_path(image_id))
+
     def views(self, image_id: Any) -> Views:
         """The scan's two projections, in RAS; errors as `volume`."""
         return self.scans.views(self.image_path(image_id))
@@ -134,6 +138,15 @@ class SeededDatastore(LocalDatastore):
         with self._guard:
             info = super().get_image_info(image_id)
         return {**info, "seeds": [seed.to_dict() for seed in self.seeds.of(image_id)]}
+
+    def facts(self, image_id: str) -> dict[str, str]:
+        """What is known of an image without reading it: a DICOM series' `FACTS`, nothing of a file."""
+        return {}
+
+    @property
+    def trouble(self) -> str:
+        """Why the list of images may be old; empty when it is not."""
+        return ""
 
     def get_dataset_archive(self, limit_cases: int | None) -> str:
         if not self.datalist():
@@ -167,7 +180,10 @@ class SeededDatastore(LocalDatastore):
         return image_id
 
     def remove_image(self, image_id: str) -> None:
+        path = self.get_image_uri(image_id)
         with self._changing():
+            if path and Path(path).exists():
+                self.scans.forget(Path(path))
             entry = self._datastore.objects.get(image_id)
             if entry is not None:
                 self._keep(Path(self._datastore.image_path()) / f"{image_id}{entry.image.ext}", "image")

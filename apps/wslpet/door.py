@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import logging
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Annotated, Any
 
@@ -33,6 +33,7 @@ from monailabel.interfaces.exception import (
 )
 from monailabel.interfaces.tasks.infer_v2 import InferType
 from monailabel.interfaces.utils.app import app_instance
+from starlette.routing import BaseRoute
 
 from apps.wslpet import access, gate, stock
 from apps.wslpet.access import Administrator, Annotator, AnyUser, require
@@ -54,8 +55,13 @@ router = APIRouter(include_in_schema=False)
 _ADDRESSED = ("image", "model", "session", "session_id", "image_id", "image_path", "user")
 
 
-def install() -> bool:
-    """Guard the running server, once per load of the app; False outside one (training, tests)."""
+def install(added: Sequence[BaseRoute] = ()) -> bool:
+    """Guard the running server, once per load of the app; False outside one (training, tests).
+
+    Parameters
+    ----------
+    added : routes of the app's own, that MONAI Label has none like.
+    """
     module = sys.modules.get("monailabel.app")
     if module is None:
         return False
@@ -67,11 +73,12 @@ def install() -> bool:
     server.add_exception_handler(OSError, _disk)
     access.install(server)
     gate.guard(server)
-    server.router.routes[:] = [
-        *router.routes,
-        *stock.router.routes,
-        *(r for r in server.router.routes if not getattr(r, "wslpet", False)),
-    ]
+    own = [*router.routes, *stock.router.routes, *added]
+    others = [route for route in server.router.routes if not getattr(route, "wslpet", False)]
+    for route in own:
+        route.wslpet = True  # type: ignore[attr-defined]
+    server.router.routes[:] = [*own, *others]
+    server.openapi_schema = None
     # Handlers are read when the stack is built, which happened before the app was loaded.
     server.middleware_stack = server.build_middleware_stack()
     return True
@@ -105,7 +112,7 @@ def infer(
     for name in _ADDRESSED:
         fields.pop(name, None)
     check_infer(fields, app_instance().settings.classes)
-    fields["user"] = _who(user, fields)
+    fields["user"] = who(user, fields.get("client_id"))
     if output == stock_infer.ResultType.dicom_seg:
         return _dicom_seg(background_tasks, model, image, fields)
     if output == stock_infer.ResultType.json:
@@ -124,7 +131,7 @@ def add_image(
     """The datastore checks name and content."""
     fields = _object("params", params)
     with _cleaned_up() as cleaning:
-        return stock_datastore.add_image(cleaning, image, json.dumps(fields), file, _who(user, fields))
+        return stock_datastore.add_image(cleaning, image, json.dumps(fields), file, who(user, fields.get("client_id")))
 
 
 @router.put("/datastore/label")
@@ -137,7 +144,7 @@ def save_label(
 ) -> Any:
     """The datastore checks tag and mask, and takes a final one as a seed, too."""
     fields = _object("params", params)
-    fields["user"] = _who(user, fields)
+    fields["user"] = who(user, fields.get("client_id"))
     with _cleaned_up() as cleaning:
         return stock_datastore.save_label(cleaning, image, json.dumps(fields), tag, label, fields["user"])
 
@@ -203,10 +210,6 @@ def relay(
     return Response(answer.content, answer.status_code, media_type=answer.headers.get("Content-Type"))
 
 
-for _route in (*router.routes, *stock.router.routes):
-    _route.wslpet = True  # type: ignore[attr-defined]
-
-
 def _dicom_seg(tasks: BackgroundTasks, model: str, image: str, fields: dict[str, Any]) -> FileResponse:
     """The mask that an inference finds, as DICOM SEG."""
     path = app_instance().infer_dicom_seg({**fields, "model": model, "image": image})
@@ -240,10 +243,9 @@ def _cleaned_up() -> Iterator[BackgroundTasks]:
             task.func(*task.args, **task.kwargs)
 
 
-def _who(user: User, fields: dict[str, Any]) -> str:
+def who(user: User, name: Any) -> str:
     """Who clicked: the account where the server knows accounts, else the name the viewer gives."""
-    name = user.username if settings.MONAI_LABEL_AUTH_ENABLE else fields.get("client_id")
-    return str(name or "unknown")[:100]
+    return str((user.username if settings.MONAI_LABEL_AUTH_ENABLE else name) or "unknown")[:100]
 
 
 async def _refused(request: Request, error: Exception) -> JSONResponse:

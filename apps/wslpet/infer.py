@@ -7,6 +7,7 @@ run in the server's worker threads: as many at once as there are processors, and
 from __future__ import annotations
 
 import logging
+import math
 import os
 import tempfile
 import threading
@@ -22,8 +23,9 @@ from apps.wslpet.datastore import SeededDatastore
 from apps.wslpet.problems import shown
 from apps.wslpet.weights import Weights
 from lib.errors import InputError, ModelError, SeedError
+from lib.limits import CORES
 from lib.pipeline import Result, segment
-from lib.projection import CORES
+from lib.radiomics import radiomics
 from lib.readers import write_mask
 from lib.seeds import Seed
 from lib.settings import Settings
@@ -32,7 +34,8 @@ from lib.volume import Volume
 logger = logging.getLogger(__name__)
 
 EXTENSIONS = (".nii.gz", ".nii", ".nrrd", ".mha")
-_processors = threading.BoundedSemaphore(CORES)
+# Whoever computes holds one.
+processors = threading.BoundedSemaphore(CORES)
 
 
 class FindTumour(InferTask):
@@ -63,7 +66,8 @@ class FindTumour(InferTask):
         Parameters
         ----------
         request : "image_id" of the datastore, or "image_path" of a session; in a click request, points by type;
-            "result_extension", one of `EXTENSIONS`; "result_write_to_file"; "result_compress" (.nrrd, .mha).
+            "result_extension", one of `EXTENSIONS`; "result_write_to_file"; "result_compress" (.nrrd, .mha);
+            "radiomics", true to have every feature of the lesion in the answer.
 
         Returns
         -------
@@ -75,11 +79,11 @@ class FindTumour(InferTask):
             naming what cannot be used; nothing was recorded.
         """
         start = time.monotonic()
-        extension = _extension(request)
+        extension, with_features = _extension(request), _with_features(request)
         click = newest_click(request, self._settings.classes, self._recorded(request))
         self._check(click)
         image = self._image(request)
-        with _processors:
+        with processors:
             reading = time.monotonic()
             with self._datastore.scans.borrowed(image) as volume:
                 seconds = {"read": time.monotonic() - reading}
@@ -88,12 +92,14 @@ class FindTumour(InferTask):
                     seed = place(click, volume, str(request.get("user") or "unknown"))
                     self._record(request, seed)
                 result = self._segment(image, volume, seed)
+                features = _features(volume, result) if with_features else None
             writing = time.monotonic()
             path = None
             if request.get("result_write_to_file", True) is not False:
                 path = _write(result, extension, compress=request.get("result_compress", True) is not False)
         seconds |= {"write": time.monotonic() - writing, "total": time.monotonic() - start}
-        return path, self._answer(result, seconds)
+        answer = self._answer(result, seconds)
+        return path, answer if features is None else {**answer, "radiomics": features}
 
     def _check(self, click: Any) -> None:
         if click is not None:
@@ -171,6 +177,22 @@ def _extension(request: Mapping[str, Any]) -> str:
     if extension not in EXTENSIONS:
         raise InputError(f"result_extension {shown(extension)} is not one of {', '.join(EXTENSIONS)}")
     return str(extension)
+
+
+def _with_features(request: Mapping[str, Any]) -> bool:
+    asked = request.get("radiomics", False)
+    if not isinstance(asked, bool):
+        raise InputError(f"radiomics {shown(asked)} is neither true nor false")
+    return asked
+
+
+def _features(volume: Volume, result: Result) -> dict[str, float | None]:
+    """Name → value, None where a feature is not defined; nothing where no lesion was found."""
+    inside = result.mask.array > 0
+    if not inside.any():
+        return {}
+    values = radiomics(volume, inside, strict=False)
+    return {name: value if math.isfinite(value) else None for name, value in values.items()}
 
 
 def _write(result: Result, extension: str, compress: bool) -> str:

@@ -26,7 +26,12 @@ from monailabel.interfaces.datastore import DefaultLabelTag  # noqa: E402
 from apps.wslpet import door  # noqa: E402
 from apps.wslpet.configuration import configuration_from  # noqa: E402
 from apps.wslpet.infer import DelineateClick, FindTumour  # noqa: E402
+from apps.wslpet.page.cohort import Rounds  # noqa: E402
+from apps.wslpet.page.desk import Desk  # noqa: E402
+from apps.wslpet.page.routes import routes  # noqa: E402
+from apps.wslpet.predictions import Predictions  # noqa: E402
 from apps.wslpet.problems import UnknownName, shown  # noqa: E402
+from apps.wslpet.scoring import Radiomics  # noqa: E402
 from apps.wslpet.series_datastore import SeriesDatastore  # noqa: E402
 from apps.wslpet.strategies import First, Random, Uncertainty  # noqa: E402
 from apps.wslpet.studies import open_studies  # noqa: E402
@@ -34,6 +39,7 @@ from apps.wslpet.train import LearnFromSeeds  # noqa: E402
 from apps.wslpet.weights import Weights  # noqa: E402
 from lib.dicom_seg import Maker  # noqa: E402
 from lib.errors import InputError  # noqa: E402
+from lib.shipped import SHIPPED_MODEL  # noqa: E402
 
 
 class WSLPETApp(MONAILabelApp):
@@ -50,7 +56,11 @@ class WSLPETApp(MONAILabelApp):
             description="Weakly supervised lesion segmentation in whole-body FDG PET",
             version="1.0.0",
         )
-        if door.install():
+        # MONAI Label would score the whole datastore at the start, and after each next sample and each training.
+        self._auto_update_scoring = False
+        self.desk = Desk(self, self._datastore, self.predictions, self.settings)
+        self.rounds = Rounds(self.desk)
+        if door.install(routes()):
             # Requests run side by side. Threads of one that spin for each other would only be in the others' way.
             torch.set_num_threads(1)
 
@@ -60,8 +70,10 @@ class WSLPETApp(MONAILabelApp):
     def init_infers(self) -> dict[str, Any]:
         # Weights live with the annotations they come from, so that two cohorts on one installation do not mix.
         model_dir = self.configuration.model_dir or self._datastore.private / "model"
-        shipped = ROOT / "model" / "pretrained_wslpet.pt" if self.configuration.use_pretrained_model else None
+        shipped = SHIPPED_MODEL if self.configuration.use_pretrained_model else None
         self.weights = Weights(model_dir / "wslpet.pt", shipped, self.settings)
+        kept = self._datastore.private / "predictions"
+        self.predictions = Predictions(self._datastore, self.weights, kept)
         tasks = {"wslpet": FindTumour, "wslpet_seed": DelineateClick}
         return {name: task(self._datastore, self.weights, self.settings) for name, task in tasks.items()}
 
@@ -70,6 +82,9 @@ class WSLPETApp(MONAILabelApp):
 
     def init_strategies(self) -> dict[str, Any]:
         return {"uncertainty": Uncertainty(self.weights), "random": Random(), "first": First()}
+
+    def init_scoring_methods(self) -> dict[str, Any]:
+        return {"radiomics": Radiomics(self.settings)}
 
     def infer(self, request: Mapping[str, Any], datastore: Any = None) -> dict[str, Any]:
         """MONAI Label's `infer`, for an image of the datastore or of a session and for nothing else."""

@@ -75,6 +75,7 @@ _INFER: dict[str, Check] = {
     "result_compress": _flag,
     "result_write_to_file": _flag,
     "restore_label_idx": _flag,
+    "radiomics": _flag,
     "label": _text,
     "label_info": _segments,
     "output": _word,

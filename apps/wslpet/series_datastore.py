@@ -133,7 +133,7 @@ class SeriesDatastore(SeededDatastore):
         """The counts, and "trouble" when the source does not answer."""
         self._listing.renew()
         status = super().status()
-        return status if self._listing.trouble is None else {**status, "trouble": str(self._listing.trouble)}
+        return {**status, "trouble": self.trouble} if self.trouble else status
 
     def datalist(self, full_path: bool = True) -> list[dict[str, Any]]:
         """Images with a final label; paths are full."""
@@ -168,6 +168,14 @@ class SeriesDatastore(SeededDatastore):
                 "delete it there first"
             )
         super().remove_label(label_id, label_tag)
+
+    @property
+    def trouble(self) -> str:
+        return "" if self._listing.trouble is None else str(self._listing.trouble)
+
+    def facts(self, image_id: str) -> dict[str, str]:
+        series = self._series(image_id)
+        return {} if series is None else series.facts
 
     def is_series(self, image_id: str) -> bool:
         return self._series(image_id) is not None

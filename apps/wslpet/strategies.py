@@ -13,6 +13,7 @@ from typing import Any
 from monailabel.interfaces.tasks.strategy import Strategy
 
 from apps.wslpet.datastore import SeededDatastore
+from apps.wslpet.problems import shown
 from apps.wslpet.weights import Weights
 from lib.errors import DicomError, InputError
 from lib.model import Model
@@ -27,8 +28,16 @@ class _Unannotated(Strategy):
     """Chooses among the images that nobody annotated yet."""
 
     def __call__(self, request: Mapping[str, Any], datastore: SeededDatastore) -> dict[str, Any] | None:
-        """{"id": image, ...}, or None when every image is annotated, or none can be used."""
-        waiting = datastore.waiting()
+        """{"id": image, ...}, or None when every image is annotated, or none can be used.
+
+        Parameters
+        ----------
+        request : "exclude", a list of images that are not to be served.
+        """
+        exclude = request.get("exclude") or []
+        if not isinstance(exclude, list) or not all(isinstance(image, str) for image in exclude):
+            raise InputError(f"exclude {shown(exclude)} is not a list of images")
+        waiting = [image for image in datastore.waiting() if image not in exclude]
         while waiting:
             chosen = self.choose(waiting, datastore)
             try:

@@ -11,17 +11,19 @@ import hashlib
 import json
 import logging
 import math
+import os
 import re
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import timedelta
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 from zipfile import BadZipFile
 
 from monailabel.interfaces.tasks.train import TrainTask
-from torch.utils.tensorboard import SummaryWriter
 
 from apps.wslpet.datastore import SeededDatastore
 from apps.wslpet.problems import shown
@@ -30,15 +32,20 @@ from lib.durable import write_json
 from lib.errors import InputError, TrainingError
 from lib.examples import Example, load_example, prepare, save_example
 from lib.model import Model
-from lib.readers import read_volume
 from lib.seeds import Seed
 from lib.settings import Settings
 from lib.training import MIN_PER_TYPE, EpochReport, Trained, train
+
+if TYPE_CHECKING:
+    from torch.utils.tensorboard import SummaryWriter
 
 logger = logging.getLogger(__name__)
 
 _SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 MAX_EPOCHS = 1000
+RUN_FILE = "run.json"
+# At 10 the scheduler gives nine tenths of a processor to the server when both want it.
+NICENESS = 10
 # What MONAI Label and its viewers add to a train request, and what has no meaning here.
 _STOCK = """
 model client_id device gpus multi_gpu dataset local_rank tracking tracking_uri tracking_experiment_name
@@ -93,6 +100,20 @@ class TrainRequest:
         return replace(settings, epochs=epochs, validation=validation)
 
 
+class _Record:
+    """What is kept of a training: its statistics as the latest, and, with every epoch, in its folder `run`."""
+
+    def __init__(self, latest: Path, run: Path, stats: dict[str, Any]) -> None:
+        self._latest = latest
+        self.run = run
+        self.stats = stats
+        self.epochs: list[dict[str, Any]] = []
+
+    def write(self) -> None:
+        write_json(self._latest, self.stats)
+        write_json(self.run / RUN_FILE, {**self.stats, "epochs": self.epochs})
+
+
 class LearnFromSeeds(TrainTask):
     """Trains on every image whose newest seed has a configured type."""
 
@@ -137,33 +158,43 @@ class LearnFromSeeds(TrainTask):
         InputError
             when the request or the annotations do not allow it.
         """
+        _give_way()
         self.check(request, datastore)
         asked = TrainRequest.read(request)
         start = time.time()
         stats: dict[str, Any] = {"name": asked.name, "start_ts": int(start), "epoch": 0, "best_metric": 0.0}
+        stamp = time.strftime("%Y%m%d-%H%M%S", time.localtime(start))
+        record = _Record(self._stats_file, self.folder / asked.name / stamp, stats)
         try:
-            self._train(asked, datastore, stats, start)
+            self._train(asked, datastore, record, start)
         except InputError as error:
             stats["error"] = str(error)
             raise
         finally:
             stats.pop("current_time", None)
             stats["total_time"] = _since(start)
-            write_json(self._stats_file, stats)
+            record.write()
         return stats
 
-    def _train(self, asked: TrainRequest, datastore: SeededDatastore, stats: dict[str, Any], start: float) -> None:
-        settings = asked.applied_to(self._settings)
-        write_json(self._stats_file, {**stats, "total_epochs": settings.epochs, "current_time": _since(start)})
+    @property
+    def folder(self) -> Path:
+        """Of the published weights; `<name>/<time>/` in it keeps each run: `RUN_FILE` and TensorBoard's."""
+        return self._weights.published.parent
+
+    def _train(self, asked: TrainRequest, datastore: SeededDatastore, record: _Record, start: float) -> None:
+        from torch.utils.tensorboard import SummaryWriter  # heavy, and the server needs none of it
+
+        settings, stats = asked.applied_to(self._settings), record.stats
+        stats.update(total_epochs=settings.epochs, current_time=_since(start))
+        record.write()
         examples, skipped = self._examples(datastore, settings)
         in_use = self._weights.current()
         initial = in_use if asked.pretrained and in_use and _same_network(in_use.settings, settings) else None
         counts = dict(Counter(example.cancer_type for example in examples))
         logger.info("training on %s, %s", counts, "from the weights in use" if initial else "from scratch")
         stats.update(patients=counts, skipped=skipped, from_scratch=initial is None)
-        run = self._weights.published.parent / asked.name / time.strftime("%Y%m%d-%H%M%S", time.localtime(start))
-        with SummaryWriter(str(run)) as board:
-            report = self._reporter(stats, start, board)
+        with SummaryWriter(str(record.run)) as board:
+            report = self._reporter(record, start, board)
             trained = train(
                 examples, settings, initial, self._weights.device, report, incumbent=_comparable(in_use, settings)
             )
@@ -184,7 +215,7 @@ class LearnFromSeeds(TrainTask):
                 skipped[image] = str(error)
         return examples, skipped
 
-    def _reporter(self, stats: dict[str, Any], start: float, board: SummaryWriter) -> Callable[[EpochReport], bool]:
+    def _reporter(self, record: _Record, start: float, board: SummaryWriter) -> Callable[[EpochReport], bool]:
         best = {"metric": -1.0, "epoch": 0}
 
         def report(epoch: EpochReport) -> bool:
@@ -196,7 +227,8 @@ class LearnFromSeeds(TrainTask):
             for name, value in figures.items():
                 if isinstance(value, float):
                     board.add_scalar(name, value, epoch.epoch)
-            stats.update(
+            record.epochs.append(figures)
+            record.stats.update(
                 epoch=epoch.epoch,
                 total_epochs=epoch.total_epochs,
                 current_time=_since(start),
@@ -209,7 +241,7 @@ class LearnFromSeeds(TrainTask):
                     "best_metric_epoch": best["epoch"],
                 },
             )
-            write_json(self._stats_file, stats)
+            record.write()
             # MONAI Label's train status shows the last lines of this process.
             logger.info(
                 "epoch %d/%d: loss %.3f, validation %.3f, seed hit %.2f, type accuracy %.2f",
@@ -230,6 +262,12 @@ class LearnFromSeeds(TrainTask):
         logger.info("version %s %s", trained.model.version, objection or "published")
 
 
+def _give_way() -> None:
+    """Let the server's answers go before a training beside it; one that runs in the server itself cannot."""
+    if "monailabel.app" not in sys.modules and os.nice(0) < NICENESS:
+        os.nice(NICENESS - os.nice(0))
+
+
 def _prepared(datastore: SeededDatastore, image: str, seed: Seed, settings: Settings) -> Example:
     """The patient's projections, from the cache when neither its file nor its seed nor the grid changed."""
     key = json.dumps([datastore.image_version(image), seed.cancer_type, seed.position, settings.grid_mm, 1])
@@ -238,7 +276,7 @@ def _prepared(datastore: SeededDatastore, image: str, seed: Seed, settings: Sett
         return replace(load_example(cached), name=image)
     except (OSError, ValueError, KeyError, BadZipFile):
         pass
-    example = prepare(read_volume(datastore.image_path(image)), seed, settings)
+    example = prepare(datastore.views(image), seed, settings)
     save_example(example, cached)
     return replace(example, name=image)
 

@@ -22,6 +22,7 @@ from lib.volume import Volume
 COLUMNS = (
     "name", "scan", "cancer_type", "x", "y", "z", "mask", "arms", "fov", "scanner", "mimics", "site",
     "volume_ml", "suv_max", "nodes", "orientation", "seed", "heterogeneity", "outcome", "outcome_probability",
+    "source",
 )  # fmt: skip
 ORIENTATIONS = ("RAS", "LPS", "LAS", "RPI", "PIR", "SRA", "ALS", "LIP")
 SEEDS_PER_COHORT = 100_000
@@ -146,6 +147,7 @@ def _write_one(
         "heterogeneity": "" if primary is None else round(heterogeneity, 4),
         "outcome": "" if outcome is None else outcome.good,
         "outcome_probability": "" if outcome is None else round(outcome.probability, 4),
+        "source": f"phantom ({settings.name})",
     }
 
 

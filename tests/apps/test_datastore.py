@@ -68,6 +68,22 @@ def test_a_removed_image_takes_its_seeds_along(folder, tmp_path):
     assert store.get_image_info("one")["seeds"] == []
 
 
+def test_a_removed_image_takes_its_projections_along(folder):
+    store = opened(folder)
+    for name in ("one", "two"):
+        store.views(name)
+    assert len(list((folder / ".wslpet" / "projections").iterdir())) == 2
+    store.remove_image("one")
+    assert len(list((folder / ".wslpet" / "projections").iterdir())) == 1
+    assert store.views("two").name == "two.nii.gz"
+
+
+def test_an_image_from_elsewhere_leaves_no_projection(folder, tmp_path):
+    store = opened(folder)
+    store.scans.views(write_scan(tmp_path, "session").path)
+    assert not (folder / ".wslpet" / "projections").exists()
+
+
 def test_a_failed_write_leaves_the_old_list(folder, monkeypatch):
     store = opened(folder)
     store.update_image_info("one", {"note": "old"})

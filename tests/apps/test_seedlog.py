@@ -6,9 +6,9 @@ import sys
 import pytest
 
 from apps.wslpet import seedlog
-from apps.wslpet.problems import StorageError
+from apps.wslpet.problems import Conflict, StorageError
 from apps.wslpet.seedlog import SeedLog
-from lib.seeds import Seed
+from lib.seeds import Seed, Withdrawal
 
 
 def seed(n: int, cancer_type: str = "lung") -> Seed:
@@ -93,3 +93,36 @@ def test_many_processes_lose_nothing(log):
     writers = [subprocess.Popen([sys.executable, "-c", program, str(log.path), str(w)]) for w in range(3)]
     assert [writer.wait(60) for writer in writers] == [0, 0, 0]
     assert len(log.newest()) == 75
+
+
+def test_a_withdrawn_seed_makes_room_for_the_one_before_it_and_stays_in_the_history(log):
+    log.append("a", seed(1))
+    log.append("a", seed(2))
+    log.withdraw("a", log.of("a")[-1].time, "bob")
+    for reader in (log, SeedLog(log.path)):
+        assert [s.position[0] for s in reader.of("a")] == [1]
+        assert [type(said) for said in reader.history("a")] == [Seed, Seed, Withdrawal]
+    log.withdraw("a", log.of("a")[-1].time, "bob")
+    assert log.of("a") == [] and log.newest() == {}
+    assert log.history("a")[-1].user == "bob"
+    log.append("a", seed(3))
+    assert [s.position[0] for s in SeedLog(log.path).of("a")] == [3]
+
+
+def test_only_the_newest_seed_can_be_withdrawn(log):
+    log.append("a", seed(1))
+    first = log.of("a")[-1].time
+    log.append("a", Seed("lung", (2, 2, 2), user="bob", time="2030-01-01T00:00:00+00:00"))
+    before = log.path.read_bytes()
+    with pytest.raises(Conflict, match="superseded by bob"):
+        log.withdraw("a", first, "ann")
+    with pytest.raises(Conflict, match="withdrawn already"):
+        log.withdraw("b", first, "ann")
+    assert log.path.read_bytes() == before
+
+
+def test_a_removed_image_has_no_history(log):
+    log.append("a", seed(1))
+    log.withdraw("a", log.of("a")[-1].time, "ann")
+    log.retire("a")
+    assert log.history("a") == SeedLog(log.path).history("a") == []

@@ -10,6 +10,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
+from distributed import LocalCluster
 
 import lib.phantom
 from lib import cli
@@ -142,7 +143,7 @@ def test_train_refuses_what_cannot_be(capsys, cohort, weights, tmp_path):
 
 
 def test_segment_writes_mask_figures_and_picture(capsys, cohort, weights, tmp_path):
-    code, out, _ = run(capsys, "segment", cohort, "--model", weights, "--out", tmp_path)
+    code, out, _ = run(capsys, "segment", cohort, "--model", weights, "--out", tmp_path, "--workers", 1)
     assert code == 0 and len(out.splitlines()) == 6
     for scan in cohort.glob("*.nii.gz"):
         name = scan.name.removesuffix(".nii.gz")
@@ -181,6 +182,38 @@ def test_segment_goes_on_after_a_bad_scan(capsys, cohort, weights, tmp_path):
     assert "patient-0001" in out and (tmp_path / "patient-0001.png").exists()
 
 
+def test_processes_and_dask_find_the_same(capsys, cohort, weights, tmp_path):
+    scans = [cohort / f"patient-000{n}.nii.gz" for n in range(3)]
+    with LocalCluster(n_workers=1, threads_per_worker=1, processes=False, dashboard_address=None) as cluster:
+        ways = {"one": ["--workers", 1], "two": ["--workers", 2], "dask": ["--scheduler", cluster.scheduler_address]}
+        for name, way in ways.items():
+            arguments = ("segment", *scans, "--model", weights, "--out", tmp_path / name, *way)
+            code, out, _ = run(capsys, *arguments)
+            assert code == 0
+            assert [line.split(":")[0] for line in out.splitlines()] == [f"patient-000{n}" for n in range(3)]
+    for file in sorted(path.name for path in (tmp_path / "one").glob("*-mask.nii.gz")):
+        masks = {(tmp_path / name / file).read_bytes() for name in ways}
+        assert len(masks) == 1
+
+
+def test_a_bad_scan_on_dask_and_a_scheduler_that_is_not_there(capsys, cohort, weights, tmp_path):
+    (tmp_path / "bad.nii.gz").write_bytes(b"no scan")
+    with LocalCluster(n_workers=1, threads_per_worker=1, processes=False, dashboard_address=None) as cluster:
+        arguments = (
+            "segment",
+            tmp_path,
+            "--model",
+            weights,
+            "--out",
+            tmp_path,
+            "--scheduler",
+            cluster.scheduler_address,
+        )
+        assert "bad.nii.gz cannot be read" in refused(capsys, *arguments)
+    arguments = ("segment", tmp_path, "--model", weights, "--out", tmp_path, "--scheduler", "nowhere:x")
+    assert "scheduler nowhere:x does not answer" in refused(capsys, *arguments)
+
+
 def test_segment_refuses_what_cannot_be(capsys, cohort, weights, tmp_path):
     scan = cohort / "patient-0000.nii.gz"
     assert "give both" in refused(capsys, "segment", scan, "--seed", 1, 2, 3)
@@ -188,6 +221,7 @@ def test_segment_refuses_what_cannot_be(capsys, cohort, weights, tmp_path):
     assert "6 scans were given; give one" in refused(capsys, "segment", cohort, *click)
     assert "does not exist" in refused(capsys, "segment", scan, "--model", tmp_path / "gone.pt")
     assert "holds no scan" in refused(capsys, "segment", tmp_path)
+    assert "--workers 0" in refused(capsys, "segment", scan, "--workers", 0)
     shutil.copy(scan, tmp_path / "patient-0000.nii.gz")
     assert "have one name" in refused(capsys, "segment", scan, tmp_path / "patient-0000.nii.gz")
     (tmp_path / "file").touch()

@@ -80,7 +80,8 @@ def peaked(images, settings, points) -> Cams:
 
 
 def seen(volume, settings):
-    return dict(zip(VIEWS, project(volume), strict=True)), grid_images(volume, settings)
+    views = project(volume)
+    return dict(zip(VIEWS, views, strict=True)), grid_images(views, settings)
 
 
 def test_findings_are_voxels_that_both_cams_point_at():

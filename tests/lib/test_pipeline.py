@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+import torch
 from blobs import dice, ellipsoid, empty, scan, stored_as
 
 from lib.errors import InputError, ModelError, SeedError
@@ -149,3 +150,15 @@ def test_a_click_where_nothing_is_hot_is_answered_or_refused(background):
     except InputError:
         return
     assert isinstance(result, Result)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+@pytest.mark.parametrize("name", STORED)
+def test_a_gpu_finds_the_same(name):
+    volume, _, _ = make(name)
+    settings = settings_from()
+    answers = [segment(volume, Model(new_network(settings).eval().to(device), settings)) for device in ("cpu", "cuda")]
+    one, other = answers
+    assert one.cancer_type == other.cancer_type
+    assert one.type_probabilities == pytest.approx(other.type_probabilities, abs=1e-3)
+    assert dice(one.mask.array > 0, other.mask.array > 0) > 0.99

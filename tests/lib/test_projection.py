@@ -2,9 +2,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from blobs import empty
+import torch
+from blobs import STORAGES, empty, stored_as
 
-from lib.projection import project, to_grid
+import lib.projection
+from lib.projection import project, to_grid, turn
 from lib.volume import Volume
 
 SPACINGS = [(4.0, 4.0, 4.0), (2.0, 2.0, 2.0), (4.06, 4.06, 2.0), (5.5, 5.5, 3.27), (3.0, 4.5, 7.0)]
@@ -29,6 +31,52 @@ def test_lifting_gives_the_voxel_that_the_pixel_shows():
             voxel = projection.lift(u, z)
             assert volume.array[voxel] == projection.mip[u, z]
             assert voxel[2] == z
+
+
+def steps() -> Volume:
+    """Of few values, so that most rays have their maximum more than once."""
+    array = np.random.default_rng(2).integers(0, 4, (13, 11, 17)).astype(np.float32)
+    return Volume(array, np.diag([2.0, 3.0, 4.0, 1.0]))
+
+
+@pytest.fixture
+def thin_slabs(monkeypatch):
+    monkeypatch.setattr(lib.projection, "SLAB_BYTES", 1500)
+
+
+@pytest.mark.parametrize(("permutation", "flips"), STORAGES[::5])
+def test_storage_and_slabs_change_nothing(thin_slabs, permutation, flips):
+    ras = stored_as(steps(), permutation, flips).to_ras()
+    for projection, axis in zip(project(ras), (1, 0), strict=True):
+        assert np.array_equal(projection.mip, ras.array.max(axis=axis))
+        assert np.array_equal(projection.depth, ras.array.argmax(axis=axis))
+
+
+@pytest.mark.parametrize(("permutation", "flips"), STORAGES[::5])
+def test_torch_projects_the_same(permutation, flips):
+    ras = stored_as(steps(), permutation, flips).to_ras()
+    ras.array.flags.writeable = False
+    for (mip, depth), projection in zip(lib.projection._maxima_on("cpu", ras.array), project(ras), strict=True):
+        assert np.array_equal(mip, projection.mip) and mip.dtype == projection.mip.dtype
+        assert np.array_equal(depth, projection.depth) and depth.dtype == projection.depth.dtype
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+@pytest.mark.parametrize(("permutation", "flips"), STORAGES[::5])
+def test_a_gpu_projects_the_same(permutation, flips):
+    ras = stored_as(steps(), permutation, flips).to_ras()
+    for one, other in zip(project(ras, "cuda"), project(ras), strict=True):
+        assert np.array_equal(one.mip, other.mip)
+        assert np.array_equal(one.depth, other.depth)
+
+
+def test_views_are_placed_as_their_volume():
+    volume = steps()
+    views = project(volume)
+    assert views.shape == volume.shape
+    index = np.array([3.2, 7.9, 11.4])
+    assert np.allclose(views.to_world(index), volume.to_world(index))
+    assert views.contains(index) and not views.contains(np.array([3.2, 10.6, 11.4]))
 
 
 def test_the_scan_is_not_modified():
@@ -90,3 +138,36 @@ def test_a_scan_without_a_body_is_not_cropped():
     volume = empty((10, 12, 14))
     face, profile = to_grid(project(volume), 4.0)
     assert face.mip.shape[1] == profile.mip.shape[1] >= 14
+
+
+def test_a_turned_mip_shows_voxels_as_they_are():
+    volume = noise((9, 7, 5))
+    for degrees in (0, 30, 77, 180, 315):
+        seen = turn(volume, degrees)
+        x, y = seen.column[..., 0], seen.column[..., 1]
+        values = volume.array[x, y, np.broadcast_to(np.arange(5), x.shape)]
+        met = seen.mip > 0
+        assert met.any()
+        assert np.array_equal(seen.mip[met], values[met])
+
+
+def test_a_turned_mip_at_right_angles_is_a_view_and_its_mirror():
+    volume = Volume(noise().array, np.diag([2.0, 2.0, 3.0, 1.0]))
+    face, profile = project(volume)
+    for degrees, mip in ((0, face.mip), (90, profile.mip), (180, face.mip[::-1]), (270, profile.mip[::-1])):
+        seen = turn(volume, degrees).mip
+        rows = np.flatnonzero(seen.any(axis=1))
+        assert np.array_equal(seen[rows[0] : rows[-1] + 1], mip)
+
+
+@pytest.mark.parametrize("degrees", [0, 40, 90, 200])
+def test_a_point_lies_where_the_turned_mip_shows_it(degrees):
+    array = np.zeros((30, 24, 6), dtype=np.float32)
+    array[21, 5, 4] = 7
+    volume = Volume(array, np.diag([4.0, 5.0, 3.0, 1.0]))
+    seen = turn(volume, degrees)
+    u, z = np.argwhere(seen.mip == 7).T
+    assert set(z) == {4} and (seen.column[u, z] == (21, 5)).all()
+    mm = (np.array([21.5, 5.5]) - np.array([15, 12])) * (4.0, 5.0)
+    across = mm @ (np.cos(np.deg2rad(degrees)), np.sin(np.deg2rad(degrees)))
+    assert abs((u.mean() + 0.5 - seen.mip.shape[0] / 2) * 4.0 - across) < 3

@@ -8,8 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-from synthetic import write_scan
+from synthetic import ORIENTATIONS, write_scan
 
+import lib.readers
 import lib.scans
 from lib.errors import InputError
 from lib.model import Model, new_network
@@ -25,10 +26,10 @@ def counted(monkeypatch):
     """Names of the files that were read, in that order; reading takes a moment."""
     names = []
 
-    def counting(path):
+    def counting(path, *watching):
         names.append(path.name)
         time.sleep(0.05)
-        return read_volume(path)
+        return read_volume(path, *watching)
 
     monkeypatch.setattr(lib.scans, "read_volume", counting)
     return names
@@ -54,6 +55,30 @@ def test_what_is_kept_is_what_would_be_made_anew(tmp_path, counted, orientation)
     assert same_views(again.views(path), expected)
     assert again.views(path) is again.views(path)
     assert counted == []
+
+
+@pytest.mark.parametrize("orientation", ORIENTATIONS)
+@pytest.mark.parametrize("extension", [".nii.gz", ".nii", ".nrrd"])
+def test_a_scan_that_is_inferred_is_projected_while_it_is_read(tmp_path, monkeypatch, counted, orientation, extension):
+    monkeypatch.setattr(lib.readers, "PIECE_BYTES", 20_000)
+    path = write_scan(tmp_path, "case", orientation, extension=extension).path
+    expected = project(read_volume(path).to_ras())
+    scans = Scans(tmp_path / "kept")
+    with scans.borrowed(path):
+        assert same_views(scans.views(path), expected)
+    assert counted == [path.name]
+    assert same_views(Scans(tmp_path / "kept").views(path), expected)
+    assert counted == [path.name]
+
+
+def test_a_scan_that_ends_too_early_leaves_no_thread_and_no_projection(tmp_path):
+    path = write_scan(tmp_path, "case", extension=".nii").path
+    path.write_bytes(path.read_bytes()[:-1000])
+    threads = threading.active_count()
+    with pytest.raises(InputError, match="ends too early"):
+        Scans(tmp_path / "kept").views(path)
+    assert threading.active_count() <= threads
+    assert not (tmp_path / "kept").exists()
 
 
 def test_a_volume_is_read_once_and_cannot_be_written(tmp_path, counted):
@@ -131,17 +156,17 @@ def test_memory_is_bounded_whoever_exceeds_it_waits(tmp_path, counted):
     size = decoded_bytes(paths[0])
     assert size == read_volume(paths[0]).array.nbytes
     scans = Scans(None, memory_bytes=2 * size)
-    most, now, guard = 0, 0, threading.Lock()
+    most, held, guard = 0, [], threading.Lock()
 
     def use(path):
-        nonlocal most, now
+        nonlocal most
         with scans.borrowed(path):
             with guard:
-                now += 1
-                most = max(most, now)
+                held.append(path)
+                most = max(most, len(set(held)))
             time.sleep(0.02)
             with guard:
-                now -= 1
+                held.remove(path)
 
     with ThreadPoolExecutor(5) as pool:
         list(pool.map(use, paths * 3))

@@ -22,7 +22,7 @@ ROLES = ("user", "annotator", "reviewer", "admin")
 # The least role that a route is for; "anyone" needs no token. A route that is not here fails the test.
 LEAST = {
     "anyone": """
-        MOUNT /static
+        MOUNT /static /wslpet
         GET / /favicon.ico /docs /openapi.json /auth/
         HEAD /docs /openapi.json
         POST /auth/token
@@ -40,6 +40,12 @@ LEAST = {
         PUT /session/
         DELETE /session/{session_id}
         HEAD /datastore/image /datastore/label
+        GET /wslpet/api/configuration /wslpet/api/status /wslpet/api/cohort /wslpet/api/annotations.csv
+        GET /wslpet/api/training /wslpet/api/images/{image} /wslpet/api/images/{image}/mips
+        GET /wslpet/api/images/{image}/mips/{degrees} /wslpet/api/images/{image}/slices/{z}
+        GET /wslpet/api/images/{image}/thumbnail /wslpet/api/images/{image}/prediction
+        GET /wslpet/api/images/{image}/annotations
+        POST /wslpet/api/next /wslpet/api/images/{image}/delineation
     """,
     "annotator": """
         GET /datastore/dataset
@@ -47,12 +53,15 @@ LEAST = {
         DELETE /scoring/
         PUT /datastore/ /datastore/image /datastore/image/info /datastore/label /datastore/label/info
         PUT /datastore/updatelabelinfo
+        POST /wslpet/api/images/{image}/annotations /wslpet/api/images/{image}/annotations/withdraw
+        POST /wslpet/api/annotations.csv
     """,
     "admin": """
         GET /model/{model} /model/info/{model} /logs/ /logs/gpu
         PUT /model/{model}
         DELETE /model/{model} /train/ /batch/infer /datastore/ /datastore/image /datastore/label
-        POST /train/ /train/{model} /batch/infer/{model} /reload
+        POST /train/ /train/{model} /batch/infer/{model} /reload /wslpet/api/training
+        DELETE /wslpet/api/training
     """,
 }
 
@@ -112,7 +121,7 @@ def test_every_route_is_for_whom_it_is_meant(hospital, role):
     for (method, path), needed in least().items():
         if method == "MOUNT" or (path == "/reload" and role == "admin"):
             continue
-        for name in ("model", "strategy", "method", "session_id", "path:path", "address:path"):
+        for name in ("model", "strategy", "method", "session_id", "path:path", "address:path", "image", "degrees", "z"):
             path = path.replace(f"{{{name}}}", "nothing")
         status = hospital.status(headers, method, path)
         refusal = expected_refusal(role, needed)

@@ -95,6 +95,11 @@ class Ohif:
         drawn = np.array(Image.open(io.BytesIO(self.page.screenshot(clip=clip))).convert("RGB"), int)
         return int((np.ptp(drawn, axis=2) > 25).sum())
 
+    def clear_points(self) -> None:
+        """Point Prompts, Clear All Points: the mouse would take hold of a point that is near."""
+        self.page.get_by_text("Clear All Points").click()
+        self._wait(f"() => {_POINTS} === 0")
+
     def run_points(self) -> Response:
         """Point Prompts, Run."""
         return self._answer_of("infer", lambda: self.page.click('button[title="Run PointPrompts"]'))

@@ -93,6 +93,7 @@ def test_a_type_is_corrected_by_another_click(ward, server, ohif, clicked):
     other = next(name for name in TYPES if name != patient.cancer_type)
     for cancer_type in (other, patient.cancer_type):
         ohif.choose(cancer_type)
+        ohif.clear_points()
         ohif.click(patient.centre + np.array([patient.voxel_mm, 0, 0]))
         assert ohif.run_points().status == 200
         assert server.seeds(patient.uid)[-1]["cancer_type"] == cancer_type

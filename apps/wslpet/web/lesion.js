@@ -1,0 +1,95 @@
+// A lesion's voxels as the server sends them, and its outline in any view.
+
+export function decoded({ start, shape, bits }) {
+  const packed = Uint8Array.from(atob(bits), (c) => c.charCodeAt(0));
+  const inside = new Uint8Array(shape[0] * shape[1] * shape[2]);
+  for (let i = 0; i < inside.length; i++) inside[i] = (packed[i >> 3] >> (7 - (i & 7))) & 1;
+  return { start, shape, inside };
+}
+
+// What of the lesion is seen along a ray axis (0 or 1), as loops of [u, z] in voxels from the volume's edge.
+export function silhouette(lesion, ray) {
+  const { start, shape, inside } = lesion;
+  const u = 1 - ray;
+  const seen = new Uint8Array(shape[u] * shape[2]);
+  forEach(shape, (voxel, i) => { if (inside[i]) seen[voxel[u] * shape[2] + voxel[2]] = 1; });
+  return loops(seen, shape[u], shape[2]).map((loop) => loop.map(([a, b]) => [a + start[u], b + start[2]]));
+}
+
+// As `silhouette`, from a side: across gives the u of an edge position (x, y), size is the view's (u, z).
+export function shadow(lesion, across, [nu]) {
+  const { start, shape, inside } = lesion;
+  const seen = new Uint8Array(nu * shape[2]);
+  forEach(shape, ([x, y, z], i) => {
+    if (!inside[i]) return;
+    const u = across(x + start[0] + 0.5, y + start[1] + 0.5);
+    for (const at of [Math.floor(u - 0.5), Math.floor(u + 0.5)]) if (at >= 0 && at < nu) seen[at * shape[2] + z] = 1;
+  });
+  return loops(seen, nu, shape[2]).map((loop) => loop.map(([a, b]) => [a, b + start[2]]));
+}
+
+// The lesion on an axial slice, as loops of [x, y].
+export function section(lesion, z) {
+  const { start, shape, inside } = lesion;
+  const k = z - start[2];
+  if (k < 0 || k >= shape[2]) return [];
+  const seen = new Uint8Array(shape[0] * shape[1]);
+  for (let n = 0; n < seen.length; n++) seen[n] = inside[n * shape[2] + k];
+  return loops(seen, shape[0], shape[1]).map((loop) => loop.map(([a, b]) => [a + start[0], b + start[1]]));
+}
+
+function forEach(shape, visit) {
+  let i = 0;
+  for (let x = 0; x < shape[0]; x++)
+    for (let y = 0; y < shape[1]; y++)
+      for (let z = 0; z < shape[2]; z++) visit([x, y, z], i++);
+}
+
+// Outlines of the set cells of a (rows, columns) grid: marching squares, in cells from the grid's edge.
+function loops(grid, rows, columns) {
+  const at = (r, c) => (r < 0 || c < 0 || r >= rows || c >= columns ? 0 : grid[r * columns + c]);
+  const next = new Map(); // from one crossing to the next, the set cells on the left
+  const link = (from, to) => next.set(from.join(), to);
+  for (let r = -1; r < rows; r++)
+    for (let c = -1; c < columns; c++) {
+      const low = [r + 0.5, c + 1], high = [r + 1.5, c + 1], left = [r + 1, c + 0.5], right = [r + 1, c + 1.5];
+      const code = at(r, c) | (at(r + 1, c) << 1) | (at(r + 1, c + 1) << 2) | (at(r, c + 1) << 3);
+      for (const [from, to] of SEGMENTS[code]) {
+        const ends = { low, high, left, right };
+        link(ends[from], ends[to]);
+      }
+    }
+  const found = [];
+  while (next.size) {
+    let key = next.keys().next().value;
+    const loop = [];
+    while (next.has(key)) {
+      const point = next.get(key);
+      next.delete(key);
+      loop.push(point);
+      key = point.join();
+    }
+    found.push(loop);
+  }
+  return found;
+}
+
+// Corners: 1 (r, c), 2 (r + 1, c), 4 (r + 1, c + 1), 8 (r, c + 1). Sides of the square that a line joins.
+const SEGMENTS = [
+  [], [["left", "low"]], [["high", "left"]], [["high", "low"]],
+  [["right", "high"]], [["left", "low"], ["right", "high"]], [["right", "left"]], [["right", "low"]],
+  [["low", "right"]], [["left", "right"]], [["high", "left"], ["low", "right"]], [["high", "right"]],
+  [["low", "high"]], [["left", "high"]], [["low", "left"]], [],
+];
+
+// A smooth closed line through the middles of a loop's steps, added to a path.
+export function trace(path, loop, toScreen) {
+  const points = loop.map(toScreen);
+  const middle = (i) => {
+    const [a, b] = [points[i % points.length], points[(i + 1) % points.length]];
+    return [(a[0] + b[0]) / 2, (a[1] + b[1]) / 2];
+  };
+  path.moveTo(...middle(0));
+  for (let i = 1; i <= points.length; i++) path.quadraticCurveTo(...points[i % points.length], ...middle(i));
+  path.closePath();
+}

@@ -1,0 +1,63 @@
+// Annotations on their way to the server. They lie in the browser's storage until the server has them on its disk, so
+// that neither a reload nor a restart of the server loses one; sent twice, the server records them once.
+import { call, image, Refusal } from "./api.js";
+
+const KEY = "wslpet.outbox";
+const RETRY_MS = 1500;
+
+export class Outbox extends EventTarget {
+  #sending = false;
+
+  get waiting() {
+    return JSON.parse(localStorage.getItem(KEY) ?? "[]");
+  }
+
+  // entry: { id, image, title, cancer_type, position, annotator, seen }
+  add(entry) {
+    this.#keep([...this.waiting, entry]);
+    this.flush();
+  }
+
+  // Take back what was not sent yet; whether it was there.
+  remove(id) {
+    const { waiting } = this;
+    this.#keep(waiting.filter((entry) => entry.id !== id || entry.sent));
+    return waiting.some((entry) => entry.id === id && !entry.sent);
+  }
+
+  async flush() {
+    if (this.#sending) return;
+    this.#sending = true;
+    try {
+      for (let entry; (entry = this.waiting[0]);) {
+        this.#keep([{ ...entry, sent: true }, ...this.waiting.slice(1)]);
+        const told = await this.#send(entry);
+        if (told === "later") {
+          setTimeout(() => this.flush(), RETRY_MS);
+          return;
+        }
+        this.#keep(this.waiting.filter((other) => other.id !== entry.id));
+        this.dispatchEvent(new CustomEvent(told.error ? "refused" : "saved", { detail: { entry, ...told } }));
+      }
+    } finally {
+      this.#sending = false;
+      this.dispatchEvent(new Event("change"));
+    }
+  }
+
+  async #send({ image: name, cancer_type, position, annotator, seen }) {
+    try {
+      const body = { cancer_type, position, annotator, seen };
+      return { answer: await call(`${image(name)}/annotations`, { method: "POST", body }) };
+    } catch (error) {
+      const passing = error instanceof Refusal && (error.status === 0 || error.status >= 500 || error.status === 401);
+      if (passing) this.dispatchEvent(new CustomEvent("delayed", { detail: { error } }));
+      return passing ? "later" : { error };
+    }
+  }
+
+  #keep(entries) {
+    localStorage.setItem(KEY, JSON.stringify(entries));
+    this.dispatchEvent(new Event("change"));
+  }
+}

@@ -1,0 +1,261 @@
+"""How fast the server answers, against the limit and MONAI Label's usual way: `python -m benchmarks.speed`.
+
+The limit is decoding the scan and one pass over it. The usual way is MONAI's transforms with a sliding-window UNet
+on the 2 mm volume. All is measured in one run and told as ratios first; requests and the limit take turns, so that
+what else the computer does slows both.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import requests
+
+from benchmarks import usual
+from benchmarks.scans import SIZES, Sized, written
+from benchmarks.server import LABELS, Server
+from benchmarks.speed_report import write
+from lib.model import load_model
+from lib.pipeline import look, segment
+from lib.projection import project
+from lib.readers import read_volume, write_mask
+
+SHIPPED = Path(__file__).resolve().parents[1] / "model" / "pretrained_wslpet.pt"
+VIEWERS, REQUESTS = 8, 200
+# One request in so many is the first of its image.
+LATE = 10
+INFO_SECONDS = 0.1
+
+
+@dataclass
+class Speed:
+    """Of one size, in seconds (lists of repeated runs) and bytes.
+
+    Parameters
+    ----------
+    stages : of one inference, in this process.
+    peak : of the server, above what it held before the request.
+    """
+
+    scan: Sized
+    limit: list[float] = field(default_factory=list)
+    first: list[float] = field(default_factory=list)
+    again: list[float] = field(default_factory=list)
+    click: list[float] = field(default_factory=list)
+    nrrd: list[float] = field(default_factory=list)
+    usual: list[float] = field(default_factory=list)
+    stages: dict[str, list[float]] = field(default_factory=dict)
+    peak: int = 0
+
+
+@dataclass
+class Load:
+    """Seconds of requests of one viewer, of many at once, and of /info/ meanwhile; of clicks beside a training."""
+
+    alone: list[float] = field(default_factory=list)
+    together: list[float] = field(default_factory=list)
+    info: list[float] = field(default_factory=list)
+    errors: int = 0
+    click_idle: list[float] = field(default_factory=list)
+    click_training: list[float] = field(default_factory=list)
+    start: float = 0.0
+
+
+def main() -> None:
+    given = _arguments()
+    shutil.rmtree(given.folder, ignore_errors=True)
+    studies = given.folder / "studies"
+    studies.mkdir(parents=True)
+    scans = [written(given.folder, size) for size in SIZES if size.name in given.sizes]
+    speeds = [Speed(scan) for scan in scans]
+    load = Load()
+    for speed in speeds:
+        _stages(speed, given.repeat)
+        if not given.no_usual:
+            speed.usual = usual.seconds(speed.scan.path, given.folder / "usual", given.repeat_usual)
+    for speed in speeds:
+        for n in range(given.repeat + 1):
+            shutil.copyfile(speed.scan.path, studies / f"{speed.scan.name}-{n}.nii.gz")
+    for n in range(0, 2 * given.requests, LATE):
+        shutil.copyfile(scans[0].path, studies / f"{scans[0].name}-late{n}.nii.gz")
+    start = time.perf_counter()
+    with Server(studies, given.folder / "server") as server:
+        load.start = time.perf_counter() - start
+        _warm(server, given.folder, studies)
+        for speed in speeds:
+            _requests(server, speed, given.repeat)
+        _viewers(server, speeds[0], load, given.requests)
+        if not given.no_training:
+            _beside_training(server, speeds[0], load)
+    write(given.out, speeds, load)
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser("python -m benchmarks.speed", description=__doc__.split("\n")[0])
+    parser.add_argument("--folder", type=Path, default=Path("work/speed"), help="for scans and the server; made anew")
+    parser.add_argument("--out", type=Path, default=Path("benchmarks/results"), help="speed.md, .json and .png")
+    parser.add_argument("--sizes", nargs="+", default=[size.name for size in SIZES], help="default: both")
+    parser.add_argument("--repeat", type=int, default=9)
+    parser.add_argument("--repeat-usual", type=int, default=1)
+    parser.add_argument("--requests", type=int, default=REQUESTS)
+    parser.add_argument("--no-usual", action="store_true")
+    parser.add_argument("--no-training", action="store_true")
+    return parser.parse_args()
+
+
+def limit_of(path: Path, voxels: int) -> float:
+    """Seconds to decompress a float32 .nii.gz into memory and to pass over it once."""
+    from isal import igzip
+
+    start = time.perf_counter()
+    values = np.empty(voxels, dtype=np.float32)
+    with igzip.open(path, "rb") as file:
+        file.seek(352)
+        view, filled = values.view(np.uint8).data, 0
+        while count := file.readinto(view[filled : filled + (1 << 20)]):
+            filled += count
+    assert filled == values.nbytes
+    values.max()
+    return time.perf_counter() - start
+
+
+def _stages(speed: Speed, repeat: int) -> None:
+    """One inference step by step. The first run warms up and is not kept."""
+    model = load_model(SHIPPED)
+    mask = Path(f"{speed.scan.path}.mask.nii.gz")
+    for n in range(repeat + 1):
+        seconds: dict[str, float] = {}
+        volume = _timed(seconds, "decode", lambda: read_volume(speed.scan.path))
+        ras = volume.to_ras()
+        views = _timed(seconds, "project", lambda: project(ras))  # noqa: B023
+        seen = _timed(seconds, "network", lambda: look(views, model))  # noqa: B023
+        _timed(seconds, "places", lambda: seen.findings)  # noqa: B023
+        _timed(seconds, "lesion", lambda: seen.likeliest(ras))  # noqa: B023
+        result = segment(volume, model, seen=seen)
+        _timed(seconds, "write", lambda: write_mask(result.mask, mask))  # noqa: B023
+        if n:
+            for name, value in seconds.items():
+                speed.stages.setdefault(name, []).append(value)
+    mask.unlink()
+
+
+def _timed(seconds: dict[str, float], name: str, step: Callable[[], Any]) -> Any:
+    start = time.perf_counter()
+    value = step()
+    seconds[name] = time.perf_counter() - start
+    return value
+
+
+def _warm(server: Server, folder: Path, studies: Path) -> None:
+    """What the server loads at its first inference, it loads once."""
+    small = written(folder, Sized("small", (64, 64, 120), studies / "small.nii.gz"))
+    _wait_for(server, "small")
+    _ask(server, "wslpet", "small")
+    _click(server, small)
+
+
+def _wait_for(server: Server, image: str) -> None:
+    while requests.get(f"{server.url}/datastore/image/info", params={"image": image}, timeout=60).status_code != 200:
+        time.sleep(0.2)
+
+
+def _requests(server: Server, speed: Speed, repeat: int) -> None:
+    scan = speed.scan
+    before = server.memory()
+    for n in range(repeat + 1):
+        limit = limit_of(scan.path, scan.voxels)
+        if n == 0:
+            server.forget_peak()
+        first = _ask(server, "wslpet", f"{scan.name}-{n}")
+        if n == 0:
+            speed.peak = server.peak() - before
+            continue
+        speed.limit.append(limit)
+        speed.first.append(first)
+        speed.again.append(_ask(server, "wslpet", f"{scan.name}-{n}"))
+        speed.click.append(_click(server, scan, f"{scan.name}-{n}"))
+        speed.nrrd.append(_ask(server, "wslpet", f"{scan.name}-{n}", {"result_extension": ".nrrd"}))
+
+
+def _ask(server: Server, task: str, image: str, params: dict[str, Any] | None = None) -> float:
+    """Seconds until the answer, mask and JSON, is here."""
+    start = time.perf_counter()
+    answer = requests.post(
+        f"{server.url}/infer/{task}",
+        params={"image": image},
+        files={"params": (None, json.dumps(params or {}))},
+        timeout=300,
+    )
+    seconds = time.perf_counter() - start
+    if answer.status_code != 200:
+        raise RuntimeError(f"{task} on {image}: {answer.status_code} {answer.text[:300]}")
+    return seconds
+
+
+def _click(server: Server, scan: Sized, image: str = "") -> float:
+    points = {label: [] for label in LABELS} | {scan.cancer_type: [list(scan.click)]}
+    return _ask(server, "wslpet_seed", image or scan.name, points)
+
+
+def _viewers(server: Server, speed: Speed, load: Load, requests_in_all: int) -> None:
+    """Each viewer finds and clicks in turn, on images that were opened before and, at times, on one that was not."""
+    scan = speed.scan
+    opened = [f"{scan.name}-{n}" for n in range(len(speed.first) + 1)]
+
+    def one(number: int) -> float | None:
+        image = opened[number % len(opened)]
+        if number % LATE == 0:
+            image = f"{scan.name}-late{number}"
+        try:
+            return _click(server, scan, image) if number % 2 else _ask(server, "wslpet", image)
+        except (RuntimeError, requests.RequestException):
+            return None
+
+    single = max(10, requests_in_all // 8)
+    load.alone = [s for number in range(requests_in_all, requests_in_all + single) if (s := one(number)) is not None]
+    over = threading.Event()
+    asking = threading.Thread(target=_info, args=(server, load.info, over))
+    asking.start()
+    with ThreadPoolExecutor(VIEWERS) as pool:
+        answers = list(pool.map(one, range(requests_in_all)))
+    over.set()
+    asking.join()
+    load.together = [seconds for seconds in answers if seconds is not None]
+    load.errors = len(answers) - len(load.together)
+
+
+def _info(server: Server, seconds: list[float], over: threading.Event) -> None:
+    while not over.wait(INFO_SECONDS):
+        start = time.perf_counter()
+        requests.get(f"{server.url}/info/", timeout=60).raise_for_status()
+        seconds.append(time.perf_counter() - start)
+
+
+def _beside_training(server: Server, speed: Speed, load: Load) -> None:
+    """Clicks on an open image, without a training and while one runs."""
+    image = f"{speed.scan.name}-0"
+    for n in range(len(speed.first) + 1):
+        _click(server, speed.scan.as_type(("lung", "oesophagus")[n % 2]), f"{speed.scan.name}-{n}")
+    load.click_idle = [_click(server, speed.scan, image) for _ in range(15)]
+    done = threading.Event()
+
+    def epochs(stats: dict[str, Any]) -> None:
+        if stats.get("epoch", 0) >= 1 and not done.is_set():
+            load.click_training.extend(_click(server, speed.scan, image) for _ in range(15))
+            done.set()
+
+    server.train({"max_epochs": 20, "from_scratch": True, "name": "bench"}, epochs)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,75 @@
+"""An annotator at the page: eyes and hands in Chromium."""
+
+from __future__ import annotations
+
+import numpy as np
+from playwright.sync_api import Browser, Page
+
+WAIT_MS = 60_000
+
+
+class Annotator:
+    """A browser of its own, at 1366 × 768 unless said otherwise, on which `name` annotates."""
+
+    def __init__(self, browser: Browser, url: str, name: str, size: tuple[int, int] = (1366, 768)) -> None:
+        self.context = browser.new_context(viewport={"width": size[0], "height": size[1]}, accept_downloads=True)
+        self.context.set_default_timeout(WAIT_MS)
+        self.requested: list[str] = []
+        self.context.on("request", lambda request: self.requested.append(request.url))
+        self.page: Page = self.context.new_page()
+        self.page.goto(url)
+        self.page.locator("#name[open]").wait_for()
+        self.page.keyboard.type(name)
+        self.page.keyboard.press("Enter")
+        self.ready()
+
+    def ready(self) -> None:
+        self.page.locator("body[data-ready]").wait_for()
+
+    @property
+    def image(self) -> str:
+        """The patient on the screen."""
+        return self.page.locator("#annotate").get_attribute("data-drawn") or ""
+
+    def wait_for_other(self, image: str) -> None:
+        self.page.wait_for_function("image => document.querySelector('#annotate').dataset.drawn !== image", arg=image)
+
+    def saved(self) -> None:
+        """Wait until the server has all."""
+        self.page.wait_for_function("!Number(document.body.dataset.saving ?? 0)")
+
+    def click(self, view: str, u: float, z: float) -> None:
+        """Click where a fractional voxel (u, z) of a view is: the patient's right, or front, is on the left."""
+        figure = self.page.locator(f"#{view}")
+        u0, z0, u1, z1 = (float(v) for v in (figure.get_attribute("data-box") or "").split())
+        box = figure.bounding_box()
+        assert box is not None
+        x = box["x"] + (u1 - u - 0.5) / (u1 - u0) * box["width"]
+        y = box["y"] + (z1 - z - 0.5) / (z1 - z0) * box["height"]
+        self.page.mouse.click(x, y)
+
+    def sees_lesion(self, image: str) -> None:
+        self.page.locator(f"#annotate[data-lesion='{image}']").wait_for()
+
+    def press(self, *keys: str) -> None:
+        for key in keys:
+            self.page.keyboard.press(key)
+
+    def notices(self) -> str:
+        return " ".join(self.page.locator("#notices p").all_text_contents())
+
+    def told(self, words: str) -> None:
+        """Wait for a notice."""
+        self.page.locator("#notices p", has_text=words).first.wait_for()
+
+    def milliseconds(self, name: str) -> list[float]:
+        """What the page measured under a name."""
+        return self.page.evaluate("name => performance.getEntriesByName(name).map(entry => entry.duration)", name)
+
+    @property
+    def seed(self) -> np.ndarray:
+        """Where the cross is, mm RAS."""
+        return np.array((self.page.locator("#annotate").get_attribute("data-seed") or "").split(), dtype=float)
+
+    def close(self) -> None:
+        self.context.close()
