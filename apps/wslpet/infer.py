@@ -79,7 +79,7 @@ class FindTumour(InferTask):
             naming what cannot be used; nothing was recorded.
         """
         start = time.monotonic()
-        extension, with_features = _extension(request), _with_features(request)
+        extension, with_features = _extension(request), request.get("radiomics") is True
         click = newest_click(request, self._settings.classes, self._recorded(request))
         self._check(click)
         image = self._image(request)
@@ -177,13 +177,6 @@ def _extension(request: Mapping[str, Any]) -> str:
     if extension not in EXTENSIONS:
         raise InputError(f"result_extension {shown(extension)} is not one of {', '.join(EXTENSIONS)}")
     return str(extension)
-
-
-def _with_features(request: Mapping[str, Any]) -> bool:
-    asked = request.get("radiomics", False)
-    if not isinstance(asked, bool):
-        raise InputError(f"radiomics {shown(asked)} is neither true nor false")
-    return asked
 
 
 def _features(volume: Volume, result: Result) -> dict[str, float | None]:

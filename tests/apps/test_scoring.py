@@ -40,7 +40,7 @@ def test_features_come_with_the_lesion_when_asked_for(clinic):
     assert answer["radiomics"] == pytest.approx(expected, nan_ok=True)
     assert answer["radiomics"]["volume_ml"] == pytest.approx(answer["mtv_ml"])
     refused = clinic.server.infer("wslpet_seed", NAME, {**params, "radiomics": "yes"})
-    assert refused.status_code == 400 and "neither true nor false" in refused.json()["detail"]
+    assert refused.status_code == 400 and "radiomics 'yes' is not true or false" in refused.json()["detail"]
 
 
 def test_scoring_fills_a_table_and_goes_on_from_it(clinic):
