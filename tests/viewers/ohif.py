@@ -69,9 +69,12 @@ class Ohif:
     def choose(self, cancer_type: str) -> None:
         """Point Prompts, and the row of a cancer type."""
         self._tab("Point Prompts").click()
-        self.page.locator("tr.clickable-row:visible", has_text=cancer_type).click()
         group = f"services.toolGroupService.getToolGroupForViewport('{AXIAL}')"
         self._wait(f"() => {group}.getToolOptions('{TOOL}')?.mode === 'Active'")
+        # A point that is placed before the row is marked would be under no label.
+        row = self.page.locator("tr.clickable-row:visible", has_text=cancer_type)
+        row.click()
+        self.page.locator('tr.clickable-row[style*="darkblue"]:visible', has_text=cancer_type).wait_for()
 
     def show(self, position: np.ndarray, viewport: str = AXIAL) -> None:
         """Scroll a viewport to the slice of a position."""
