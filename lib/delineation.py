@@ -135,7 +135,7 @@ class _Basins:
 
     image : (x, y, z) SUV, lightly smoothed. gradient : its slope in SUV / mm.
     labels : (x, y, z) basin of each voxel, 0 below the floor. boxes : bounding box of each basin.
-    peaks : (basin + 1,) SUV of each maximum. saddles : {basin: {neighbour: SUV of the highest pass}}.
+    peaks : SUV of each maximum, by basin. saddles : {basin: {neighbour: SUV of the highest pass}}.
     starts : basins near the point, best first.
     """
 
@@ -143,7 +143,7 @@ class _Basins:
     gradient: np.ndarray
     labels: np.ndarray
     boxes: list[tuple[slice, ...] | None]
-    peaks: np.ndarray
+    peaks: list[float]
     saddles: dict[int, dict[int, float]]
     starts: list[int]
     spacing: np.ndarray
@@ -163,18 +163,19 @@ class _Basins:
         peaks = np.concatenate([[0.0], values[keep]])
         number = np.cumsum(keep)[near]
         passes = _saddles(labels, smooth)
-        roots = _merge_noise(peaks, passes)
+        roots = _merge_noise(peaks.tolist(), passes)
         saddles: dict[int, dict[int, float]] = {}
-        for a, b, height in passes:
-            a, b = int(roots[a]), int(roots[b])
+        # Lowest first, so that the highest pass of two basins is the one that stays.
+        for a, b, height in reversed(passes):
+            a, b = roots[a], roots[b]
             if a != b:
-                for one, two in ((a, b), (b, a)):
-                    saddles.setdefault(one, {})[two] = max(height, saddles.get(one, {}).get(two, 0.0))
-        labels = roots[labels]
+                saddles.setdefault(a, {})[b] = height
+                saddles.setdefault(b, {})[a] = height
+        labels = np.array(roots, dtype=np.int32)[labels]
         image = ndimage.gaussian_filter(box, CONTOUR_FWHM_MM / 2.355 / spacing, mode="nearest", truncate=2.5)
         gradient = np.sqrt(sum(np.gradient(image, s, axis=a) ** 2 for a, s in enumerate(spacing)))
-        starts = list(dict.fromkeys(int(roots[n]) for n in number))
-        return cls(image, gradient, labels, ndimage.find_objects(labels), peaks, saddles, starts, spacing)
+        starts = list(dict.fromkeys(roots[n] for n in number))
+        return cls(image, gradient, labels, ndimage.find_objects(labels), peaks.tolist(), saddles, starts, spacing)
 
     def unions(self) -> Iterator[_Union]:
         """All different unions of basins grown from the starts."""
@@ -374,7 +375,7 @@ def _around(boxes: list[tuple[slice, ...]], shape: tuple[int, ...], margin: int 
 
 
 def _saddles(labels: np.ndarray, smooth: np.ndarray) -> list[tuple[int, int, float]]:
-    """(basin, basin, SUV of the highest pass between them) of all neighbours, lower basin number first."""
+    """(basin, basin, SUV of the highest pass between them) of all neighbours, highest pass first."""
     codes, heights, n = [], [], int(labels.max()) + 1
     for ahead, behind in _NEIGHBOURS:
         one, two = labels[behind], labels[ahead]
@@ -385,12 +386,15 @@ def _saddles(labels: np.ndarray, smooth: np.ndarray) -> list[tuple[int, int, flo
     code, height = np.concatenate(codes), np.concatenate(heights)
     order = np.lexsort((-height, code))
     first, at = np.unique(code[order], return_index=True)
-    return [(int(c // n), int(c % n), float(h)) for c, h in zip(first, height[order][at], strict=True)]
+    highest = height[order][at]
+    fall = np.argsort(-highest, kind="stable")
+    low, high = np.divmod(first[fall], n)
+    return list(zip(low.tolist(), high.tolist(), highest[fall].tolist(), strict=True))
 
 
-def _merge_noise(peaks: np.ndarray, passes: list[tuple[int, int, float]]) -> np.ndarray:
-    """(basin + 1,) the basin that each one is part of once maxima that only noise separates are one."""
-    parent = np.arange(len(peaks), dtype=np.int32)
+def _merge_noise(peaks: list[float], passes: list[tuple[int, int, float]]) -> list[int]:
+    """The basin that each one is part of once maxima that only noise separates are one; passes highest first."""
+    parent = list(range(len(peaks)))
 
     def root(i: int) -> int:
         while parent[i] != i:
@@ -398,9 +402,9 @@ def _merge_noise(peaks: np.ndarray, passes: list[tuple[int, int, float]]) -> np.
             i = parent[i]
         return i
 
-    for a, b, height in sorted(passes, key=lambda p: -p[2]):
+    for a, b, height in passes:
         a, b = root(a), root(b)
         if a != b and height >= SAME_PEAK * min(peaks[a], peaks[b]):
             high, low = (a, b) if peaks[a] >= peaks[b] else (b, a)
             parent[low] = high
-    return np.array([root(i) for i in range(len(peaks))], dtype=np.int32)
+    return [root(i) for i in range(len(peaks))]
