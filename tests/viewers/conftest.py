@@ -1,4 +1,4 @@
-"""One ward for the tests of both viewers."""
+"""A ward for the tests of each viewer: what one leaves on the PACS, the other does not find there."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 from ward import Ward, open_ward
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def ward(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ward]:
     with open_ward(tmp_path_factory.mktemp("ward")) as opened:
         yield opened
