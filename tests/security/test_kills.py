@@ -36,10 +36,10 @@ IMAGES = ("one", "two")
 
 @dataclass
 class Told:
-    """What a writer was told is done, in order, and what it had begun last."""
+    """What writers were told is done, in order, and what they had begun when they were killed."""
 
     done: list[dict] = field(default_factory=list)
-    begun: dict | None = None
+    begun: list[dict] = field(default_factory=list)
 
     def take_in(self, lines: bytes) -> None:
         for line in lines.splitlines():
@@ -47,9 +47,9 @@ class Told:
             record = json.loads(text)
             if word == "done":
                 self.done.append(record)
-                self.begun = None
+                self.begun.remove(record)
             else:
-                self.begun = record
+                self.begun.append(record)
 
 
 def write_for_ever(folder: Path, pipe: int, start: int) -> None:
@@ -137,9 +137,10 @@ def _check(folder: Path, told: Told) -> None:
         return [r["number"] for r in told.done if r["kind"] == kind and image in (None, r["image"])]
 
     def last(kind: str, image: str) -> set[int | None]:
-        """The number of the last write that was told, and that of one that was begun."""
-        begun = told.begun if told.begun and (told.begun["kind"], told.begun["image"]) == (kind, image) else None
-        return {(of(kind, image) or [None])[-1], *([begun["number"]] if begun else [])}
+        """The number of the last write that was told, and those of writes that were begun after it."""
+        told_last = (of(kind, image) or [None])[-1]
+        begun = [r["number"] for r in told.begun if (r["kind"], r["image"]) == (kind, image)]
+        return {told_last, *(n for n in begun if told_last is None or n > told_last)}
 
     for image in IMAGES:
         kept = [int(seed.position[0]) for seed in store.seeds.of(image)]
