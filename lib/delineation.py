@@ -11,16 +11,13 @@ crossed to get there) chooses among them.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import cc3d
 import numpy as np
 from scipy import ndimage
-from skimage.segmentation import watershed
 
 from lib.contour_score import load_contour_score
-from lib.limits import CORES
 from lib.volume import Volume
 
 BOX_MM = 80.0
@@ -98,16 +95,13 @@ def contours(ras: Volume, index: np.ndarray, uncertainty_mm: float) -> list[Cont
     point = np.asarray(index) - start
     basins = _Basins.of(box, np.array(ras.spacing), point)
 
-    def cuts(union: _Union) -> list[Contour]:
+    found = []
+    for union in basins.unions():
         body = _Body.of(basins, union)
-        found = []
-        for cut in filter(None, (body.cut(basins, fraction) for fraction in FRACTIONS)):
+        for cut in body.cuts(basins):
             corner = tuple(s + w.start for s, w in zip(start, cut.window, strict=True))
             found.append(Contour(cut.inside, corner, _measured(basins, body, cut, point, uncertainty_mm)))
-        return found
-
-    with ThreadPoolExecutor(CORES) as pool:
-        return [contour for found in pool.map(cuts, basins.unions()) for contour in found]
+    return found
 
 
 def best(found: list[Contour]) -> Contour | None:
@@ -151,15 +145,16 @@ class _Basins:
     @classmethod
     def of(cls, box: np.ndarray, spacing: np.ndarray, point: np.ndarray) -> _Basins:
         smooth = ndimage.gaussian_filter(box, BASIN_FWHM_MM / 2.355 / spacing, mode="nearest", truncate=2.5)
-        size = [3 if s > 2.5 else 5 for s in spacing]
-        maxima = np.argwhere(smooth == ndimage.maximum_filter(smooth, size, mode="nearest"))
-        values = smooth[tuple(maxima.T)]
+        top = _uphill(smooth, [1 if s > 2.5 else 2 for s in spacing])
+        tops = np.flatnonzero(top.ravel() == np.arange(top.size))
+        values = smooth.ravel()[tops]
+        maxima = np.stack(np.unravel_index(tops, box.shape), axis=1)
         near = _starts(values, np.linalg.norm((maxima - point) * spacing, axis=1))
         floor = min(FLOOR * float(values[near].min()), float(values[near].min()) - 1e-6)
         keep = values > floor
-        markers = np.zeros(box.shape, dtype=np.int32)
-        markers[tuple(maxima[keep].T)] = np.arange(1, keep.sum() + 1)
-        labels = watershed(-smooth, markers, mask=smooth > floor)
+        numbers = np.zeros(top.size, dtype=np.int32)
+        numbers[tops[keep]] = np.arange(1, keep.sum() + 1)
+        labels = numbers[top] * (smooth > floor)
         peaks = np.concatenate([[0.0], values[keep]])
         number = np.cumsum(keep)[near]
         passes = _saddles(labels, smooth)
@@ -232,12 +227,12 @@ class _Cut:
 class _Body:
     """The voxels of a union, its peak and what surrounds it.
 
-    window : where it is in the box. member : (x, y, z) bool in the window.
+    window : where it is in the box. image : (x, y, z) SUV in the window, -inf outside the union.
     """
 
     union: _Union
     window: tuple[slice, ...]
-    member: np.ndarray
+    image: np.ndarray
     peak: float
     background: float
 
@@ -247,35 +242,31 @@ class _Body:
         window = _around(boxes, basins.labels.shape)
         lookup = np.zeros(len(basins.peaks), dtype=bool)
         lookup[list(union.basins)] = True
-        member = lookup[basins.labels[window]]
-        image = basins.image[window]
-        peak = float(image[member].max())
-        crop = _around([_extent(member & (image >= min(FRACTIONS) * peak))], member.shape)
-        window, member, image = _inner(window, crop), member[crop], image[crop]
-        core = member & (image > 0.42 * peak)
+        image = np.where(lookup[basins.labels[window]], basins.image[window], np.float32(-np.inf))
+        peak = float(image.max())
+        crop = _around([_extent(image >= min(FRACTIONS) * peak)], image.shape)
+        window, image = _inner(window, crop), np.ascontiguousarray(image[crop])
+        core = image > 0.42 * peak
         inner = _around([_extent(core)], core.shape)
-        image_near, core = image[inner], core[inner]
-        outside = image_near[_dilated(core, 3) & ~core]
+        core = core[inner]
+        outside = basins.image[_inner(window, inner)][_dilated(core, 3) & ~core]
         background = float(np.percentile(outside, 25)) if outside.size else 0.0
-        return cls(union, window, member, peak, background)
+        return cls(union, window, image, peak, background)
 
-    def cut(self, basins: _Basins, fraction: float) -> _Cut | None:
-        """The largest part above a fraction of the contrast, holes filled; None when it is no lesion."""
-        threshold = self.background + fraction * (self.peak - self.background)
-        region = self.member & (basins.image[self.window] > threshold)
-        if not region.any():
-            return None
-        window = _around([_extent(region)], region.shape, margin=1)
-        region = region[window]
-        regions, n = cc3d.connected_components(region, connectivity=6, return_N=True, binary_image=True)
-        if n > 1:
-            region = regions == 1 + np.argmax(np.bincount(regions.ravel())[1:])
+    def cuts(self, basins: _Basins) -> Iterator[_Cut]:
+        """At each fraction of the contrast, the largest part above it, holes filled; none where that is no lesion."""
+        window, image = self.window, self.image
+        for fraction in FRACTIONS:
+            threshold = self.background + fraction * (self.peak - self.background)
+            region = image > threshold
+            if not region.any():
+                return
+            # What is above the next fraction lies in what is above this one.
             crop = _around([_extent(region)], region.shape, margin=1)
-            window, region = _inner(window, crop), region[crop]
-        region = _filled(region)
-        if np.count_nonzero(region) * float(np.prod(basins.spacing)) / 1000.0 > MAX_ML:
-            return None
-        return _Cut(_inner(self.window, window), region, threshold, fraction)
+            window, image = _inner(window, crop), image[crop]
+            inside, part = _largest(region[crop])
+            if np.count_nonzero(inside) * float(np.prod(basins.spacing)) / 1000.0 <= MAX_ML:
+                yield _Cut(_inner(window, part), inside, threshold, fraction)
 
 
 def _measured(basins: _Basins, body: _Body, cut: _Cut, point: np.ndarray, uncertainty_mm: float) -> np.ndarray:
@@ -315,6 +306,31 @@ def _measured(basins: _Basins, body: _Body, cut: _Cut, point: np.ndarray, uncert
     )
 
 
+def _uphill(image: np.ndarray, reach: list[int]) -> np.ndarray:
+    """(x, y, z) flat index of the local maximum that each voxel leads to, step by step to the highest of the voxels
+    within `reach` along each axis."""
+    to = np.arange(image.size, dtype=np.int32).reshape(image.shape)
+    for axis, farthest in enumerate(reach):
+        highest, at = image.copy(), to.copy()
+        for step in range(1, farthest + 1):
+            for here, there in _shifted(axis, step):
+                higher = image[there] > highest[here]
+                np.copyto(highest[here], image[there], where=higher)
+                np.copyto(at[here], to[there], where=higher)
+        image, to = highest, at
+    flat = to.ravel()
+    while not np.array_equal(flat, further := flat[flat]):
+        flat = further
+    return flat.reshape(to.shape)
+
+
+def _shifted(axis: int, step: int) -> tuple[tuple[tuple[slice, ...], tuple[slice, ...]], ...]:
+    """(voxels, those `step` before them), (voxels, those `step` after them) along an axis."""
+    ahead, behind = [slice(None)] * 3, [slice(None)] * 3
+    ahead[axis], behind[axis] = slice(step, None), slice(None, -step)
+    return (tuple(ahead), tuple(behind)), (tuple(behind), tuple(ahead))
+
+
 def _grown_and_shrunk(inside: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     # Dilation and erosion by the six neighbours; outside the array counts as inside for the erosion.
     grown, shrunk = inside.copy(), inside.copy()
@@ -334,6 +350,16 @@ def _dilated(inside: np.ndarray, times: int) -> np.ndarray:
             grown[behind] |= inside[ahead]
         inside = grown
     return inside
+
+
+def _largest(region: np.ndarray) -> tuple[np.ndarray, tuple[slice, ...]]:
+    """The largest connected part, holes filled, in the window of the region that holds it."""
+    window = tuple(slice(0, n) for n in region.shape)
+    regions, n = cc3d.connected_components(region, connectivity=6, return_N=True, binary_image=True)
+    if n > 1:
+        region = regions == 1 + np.argmax(np.bincount(regions.ravel())[1:])
+        window = _around([_extent(region)], region.shape, margin=1)
+    return _filled(region[window]), window
 
 
 def _filled(inside: np.ndarray) -> np.ndarray:
@@ -376,20 +402,18 @@ def _around(boxes: list[tuple[slice, ...]], shape: tuple[int, ...], margin: int 
 
 def _saddles(labels: np.ndarray, smooth: np.ndarray) -> list[tuple[int, int, float]]:
     """(basin, basin, SUV of the highest pass between them) of all neighbours, highest pass first."""
-    codes, heights, n = [], [], int(labels.max()) + 1
+    n = int(labels.max()) + 1
+    passes = np.full(n * n, -np.inf, dtype=np.float32)
     for ahead, behind in _NEIGHBOURS:
         one, two = labels[behind], labels[ahead]
-        border = (one != two) & (one > 0) & (two > 0)
-        one, two = one[border].astype(np.int64), two[border]
-        codes.append(np.minimum(one, two) * n + np.maximum(one, two))
-        heights.append(np.minimum(smooth[behind][border], smooth[ahead][border]))
-    code, height = np.concatenate(codes), np.concatenate(heights)
-    order = np.lexsort((-height, code))
-    first, at = np.unique(code[order], return_index=True)
-    highest = height[order][at]
-    fall = np.argsort(-highest, kind="stable")
-    low, high = np.divmod(first[fall], n)
-    return list(zip(low.tolist(), high.tolist(), highest[fall].tolist(), strict=True))
+        border = np.flatnonzero((one != two) & (one > 0) & (two > 0))
+        one, two = one.ravel()[border], two.ravel()[border]
+        height = np.minimum(smooth[behind].ravel()[border], smooth[ahead].ravel()[border])
+        np.maximum.at(passes, np.minimum(one, two) * n + np.maximum(one, two), height)
+    code = np.flatnonzero(passes > -np.inf)
+    fall = code[np.argsort(-passes[code], kind="stable")]
+    low, high = np.divmod(fall, n)
+    return list(zip(low.tolist(), high.tolist(), passes[fall].tolist(), strict=True))
 
 
 def _merge_noise(peaks: list[float], passes: list[tuple[int, int, float]]) -> list[int]:
