@@ -30,7 +30,7 @@ help:
 	@echo "make e2e               clicks, training and masks over HTTP, with figures"
 	@echo "make bench             speed and memory, against the limit and MONAI Label's usual way"
 	@echo "make study             the paper's comparison on 60 phantom patients, in a hurry: work/study/small/report.html"
-	@echo "make study-full        the same on 200 hard ones, trained to the end: hours"
+	@echo "make study-full        the same on 100 hard ones, trained for longer: an hour or two"
 	@echo "make kills             the server and its writers killed 200 times each, nothing lost"
 	@echo "make fuzz              ten minutes of made-up requests, no failure"
 	@echo "make soak              a server at work for half an hour, plotted"
@@ -92,7 +92,7 @@ study: setup
 	OMP_NUM_THREADS=1 $(RUN) -m lib study $(STUDY)/plain --out $(STUDY)/small --plan small --resume $(ARGS)
 
 study-full: setup
-	@test -f $(STUDY)/hard-truth/cohort.csv || $(RUN) -m lib phantom $(STUDY)/hard --patients 200 --preset hard --seed 82
+	@test -f $(STUDY)/hard-truth/cohort.csv || $(RUN) -m lib phantom $(STUDY)/hard --patients 100 --preset hard --seed 82
 	OMP_NUM_THREADS=1 $(RUN) -m lib study $(STUDY)/hard --out $(STUDY)/full --plan full --resume $(ARGS)
 	mkdir -p docs/study
 	cd $(STUDY)/full && cp -r tables.md tables.tex report.html figures $(CURDIR)/docs/study/

@@ -32,11 +32,11 @@ class Plan:
     types: tuple[str, ...] = ("lung", "oesophagus")
     folds: int = 5
     seed: int = 0
-    epochs: int | None = 20
+    epochs: int | None = 16
     tuning_epochs: int = 6
-    cam_epochs: int = 20
+    cam_epochs: int = 16
     fcn_epochs: int = 6
-    unet_steps: int = 250
+    unet_steps: int = 400
     rpet_epochs: int = 40
     curve: tuple[int, ...] = (10, 20)
     curve_folds: int = 1
@@ -52,15 +52,14 @@ PLANS = {
     "small": Plan(),
     "full": Plan(
         epochs=None,
-        tuning_epochs=30,
-        cam_epochs=100,
-        fcn_epochs=40,
-        unet_steps=3000,
-        rpet_epochs=150,
+        tuning_epochs=10,
+        cam_epochs=60,
+        fcn_epochs=12,
+        unet_steps=1500,
+        rpet_epochs=80,
         curve=(10, 20, 40, 80),
-        curve_folds=3,
         shuffles=50,
-        stability=40,
+        stability=20,
     ),
     # Of every loop once: whether a cohort can be read and a report written, and nothing else.
     "try": Plan(

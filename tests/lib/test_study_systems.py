@@ -124,7 +124,7 @@ def test_the_fcns_map_leads_to_the_tumour(patients):
 
 def test_rpet_looks_at_the_tumour_and_nothing_else(patients):
     for patient in patients[:4]:
-        uptake, mask = rpet.box(patient.grid()).numpy()
+        uptake, mask = rpet.box(rpet.surroundings(patient.grid())).numpy()
         truth = patient.grid().truth
         assert mask.sum() == truth.sum()
         assert (uptake[mask == 0] == 0).all() and (uptake[mask > 0] > 0).all()

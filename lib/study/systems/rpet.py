@@ -64,16 +64,16 @@ def _fit(patients: Sequence[Patient], plan: Plan, report: Report) -> RPETNet:
         raise TrainingError(f"{fewest} training patients have the rarer outcome; {FEWEST} are needed")
     torch.manual_seed(plan.seed)
     rng = np.random.default_rng(plan.seed)
-    grids = [patient.grid() for patient in patients]
+    tumours = [surroundings(patient.grid()) for patient in patients]
     network = RPETNet().to(best_device())
     optimiser = torch.optim.AdamW(network.parameters(), LEARNING_RATE, weight_decay=1e-2)
-    steps = plan.rpet_epochs * -(-len(grids) // BATCH)
+    steps = plan.rpet_epochs * -(-len(tumours) // BATCH)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, LEARNING_RATE, total_steps=steps)
     balance = torch.tensor((len(outcomes) - outcomes.sum()) / outcomes.sum()).to(best_device())
     for epoch in range(1, plan.rpet_epochs + 1):
-        order, total = rng.permutation(len(grids)), 0.0
-        for chosen in np.array_split(order, -(-len(grids) // BATCH)):
-            boxes = torch.stack([box(grids[i], rng) for i in chosen]).to(best_device())
+        order, total = rng.permutation(len(tumours)), 0.0
+        for chosen in np.array_split(order, -(-len(tumours) // BATCH)):
+            boxes = torch.stack([box(tumours[i], rng) for i in chosen]).to(best_device())
             wanted = torch.from_numpy(outcomes[chosen]).to(best_device())
             loss = F.binary_cross_entropy_with_logits(network(boxes), wanted, pos_weight=balance)
             optimiser.zero_grad(set_to_none=True)
@@ -81,18 +81,24 @@ def _fit(patients: Sequence[Patient], plan: Plan, report: Report) -> RPETNet:
             optimiser.step()
             schedule.step()
             total += loss.item() * len(chosen)
-        report(epoch / plan.rpet_epochs, f"epoch {epoch}/{plan.rpet_epochs}: loss {total / len(grids):.3f}")
+        report(epoch / plan.rpet_epochs, f"epoch {epoch}/{plan.rpet_epochs}: loss {total / len(tumours):.3f}")
     return network.eval()
 
 
-def box(grid: Grid, rng: np.random.Generator | None = None) -> Tensor:
-    """(2, x, y, z) around the tumour's centre; shifted and mirrored where there is a generator."""
+def surroundings(grid: Grid) -> np.ndarray:
+    """(2, x, y, z) the uptake inside the mask, and the mask, around the tumour's centre; a box and room to shift it."""
+    reach = BOX // 2 + SHIFT
     centre = central_voxel(grid.truth, (GRID_MM,) * 3)
-    if rng is not None:
-        centre = centre + rng.integers(-SHIFT, SHIFT + 1, 3)
-    padded = [np.pad(array, BOX) for array in (scaled(grid.suv) * grid.truth, grid.truth.astype(np.float32))]
-    window = tuple(slice(c + BOX // 2, c + BOX // 2 + BOX) for c in centre)
-    both = np.stack([array[window] for array in padded])
+    window = tuple(slice(max(0, c - reach), c + reach) for c in centre)
+    missing = [(max(0, reach - c), max(0, c + reach - n)) for c, n in zip(centre, grid.truth.shape, strict=True)]
+    truth = grid.truth[window]
+    return np.stack([np.pad(part, missing) for part in (scaled(grid.suv[window]) * truth, truth.astype(np.float32))])
+
+
+def box(around: np.ndarray, rng: np.random.Generator | None = None) -> Tensor:
+    """(2, x, y, z) the middle of a tumour's surroundings; shifted and mirrored where there is a generator."""
+    start = np.full(3, SHIFT) if rng is None else rng.integers(0, 2 * SHIFT + 1, 3)
+    both = around[(slice(None), *(slice(s, s + BOX) for s in start))]
     if rng is not None:
         both = np.flip(both, [axis for axis in (1, 2, 3) if rng.random() < 0.5])
     return torch.from_numpy(np.ascontiguousarray(both))
@@ -104,7 +110,7 @@ def _find(networks: dict[str, RPETNet], patient: Patient, volume: Volume) -> Fou
     network = networks.get(patient.cancer_type)
     if network is None:
         return Found(truth)
-    return Found(truth, good=float(network(box(patient.grid())[None].to(best_device())).sigmoid()[0]))
+    return Found(truth, good=float(network(box(surroundings(patient.grid()))[None].to(best_device())).sigmoid()[0]))
 
 
 RPET = System(
