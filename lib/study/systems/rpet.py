@@ -98,7 +98,7 @@ def surroundings(grid: Grid) -> np.ndarray:
 def box(around: np.ndarray, rng: np.random.Generator | None = None) -> Tensor:
     """(2, x, y, z) the middle of a tumour's surroundings; shifted and mirrored where there is a generator."""
     start = np.full(3, SHIFT) if rng is None else rng.integers(0, 2 * SHIFT + 1, 3)
-    both = around[(slice(None), *(slice(s, s + BOX) for s in start))]
+    both = around[tuple(slice(s, s + n) for s, n in zip((0, *start), (2, BOX, BOX, BOX), strict=True))]
     if rng is not None:
         both = np.flip(both, [axis for axis in (1, 2, 3) if rng.random() < 0.5])
     return torch.from_numpy(np.ascontiguousarray(both))

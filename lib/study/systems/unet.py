@@ -67,7 +67,7 @@ def _network() -> nn.Module:
     last = [part for part in network.modules() if isinstance(part, nn.Conv3d | nn.ConvTranspose3d)][-1]
     assert last.bias is not None
     nn.init.constant_(last.bias, PRIOR)
-    return network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload, no-any-return]
+    return network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
 
 
 def _patch(grid: Grid, rng: np.random.Generator, tumour: bool) -> tuple[np.ndarray, np.ndarray]:
