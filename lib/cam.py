@@ -93,13 +93,16 @@ def mask_outside(cam: Tensor, sizes: Tensor, stride: int) -> Tensor:
 
 def batch_cams(network: CamNet, batch: Batch, settings: Settings) -> Cams:
     """Run both views of a batch of patients through the network."""
+    face, profile = (view_cam(network, batch, view, settings) for view in VIEWS)
+    return Cams(face, profile, settings.grid_mm * settings.stride)
+
+
+def view_cam(network: CamNet, batch: Batch, view: str, settings: Settings) -> Tensor:
+    """(n, class, u, z): one view of a batch through the network; padding is `OUTSIDE`."""
     device = batch.types.device.type
     with torch.autocast(device, torch.bfloat16, enabled=network.training and has_bfloat16(device)):
-        maps = [network(batch.images[view]).float() for view in VIEWS]  # (n, class, u, z)
-    face, profile = (
-        mask_outside(cam, batch.sizes[view], settings.stride) for view, cam in zip(VIEWS, maps, strict=True)
-    )
-    return Cams(face, profile, settings.grid_mm * settings.stride)
+        cam = network(batch.images[view]).float()
+    return mask_outside(cam, batch.sizes[view], settings.stride)
 
 
 @lru_cache

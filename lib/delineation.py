@@ -11,7 +11,9 @@ crossed to get there) chooses among them.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Any
 
 import cc3d
 import numpy as np
@@ -144,6 +146,15 @@ class _Basins:
 
     @classmethod
     def of(cls, box: np.ndarray, spacing: np.ndarray, point: np.ndarray) -> _Basins:
+        with ThreadPoolExecutor(1) as beside:
+            smoothed = beside.submit(_image_and_gradient, box, spacing)
+            parts = cls._parts(box, spacing, point)
+            image, gradient = smoothed.result()
+        return cls(image, gradient, *parts, spacing)
+
+    @staticmethod
+    def _parts(box: np.ndarray, spacing: np.ndarray, point: np.ndarray) -> tuple[Any, ...]:
+        """`labels`, `boxes`, `peaks`, `saddles` and `starts`."""
         smooth = ndimage.gaussian_filter(box, BASIN_FWHM_MM / 2.355 / spacing, mode="nearest", truncate=2.5)
         top = _uphill(smooth, [1 if s > 2.5 else 2 for s in spacing])
         tops = np.flatnonzero(top.ravel() == np.arange(top.size))
@@ -167,10 +178,8 @@ class _Basins:
                 saddles.setdefault(a, {})[b] = height
                 saddles.setdefault(b, {})[a] = height
         labels = np.array(roots, dtype=np.int32)[labels]
-        image = ndimage.gaussian_filter(box, CONTOUR_FWHM_MM / 2.355 / spacing, mode="nearest", truncate=2.5)
-        gradient = np.sqrt(sum(np.gradient(image, s, axis=a) ** 2 for a, s in enumerate(spacing)))
         starts = list(dict.fromkeys(roots[n] for n in number))
-        return cls(image, gradient, labels, ndimage.find_objects(labels), peaks.tolist(), saddles, starts, spacing)
+        return labels, ndimage.find_objects(labels), peaks.tolist(), saddles, starts
 
     def unions(self) -> Iterator[_Union]:
         """All different unions of basins grown from the starts."""
@@ -306,6 +315,11 @@ def _measured(basins: _Basins, body: _Body, cut: _Cut, point: np.ndarray, uncert
     )
 
 
+def _image_and_gradient(box: np.ndarray, spacing: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    image = ndimage.gaussian_filter(box, CONTOUR_FWHM_MM / 2.355 / spacing, mode="nearest", truncate=2.5)
+    return image, np.sqrt(sum(np.gradient(image, s, axis=a) ** 2 for a, s in enumerate(spacing)))
+
+
 def _uphill(image: np.ndarray, reach: list[int]) -> np.ndarray:
     """(x, y, z) flat index of the local maximum that each voxel leads to, step by step to the highest of the voxels
     within `reach` along each axis."""
@@ -319,7 +333,7 @@ def _uphill(image: np.ndarray, reach: list[int]) -> np.ndarray:
                 np.copyto(at[here], to[there], where=higher)
         image, to = highest, at
     flat = to.ravel()
-    while not np.array_equal(flat, further := flat[flat]):
+    while not np.array_equal(flat, further := flat.take(flat)):
         flat = further
     return flat.reshape(to.shape)
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.ndimage import map_coordinates
 
 from lib.cam import Cams
 from lib.delineation import Contour, best, contours, scores
@@ -21,6 +20,8 @@ CAM_SD_MM = 9.0
 # Lifted points this near the best one are one finding.
 FINDING_MM = 24.0
 FINDINGS = 3
+# A place whose log is this far below the best has no share that counts, nor have a million of them.
+NEGLIGIBLE = -30.0
 # A finding after the first is looked at when it holds this share of the map; and what one unit of the contour score
 # counts against the log of a share. Both were chosen on phantoms.
 LEAST_SHARE = 0.03
@@ -98,15 +99,24 @@ class Sight:
     images: dict[str, GridImage]
     cams: Cams
 
-    def score(self, index: np.ndarray, class_index: int) -> np.ndarray:
-        """(point,): log of the 3D map of a class at (point, 3) fractional voxels (x, y, z) of the RAS volume."""
-        total = np.zeros(len(index))
-        for view, cam, axes in (("face", self.cams.face, (0, 2)), ("profile", self.cams.profile, (1, 2))):
-            image = self.images[view]
-            stride = self.cams.cell_mm / image.grid_mm
-            cells = (image.from_voxel(index[:, axes]) + 0.5) / stride - 0.5
-            total += map_coordinates(cam[0, class_index].cpu().numpy(), cells.T, order=1, mode="nearest")
-        return total
+    def cam(self, class_index: int, projection: Projection) -> np.ndarray:
+        """(u, z) CAM of a class at every pixel of a projection, linear between the cells."""
+        image = self.images[projection.view]
+        values = getattr(self.cams, projection.view)[0, class_index].cpu().numpy()
+        for axis, n in enumerate(projection.mip.shape):
+            pixels = image.from_voxel(np.repeat(np.arange(n)[:, None], 2, axis=1))[:, axis]
+            values = _between(values, (pixels + 0.5) * image.grid_mm / self.cams.cell_mm - 0.5, axis)
+        return values
+
+
+def _between(values: np.ndarray, cells: np.ndarray, axis: int) -> np.ndarray:
+    """Linearly interpolated at fractional cells along an axis; beyond the ends, what is at the end."""
+    cells = np.clip(cells, 0, values.shape[axis] - 1)
+    low = np.minimum(cells.astype(int), max(values.shape[axis] - 2, 0))
+    high = np.minimum(low + 1, values.shape[axis] - 1)
+    share = (cells - low).astype(np.float32)
+    share = share[:, None] if axis == 0 else share
+    return values.take(low, axis) * (1 - share) + values.take(high, axis) * share
 
 
 def findings(sights: Sequence[Sight], class_index: int, projections: dict[str, Projection]) -> list[Finding]:
@@ -117,8 +127,10 @@ def findings(sights: Sequence[Sight], class_index: int, projections: dict[str, P
     MIP really shows are scored, and a pair of maxima that belong to different things at the same height (a
     ghost) is not.
     """
+    face, profile = (np.mean([one.cam(class_index, projections[view]) for one in sights], axis=0) for view in VIEWS)
     points = np.concatenate([lifted(projections[view]) for view in VIEWS])
-    scores = np.mean([sight.score(points, class_index) for sight in sights], axis=0)
+    x, y, z = points.T
+    scores = (face[x, z] + profile[y, z]).astype(np.float64)
     spacing = np.array(
         [projections["face"].spacing[0], projections["profile"].spacing[0], projections["face"].spacing[1]]
     )
@@ -133,7 +145,9 @@ def lifted(projection: Projection, above: float = 1.0) -> np.ndarray:
 
 
 def _modes(points: np.ndarray, scores: np.ndarray, spacing: np.ndarray) -> list[Finding]:
-    weight = np.exp(scores - scores.max())
+    scores = scores - scores.max()
+    counts = scores > NEGLIGIBLE
+    points, weight = points[counts], np.exp(scores[counts])
     total = weight.sum()
     mm = points * spacing
     found = []

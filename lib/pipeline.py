@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from lib.cam import batch_cams, normalise
+from lib.cam import Cams, normalise, view_cam
 from lib.delineation import Contour
 from lib.errors import ModelError, SeedError
-from lib.examples import Example, collate
+from lib.examples import Batch, Example, collate
 from lib.lesions import Finding, Lesion, Sight, findings, lesion_at, likeliest
 from lib.limits import CORES
 from lib.model import Model
@@ -216,23 +216,28 @@ class Look:
 def look(views: Views, model: Model) -> Look:
     """Show both projections of a scan to the network."""
     settings = model.settings
+    grids = [replace(settings, grid_mm=settings.grid_mm * zoom) for zoom in settings.zooms]
+
+    @torch.inference_mode()
+    def seen(job: tuple[Batch, str, Settings]) -> torch.Tensor:
+        return view_cam(model.network, *job)
+
     with ThreadPoolExecutor(CORES) as pool:
-        sights = list(pool.map(lambda zoom: _sight(views, settings.grid_mm * zoom, model), settings.zooms))
+        images = list(pool.map(lambda grid: dict(zip(VIEWS, to_grid(views, grid.grid_mm), strict=True)), grids))
+        batches = [_batch(own, grid, settings).to(model.device) for own, grid in zip(images, grids, strict=True)]
+        maps = pool.map(seen, [(batch, view, g) for batch, g in zip(batches, grids, strict=True) for view in VIEWS])
+        cams = [Cams(next(maps), next(maps), grid.grid_mm * grid.stride) for grid in grids]
     with torch.inference_mode():
-        scores = torch.stack([sight.cams.type_scores(settings.pooling)[0] for sight in sights]).mean(dim=0)
+        scores = torch.stack([one.type_scores(settings.pooling)[0] for one in cams]).mean(dim=0)
     probabilities = dict(zip(settings.classes, scores.softmax(dim=0).tolist(), strict=True))
-    return Look(dict(zip(VIEWS, views, strict=True)), sights, probabilities)
+    return Look(dict(zip(VIEWS, views, strict=True)), list(map(Sight, images, cams)), probabilities)
 
 
-@torch.inference_mode()
-def _sight(views: Views, grid_mm: float, model: Model) -> Sight:
-    images = dict(zip(VIEWS, to_grid(views, grid_mm), strict=True))
-    # On a finer grid the body is larger, as in training, and so is its depth.
-    settings = replace(model.settings, grid_mm=grid_mm)
-    zoom = np.float32(model.settings.grid_mm / grid_mm)
+def _batch(images: dict[str, GridImage], grid: Settings, learned: Settings) -> Batch:
+    # On a finer grid than was learned on the body is larger, as in training, and so is its depth.
+    zoom = np.float32(learned.grid_mm / grid.grid_mm)
     channels = {view: np.stack([image.mip, image.depth_mm * zoom]) for view, image in images.items()}
-    batch = collate([Example(channels, None, settings.classes[0], views.name)], settings).to(model.device)
-    return Sight(images, batch_cams(model.network, batch, settings))
+    return collate([Example(channels, None, grid.classes[0], "")], grid)
 
 
 class _Clock:

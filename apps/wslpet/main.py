@@ -22,6 +22,7 @@ if "lib" not in sys.modules:
 import torch  # noqa: E402
 from monailabel.interfaces.app import MONAILabelApp  # noqa: E402
 from monailabel.interfaces.datastore import DefaultLabelTag  # noqa: E402
+from threadpoolctl import threadpool_limits  # noqa: E402
 
 from apps.wslpet import door  # noqa: E402
 from apps.wslpet.configuration import configuration_from  # noqa: E402
@@ -63,6 +64,7 @@ class WSLPETApp(MONAILabelApp):
         if door.install(routes()):
             # Requests run side by side. Threads of one that spin for each other would only be in the others' way.
             torch.set_num_threads(1)
+            threadpool_limits(1)
 
     def init_datastore(self) -> SeriesDatastore:
         return open_studies(self.studies, self.settings)
