@@ -6,6 +6,7 @@ import argparse
 import multiprocessing
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
@@ -37,7 +38,8 @@ def over(
     Raises
     ------
     InputError
-        when `workers` is no number of processes, the scheduler does not answer, or Dask is not installed.
+        when `workers` is no number of processes or one of them dies, the scheduler does not answer, or Dask is not
+        installed.
     """
     if workers < 1:
         raise InputError(f"--workers {workers} is not a number of processes; give 1 or more")
@@ -52,8 +54,11 @@ def _over(
             yield _answer(lambda: function(item))  # noqa: B023
         return
     with _submitting(workers, scheduler) as submit:
-        for future in [submit(function, item) for item in items]:
-            yield _answer(future.result)
+        try:
+            for future in [submit(function, item) for item in items]:
+                yield _answer(future.result)
+        except BrokenProcessPool as error:
+            raise InputError("a process died, as when memory runs out; use fewer --workers") from error
 
 
 def _answer(result: Callable[[], Answer]) -> Answer | InputError:
