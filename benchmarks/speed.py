@@ -14,7 +14,6 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +23,7 @@ import requests
 from benchmarks import usual
 from benchmarks.scans import SIZES, Sized, written
 from benchmarks.server import LABELS, Server
+from benchmarks.speed_figures import Load, Speed
 from benchmarks.speed_report import write
 from lib.model import load_model
 from lib.pipeline import look, segment
@@ -35,40 +35,6 @@ VIEWERS, REQUESTS = 8, 200
 # One request in so many is the first of its image.
 LATE = 10
 INFO_SECONDS = 0.1
-
-
-@dataclass
-class Speed:
-    """Of one size, in seconds (lists of repeated runs) and bytes.
-
-    Parameters
-    ----------
-    stages : of one inference, in this process.
-    peak : of the server, above what it held before the request.
-    """
-
-    scan: Sized
-    limit: list[float] = field(default_factory=list)
-    first: list[float] = field(default_factory=list)
-    again: list[float] = field(default_factory=list)
-    click: list[float] = field(default_factory=list)
-    nrrd: list[float] = field(default_factory=list)
-    usual: list[float] = field(default_factory=list)
-    stages: dict[str, list[float]] = field(default_factory=dict)
-    peak: int = 0
-
-
-@dataclass
-class Load:
-    """Seconds of requests of one viewer, of many at once, and of /info/ meanwhile; of clicks beside a training."""
-
-    alone: list[float] = field(default_factory=list)
-    together: list[float] = field(default_factory=list)
-    info: list[float] = field(default_factory=list)
-    errors: int = 0
-    click_idle: list[float] = field(default_factory=list)
-    click_training: list[float] = field(default_factory=list)
-    start: float = 0.0
 
 
 def main() -> None:

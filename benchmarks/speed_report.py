@@ -7,13 +7,12 @@ import os
 import platform
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import psutil
 
-if TYPE_CHECKING:
-    from benchmarks.speed import Load, Speed
+from benchmarks.speed_figures import Load, Speed
 
 PACKAGES = ("torch", "monai", "numpy", "scipy", "scikit-image", "isal", "connected-components-3d", "nibabel")
 # First inference against the limit; the usual way against it, by size; seconds; bytes against the decoded volume.

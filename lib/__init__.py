@@ -12,7 +12,7 @@ examples    a patient as the network sees one, augmentation, batches
 network     eight convolutions
 cam         class activation maps, and the 3D map that the two views make together
 losses      loss 1: the type; loss 2: the distance to the seed
-training    seeds and types in, a model out
+training    seeds and types in, a model out; ranks: the processes that train together; gpus: one for each GPU
 model       weights with their settings, and their file; shipped: where ours are
 delineation a point → the lesion, cut at the valleys
 lesions     CAMs and depth maps → points → lesions

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import argparse
 import multiprocessing
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from lib.errors import InputError
+from lib.limits import CORES
 
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
+
+
+def add_options(command: argparse.ArgumentParser) -> None:
+    """What `over` is told in a terminal: `workers` and `scheduler`."""
+    command.add_argument("--workers", type=int, default=CORES, metavar="N", help="processes (default: all processors)")
+    command.add_argument("--scheduler", metavar="ADDRESS", help="a Dask scheduler to work on instead")
 
 
 def over(
@@ -29,15 +38,27 @@ def over(
     Raises
     ------
     InputError
-        when the scheduler does not answer, or Dask is not installed.
+        when `workers` is no number of processes or one of them dies, the scheduler does not answer, or Dask is not
+        installed.
     """
-    if scheduler is None and min(workers, len(items)) <= 1:
+    if workers < 1:
+        raise InputError(f"--workers {workers} is not a number of processes; give 1 or more")
+    return _over(function, items, min(workers, len(items)), scheduler)
+
+
+def _over(
+    function: Callable[[Item], Answer], items: Sequence[Item], workers: int, scheduler: str | None
+) -> Iterator[Answer | InputError]:
+    if scheduler is None and workers <= 1:
         for item in items:
             yield _answer(lambda: function(item))  # noqa: B023
         return
-    with _submitting(min(workers, len(items)), scheduler) as submit:
-        for future in [submit(function, item) for item in items]:
-            yield _answer(future.result)
+    with _submitting(workers, scheduler) as submit:
+        try:
+            for future in [submit(function, item) for item in items]:
+                yield _answer(future.result)
+        except BrokenProcessPool as error:
+            raise InputError("a process died, as when memory runs out; use fewer --workers") from error
 
 
 def _answer(result: Callable[[], Answer]) -> Answer | InputError:

@@ -6,10 +6,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from lib.examples import Batch
-from lib.network import CamNet
 from lib.projection import VIEWS
 from lib.settings import Settings
 
@@ -91,7 +90,7 @@ def mask_outside(cam: Tensor, sizes: Tensor, stride: int) -> Tensor:
     return cam
 
 
-def batch_cams(network: CamNet, batch: Batch, settings: Settings) -> Cams:
+def batch_cams(network: nn.Module, batch: Batch, settings: Settings) -> Cams:
     """Run both views of a batch of patients through the network."""
     face, profile = (view_cam(network, batch, view, settings) for view in VIEWS)
     return Cams(face, profile, settings.grid_mm * settings.stride)

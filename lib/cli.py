@@ -14,10 +14,9 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lib import feature_table, importing
+from lib import batch, feature_table, importing
 from lib.errors import InputError, TrainingError
 from lib.feature_table import MASK_END
-from lib.limits import CORES
 from lib.shipped import SHIPPED_MODEL
 from lib.study import terminal as studying
 
@@ -91,8 +90,7 @@ def _parser() -> argparse.ArgumentParser:
     segment.add_argument("--seed", type=float, nargs=3, metavar=("X", "Y", "Z"), help="a click, mm RAS")
     segment.add_argument("--type", dest="cancer_type", help="cancer type of the click")
     segment.add_argument("--out", type=Path, default=Path("."), metavar="DIR", help="default: where you are")
-    segment.add_argument("--workers", type=int, default=CORES, metavar="N", help="processes (default: all processors)")
-    segment.add_argument("--scheduler", metavar="ADDRESS", help="a Dask scheduler to work on instead")
+    batch.add_options(segment)
     segment.set_defaults(command=_segment)
 
     for command in (feature_table, importing, studying):
@@ -233,12 +231,8 @@ def _segment(given: argparse.Namespace) -> int:
     if given.seed is not None and len(scans) > 1:
         raise InputError(f"--seed is a place in one scan, but {len(scans)} scans were given; give one")
 
-    if given.workers < 1:
-        raise InputError(f"--workers {given.workers} is not a number of processes; give 1 or more")
-
     from tqdm import tqdm
 
-    from lib.batch import over
     from lib.model import load_model
     from lib.seeds import Seed
 
@@ -251,7 +245,7 @@ def _segment(given: argparse.Namespace) -> int:
     out.mkdir(parents=True, exist_ok=True)
     one = partial(_segment_one, weights=weights, seed=seed, out=out, shown=given.out)
     failures = 0
-    answers = over(one, [scan.resolve() for scan in scans], given.workers, given.scheduler)
+    answers = batch.over(one, [scan.resolve() for scan in scans], given.workers, given.scheduler)
     for answer in tqdm(answers, total=len(scans), unit="scan", disable=len(scans) == 1):
         failed = isinstance(answer, InputError)
         failures += failed

@@ -104,6 +104,19 @@ class Batch:
     points: dict[str, Tensor]
     types: Tensor
 
+    @property
+    def seeded(self) -> Tensor:
+        """(n,) whether each patient has a seed."""
+        return torch.isfinite(self.points["face"]).all(dim=1)
+
+    def rows(self, start: int, stop: int) -> Batch:
+        """Some of the patients, padded as they are."""
+        images, sizes, points = (
+            {view: tensor[start:stop] for view, tensor in part.items()}
+            for part in (self.images, self.sizes, self.points)
+        )
+        return Batch(images, sizes, points, self.types[start:stop])
+
     def to(self, device: torch.device | str) -> Batch:
         images, sizes, points = (
             {view: tensor.to(device) for view, tensor in part.items()}

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import argparse
 import csv
-import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from lib import batch
+from lib.durable import replacing
 from lib.errors import InputError
 
 # What `python -m lib segment` writes beside a scan's name.
@@ -24,6 +25,7 @@ def add_to(commands: Any) -> None:
         "--masks", type=Path, metavar="DIR", help=f"of NAME{MASK_END}, as segment writes them; one file for one scan"
     )
     radiomics.add_argument("--out", type=Path, default=Path("radiomics.csv"), metavar="FILE.csv")
+    batch.add_options(radiomics)
     radiomics.set_defaults(command=run)
 
 
@@ -31,28 +33,33 @@ def run(given: argparse.Namespace) -> int:
     """Measure what can be measured; says what cannot, and then ends with 2."""
     from tqdm import tqdm
 
-    from lib.dicom_seg import onto
-    from lib.radiomics import catalogue, radiomics
-    from lib.readers import read_mask, read_volume
+    from lib.radiomics import catalogue
 
-    pairs = list(with_masks(given.scans, given.masks))
-    given.out.parent.mkdir(parents=True, exist_ok=True)
-    part, failures = given.out.with_name(f".{given.out.name}.part"), 0
-    with open(part, "w", newline="", encoding="utf-8") as file:
+    lesions = list(with_masks(given.scans, given.masks))
+    files = [(scan.absolute(), mask.absolute()) for _, scan, mask in lesions]
+    answers, failures = batch.over(_measured, files, given.workers, given.scheduler), 0
+    with replacing(given.out) as part, open(part, "w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, ("name", *catalogue()), lineterminator="\n")
         writer.writeheader()
-        for name, scan, mask in tqdm(pairs, unit="lesion", desc="radiomics"):
-            try:
-                volume = read_volume(scan)
-                features = radiomics(volume, onto(read_mask(mask), volume).array > 0, strict=False)
-            except InputError as error:
-                tqdm.write(f"{name}: {error}", file=sys.stderr)
+        answered = zip(lesions, answers, strict=True)
+        for (name, _, _), features in tqdm(answered, total=len(lesions), unit="lesion", desc="radiomics"):
+            if isinstance(features, InputError):
+                tqdm.write(f"{name}: {features}", file=sys.stderr)
                 failures += 1
-                continue
-            writer.writerow({"name": name, **features})
-    os.replace(part, given.out)
-    print(f"{given.out}: {len(pairs) - failures} lesions, {len(catalogue())} features (docs/radiomics.md)")
+            else:
+                writer.writerow({"name": name, **features})
+    print(f"{given.out}: {len(lesions) - failures} lesions, {len(catalogue())} features (docs/radiomics.md)")
     return 2 if failures else 0
+
+
+def _measured(files: tuple[Path, Path]) -> dict[str, float]:
+    from lib.dicom_seg import onto
+    from lib.radiomics import radiomics
+    from lib.readers import read_mask, read_volume
+
+    scan, mask = files
+    volume = read_volume(scan)
+    return radiomics(volume, onto(read_mask(mask), volume).array > 0, strict=False)
 
 
 def with_masks(scans: Path, masks: Path | None) -> Iterator[tuple[str, Path, Path]]:

@@ -11,14 +11,15 @@ from typing import Any
 import numpy as np
 import torch
 from sklearn.model_selection import train_test_split
+from torch import Tensor, nn
 
 from lib.cam import Cams, batch_cams, cell_points
 from lib.errors import TrainingError
 from lib.examples import Augmentation, Batch, Example, augment, collate
 from lib.losses import distance_loss, type_loss
 from lib.model import Model, new_network
-from lib.network import CamNet
 from lib.projection import VIEWS
+from lib.ranks import Ranks
 from lib.seeds import NO_TUMOUR
 from lib.settings import Settings
 
@@ -81,6 +82,7 @@ def train(
     report: Callable[[EpochReport], bool] | None = None,
     augmentation: Augmentation | None = None,
     incumbent: Model | None = None,
+    ranks: Ranks | None = None,
 ) -> Trained:
     """Learn from annotated patients.
 
@@ -91,6 +93,8 @@ def train(
     report : called after each epoch; True from it ends the training early.
     augmentation : None is the default of `Augmentation`.
     incumbent : the model in use, to be beaten; `initial` when not given.
+    ranks : where several processes train together, this one among them. Each is called with the same arguments, and
+        returns the same; rank 0 validates and reports.
 
     Raises
     ------
@@ -99,14 +103,19 @@ def train(
     """
     _check(examples, settings)
     fitting, held_out = _split(examples, settings)
-    torch.manual_seed(settings.seed)
+    ranks = ranks or Ranks()
+    torch.manual_seed(settings.seed + ranks.rank)  # dropout differs; patients are drawn alike
     rng = np.random.default_rng(settings.seed)
     how = augmentation or Augmentation()
     network = (new_network(settings) if initial is None else copy.deepcopy(initial.network)).to(device)
     validation = [b.to(device) for b in _batches(held_out or fitting, settings, 16)]
     incumbent = incumbent or initial
-    before = None if incumbent is None else _validate(incumbent.network.to(device), validation, incumbent.settings)
+    before = None
+    if incumbent is not None:
+        network_in_use, settings_in_use = incumbent.network.to(device), incumbent.settings
+        before = ranks.told(lambda: _validate(network_in_use, validation, settings_in_use))
 
+    joined = ranks.joined(network, device)
     per_epoch = max(1, -(-len(fitting) // settings.batch_size))
     rate = settings.learning_rate * (1.0 if initial is None else settings.fine_tuning)
     optimiser = torch.optim.AdamW(network.parameters(), rate, weight_decay=settings.weight_decay)
@@ -115,15 +124,16 @@ def train(
     )
     start, reports, best_state, best_loss, since = time.monotonic(), [], None, float("inf"), 0
     for epoch in range(1, settings.epochs + 1):
-        means = _epoch(network, fitting, settings, rng, how, optimiser, schedule, device)
-        after = _validate(network, validation, settings)
+        means = _epoch(joined, fitting, settings, rng, how, optimiser, schedule, device, ranks)
+        after = ranks.told(lambda: _validate(network, validation, settings))
         improved = after["val_loss"] < best_loss
         since = 0 if improved else since + 1
         if improved:
             best_loss, best_state = after["val_loss"], copy.deepcopy(network.state_dict())
         latest = EpochReport(epoch, settings.epochs, *means, **after, seconds=time.monotonic() - start, best=improved)
         reports.append(latest)
-        if (report is not None and report(latest)) or since >= settings.patience:
+        told_to_stop = ranks.told(lambda: report is not None and report(reports[-1]))
+        if told_to_stop or since >= settings.patience:
             break
     if best_state is None:
         raise TrainingError("training diverged: no epoch had a finite loss; lower learning_rate")
@@ -160,7 +170,7 @@ def _batches(examples: Sequence[Example], settings: Settings, size: int) -> list
     return [collate(ordered[i : i + size], settings) for i in range(0, len(ordered), size)]
 
 
-def losses(network: CamNet, batch: Batch, settings: Settings) -> tuple[Cams, torch.Tensor, torch.Tensor, torch.Tensor]:
+def losses(network: nn.Module, batch: Batch, settings: Settings) -> tuple[Cams, Tensor, Tensor, Tensor]:
     """Forward a batch → CAMs, type scores (n, class), loss 1, loss 2."""
     cams = batch_cams(network, batch, settings)
     scores = cams.type_scores(settings.pooling)
@@ -169,7 +179,7 @@ def losses(network: CamNet, batch: Batch, settings: Settings) -> tuple[Cams, tor
 
 
 def _epoch(
-    network: CamNet,
+    network: nn.Module,
     examples: list[Example],
     settings: Settings,
     rng: np.random.Generator,
@@ -177,20 +187,22 @@ def _epoch(
     optimiser: torch.optim.Optimizer,
     schedule: torch.optim.lr_scheduler.LRScheduler,
     device: str,
+    ranks: Ranks,
 ) -> tuple[float, float, float]:
     network.train()
     sums = np.zeros(3)
     for chosen in drawn(examples, settings, rng, how):
-        batch = collate(chosen, settings).to(device)
-        _, _, first, second = losses(network, batch, settings)
+        share = ranks.share(collate(chosen, settings))
+        _, _, first, second = losses(network, share.batch.to(device), settings)
+        first, second = first * share.of_patients, second * share.of_seeds
         loss = first + settings.distance_weight * second
         optimiser.zero_grad(set_to_none=True)
-        loss.backward()
+        (loss * ranks.size).backward()  # the mean over the ranks is taken of the gradients
         torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
         optimiser.step()
         schedule.step()
         sums += np.array([loss.item(), first.item(), second.item()]) * len(chosen)
-    loss_mean, type_mean, distance_mean = (sums / len(examples)).tolist()
+    loss_mean, type_mean, distance_mean = (ranks.summed(sums) / len(examples)).tolist()
     return loss_mean, type_mean, distance_mean
 
 
@@ -212,7 +224,7 @@ def _length(example: Example) -> int:
 
 
 @torch.inference_mode()
-def _validate(network: CamNet, batches: list[Batch], settings: Settings) -> dict[str, float]:
+def _validate(network: nn.Module, batches: list[Batch], settings: Settings) -> dict[str, float]:
     network.eval()
     loss, right, hits, seeded, n = 0.0, 0, 0, 0, 0
     for batch in batches:
@@ -227,7 +239,7 @@ def _validate(network: CamNet, batches: list[Batch], settings: Settings) -> dict
     return {"val_loss": loss / n, "seed_hit": hits / max(seeded, 1), "type_accuracy": right / n}
 
 
-def miss_mm(cams: Cams, scores: torch.Tensor, batch: Batch, settings: Settings) -> torch.Tensor:
+def miss_mm(cams: Cams, scores: Tensor, batch: Batch, settings: Settings) -> Tensor:
     """(n,) distance in mm from the strongest cell of the 3D map of the predicted type to the seed; NaN without."""
     rows = torch.arange(len(scores), device=scores.device)
     own = scores.argmax(dim=1)

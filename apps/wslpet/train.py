@@ -31,10 +31,11 @@ from apps.wslpet.weights import Weights
 from lib.durable import write_json
 from lib.errors import InputError, TrainingError
 from lib.examples import Example, load_example, prepare, save_example
+from lib.gpus import ALL, chosen, gpu_count, train_on
 from lib.model import Model
 from lib.seeds import Seed
 from lib.settings import Settings
-from lib.training import MIN_PER_TYPE, EpochReport, Trained, train
+from lib.training import MIN_PER_TYPE, EpochReport, Trained
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
@@ -42,13 +43,14 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+_GPU_NUMBERS = re.compile(r"\d{1,2}(,\d{1,2}){0,63}", re.ASCII)
 MAX_EPOCHS = 1000
 RUN_FILE = "run.json"
 # At 10 the scheduler gives nine tenths of a processor to the server when both want it.
 NICENESS = 10
 # What MONAI Label and its viewers add to a train request, and what has no meaning here.
 _STOCK = """
-model client_id device gpus multi_gpu dataset local_rank tracking tracking_uri tracking_experiment_name
+model client_id device dataset local_rank tracking tracking_uri tracking_experiment_name
 early_stop_patience train_batch_size val_batch_size train_random_seed train_random_slices run_id bundle_path
 description logging max_workers user
 """
@@ -65,12 +67,16 @@ class TrainRequest:
     max_epochs : None is the setting.
     val_split : share of the patients held out; None is the setting.
     pretrained : start from the weights in use; else from scratch.
+    multi_gpu : train on several GPUs, a process for each, where there are several.
+    gpus : which: "all", or numbers from 0 such as "0,1".
     """
 
     name: str = "train_01"
     max_epochs: int | None = None
     val_split: float | None = None
     pretrained: bool = True
+    multi_gpu: bool = True
+    gpus: str = ALL
 
     @classmethod
     def read(cls, request: Mapping[str, Any]) -> TrainRequest:
@@ -82,7 +88,7 @@ class TrainRequest:
         name = request.get("name", cls.name)
         if not isinstance(name, str) or not _SAFE_NAME.fullmatch(name):
             raise InputError(f"train request: name {shown(name)} is not a safe name; use letters, digits, '_' and '-'")
-        for key in ("pretrained", "from_scratch"):
+        for key in ("pretrained", "from_scratch", "multi_gpu"):
             if not isinstance(request.get(key, True), bool):
                 raise InputError(f"train request: {key} {shown(request[key])} is neither true nor false")
         if request.get("pretrained") and request.get("from_scratch"):
@@ -92,7 +98,13 @@ class TrainRequest:
             _bounded(request, "max_epochs", int, 1, MAX_EPOCHS),
             _bounded(request, "val_split", float, 0.0, 0.5),
             request.get("pretrained", True) and not request.get("from_scratch", False),
+            request.get("multi_gpu", True),
+            _gpus(request),
         )
+
+    def devices(self) -> list[str]:
+        """What to train on. Raises InputError for GPUs that do not exist."""
+        return chosen(self.multi_gpu, self.gpus, gpu_count())
 
     def applied_to(self, settings: Settings) -> Settings:
         epochs = settings.epochs if self.max_epochs is None else self.max_epochs
@@ -124,12 +136,14 @@ class LearnFromSeeds(TrainTask):
         self._stats_file = weights.published.with_name("train_stats.json")
 
     def config(self) -> dict[str, Any]:
-        """The options that viewers show."""
+        """The options that viewers show, those of MONAI Label's own tasks among them."""
         return {
             "name": TrainRequest.name,
             "pretrained": True,
             "max_epochs": self._settings.epochs,
             "val_split": self._settings.validation,
+            "multi_gpu": TrainRequest.multi_gpu,
+            "gpus": TrainRequest.gpus,
         }
 
     def stats(self) -> dict[str, Any]:
@@ -141,7 +155,7 @@ class LearnFromSeeds(TrainTask):
 
     def check(self, request: Mapping[str, Any], datastore: SeededDatastore) -> None:
         """Raise what training would refuse: the request's values, or annotations that teach nothing."""
-        TrainRequest.read(request)
+        TrainRequest.read(request).devices()
         counts = Counter(seed.cancer_type for seed in self._seeds(datastore).values())
         found = ", ".join(f"{counts[name]} {name}" for name in self._settings.classes)
         if sum(counts[name] >= MIN_PER_TYPE for name in self._settings.classes) < 2:
@@ -195,8 +209,8 @@ class LearnFromSeeds(TrainTask):
         stats.update(patients=counts, skipped=skipped, from_scratch=initial is None)
         with SummaryWriter(str(record.run)) as board:
             report = self._reporter(record, start, board)
-            trained = train(
-                examples, settings, initial, self._weights.device, report, incumbent=_comparable(in_use, settings)
+            trained = train_on(
+                asked.devices(), examples, settings, initial, report, incumbent=_comparable(in_use, settings)
             )
         self._publish(trained, stats)
 
@@ -310,6 +324,14 @@ def _since(start: float) -> str:
 def _finite(value: Any) -> Any:
     """JSON, and so /info/, has no NaN."""
     return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _gpus(request: Mapping[str, Any]) -> str:
+    gpus = request.get("gpus") or ALL  # MONAI Label: nothing is all
+    numbers = gpus.split(",") if isinstance(gpus, str) and _GPU_NUMBERS.fullmatch(gpus) else []
+    if gpus != ALL and len(set(map(int, numbers))) != max(1, len(numbers)):
+        raise InputError(f'train request: gpus {shown(gpus)} is not "{ALL}" or different GPU numbers such as "0,1"')
+    return str(gpus)
 
 
 def _bounded(request: Mapping[str, Any], key: str, kind: type, low: float, high: float) -> Any:

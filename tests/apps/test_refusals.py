@@ -99,6 +99,9 @@ def test_seed_free_task_takes_no_clicks(clinic):
         ({"pretrained": "yes"}, "neither true nor false"),
         ({"pretrained": True, "from_scratch": True}, "give one"),
         ({"val_ds": "/etc/passwd"}, "do not exist"),
+        ({"multi_gpu": 1}, "neither true nor false"),
+        ({"gpus": [0, 1]}, "different GPU numbers"),
+        ({"gpus": "0,99"}, "this computer has"),
     ],
 )
 def test_bad_train_requests(clinic, params, said):

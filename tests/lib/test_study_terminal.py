@@ -1,9 +1,11 @@
 """`python -m lib study | radiomics | import`, and one click in one table."""
 
 import csv
+import shutil
 
 import numpy as np
 import pytest
+from distributed import LocalCluster
 from study_cohort import write_study_cohort
 from test_importers import write_autopet
 
@@ -18,6 +20,9 @@ from lib.study.one_click import clicked, compared
 @pytest.fixture(scope="module")
 def table(tmp_path_factory):
     return write_study_cohort(tmp_path_factory.mktemp("cohort"), 12)
+
+
+ALONE = ("--workers", 1)
 
 
 def run(capsys, *arguments):
@@ -41,7 +46,7 @@ def test_a_study_from_a_terminal(table, tmp_path, capsys):
 
 
 def test_radiomics_of_a_cohort_and_of_a_folder(table, tmp_path, capsys):
-    code, said, _ = run(capsys, "radiomics", table, "--out", tmp_path / "cohort.csv")
+    code, said, _ = run(capsys, "radiomics", table, "--out", tmp_path / "cohort.csv", *ALONE)
     assert code == 0 and f"12 lesions, {len(catalogue())} features" in said
     with open(tmp_path / "cohort.csv", newline="") as file:
         rows = list(csv.DictReader(file))
@@ -54,13 +59,39 @@ def test_radiomics_of_a_cohort_and_of_a_folder(table, tmp_path, capsys):
     masks.mkdir()
     (masks / "p0-scan-mask.nii.gz").write_bytes((table.parent / "p0-mask.nii.gz").read_bytes())
     (masks / "p1-scan-mask.nii.gz").write_text("no NIfTI")
-    code, said, err = run(capsys, "radiomics", table.parent, "--masks", masks, "--out", tmp_path / "folder.csv")
+    code, said, err = run(capsys, "radiomics", table.parent, "--masks", masks, "--out", tmp_path / "folder.csv", *ALONE)
     assert code == 2 and "1 lesions" in said and "p1-scan: image p1-scan-mask.nii.gz cannot be read" in err
     one = table.parent / "p0-scan.nii.gz"
     code, said, _ = run(capsys, "radiomics", one, "--masks", masks / "p0-scan-mask.nii.gz", "--out", tmp_path / "1.csv")
     assert code == 0 and "1 lesions" in said
     code, _, err = run(capsys, "radiomics", table.parent, "--masks", tmp_path / "nowhere")
     assert code == 2 and "no scan has a mask" in err
+
+
+def test_processes_and_dask_measure_the_same_in_the_same_order(table, tmp_path, capsys):
+    masks = tmp_path / "masks"
+    masks.mkdir()
+    for n in (7, 2, 5, 0):
+        shutil.copy(table.parent / f"p{n}-mask.nii.gz", masks / f"p{n}-scan-mask.nii.gz")
+    (masks / "p3-scan-mask.nii.gz").write_text("no NIfTI")
+    with LocalCluster(n_workers=1, threads_per_worker=2, processes=False, dashboard_address=None) as cluster:
+        ways = {"one": ALONE, "three": ("--workers", 3), "dask": ("--scheduler", cluster.scheduler_address)}
+        for name, way in ways.items():
+            asked = ("radiomics", table.parent, "--masks", masks, "--out", tmp_path / name, *way)
+            code, said, err = run(capsys, *asked)
+            assert code == 2 and "4 lesions" in said
+            assert err.count("p3-scan: image p3-scan-mask.nii.gz cannot be read") == 1
+    assert len({(tmp_path / name).read_bytes() for name in ways}) == 1
+    with open(tmp_path / "one", newline="") as file:
+        assert [row["name"] for row in csv.DictReader(file)] == ["p0-scan", "p2-scan", "p5-scan", "p7-scan"]
+
+
+def test_radiomics_refuses_workers_and_schedulers_that_are_none(table, tmp_path, capsys):
+    asked = ("radiomics", table, "--out", tmp_path / "x.csv")
+    assert run(capsys, *asked, "--workers", 0)[::2] == (2, "--workers 0 is not a number of processes; give 1 or more\n")
+    code, _, err = run(capsys, *asked, "--scheduler", "nowhere:x")
+    assert code == 2 and "scheduler nowhere:x does not answer" in err
+    assert not list(tmp_path.iterdir())
 
 
 def test_an_import_becomes_a_cohort(tmp_path, capsys):
