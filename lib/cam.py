@@ -96,7 +96,7 @@ def batch_cams(network: nn.Module, batch: Batch, settings: Settings) -> Cams:
     return Cams(face, profile, settings.grid_mm * settings.stride)
 
 
-def view_cam(network: CamNet, batch: Batch, view: str, settings: Settings) -> Tensor:
+def view_cam(network: nn.Module, batch: Batch, view: str, settings: Settings) -> Tensor:
     """(n, class, u, z): one view of a batch through the network; padding is `OUTSIDE`."""
     device = batch.types.device.type
     with torch.autocast(device, torch.bfloat16, enabled=network.training and has_bfloat16(device)):

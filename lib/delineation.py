@@ -148,9 +148,9 @@ class _Basins:
     def of(cls, box: np.ndarray, spacing: np.ndarray, point: np.ndarray) -> _Basins:
         with ThreadPoolExecutor(1) as beside:
             smoothed = beside.submit(_image_and_gradient, box, spacing)
-            parts = cls._parts(box, spacing, point)
+            labels, boxes, peaks, saddles, starts = cls._parts(box, spacing, point)
             image, gradient = smoothed.result()
-        return cls(image, gradient, *parts, spacing)
+        return cls(image, gradient, labels, boxes, peaks, saddles, starts, spacing)
 
     @staticmethod
     def _parts(box: np.ndarray, spacing: np.ndarray, point: np.ndarray) -> tuple[Any, ...]:
