@@ -26,6 +26,7 @@ from benchmarks.server import Server
 
 PAUSE_SECONDS = 0.2
 SAMPLE_SECONDS = 5.0
+KINDS = ("click", "infer", "next", "info")
 # What the last third may have more than the second.
 TOLERANCE = 0.05
 
@@ -91,7 +92,7 @@ def run(folder: Path, minutes: float, patients: int, train_minutes: float) -> So
         while soak.now() < end:
             time.sleep(min(60 * train_minutes, max(0.0, end - soak.now())))
             if soak.now() < end:
-                requests.post(f"{server.url}/train/wslpet", json={"max_epochs": 2}, timeout=60)
+                soak.asked("train", "POST", f"{server.url}/train/wslpet", json={"max_epochs": 2})
         for person in people:
             person.join()
     return soak
@@ -115,7 +116,7 @@ def write(soak: Soak, folder: Path) -> None:
     handles.plot(minutes, [n for *_, n in soak.samples])
     handles.set_ylabel("file handles")
     handles.set_ylim(bottom=0)
-    for kind in ("click", "infer", "next", "info"):
+    for kind in KINDS:
         own = [(t / 60, seconds) for t, k, seconds, _ in soak.answers if k == kind]
         latency.plot(*zip(*own, strict=True), ".", markersize=2, label=kind)
     latency.set_ylabel("latency, s")
@@ -130,7 +131,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--minutes", type=float, default=30)
     parser.add_argument("--patients", type=int, default=12)
-    parser.add_argument("--train-every", type=float, default=10, metavar="MINUTES")
+    parser.add_argument("--train-every", type=float, default=8, metavar="MINUTES")
     parser.add_argument("--out", type=Path, default=Path("work/soak"))
     given = parser.parse_args()
     given.out.mkdir(parents=True, exist_ok=True)
@@ -138,7 +139,7 @@ def main() -> int:
     write(soak, given.out)
     failed = [answer for answer in soak.answers if answer[3] != 200]
     handles = [n for *_, n in soak.samples]
-    for kind in ("click", "infer", "next", "info"):
+    for kind in (*KINDS, "train"):
         seconds = [s for _, k, s, _ in soak.answers if k == kind]
         print(f"{kind}: {len(seconds)} answers, p50 {np.median(seconds):.3f} s, p95 {np.quantile(seconds, 0.95):.3f} s")
     print(f"memory of the last third against the second: {soak.growth():+.1%}; file handles at most {max(handles)}")
