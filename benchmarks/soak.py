@@ -140,8 +140,9 @@ def main() -> int:
     failed = [answer for answer in soak.answers if answer[3] != 200]
     handles = [n for *_, n in soak.samples]
     for kind in (*KINDS, "train"):
-        seconds = [s for _, k, s, _ in soak.answers if k == kind]
-        print(f"{kind}: {len(seconds)} answers, p50 {np.median(seconds):.3f} s, p95 {np.quantile(seconds, 0.95):.3f} s")
+        if seconds := [s for _, k, s, _ in soak.answers if k == kind]:
+            p50, p95 = np.quantile(seconds, (0.5, 0.95))
+            print(f"{kind}: {len(seconds)} answers, p50 {p50:.3f} s, p95 {p95:.3f} s")
     print(f"memory of the last third against the second: {soak.growth():+.1%}; file handles at most {max(handles)}")
     print(f"{len(failed)} of {len(soak.answers)} answers were not 200; {given.out / 'soak.png'}")
     return int(bool(failed) or soak.growth() > TOLERANCE)

@@ -24,15 +24,15 @@ PEAK_VOLUMES, TOGETHER_RATIO, TRAINING_RATIO = 3.0, 8.8, 2.0
 def write(folder: Path, speeds: list[Speed], load: Load) -> None:
     """speed.md, speed.json and speed.png."""
     folder.mkdir(parents=True, exist_ok=True)
-    machine = _machine()
+    where = machine()
     verdicts = [*(v for speed in speeds for v in _of_size(speed)), *_of_load(load)]
-    lines = ["# Speed, on phantom scans", "", machine, "", "Medians; ratios are of figures of this run.", ""]
+    lines = ["# Speed, on phantom scans", "", where, "", "Medians; ratios are of figures of this run.", ""]
     lines += [f"- {'PASS ' if reached else 'SHORT'} {text}" for text, reached in verdicts]
     for speed in speeds:
         lines += ["", *_table(speed)]
     text = "\n".join([*lines, ""])
     (folder / "speed.md").write_text(text, encoding="utf-8")
-    content = {"machine": machine, "sizes": [_json(speed) for speed in speeds], "load": vars(load)}
+    content = {"machine": where, "sizes": [_json(speed) for speed in speeds], "load": vars(load)}
     (folder / "speed.json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     _figure(speeds, folder / "speed.png")
     print(text)
@@ -141,7 +141,8 @@ def _figure(speeds: list[Speed], path: Path) -> None:
     plt.close(figure)
 
 
-def _machine() -> str:
+def machine() -> str:
+    """What figures were measured on, versions beside."""
     import torch
 
     cpu = platform.processor() or platform.machine()
