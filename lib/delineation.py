@@ -10,7 +10,7 @@ crossed to get there) chooses among them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -22,7 +22,8 @@ from scipy import ndimage
 from lib.contour_score import load_contour_score
 from lib.volume import Volume
 
-BOX_MM = 80.0
+# Half the box's sides: a larger one is cut where the lesion reaches the end of the one before.
+REACHES_MM = (50.0, 80.0, 128.0)
 # Basins are found on a smoother image than the one whose level is the contour.
 BASIN_FWHM_MM = 6.0
 CONTOUR_FWHM_MM = 2.5
@@ -84,7 +85,9 @@ class Contour:
         return mask
 
 
-def contours(ras: Volume, index: np.ndarray, uncertainty_mm: float) -> list[Contour]:
+def contours(
+    ras: Volume, index: np.ndarray, uncertainty_mm: float, reaches_mm: Sequence[float] = REACHES_MM
+) -> list[Contour]:
     """All candidate lesions around a point.
 
     Parameters
@@ -92,8 +95,18 @@ def contours(ras: Volume, index: np.ndarray, uncertainty_mm: float) -> list[Cont
     ras : (x, y, z) in SUV.
     index : fractional voxel index of the point.
     uncertainty_mm : SD per axis of the point around the lesion's centre.
+    reaches_mm : see `REACHES_MM`.
     """
-    box, start = _box(ras, index)
+    found: list[Contour] = []
+    for reach_mm in reaches_mm:
+        found = _contours_within(ras, index, uncertainty_mm, reach_mm)
+        if not _is_cut_off(found):
+            break
+    return found
+
+
+def _contours_within(ras: Volume, index: np.ndarray, uncertainty_mm: float, reach_mm: float) -> list[Contour]:
+    box, start = _box(ras, index, reach_mm)
     point = np.asarray(index) - start
     basins = _Basins.of(box, np.array(ras.spacing), point)
 
@@ -106,6 +119,16 @@ def contours(ras: Volume, index: np.ndarray, uncertainty_mm: float) -> list[Cont
     return found
 
 
+def _is_cut_off(found: list[Contour]) -> bool:
+    """Whether the best contour touches its box, if touching is not held against any."""
+    if not found:
+        return False
+    features, touches = np.array([contour.features for contour in found]), FEATURES.index("touches_box")
+    free = features.copy()
+    free[:, touches] = 0.0
+    return bool(features[load_contour_score(FEATURES)(free).argmax(), touches])
+
+
 def best(found: list[Contour]) -> Contour | None:
     """The contour with the highest score; None of none."""
     return found[int(scores(found).argmax())] if found else None
@@ -116,8 +139,8 @@ def scores(found: list[Contour]) -> np.ndarray:
     return load_contour_score(FEATURES)(np.array([contour.features for contour in found]))
 
 
-def _box(ras: Volume, index: np.ndarray) -> tuple[np.ndarray, tuple[int, int, int]]:
-    reach = np.ceil(BOX_MM / np.array(ras.spacing)).astype(int)
+def _box(ras: Volume, index: np.ndarray, reach_mm: float) -> tuple[np.ndarray, tuple[int, int, int]]:
+    reach = np.ceil(reach_mm / np.array(ras.spacing)).astype(int)
     centre = np.clip(np.rint(index).astype(int), 0, np.array(ras.shape) - 1)
     low = np.maximum(centre - reach, 0)
     high = np.minimum(centre + reach + 1, ras.shape)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from lib.cam import Cams
-from lib.delineation import Contour, best, contours, scores
+from lib.delineation import REACHES_MM, Contour, best, contours, scores
 from lib.measures import measure, surroundings
 from lib.projection import VIEWS, GridImage, Projection
 from lib.volume import Volume
@@ -17,6 +17,8 @@ from lib.volume import Volume
 # How far a point is from the lesion's centre, SD per axis: a person's click, and the CAMs' own point.
 CLICK_SD_MM = 5.0
 CAM_SD_MM = 9.0
+# What the CAMs point at may be no lesion; a person's click alone is followed into the largest box.
+CAM_REACHES_MM = REACHES_MM[:2]
 # Lifted points this near the best one are one finding.
 FINDING_MM = 24.0
 FINDINGS = 3
@@ -163,9 +165,9 @@ def _modes(points: np.ndarray, scores: np.ndarray, spacing: np.ndarray) -> list[
     return found
 
 
-def lesion_at(ras: Volume, index: np.ndarray, uncertainty_mm: float = CLICK_SD_MM) -> Contour | None:
-    """The lesion around a point (fractional voxel of the RAS volume); None where nothing stands out."""
-    return best(contours(ras, index, uncertainty_mm))
+def lesion_at(ras: Volume, index: np.ndarray) -> Contour | None:
+    """The lesion around a click (fractional voxel of the RAS volume); None where nothing stands out."""
+    return best(contours(ras, index, CLICK_SD_MM))
 
 
 def likeliest(ras: Volume, places: Sequence[Finding]) -> tuple[list[Finding], Contour | None]:
@@ -185,7 +187,9 @@ def likeliest(ras: Volume, places: Sequence[Finding]) -> tuple[list[Finding], Co
     """
     tried: list[tuple[float, Finding, Contour]] = []
     for place in places:
-        contour = lesion_at(ras, np.array(place.index), CAM_SD_MM) if not tried or place.share >= LEAST_SHARE else None
+        if tried and place.share < LEAST_SHARE:
+            continue
+        contour = best(contours(ras, np.array(place.index), CAM_SD_MM, CAM_REACHES_MM))
         if contour is not None:
             worth = np.log(max(place.share, 1e-9)) + SCORE_WEIGHT * float(scores([contour])[0])
             tried.append((worth, place, contour))

@@ -5,7 +5,7 @@ import pytest
 from blobs import dice, ellipsoid, empty, scan
 from scipy.ndimage import label
 
-from lib.delineation import BOX_MM, FEATURES, MAX_ML, best, contours
+from lib.delineation import FEATURES, MAX_ML, REACHES_MM, best, contours
 
 RADII = (16, 16, 20)
 
@@ -18,7 +18,6 @@ def case():
 
 
 def test_every_candidate_is_a_connected_lesion_with_its_features(case):
-
     volume, index, _ = case
     found = contours(volume, index, 5.0)
     assert found
@@ -48,10 +47,24 @@ def test_a_hotter_lesion_in_the_same_box_is_not_taken(case, decoy):
 
 def test_only_the_box_around_the_point_is_searched(case):
     volume, index, _ = case
-    reach = BOX_MM / 4 + 1
+    reach = REACHES_MM[0] / 4 + 1
     for contour in contours(volume, index, 5.0):
         where = np.argwhere(contour.in_volume(volume.shape))
         assert (np.abs(where - index) <= reach).all()
+
+
+@pytest.mark.parametrize("radius_mm", [40.0, 80.0])
+def test_a_lesion_that_a_box_cuts_off_is_looked_at_in_a_larger_one(radius_mm):
+    background = empty((70, 66, 72))
+    centre = background.to_world(np.array([36.0, 31.0, 38.0]))
+    radii = (radius_mm, radius_mm, radius_mm)
+    volume = scan(background, [(centre, radii, 9.0)])
+    truth = ellipsoid(volume, centre, radii)
+    index = volume.to_index(centre) + np.array([0.6, -0.8, 0.4])
+    assert dice(best(contours(volume, index, 5.0)).in_volume(volume.shape), truth) > 0.9
+    if radius_mm > REACHES_MM[0]:
+        cut_off = best(contours(volume, index, 5.0, REACHES_MM[:1]))
+        assert cut_off is None or dice(cut_off.in_volume(volume.shape), truth) < 0.8
 
 
 def test_candidates_do_not_depend_on_what_is_far_away(case):
