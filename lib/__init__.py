@@ -14,7 +14,7 @@ cam         class activation maps, and the 3D map that the two views make togeth
 losses      loss 1: the type; loss 2: the distance to the seed
 training    seeds and types in, a model out; ranks: the processes that train together; gpus: one for each GPU
 model       weights with their settings, and their file; shipped: where ours are
-delineation a point → the lesion, cut at the valleys
+delineation a point → the lesion, cut at the valleys that basins finds
 lesions     CAMs and depth maps → points → lesions
 measures    SUVmax, SUVpeak, SUVmean, MTV, TLG
 pipeline    the whole way, scan → result; the only composer
