@@ -64,7 +64,7 @@ def _annotate_all(page: Page, cases: dict[str, Case]) -> None:
         page.keyboard.press(str(1 + types.index(cases[image].cancer_type)))
         page.keyboard.press("Enter")
         page.wait_for_function("image => document.querySelector('#annotate').dataset.drawn !== image", arg=image)
-    page.wait_for_function("!Number(document.body.dataset.saving ?? 0)")
+    page.wait_for_function("() => !Number(document.body.dataset.saving ?? 0)")
 
 
 def _click(page: Page, case: Case) -> None:

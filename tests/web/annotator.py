@@ -36,7 +36,7 @@ class Annotator:
 
     def saved(self) -> None:
         """Wait until the server has all."""
-        self.page.wait_for_function("!Number(document.body.dataset.saving ?? 0)")
+        self.page.wait_for_function("() => !Number(document.body.dataset.saving ?? 0)")
 
     def click(self, view: str, u: float, z: float) -> None:
         """Click where a fractional voxel (u, z) of a view is: the patient's right, or front, is on the left."""

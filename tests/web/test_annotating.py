@@ -174,7 +174,7 @@ def test_windowing_turning_and_the_slice(ward, ann):
     page.mouse.click(x, y)
     assert not np.allclose(ann.seed, seed)
     ann.press("z", "ArrowLeft")
-    page.wait_for_function("!document.querySelector('#face').classList.contains('turned')")
+    page.wait_for_function("() => !document.querySelector('#face').classList.contains('turned')")
     ann.press("?")
     assert page.locator("#help").is_visible()
     ann.press("Escape")

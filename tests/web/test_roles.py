@@ -91,7 +91,7 @@ def test_the_page_asks_who_it_is_and_annotates_under_the_account(server, issuer,
     page.keyboard.press("1")
     page.keyboard.press("Enter")
     page.wait_for_function("image => document.querySelector('#annotate').dataset.drawn !== image", arg=image)
-    page.wait_for_function("!Number(document.body.dataset.saving ?? 0)")
+    page.wait_for_function("() => !Number(document.body.dataset.saving ?? 0)")
     headers = {"Authorization": f"Bearer {issuer.token('user', 'monailabel-user')}"}
     history = requests.get(f"{server.url}/wslpet/api/images/{image}/annotations", headers=headers, timeout=60).json()
     assert history[-1]["user"] == "annotator"
