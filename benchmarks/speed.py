@@ -178,17 +178,16 @@ def _viewers(server: Server, speed: Speed, load: Load, requests_in_all: int) -> 
     scan = speed.scan
     opened = [f"{scan.name}-{n}" for n in range(len(speed.first) + 1)]
 
-    def one(number: int) -> float | None:
-        image = opened[number % len(opened)]
-        if number % LATE == 0:
-            image = f"{scan.name}-late{number}"
+    def one(number: int) -> tuple[str, float] | None:
+        kind = "first" if number % LATE == 0 else "click" if number % 2 else "again"
+        image = f"{scan.name}-late{number}" if kind == "first" else opened[number % len(opened)]
         try:
-            return _click(server, scan, image) if number % 2 else _ask(server, "wslpet", image)
+            return kind, _click(server, scan, image) if kind == "click" else _ask(server, "wslpet", image)
         except (RuntimeError, requests.RequestException):
             return None
 
     single = max(10, requests_in_all // 8)
-    load.alone = [s for number in range(requests_in_all, requests_in_all + single) if (s := one(number)) is not None]
+    load.alone = [a for number in range(requests_in_all, requests_in_all + single) if (a := one(number)) is not None]
     over = threading.Event()
     asking = threading.Thread(target=_info, args=(server, load.info, over))
     asking.start()
@@ -196,7 +195,7 @@ def _viewers(server: Server, speed: Speed, load: Load, requests_in_all: int) -> 
         answers = list(pool.map(one, range(requests_in_all)))
     over.set()
     asking.join()
-    load.together = [seconds for seconds in answers if seconds is not None]
+    load.together = [answer for answer in answers if answer is not None]
     load.errors = len(answers) - len(load.together)
 
 

@@ -30,10 +30,15 @@ class Speed:
 
 @dataclass
 class Load:
-    """Seconds of requests of one viewer, of many at once, and of /info/ meanwhile; of clicks beside a training."""
+    """Seconds of requests of one viewer, of many at once, and of /info/ meanwhile; of clicks beside a training.
 
-    alone: list[float] = field(default_factory=list)
-    together: list[float] = field(default_factory=list)
+    Parameters
+    ----------
+    alone, together : (kind, seconds); kinds are "first", "again" and "click".
+    """
+
+    alone: list[tuple[str, float]] = field(default_factory=list)
+    together: list[tuple[str, float]] = field(default_factory=list)
     info: list[float] = field(default_factory=list)
     errors: int = 0
     click_idle: list[float] = field(default_factory=list)

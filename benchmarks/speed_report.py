@@ -58,7 +58,7 @@ def _of_size(speed: Speed) -> list[tuple[str, bool]]:
 
 
 def _of_load(load: Load) -> list[tuple[str, bool]]:
-    alone, together = _p50(load.alone), _p95(load.together)
+    alone, together = _p50([s for _, s in load.alone]), _p95([s for _, s in load.together])
     found = [
         (f"8 viewers, {len(load.together) + load.errors} requests: {load.errors} errors", load.errors == 0),
         (
@@ -66,6 +66,7 @@ def _of_load(load: Load) -> list[tuple[str, bool]]:
             f"{TOGETHER_RATIO}",
             together <= TOGETHER_RATIO * alone,
         ),
+        *(_of_kind(load, kind) for kind in ("first", "again", "click")),
         _seconds("/info/ meanwhile, p95", _p95(load.info), INFO_SECONDS),
         (f"server start {load.start:.1f} s, at most {START_SECONDS:g} s", load.start <= START_SECONDS),
     ]
@@ -73,6 +74,14 @@ def _of_load(load: Load) -> list[tuple[str, bool]]:
         ratio = _p50(load.click_training) / _p50(load.click_idle)
         found.append((f"a click beside a training: {ratio:.2f} × its usual time, at most 2", ratio <= TRAINING_RATIO))
     return found
+
+
+def _of_kind(load: Load, kind: str) -> tuple[str, bool]:
+    """One kind of request among the others, against the same kind alone."""
+    alone = _p50([seconds for k, seconds in load.alone if k == kind])
+    together = _p95([seconds for k, seconds in load.together if k == kind])
+    text = f"8 viewers, {kind}: p95 {together / alone:.1f} × the p50 of one ({together:.2f} s, {alone:.2f} s)"
+    return f"{text}, at most {TOGETHER_RATIO}", together <= TOGETHER_RATIO * alone
 
 
 def _seconds(what: str, seconds: float, most: float) -> tuple[str, bool]:

@@ -10,7 +10,6 @@ import logging
 import math
 import os
 import tempfile
-import threading
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,6 +20,7 @@ from monailabel.interfaces.tasks.infer_v2 import InferTask, InferType
 from apps.wslpet.clicks import newest_click, place
 from apps.wslpet.datastore import SeededDatastore
 from apps.wslpet.problems import shown
+from apps.wslpet.turns import Turns
 from apps.wslpet.weights import Weights
 from lib.errors import InputError, ModelError, SeedError
 from lib.limits import CORES
@@ -35,7 +35,7 @@ logger = logging.getLogger(__name__)
 
 EXTENSIONS = (".nii.gz", ".nii", ".nrrd", ".mha")
 # Whoever computes holds one.
-processors = threading.BoundedSemaphore(CORES)
+processors = Turns(CORES)
 
 
 class FindTumour(InferTask):

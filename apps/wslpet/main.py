@@ -42,6 +42,8 @@ from lib.dicom_seg import Maker  # noqa: E402
 from lib.errors import InputError  # noqa: E402
 from lib.shipped import SHIPPED_MODEL  # noqa: E402
 
+SWITCH_SECONDS = 0.0001
+
 
 class WSLPETApp(MONAILabelApp):
     """Finds the tumour in whole-body FDG PET from one click and a cancer type."""
@@ -65,6 +67,8 @@ class WSLPETApp(MONAILabelApp):
             # Requests run side by side. Threads of one that spin for each other would only be in the others' way.
             torch.set_num_threads(1)
             threadpool_limits(1)
+            # One that lets go of the interpreter for an array's sake would wait 5 ms to have it back, each time.
+            sys.setswitchinterval(SWITCH_SECONDS)
 
     def init_datastore(self) -> SeriesDatastore:
         return open_studies(self.studies, self.settings)
