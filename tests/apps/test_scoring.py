@@ -11,7 +11,7 @@ import requests
 from lib.radiomics import catalogue, radiomics
 from lib.readers import read_volume
 
-NAME = "permuted_oesophagus"
+NAME = "anisotropic_oesophagus"
 
 
 def scored(clinic):
