@@ -31,6 +31,11 @@ class Sized:
     def __post_init__(self) -> None:
         object.__setattr__(self, "voxels", int(np.prod(self.shape)))
 
+    @property
+    def nbytes(self) -> int:
+        """Of the decoded volume."""
+        return 4 * self.voxels
+
     def as_type(self, cancer_type: str) -> Sized:
         return replace(self, cancer_type=cancer_type)
 

@@ -52,7 +52,7 @@ def _of_size(speed: Speed) -> list[tuple[str, bool]]:
     if name in AGAIN_SECONDS:
         found.append(_seconds(f"{name}: infer again", _p50(speed.again), AGAIN_SECONDS[name]))
     found.append(_seconds(f"{name}: a click on an open image", _p50(speed.click), CLICK_SECONDS))
-    peak = speed.peak / (4 * speed.scan.voxels)
+    peak = speed.peak / speed.scan.nbytes
     found.append((f"{name}: peak memory {peak:.2f} × the volume, at most {PEAK_VOLUMES:g}", peak <= PEAK_VOLUMES))
     return found
 

@@ -132,20 +132,25 @@ def _image_and_gradient(box: np.ndarray, spacing: np.ndarray) -> tuple[np.ndarra
 
 def _uphill(image: np.ndarray, reach: list[int]) -> np.ndarray:
     """(x, y, z) flat index of the local maximum that each voxel leads to, step by step to the highest of the voxels
-    within `reach` along each axis."""
-    to = np.arange(image.size, dtype=np.int32).reshape(image.shape)
+    within `reach` along each axis; of equal ones to the last."""
+    highest = _ranked(image)
     for axis, farthest in enumerate(reach):
-        highest, at = image.copy(), to.copy()
+        along = highest.copy()
         for step in range(1, farthest + 1):
             for here, there in _shifted(axis, step):
-                higher = image[there] > highest[here]
-                np.copyto(highest[here], image[there], where=higher)
-                np.copyto(at[here], to[there], where=higher)
-        image, to = highest, at
-    flat = to.ravel()
+                np.maximum(along[here], highest[there], out=along[here])
+        highest = along
+    flat = highest.astype(np.int32).ravel()
     while not np.array_equal(flat, further := flat.take(flat)):
         flat = further
-    return flat.reshape(to.shape)
+    return flat.reshape(image.shape)
+
+
+def _ranked(image: np.ndarray) -> np.ndarray:
+    """int64 of the order of float32 values, the flat index of each in its lower half."""
+    bits = (image + np.float32(0)).view(np.int32)  # -0 is 0
+    ordered = np.where(bits < 0, bits ^ 0x7FFFFFFF, bits).astype(np.int64)
+    return (ordered << 32) + np.arange(image.size).reshape(image.shape)
 
 
 def _shifted(axis: int, step: int) -> tuple[tuple[tuple[slice, ...], tuple[slice, ...]], ...]:

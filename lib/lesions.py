@@ -26,7 +26,7 @@ FINDINGS = 3
 NEGLIGIBLE = -30.0
 # A finding after the first is looked at when it holds this share of the map; and what one unit of the contour score
 # counts against the log of a share. Both were chosen on phantoms.
-LEAST_SHARE = 0.03
+LEAST_SHARE = 0.05
 SCORE_WEIGHT = 0.5
 
 
@@ -151,13 +151,13 @@ def _modes(points: np.ndarray, scores: np.ndarray, spacing: np.ndarray) -> list[
     counts = scores > NEGLIGIBLE
     points, weight = points[counts], np.exp(scores[counts])
     total = weight.sum()
-    mm = points * spacing
+    mm = np.ascontiguousarray((points * spacing).T)
     found = []
     for _ in range(FINDINGS):
         best = int(weight.argmax())
         if weight[best] <= 0:
             break
-        near = np.linalg.norm(mm - mm[best], axis=1) <= FINDING_MM
+        near = sum((along - along[best]) ** 2 for along in mm) <= FINDING_MM**2
         mass = weight[near].sum()
         centre = (points[near] * weight[near, None]).sum(axis=0) / mass
         found.append(Finding(tuple(centre.tolist()), float(mass / total)))

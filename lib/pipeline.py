@@ -23,6 +23,9 @@ from lib.seeds import NO_TUMOUR, Seed
 from lib.settings import Settings
 from lib.volume import Volume
 
+# A confidence that other grids would not change the answer of; chosen on phantoms.
+SURE = 0.9
+
 
 @dataclass(frozen=True, eq=False)
 class Result:
@@ -163,12 +166,12 @@ def _checked_point(ras: Volume, seed: Seed, settings: Settings) -> np.ndarray | 
 
 @dataclass(frozen=True, eq=False)
 class Look:
-    """One scan as the network sees it, on the grid that it learned on and on its neighbours.
+    """One scan as the network sees it.
 
     Parameters
     ----------
     projections : view → the MIP that it saw.
-    sights : one for each grid.
+    sights : one for each grid, that which it learned on in the middle.
     probabilities : class → probability.
     """
 
@@ -214,23 +217,36 @@ class Look:
 
 
 def look(views: Views, model: Model) -> Look:
-    """Show both projections of a scan to the network."""
-    settings = model.settings
-    grids = [replace(settings, grid_mm=settings.grid_mm * zoom) for zoom in settings.zooms]
+    """Show both projections of a scan to the network: on the grid that it learned on, and where that leaves doubt, on
+    its neighbours, too."""
+    grids = [replace(model.settings, grid_mm=model.settings.grid_mm * zoom) for zoom in model.settings.zooms]
+    middle = len(grids) // 2
+    with ThreadPoolExecutor(CORES) as pool:
+        sights = _sights(views, grids[middle : middle + 1], model, pool)
+        seen = _look(views, sights, model.settings)
+        if len(grids) == 1 or seen.confidence >= SURE:
+            return seen
+        around = _sights(views, grids[:middle] + grids[middle + 1 :], model, pool)
+    return _look(views, around[:middle] + sights + around[middle:], model.settings)
 
+
+def _sights(views: Views, grids: list[Settings], model: Model, pool: ThreadPoolExecutor) -> list[Sight]:
     @torch.inference_mode()
     def seen(job: tuple[Batch, str, Settings]) -> torch.Tensor:
         return view_cam(model.network, *job)
 
-    with ThreadPoolExecutor(CORES) as pool:
-        images = list(pool.map(lambda grid: dict(zip(VIEWS, to_grid(views, grid.grid_mm), strict=True)), grids))
-        batches = [_batch(own, grid, settings).to(model.device) for own, grid in zip(images, grids, strict=True)]
-        maps = pool.map(seen, [(batch, view, g) for batch, g in zip(batches, grids, strict=True) for view in VIEWS])
-        cams = [Cams(next(maps), next(maps), grid.grid_mm * grid.stride) for grid in grids]
-    with torch.inference_mode():
-        scores = torch.stack([one.type_scores(settings.pooling)[0] for one in cams]).mean(dim=0)
+    images = list(pool.map(lambda grid: dict(zip(VIEWS, to_grid(views, grid.grid_mm), strict=True)), grids))
+    batches = [_batch(own, grid, model.settings).to(model.device) for own, grid in zip(images, grids, strict=True)]
+    maps = pool.map(seen, [(batch, view, grid) for batch, grid in zip(batches, grids, strict=True) for view in VIEWS])
+    cams = [Cams(next(maps), next(maps), grid.grid_mm * grid.stride) for grid in grids]
+    return list(map(Sight, images, cams))
+
+
+@torch.inference_mode()
+def _look(views: Views, sights: list[Sight], settings: Settings) -> Look:
+    scores = torch.stack([sight.cams.type_scores(settings.pooling)[0] for sight in sights]).mean(dim=0)
     probabilities = dict(zip(settings.classes, scores.softmax(dim=0).tolist(), strict=True))
-    return Look(dict(zip(VIEWS, views, strict=True)), list(map(Sight, images, cams)), probabilities)
+    return Look(dict(zip(VIEWS, views, strict=True)), sights, probabilities)
 
 
 def _batch(images: dict[str, GridImage], grid: Settings, learned: Settings) -> Batch:

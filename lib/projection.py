@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import lru_cache
 from queue import SimpleQueue
 
 import numpy as np
@@ -145,7 +146,8 @@ class _Maxima:
     def take(self, window: tuple[slice, ...]) -> None:
         slab = self._array[window]
         index = slab.argmax(axis=self.ray)
-        value = np.take_along_axis(slab, np.expand_dims(index, self.ray), axis=self.ray).squeeze(self.ray)
+        u, z = np.ogrid[: index.shape[0], : index.shape[1]]
+        value = slab[(u, index, z) if self.ray else (index, u, z)]
         index += window[self.ray].start or 0
         mip, depth = (image[window[1 - self.ray], window[2]] for image in (self.mip, self.depth))
         better = (value > mip) | ((value == mip) & (index < depth))
@@ -277,15 +279,18 @@ def _resample(channels: np.ndarray, spacing: tuple[float, float], grid_mm: float
     return u @ channels @ z.T
 
 
+@lru_cache(64)
 def linear_filter(size: int, scale: float, count: int | None = None) -> np.ndarray:
-    """(count, size) weights of an antialiased linear filter, `scale` samples where one was.
+    """(count, size) weights of an antialiased linear filter, `scale` samples where one was; read-only.
 
     Samples are laid from the outer edge of the first one on; count: round(size · scale), exact to the far edge.
     """
     centres = (np.arange(max(1, round(size * scale)) if count is None else count) + 0.5) / scale - 0.5
     away = np.abs(np.arange(size) - centres[:, None])
     weights = np.clip(1 - away / max(1.0, 1 / scale), 0, None)
-    return (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
+    weights = (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
+    weights.flags.writeable = False
+    return weights
 
 
 def _body_range(mip: np.ndarray, axis: int, margin: int) -> slice:

@@ -20,7 +20,8 @@ from lib.volume import Volume
 NIFTI = (".nii.gz", ".nii")
 ITK = (".nrrd", ".mha", ".mhd")
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
-PIECE_BYTES = 1 << 20
+# More would have to wait for each other more often; the last of fewer would be late.
+PIECES = 12
 _HEAD_BYTES = 1 << 20
 _DATA_FILE = re.compile(rb"^\s*(?:ElementDataFile\s*=|data ?file:)([^\r\n]*)", re.IGNORECASE | re.MULTILINE)
 # Masks are nearly all zeros: the lightest compression makes them small.
@@ -51,12 +52,15 @@ def read_volume(path: str | os.PathLike[str], begun: Begun | None = None) -> Vol
     DicomError
         when the folder is not one PET series whose SUV can be known.
     """
-    path = Path(path)
+    path, values = Path(path), _Values()
     if path.is_dir():
         from lib.series import read_series
 
-        return _checked(read_series(path).volume)
-    return _checked(_read(path, begun))
+        volume = read_series(path).volume
+    else:
+        volume = _read(path, values.watching(begun))
+    values.check(volume)
+    return volume
 
 
 def decoded_bytes(path: str | os.PathLike[str]) -> int:
@@ -136,7 +140,7 @@ def _decode(path: Path, stored: Any, array: np.ndarray, arrived: Callable[[slice
     as_is = stored.dtype == np.float32 and stored.dtype.isnative and (stored.slope, stored.inter) == (1, 0)
     slope, inter = np.float32(stored.slope), np.float32(stored.inter)
     values, slice_size = array.reshape(-1, order="F"), array.shape[0] * array.shape[1]
-    step = max(1, PIECE_BYTES // (slice_size * stored.dtype.itemsize))
+    step = -(-array.shape[2] // PIECES)
     buffer = np.empty(0 if as_is else step * slice_size, dtype=stored.dtype)
     opener = igzip.open if path.name.endswith(".gz") else open
     with opener(path, "rb") as file:
@@ -208,17 +212,43 @@ def _check_size(name: str, shape: tuple[int, ...]) -> None:
         raise InputError(f"image {name}: {tuple(shape)} is over {MAX_VOXELS} voxels; crop or resample it")
 
 
-def _checked(volume: Volume) -> Volume:
-    low, high = float(volume.array.min()), float(volume.array.max())
-    if not (np.isfinite(low) and np.isfinite(high)):
-        raise InputError(f"image {volume.name} holds NaN or infinite values; export it again")
-    if high <= 0:
-        raise InputError(f"image {volume.name} is empty: its maximum is {high:g}; export the PET in SUV")
-    if high > MAX_SUV:
-        raise InputError(f"image {volume.name}: maximum {high:g} is not SUV (Bq/ml?); convert it to SUVbw first")
-    if low < -1.0:
-        raise InputError(f"image {volume.name}: minimum {low:g} is not SUV (a CT in HU?); give the PET in SUV")
-    return volume
+class _Values:
+    """The range of a scan's values, taken while a piece that was just decoded is still in the processor's cache."""
+
+    def __init__(self) -> None:
+        self._low, self._high = np.float32(np.inf), np.float32(-np.inf)
+
+    def watching(self, begun: Begun | None) -> Begun:
+        """As `begun`, which is told first."""
+
+        def watched(volume: Volume) -> Callable[[slice], None]:
+            told = begun(volume) if begun else None
+
+            def arrived(part: slice) -> None:
+                if told:
+                    told(part)
+                self._take(volume.array[..., part])
+
+            return arrived
+
+        return watched
+
+    def _take(self, array: np.ndarray) -> None:
+        self._low, self._high = np.minimum(self._low, array.min()), np.maximum(self._high, array.max())
+
+    def check(self, volume: Volume) -> None:
+        """Raises InputError where a volume, of which all pieces or none arrived, is not in SUV."""
+        if self._low > self._high:
+            self._take(volume.array)
+        low, high = float(self._low), float(self._high)
+        if not (np.isfinite(low) and np.isfinite(high)):
+            raise InputError(f"image {volume.name} holds NaN or infinite values; export it again")
+        if high <= 0:
+            raise InputError(f"image {volume.name} is empty: its maximum is {high:g}; export the PET in SUV")
+        if high > MAX_SUV:
+            raise InputError(f"image {volume.name}: maximum {high:g} is not SUV (Bq/ml?); convert it to SUVbw first")
+        if low < -1.0:
+            raise InputError(f"image {volume.name}: minimum {low:g} is not SUV (a CT in HU?); give the PET in SUV")
 
 
 def write_mask(mask: Volume, path: str | os.PathLike[str], compress: bool = True) -> None:

@@ -26,7 +26,8 @@ class Settings:
     types : the cancer types, in the order of their label values 1, 2, ...
     no_tumour : also learn to say that there is none.
     grid_mm : pixel size of the network's two MIPs, mm.
-    zooms : a scan is looked at on grids of grid_mm times each of these, and the maps averaged (ours).
+    zooms : a scan is looked at on grids of grid_mm times each of these, and the maps averaged (ours); on the middle
+        one alone where that is sure enough, see `lib.pipeline.look`.
     suv_limit : SUV clipped to [0, suv_limit] and scaled to [0, 1] (paper §3.2: 30).
     intensity : "linear" (paper) or "sqrt" of the scaled SUV, which spreads the faint end (ours).
     depth : whether the depth map of a MIP is a second channel beside it (ours).

@@ -7,10 +7,11 @@ import pytest
 import torch
 from blobs import dice, ellipsoid, empty, scan, stored_as
 
+import lib.pipeline
 from lib.errors import InputError, ModelError, SeedError
 from lib.model import Model, new_network
-from lib.pipeline import Result, segment
-from lib.projection import VIEWS
+from lib.pipeline import Result, look, segment
+from lib.projection import VIEWS, project
 from lib.seeds import NO_TUMOUR, Seed
 from lib.settings import settings_from
 from lib.volume import Volume
@@ -62,6 +63,16 @@ def test_a_click_finds_its_tumour_wherever_it_is_stored(name, with_model):
     (lesion,) = result.lesions
     assert lesion.position == pytest.approx(tuple(middle))
     assert volume.to_world(np.array(lesion.index)) == pytest.approx(middle)
+
+
+def test_other_grids_are_looked_at_where_the_first_leaves_doubt(monkeypatch):
+    volume, _, _ = make("LPS")
+    views, net = project(volume.to_ras()), model(zooms=(0.8, 1.0, 1.25))
+    for sure, expected in ((2.0, [3.2, 4.0, 5.0]), (0.0, [4.0])):
+        monkeypatch.setattr(lib.pipeline, "SURE", sure)
+        seen = look(views, net)
+        assert [sight.images["face"].grid_mm for sight in seen.sights] == pytest.approx(expected)
+        assert seen.main.images["face"].grid_mm == 4.0
 
 
 @pytest.mark.parametrize("cancer_type", ["lung", "oesophagus"])

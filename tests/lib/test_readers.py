@@ -80,9 +80,9 @@ def test_a_nifti_mask_is_bytes(tmp_path):
     assert nib.load(tmp_path / "mask.nii.gz").get_data_dtype() == np.uint8
 
 
-def filled(value: float) -> np.ndarray:
+def filled(value: float, k: int = 3) -> np.ndarray:
     array = np.ones(SHAPE, np.float32)
-    array[1, 2, 3] = value
+    array[1, 2, k] = value
     return array
 
 
@@ -92,10 +92,13 @@ def filled(value: float) -> np.ndarray:
         (np.ones((5, 6), np.float32), "not 3D"),
         (np.ones((5, 6, 7, 2), np.float32), "not 3D"),
         (filled(np.nan), "NaN or infinite"),
+        (filled(np.nan, 0), "NaN or infinite"),
+        (filled(np.nan, -1), "NaN or infinite"),
         (filled(np.inf), "NaN or infinite"),
         (np.zeros(SHAPE, np.float32), "is empty"),
         (filled(-1024.0), "CT in HU"),
         (filled(25_000.0), "Bq/ml"),
+        (filled(25_000.0, -1), "Bq/ml"),
     ],
 )
 def test_what_is_no_pet_in_suv_is_refused(tmp_path, array, said):

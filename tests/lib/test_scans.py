@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 from synthetic import ORIENTATIONS, write_scan
 
-import lib.readers
 import lib.scans
 from lib.errors import InputError
 from lib.model import Model, new_network
@@ -59,8 +58,7 @@ def test_what_is_kept_is_what_would_be_made_anew(tmp_path, counted, orientation)
 
 @pytest.mark.parametrize("orientation", ORIENTATIONS)
 @pytest.mark.parametrize("extension", [".nii.gz", ".nii", ".nrrd"])
-def test_a_scan_that_is_inferred_is_projected_while_it_is_read(tmp_path, monkeypatch, counted, orientation, extension):
-    monkeypatch.setattr(lib.readers, "PIECE_BYTES", 20_000)
+def test_a_scan_that_is_inferred_is_projected_while_it_is_read(tmp_path, counted, orientation, extension):
     path = write_scan(tmp_path, "case", orientation, extension=extension).path
     expected = project(read_volume(path).to_ras())
     scans = Scans(tmp_path / "kept")
