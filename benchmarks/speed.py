@@ -54,9 +54,9 @@ def main() -> None:
             speed.usual = usual.seconds(speed.scan.path, given.folder / "usual", given.repeat_usual)
     for speed in speeds:
         for n in range(given.repeat + 1):
-            shutil.copyfile(speed.scan.path, studies / f"{speed.scan.name}-{n}.nii.gz")
+            os.link(speed.scan.path, studies / f"{speed.scan.name}-{n}.nii.gz")
     for n in range(0, 2 * given.requests, LATE):
-        shutil.copyfile(scans[0].path, studies / f"{scans[0].name}-late{n}.nii.gz")
+        os.link(scans[0].path, studies / f"{scans[0].name}-late{n}.nii.gz")
     filling = [f"filling{n}" for n in range(MEMORY_BYTES // scans[0].nbytes + 1)]
     for name in filling:
         os.link(scans[0].path, studies / f"{name}.nii.gz")

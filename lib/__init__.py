@@ -18,6 +18,7 @@ delineation a point → the lesion, cut at the valleys that basins finds
 lesions     CAMs and depth maps → points → lesions
 measures    SUVmax, SUVpeak, SUVmean, MTV, TLG
 pipeline    the whole way, scan → result; the only composer
+workers     processes beside this one, for what threads would wait for each other in
 batch       one function over many files, on all processors or on Dask
 scans       what was read and looked at lately, kept in memory and on disk
 pacs        Orthanc on loopback, for the demo and the tests

@@ -19,6 +19,7 @@ import numpy as np
 from lib.basins import Basins, Union
 from lib.contour_score import load_contour_score
 from lib.volume import Volume
+from lib.workers import apart
 
 # Half the box's sides: a larger one is cut where the lesion reaches the end of the one before.
 REACHES_MM = (50.0, 80.0, 128.0)
@@ -82,23 +83,39 @@ def contours(
     """
     found: list[Contour] = []
     for reach_mm in reaches_mm:
-        found = _contours_within(ras, index, uncertainty_mm, reach_mm)
+        found = _contours_within(_box(ras, index, reach_mm), uncertainty_mm)
         if not _is_cut_off(found):
             break
     return found
 
 
-def _contours_within(ras: Volume, index: np.ndarray, uncertainty_mm: float, reach_mm: float) -> list[Contour]:
-    box, start = _box(ras, index, reach_mm)
-    point = np.asarray(index) - start
-    basins = Basins.of(box, np.array(ras.spacing), point)
+def delineated(
+    ras: Volume, index: np.ndarray, uncertainty_mm: float, reaches_mm: Sequence[float] = REACHES_MM
+) -> tuple[Contour, float] | None:
+    """The best of `contours` and its score, found by `lib.workers`; None of none."""
+    found: tuple[Contour, float] | None = None
+    for reach_mm in reaches_mm:
+        found, cut_off = apart(_best_within, _box(ras, index, reach_mm), uncertainty_mm)
+        if not cut_off:
+            break
+    return found
 
+
+def _best_within(box: _Box, uncertainty_mm: float) -> tuple[tuple[Contour, float] | None, bool]:
+    """The best contour in a box and its score, None of none; and whether the box cuts it off."""
+    found = _contours_within(box, uncertainty_mm)
+    best_found = best(found)
+    return None if best_found is None else (best_found, float(scores([best_found])[0])), _is_cut_off(found)
+
+
+def _contours_within(box: _Box, uncertainty_mm: float) -> list[Contour]:
+    basins = Basins.of(box.image, np.array(box.spacing), box.point)
     found = []
     for union in basins.unions():
         body = _Body.of(basins, union)
         for cut in body.cuts(basins):
-            corner = tuple(s + w.start for s, w in zip(start, cut.window, strict=True))
-            found.append(Contour(cut.inside, corner, _measured(basins, body, cut, point, uncertainty_mm)))
+            corner = tuple(s + w.start for s, w in zip(box.start, cut.window, strict=True))
+            found.append(Contour(cut.inside, corner, _measured(basins, body, cut, box.point, uncertainty_mm)))
     return found
 
 
@@ -122,13 +139,27 @@ def scores(found: list[Contour]) -> np.ndarray:
     return load_contour_score(FEATURES)(np.array([contour.features for contour in found]))
 
 
-def _box(ras: Volume, index: np.ndarray, reach_mm: float) -> tuple[np.ndarray, tuple[int, int, int]]:
+@dataclass(frozen=True, eq=False)
+class _Box:
+    """The part of a scan around a point.
+
+    image : (x, y, z) SUV, contiguous. start : its first voxel in the scan. point : fractional voxel of the box.
+    """
+
+    image: np.ndarray
+    start: tuple[int, int, int]
+    point: np.ndarray
+    spacing: tuple[float, float, float]
+
+
+def _box(ras: Volume, index: np.ndarray, reach_mm: float) -> _Box:
     reach = np.ceil(reach_mm / np.array(ras.spacing)).astype(int)
     centre = np.clip(np.rint(index).astype(int), 0, np.array(ras.shape) - 1)
     low = np.maximum(centre - reach, 0)
     high = np.minimum(centre + reach + 1, ras.shape)
-    box = ras.array[tuple(slice(a, b) for a, b in zip(low, high, strict=True))]
-    return np.ascontiguousarray(box, dtype=np.float32), (int(low[0]), int(low[1]), int(low[2]))
+    image = ras.array[tuple(slice(a, b) for a, b in zip(low, high, strict=True))]
+    start = (int(low[0]), int(low[1]), int(low[2]))
+    return _Box(np.ascontiguousarray(image, dtype=np.float32), start, np.asarray(index) - low, ras.spacing)
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from lib.cam import Cams
-from lib.delineation import REACHES_MM, Contour, best, contours, scores
+from lib.delineation import REACHES_MM, Contour, delineated
 from lib.measures import measure, surroundings
 from lib.projection import VIEWS, GridImage, Projection
 from lib.volume import Volume
@@ -167,7 +167,8 @@ def _modes(points: np.ndarray, scores: np.ndarray, spacing: np.ndarray) -> list[
 
 def lesion_at(ras: Volume, index: np.ndarray) -> Contour | None:
     """The lesion around a click (fractional voxel of the RAS volume); None where nothing stands out."""
-    return best(contours(ras, index, CLICK_SD_MM))
+    found = delineated(ras, index, CLICK_SD_MM)
+    return None if found is None else found[0]
 
 
 def likeliest(ras: Volume, places: Sequence[Finding]) -> tuple[list[Finding], Contour | None]:
@@ -189,10 +190,10 @@ def likeliest(ras: Volume, places: Sequence[Finding]) -> tuple[list[Finding], Co
     for place in places:
         if tried and place.share < LEAST_SHARE:
             continue
-        contour = best(contours(ras, np.array(place.index), CAM_SD_MM, CAM_REACHES_MM))
-        if contour is not None:
-            worth = np.log(max(place.share, 1e-9)) + SCORE_WEIGHT * float(scores([contour])[0])
-            tried.append((worth, place, contour))
+        found = delineated(ras, np.array(place.index), CAM_SD_MM, CAM_REACHES_MM)
+        if found is not None:
+            contour, score = found
+            tried.append((np.log(max(place.share, 1e-9)) + SCORE_WEIGHT * score, place, contour))
     if not tried:
         return list(places), None
     _, chosen, contour = max(tried, key=lambda one: one[0])

@@ -40,9 +40,11 @@ from apps.wslpet.train import LearnFromSeeds  # noqa: E402
 from apps.wslpet.weights import Weights  # noqa: E402
 from lib.dicom_seg import Maker  # noqa: E402
 from lib.errors import InputError  # noqa: E402
+from lib.limits import CORES  # noqa: E402
 from lib.shipped import SHIPPED_MODEL  # noqa: E402
+from lib.workers import employ  # noqa: E402
 
-SWITCH_SECONDS = 0.0001
+SWITCH_SECONDS = 0.0005
 
 
 class WSLPETApp(MONAILabelApp):
@@ -67,6 +69,8 @@ class WSLPETApp(MONAILabelApp):
             # Requests run side by side. Threads of one that spin for each other would only be in the others' way.
             torch.set_num_threads(1)
             threadpool_limits(1)
+            if CORES > 1:
+                employ(CORES)
             # One that lets go of the interpreter for an array's sake would wait 5 ms to have it back, each time.
             sys.setswitchinterval(SWITCH_SECONDS)
 
