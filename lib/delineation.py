@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import cc3d
 import numpy as np
@@ -110,12 +111,13 @@ def _best_within(box: _Box, uncertainty_mm: float) -> tuple[tuple[Contour, float
 
 def _contours_within(box: _Box, uncertainty_mm: float) -> list[Contour]:
     basins = Basins.of(box.image, np.array(box.spacing), box.point)
+    shapes = _Shapes(basins, box.point)
     found = []
     for union in basins.unions():
         body = _Body.of(basins, union)
-        for cut in body.cuts(basins):
-            corner = tuple(s + w.start for s, w in zip(box.start, cut.window, strict=True))
-            found.append(Contour(cut.inside, corner, _measured(basins, body, cut, box.point, uncertainty_mm)))
+        for shape, fraction in body.cuts(shapes):
+            corner = tuple(s + w.start for s, w in zip(box.start, shape.window, strict=True))
+            found.append(Contour(shape.inside, corner, _measured(body, shape, fraction, uncertainty_mm)))
     return found
 
 
@@ -163,13 +165,66 @@ def _box(ras: Volume, index: np.ndarray, reach_mm: float) -> _Box:
 
 
 @dataclass(frozen=True, eq=False)
-class _Cut:
-    """A body above a threshold. window : where it is in the box. inside : (x, y, z) bool in the window."""
+class _Shape:
+    """The voxels of a contour, and what can be said of them whatever union they were cut from.
+
+    Parameters
+    ----------
+    window : where it is in the box.
+    inside : (x, y, z) bool in the window.
+    around : SUV of the voxels that touch it.
+    ml : volume.
+    away_mm : from its centroid to the point.
+    slope : mean gradient of its outermost voxels, SUV / mm.
+    """
 
     window: tuple[slice, ...]
     inside: np.ndarray
-    threshold: float
-    fraction: float
+    around: np.ndarray
+    ml: float
+    away_mm: float
+    slope: float
+    holds_point: bool
+    touches_box: bool
+
+    @classmethod
+    def of(cls, basins: Basins, window: tuple[slice, ...], inside: np.ndarray, point: np.ndarray) -> _Shape:
+        low = np.array([w.start for w in window])
+        lines = _counts(inside)
+        n = int(lines[0].sum())
+        centre = np.array([line @ np.arange(line.size) / n for line in lines])
+        shell, rim = _dilated(inside) & ~inside, inside & _dilated(~inside)
+        nearest = np.rint(point).astype(int) - low
+        touches = [
+            (w.start == 0 and line[0] > 0) or (w.stop == whole and line[-1] > 0)
+            for line, w, whole in zip(lines, window, basins.labels.shape, strict=True)
+        ]
+        return cls(
+            window,
+            inside,
+            basins.image[window][shell],
+            float(n * np.prod(basins.spacing)) / 1000.0,
+            float(np.linalg.norm((centre + low - point) * basins.spacing)),
+            float(basins.gradient[window][rim].mean()) if rim.any() else 0.0,
+            bool((nearest >= 0).all() and (nearest < inside.shape).all() and inside[tuple(nearest)]),
+            any(touches),
+        )
+
+
+class _Shapes:
+    """The shapes of regions above thresholds, each made once: unions of basins have many in common."""
+
+    def __init__(self, basins: Basins, point: np.ndarray) -> None:
+        self._basins, self._point = basins, point
+        self._known: dict[tuple[Any, ...], _Shape] = {}
+
+    def of(self, window: tuple[slice, ...], region: np.ndarray) -> _Shape:
+        """Of the largest connected part of (x, y, z) bool in a window of the box, holes filled."""
+        key = (*(w.start for w in window), region.shape, region.tobytes())
+        if key not in self._known:
+            inside, part = _largest(region)
+            self._known[key] = _Shape.of(self._basins, _inner(window, part), inside, self._point)
+        return self._known[key]
 
 
 @dataclass(frozen=True, eq=False)
@@ -202,53 +257,43 @@ class _Body:
         background = float(np.percentile(outside, 25)) if outside.size else 0.0
         return cls(union, window, image, peak, background)
 
-    def cuts(self, basins: Basins) -> Iterator[_Cut]:
-        """At each fraction of the contrast, the largest part above it, holes filled; none where that is no lesion."""
+    def cuts(self, shapes: _Shapes) -> Iterator[tuple[_Shape, float]]:
+        """What is above each fraction of the contrast, and the fraction; none where that is no lesion."""
         window, image = self.window, self.image
         for fraction in FRACTIONS:
-            threshold = self.background + fraction * (self.peak - self.background)
-            region = image > threshold
+            region = image > self.threshold(fraction)
             if not region.any():
                 return
             # What is above the next fraction lies in what is above this one.
             crop = _around([_extent(region)], region.shape, margin=1)
             window, image = _inner(window, crop), image[crop]
-            inside, part = _largest(region[crop])
-            if np.count_nonzero(inside) * float(np.prod(basins.spacing)) / 1000.0 <= MAX_ML:
-                yield _Cut(_inner(window, part), inside, threshold, fraction)
+            shape = shapes.of(window, region[crop])
+            if shape.ml <= MAX_ML:
+                yield shape, fraction
+
+    def threshold(self, fraction: float) -> float:
+        return self.background + fraction * (self.peak - self.background)
 
 
-def _measured(basins: Basins, body: _Body, cut: _Cut, point: np.ndarray, uncertainty_mm: float) -> np.ndarray:
+def _measured(body: _Body, shape: _Shape, fraction: float, uncertainty_mm: float) -> np.ndarray:
     """(len(FEATURES),) what can be said of a contour without knowing the truth."""
-    inside, image = cut.inside, basins.image[cut.window]
-    low = np.array([w.start for w in cut.window])
-    lines = _counts(inside)
-    n = int(lines[0].sum())
-    radius = (3 * n * np.prod(basins.spacing) / (4 * np.pi)) ** (1 / 3)
-    centre = np.array([line @ np.arange(line.size) / n for line in lines])
-    away = np.linalg.norm((centre + low - point) * basins.spacing)
-    offset = float(away / np.hypot(uncertainty_mm * 1.7, 0.25 * radius))
-    shell, rim = _dilated(inside) & ~inside, inside & _dilated(~inside)
-    in_shell = np.count_nonzero(shell)
+    radius = (3 * shape.ml * 1000 / (4 * np.pi)) ** (1 / 3)
+    offset = shape.away_mm / float(np.hypot(uncertainty_mm * 1.7, 0.25 * radius))
     height = max(body.peak - body.background, 1e-3)
-    nearest = np.rint(point).astype(int) - low
-    touches = [
-        (w.start == 0 and line[0] > 0) or (w.stop == whole and line[-1] > 0)
-        for line, w, whole in zip(lines, cut.window, basins.labels.shape, strict=True)
-    ]
+    cut = np.count_nonzero(shape.around > body.threshold(fraction)) / shape.around.size if shape.around.size else 1.0
     return np.array(
         [
             offset,
             offset**2,
-            np.count_nonzero(shell & (image > cut.threshold)) / in_shell if in_shell else 1.0,
+            cut,
             height / body.peak,
             body.union.crossed,
             body.union.refused,
-            float(basins.gradient[cut.window][rim].mean()) * 10.0 / height if rim.any() else 0.0,
-            bool((nearest >= 0).all() and (nearest < inside.shape).all() and inside[tuple(nearest)]),
-            any(touches),
-            cut.fraction,
-            cut.fraction**2,
+            shape.slope * 10.0 / height,
+            shape.holds_point,
+            shape.touches_box,
+            fraction,
+            fraction**2,
             body.union.rank > 0,
         ],
         dtype=np.float64,

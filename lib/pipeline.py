@@ -235,7 +235,7 @@ def _sights(views: Views, grids: list[Settings], model: Model, pool: ThreadPoolE
     def seen(job: tuple[Batch, str, Settings]) -> torch.Tensor:
         return view_cam(model.network, *job)
 
-    images = list(pool.map(lambda grid: dict(zip(VIEWS, to_grid(views, grid.grid_mm), strict=True)), grids))
+    images = [dict(zip(VIEWS, to_grid(views, grid.grid_mm, pool.map), strict=True)) for grid in grids]
     batches = [_batch(own, grid, model.settings).to(model.device) for own, grid in zip(images, grids, strict=True)]
     maps = pool.map(seen, [(batch, view, grid) for batch, grid in zip(batches, grids, strict=True) for view in VIEWS])
     cams = [Cams(next(maps), next(maps), grid.grid_mm * grid.stride) for grid in grids]

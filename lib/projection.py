@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import threading
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
 from queue import SimpleQueue
+from typing import Any
 
 import numpy as np
 
@@ -248,12 +249,16 @@ class GridImage:
         return (np.asarray(index, dtype=np.float64) + 0.5) * self.spacing / self.grid_mm - 0.5 - self.origin
 
 
-def to_grid(views: Views, grid_mm: float) -> tuple[GridImage, GridImage]:
+def to_grid(views: Views, grid_mm: float, each: Callable[..., Iterable[Any]] = map) -> tuple[GridImage, GridImage]:
     """Resample both projections to square pixels with an antialiased linear filter, and crop to the body.
 
     The two images have the same z range, so that a row of one is the row of the other.
+
+    Parameters
+    ----------
+    each : `map`, or that of a pool of threads, which has both views at once.
     """
-    channels = [_resample(_with_depth(p), p.spacing[:2], grid_mm) for p in views]
+    channels = list(each(lambda p: _resample(_with_depth(p), p.spacing[:2], grid_mm), views))
     margin = round(BODY_MARGIN_MM / grid_mm)
     rows = [_body_range(c[0], 1, margin) for c in channels]
     z = slice(min(r.start for r in rows), max(r.stop for r in rows))
