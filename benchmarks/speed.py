@@ -115,7 +115,7 @@ def _stages(speed: Speed, repeat: int) -> None:
         ras = volume.to_ras()
         views = _timed(seconds, "project", lambda: project(ras))  # noqa: B023
         seen = _timed(seconds, "network, places", lambda: look(views, model))  # noqa: B023
-        _timed(seconds, "lesion", lambda: seen.likeliest(ras))  # noqa: B023
+        _timed(seconds, "lesion", lambda: seen.answer(ras, volume, 1))  # noqa: B023
         result = segment(volume, model, seen=seen)
         _timed(seconds, "write", lambda: write_mask(result.mask, mask))  # noqa: B023
         if n:

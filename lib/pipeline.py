@@ -23,6 +23,9 @@ from lib.seeds import NO_TUMOUR, Seed
 from lib.settings import Settings
 from lib.volume import Volume
 
+# Findings, the contour of the first, and the lesions that it makes.
+_Answer = tuple[list[Finding], Contour | None, tuple[Lesion, ...]]
+
 # A confidence that other grids would not change the answer of; chosen on phantoms.
 SURE = 0.9
 
@@ -113,22 +116,22 @@ def segment(
         clock.lap("project")
         view = look(views, model)
         clock.lap("network")
-    contour, confidence = None, None
+    confidence = None
     places: list[Finding] = []
     if seed is not None:
         cancer_type = seed.cancer_type
-        if point is not None:
-            contour = lesion_at(ras, point)
+        label = settings.labels.get(cancer_type, 0)
+        contour = None if point is None else lesion_at(ras, point)
+        lesions = _lesions(ras, contour, volume, label, cancer_type)
     else:
         assert view is not None
         cancer_type = view.cancer_type
-        places, contour = view.likeliest(ras)
+        label = settings.labels.get(cancer_type, 0)
+        places, contour, lesions = view.answer(ras, volume, label)
         confidence = view.probabilities[cancer_type] * (places[0].share if places else 1.0)
     clock.lap("lesions")
-    label = settings.labels.get(cancer_type, 0)
     mask = _mask(volume, contour, label)
-    lesions = () if contour is None else (Lesion.of(ras, contour, volume, label, cancer_type),)
-    clock.lap("measure")
+    clock.lap("mask")
     return Result(
         mask,
         cancer_type,
@@ -142,6 +145,10 @@ def segment(
         "" if model is None else model.version,
         clock.laps,
     )
+
+
+def _lesions(ras: Volume, contour: Contour | None, stored: Volume, label: int, cancer_type: str) -> tuple[Lesion, ...]:
+    return () if contour is None else (Lesion.of(ras, contour, stored, label, cancer_type),)
 
 
 def _mask(volume: Volume, contour: Contour | None, label: int) -> Volume:
@@ -178,7 +185,7 @@ class Look:
     projections: dict[str, Projection]
     sights: list[Sight]
     probabilities: dict[str, float]
-    _likeliest: list[tuple[list[Finding], Contour | None]] = field(default_factory=list, init=False, repr=False)
+    _answer: list[_Answer] = field(default_factory=list, init=False, repr=False)
 
     @property
     def main(self) -> Sight:
@@ -196,11 +203,12 @@ class Look:
             return []
         return findings(self.sights, list(self.probabilities).index(self.cancer_type), self.projections)
 
-    def likeliest(self, ras: Volume) -> tuple[list[Finding], Contour | None]:
-        """`lib.lesions.likeliest` on the volume in RAS that the projections are of; delineated once."""
-        if not self._likeliest:
-            self._likeliest.append(likeliest(ras, self.findings))
-        return self._likeliest[0]
+    def answer(self, ras: Volume, stored: Volume, label: int) -> _Answer:
+        """`lib.lesions.likeliest` on the volume that the projections are of, and what it measures; worked out once."""
+        if not self._answer:
+            places, contour = likeliest(ras, self.findings)
+            self._answer.append((places, contour, _lesions(ras, contour, stored, label, self.cancer_type)))
+        return self._answer[0]
 
     @property
     def confidence(self) -> float:
