@@ -105,8 +105,10 @@ def delineated(
 def _best_within(box: _Box, uncertainty_mm: float) -> tuple[tuple[Contour, float] | None, bool]:
     """The best contour in a box and its score, None of none; and whether the box cuts it off."""
     found = _contours_within(box, uncertainty_mm)
-    best_found = best(found)
-    return None if best_found is None else (best_found, float(scores([best_found])[0])), _is_cut_off(found)
+    if not found:
+        return None, False
+    worth = scores(found)
+    return (found[int(worth.argmax())], float(worth.max())), _is_cut_off(found)
 
 
 def _contours_within(box: _Box, uncertainty_mm: float) -> list[Contour]:

@@ -19,14 +19,14 @@ ROOT = Path(__file__).resolve().parents[1]
 _workers: LifoQueue[_Worker] | None = None
 
 
-def employ(n: int) -> None:
-    """From now on `apart` has `n` processes. They end with this one."""
+def employ(n: int, *modules: str) -> None:
+    """From now on `apart` has `n` processes, which import the modules ahead. They end with this one."""
     global _workers
     dismiss()
     if n:
         _workers = LifoQueue()
         for _ in range(n):
-            _workers.put(_Worker())
+            _workers.put(_Worker(modules))
 
 
 def dismiss() -> None:
@@ -38,7 +38,7 @@ def dismiss() -> None:
 
 
 def apart(function: Callable[..., Answer], *arguments: Any) -> Answer:
-    """`function(*arguments)`, in another process where there are any; in this one when that process dies of it.
+    """`function(*arguments)`, in another process where there are any; in this one when that process fails at it.
 
     Parameters
     ----------
@@ -51,9 +51,8 @@ def apart(function: Callable[..., Answer], *arguments: Any) -> Answer:
     workers, worker = _workers, _workers.get()
     try:
         done, answer = worker.do(function, arguments)
-    except (OSError, EOFError, pickle.UnpicklingError):
-        worker.end()
-        worker = _Worker()
+    except Exception:
+        worker.end()  # what is left of its answer must not be the next caller's
         return function(*arguments)
     finally:
         workers.put(worker)
@@ -63,26 +62,29 @@ def apart(function: Callable[..., Answer], *arguments: Any) -> Answer:
 
 
 class _Worker:
-    """One process that does one thing at a time: told on its standard input, answered on its standard output."""
+    """A process that does one thing at a time: told on its standard input, answered on its standard output."""
 
-    def __init__(self) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "lib.workers", "lib.delineation"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            cwd=ROOT,
-        )
+    def __init__(self, modules: tuple[str, ...]) -> None:
+        self._modules = modules
+        self._process: subprocess.Popen[bytes] | None = self._started()
+
+    def _started(self) -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-m", "lib.workers", *self._modules]
+        return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=ROOT)
 
     def do(self, function: Callable[..., Any], arguments: tuple[Any, ...]) -> tuple[bool, Any]:
-        """Whether it came to its end, and its answer or the error. OSError or EOFError say that the process died."""
+        """Whether it came to its end, and its answer or the error; after `end`, by another process."""
+        self._process = self._process or self._started()
         assert self._process.stdin is not None and self._process.stdout is not None
         self._process.stdin.write(pickle.dumps((function, arguments), pickle.HIGHEST_PROTOCOL))
         self._process.stdin.flush()
         return pickle.load(self._process.stdout)
 
     def end(self) -> None:
-        self._process.kill()
-        self._process.communicate()
+        if self._process is not None:
+            self._process.kill()
+            self._process.communicate()
+            self._process = None
 
 
 def _work() -> None:

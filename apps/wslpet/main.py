@@ -70,7 +70,7 @@ class WSLPETApp(MONAILabelApp):
             torch.set_num_threads(1)
             threadpool_limits(1)
             if CORES > 1:
-                employ(CORES)
+                employ(CORES, "lib.delineation")
             # One that lets go of the interpreter for an array's sake would wait 5 ms to have it back, each time.
             sys.setswitchinterval(SWITCH_SECONDS)
 

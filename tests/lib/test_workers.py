@@ -64,6 +64,21 @@ def test_work_is_done_here_when_its_process_dies_and_there_is_another_for_the_ne
     assert found[0] == os.getpid() and found[1] not in (gone, os.getpid())
 
 
+def test_an_answer_that_cannot_be_read_is_not_the_next_callers(workers, monkeypatch):
+    # Raises an error of a module that only the process that raised it has.
+    raising = """
+import sys, types
+module = sys.modules["hidden"] = types.ModuleType("hidden")
+module.Error = type("Error", (Exception,), {"__module__": "hidden"})
+raise module.Error("of a hidden module")
+"""
+    for _ in range(3):
+        with pytest.raises(Exception, match="of a hidden module"):
+            apart(exec, raising)
+        monkeypatch.delitem(sys.modules, "hidden")
+        assert [apart(operator.add, n, 2) for n in range(3)] == [2, 3, 4]
+
+
 def test_a_lesion_is_the_same(workers):
     volume = empty((60, 40, 60))
     index = np.array([38.0, 15.0, 33.0])
