@@ -133,11 +133,6 @@ def _is_cut_off(found: list[Contour]) -> bool:
     return bool(features[load_contour_score(FEATURES)(free).argmax(), touches])
 
 
-def best(found: list[Contour]) -> Contour | None:
-    """The contour with the highest score; None of none."""
-    return found[int(scores(found).argmax())] if found else None
-
-
 def scores(found: list[Contour]) -> np.ndarray:
     """(contour,) how much each looks like the whole of one lesion; the higher, the better."""
     return load_contour_score(FEATURES)(np.array([contour.features for contour in found]))

@@ -5,7 +5,7 @@ import pytest
 from blobs import dice, ellipsoid, empty, scan
 from scipy.ndimage import binary_dilation, label
 
-from lib.delineation import FEATURES, MAX_ML, REACHES_MM, _dilated, best, contours
+from lib.delineation import FEATURES, MAX_ML, REACHES_MM, _dilated, contours, delineated
 
 RADII = (16, 16, 20)
 
@@ -30,7 +30,7 @@ def test_every_candidate_is_a_connected_lesion_with_its_features(case):
 
 def test_a_candidate_keeps_its_place_in_the_volume(case):
     volume, index, centre = case
-    contour = best(contours(volume, index, 5.0))
+    contour = delineated(volume, index, 5.0)[0]
     mask = contour.in_volume(volume.shape)
     assert mask.sum() == contour.inside.sum()
     assert np.linalg.norm(volume.to_world(np.argwhere(mask)).mean(axis=0) - centre) < 4.0
@@ -41,7 +41,7 @@ def test_a_candidate_keeps_its_place_in_the_volume(case):
 def test_a_hotter_lesion_in_the_same_box_is_not_taken(case, decoy):
     volume, index, centre = case
     two = scan(volume, [(centre, RADII, 6.0), (volume.to_world(np.array(decoy)), (14, 14, 14), 12.0)])
-    mask = best(contours(two, index, 5.0)).in_volume(two.shape)
+    mask = delineated(two, index, 5.0)[0].in_volume(two.shape)
     assert dice(mask, ellipsoid(volume, centre, RADII)) > 0.8
 
 
@@ -61,9 +61,9 @@ def test_a_lesion_that_a_box_cuts_off_is_looked_at_in_a_larger_one(radius_mm):
     volume = scan(background, [(centre, radii, 9.0)])
     truth = ellipsoid(volume, centre, radii)
     index = volume.to_index(centre) + np.array([0.6, -0.8, 0.4])
-    assert dice(best(contours(volume, index, 5.0)).in_volume(volume.shape), truth) > 0.9
+    assert dice(delineated(volume, index, 5.0)[0].in_volume(volume.shape), truth) > 0.9
     if radius_mm > REACHES_MM[0]:
-        cut_off = best(contours(volume, index, 5.0, REACHES_MM[:1]))
+        cut_off = delineated(volume, index, 5.0, REACHES_MM[:1])[0]
         assert cut_off is None or dice(cut_off.in_volume(volume.shape), truth) < 0.8
 
 
