@@ -37,6 +37,7 @@ def test_who_came_first_is_first_and_no_more_are_inside_than_there_are_places():
     for number in range(6):
         leave[number].set()
         visitors[number].join(10)
+        wait_until(lambda n=number: len(order) == min(n + 3, 6))
     assert order == list(range(6))
     assert most == 2
 
