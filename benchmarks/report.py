@@ -220,7 +220,7 @@ def _cell(figure: tuple[float, float, float] | None, factor: float, form: str) -
 
 def _training(training: Training) -> str:
     stats = training.stats
-    published = "published" if stats.get("published") else "no better than those in use, so not published"
+    published = "published" if stats.get("published") else f"not published: the new model {stats.get('not_published')}"
     return f"{training.seconds:.0f} s, {stats.get('epoch')} of {stats.get('total_epochs')} epochs, weights {published}"
 
 

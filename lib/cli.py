@@ -220,7 +220,9 @@ def _outcome(trained: Trained, path: Path) -> str:
         f"on {trained.model.history['validated_on']}"
     ]
     if not trained.better and trained.initial is not None:
-        lines.append(f"no better than the weights it started from (loss {trained.initial['val_loss']:.3f})")
+        lines.append(
+            f"not shown to be better than the weights it started from (loss {trained.initial['val_loss']:.3f})"
+        )
     return "\n".join(lines)
 
 

@@ -65,7 +65,8 @@ class Trained:
     model : the weights of the best epoch.
     epochs : every epoch's report.
     initial : validation figures of the model it started from or would replace, if any.
-    better : whether `model` does better on the held-out patients than that one.
+    better : whether `model` does better than that one on patients held out of its training, by more than the standard
+        error of the mean; not, where there were too few to hold any out.
     """
 
     model: Model
@@ -140,7 +141,8 @@ def train(
     network.load_state_dict(best_state)
     history = _history(reports, fitting, held_out, settings)
     model = Model(network.eval(), settings, history)
-    return Trained(model, reports, before, before is None or best_loss < before["val_loss"])
+    better = incumbent is None or ranks.told(lambda: _is_better(_gains(incumbent, model, held_out, device)))
+    return Trained(model, reports, before, better)
 
 
 def _check(examples: Sequence[Example], settings: Settings) -> None:
@@ -237,6 +239,25 @@ def _validate(network: nn.Module, batches: list[Batch], settings: Settings) -> d
         seeded += int(torch.isfinite(miss).sum())
         n += size
     return {"val_loss": loss / n, "seed_hit": hits / max(seeded, 1), "type_accuracy": right / n}
+
+
+@torch.inference_mode()
+def _gains(incumbent: Model, model: Model, held_out: Sequence[Example], device: str) -> np.ndarray:
+    """(patient,) how much lower a model's loss is than that of the model in use."""
+
+    def loss(one: Model, example: Example) -> float:
+        batch = collate([example], one.settings).to(device)
+        _, _, first, second = losses(one.network, batch, one.settings)
+        return (first + one.settings.distance_weight * second).item()
+
+    return np.array([loss(incumbent, example) - loss(model, example) for example in held_out])
+
+
+def _is_better(gains: np.ndarray) -> bool:
+    """By one standard error: the best of many epochs does a little better on a few patients by chance alone."""
+    if len(gains) < 2:
+        return False
+    return bool(gains.mean() > gains.std(ddof=1) / np.sqrt(len(gains)))
 
 
 def miss_mm(cams: Cams, scores: Tensor, batch: Batch, settings: Settings) -> Tensor:

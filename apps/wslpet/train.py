@@ -273,7 +273,7 @@ class LearnFromSeeds(TrainTask):
             self._weights.history.publish(trained.model)
         else:
             stats["not_published"] = objection
-        logger.info("version %s %s", trained.model.version, objection or "published")
+        logger.info("version %s %s", trained.model.version, f"{objection}: dropped" if objection else "published")
 
 
 def _give_way() -> None:
@@ -296,13 +296,15 @@ def _prepared(datastore: SeededDatastore, image: str, seed: Seed, settings: Sett
 
 
 def _objection(trained: Trained) -> str | None:
-    """Why new weights must not answer, if so."""
+    """Why new weights must not answer, if so, in words that follow "the new model"."""
+    if not trained.better and not trained.model.history["held_out"]:
+        return "cannot be compared with the one in use on so few patients; annotate more"
     if not trained.better:
-        return "is no better than the weights in use: dropped"
+        return "is no better than the one in use on the held-out patients"
     best = next(epoch for epoch in reversed(trained.epochs) if epoch.best)
     chance = 1 / max(1, sum(count > 0 for count in trained.model.history["patients"].values()))
     if not best.type_accuracy >= chance:
-        return f"tells the types worse than chance ({best.type_accuracy:.0%} right, by chance {chance:.0%}): dropped"
+        return f"tells the types worse than chance ({best.type_accuracy:.0%} right, by chance {chance:.0%})"
     return None
 
 

@@ -74,15 +74,21 @@ def test_training_runs_while_others_are_served(trained_clinic):
 
 
 @pytest.mark.parametrize(
-    ("accuracy", "better", "said"),
-    [(0.49, True, "worse than chance"), (float("nan"), True, "worse than chance"), (0.9, False, "no better")],
+    ("accuracy", "better", "held_out", "said"),
+    [
+        (0.49, True, 2, "worse than chance"),
+        (float("nan"), True, 2, "worse than chance"),
+        (0.9, False, 2, "no better"),
+        (0.9, False, 0, "annotate more"),
+    ],
 )
-def test_weights_that_do_badly_are_not_published(accuracy, better, said):
-    assert said in _objection(trained(accuracy, better))
-    assert _objection(trained(0.5, True)) is None
+def test_weights_that_do_badly_are_not_published(accuracy, better, held_out, said):
+    assert said in _objection(trained(accuracy, better, held_out))
+    assert _objection(trained(0.5, True, held_out)) is None
 
 
-def trained(accuracy, better):
+def trained(accuracy, better, held_out):
     settings = Settings()
-    model = Model(new_network(settings).eval(), settings, {"patients": {"lung": 4, "oesophagus": 5, "no tumour": 0}})
+    history = {"patients": {"lung": 4, "oesophagus": 5, "no tumour": 0}, "held_out": held_out}
+    model = Model(new_network(settings).eval(), settings, history)
     return Trained(model, [EpochReport(1, 1, 1.0, 1.0, 1.0, 1.0, 0.0, accuracy, 1.0, True)], None, better)

@@ -11,7 +11,7 @@ from lib.errors import TrainingError
 from lib.examples import Augmentation, Example
 from lib.model import load_model, save_model
 from lib.settings import settings_from
-from lib.training import EpochReport, drawn, train
+from lib.training import EpochReport, _is_better, drawn, train
 
 SETTINGS = settings_from(
     widths=(8, 8, 16, 16, 16, 16, 16, 16), epochs=14, learning_rate=5e-3, patience=14, batch_size=6
@@ -110,7 +110,27 @@ def test_more_training_starts_from_the_weights_and_leaves_them_alone(patients, t
 
 def test_a_worse_model_is_not_better(patients, trained):
     short = settings_from(**{**SETTINGS.to_dict(), "epochs": 1, "learning_rate": 1e-7})
+    untrained = train(patients, short).model
     assert not train(patients, short, incumbent=trained[0].model).better
+    assert train(patients, short, trained[0].model, augmentation=GENTLE, incumbent=untrained).better
+
+
+def test_what_no_patient_was_held_out_to_show_is_not_better(patients):
+    short = settings_from(**{**SETTINGS.to_dict(), "epochs": 1})
+    untrained = train(patients[:6], short).model
+    assert not train(patients[:6], short, incumbent=untrained).better
+
+
+@pytest.mark.parametrize(
+    ("gains", "better"),
+    [([0.3, 0.2, 0.4], True), ([0.9, -0.3, -0.2, 0.1], False), ([-0.3, -0.2], False), ([0.5], False), ([], False)],
+)
+def test_better_is_by_more_than_chance(gains, better):
+    assert _is_better(np.array(gains)) is better
+
+
+def test_a_loss_that_is_no_number_is_not_better():
+    assert not _is_better(np.array([0.5, np.nan, 0.4]))
 
 
 def test_examples_are_not_modified(patients):

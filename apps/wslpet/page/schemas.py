@@ -156,6 +156,7 @@ class Run(BaseModel):
     skipped: dict[str, str] = Field(description="image → why it was left out")
     from_scratch: bool | None
     published: bool | None = Field(description="whether its weights took the place of those in use")
+    not_published: str = Field(description='why they did not, in words that follow "the new model"; else empty')
     model_version: str
     error: str
     best_metric: float

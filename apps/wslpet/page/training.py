@@ -83,7 +83,7 @@ def _message(state: str, stats: dict[str, Any]) -> str:
     if state == "done":
         if stats.get("published"):
             return "The new model is in use."
-        return "The new model is no better than the one in use, which stays."
+        return f"The new model {stats.get('not_published')}; the one in use stays."
     if state == "stopped":
         return "Stopped; the model in use stays."
     if state == "failed":
@@ -129,6 +129,7 @@ def _run(file: Path, is_newest: bool) -> Run | None:
         skipped=stats.get("skipped", {}),
         from_scratch=stats.get("from_scratch"),
         published=stats.get("published"),
+        not_published=str(stats.get("not_published", "")),
         model_version=str(stats.get("model_version", "")),
         error=str(stats.get("error", "")),
         best_metric=float(stats.get("eval", {}).get("best_metric", 0.0)),

@@ -91,7 +91,7 @@ function outcome(run) {
   const out = left ? `; ${left} left out: ${Object.entries(run.skipped)[0].join(": ")}` : "";
   if (run.state === "failed") return run.error;
   if (run.state !== "done") return run.state;
-  return `${run.published ? `in use, version ${run.model_version.slice(0, 6)}` : "no better than the model in use"}${out}`;
+  return `${run.published ? `in use, version ${run.model_version.slice(0, 6)}` : run.not_published}${out}`;
 }
 
 function duration(seconds) {
