@@ -21,7 +21,8 @@ from tqdm import tqdm
 
 from benchmarks.cohorts import COHORT_SEEDS, Case, drawn, stage
 from benchmarks.report import TITLE, Measured, Outcome, text_of, write
-from benchmarks.server import Answer, Server, ServerError
+from benchmarks.server import Answer, Server
+from benchmarks.serving import ServerError
 from lib.evaluation import agreement, click_threshold
 from lib.readers import read_volume
 from lib.volume import Volume

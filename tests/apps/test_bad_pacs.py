@@ -7,7 +7,7 @@ import time
 import numpy as np
 import pytest
 import requests
-from app_server import Server, free_port
+from app_server import Server
 from bad_pacs import BadPacs, wait_until
 from dicom_patients import rewrite, write_patient
 
@@ -16,6 +16,7 @@ from apps.wslpet.dicomweb import DicomWeb
 from apps.wslpet.problems import PacsError, UnknownName, status_of
 from apps.wslpet.series_datastore import SeriesDatastore
 from apps.wslpet.studies import open_studies
+from benchmarks.serving import free_port
 from lib.errors import DicomError, InputError
 from lib.readers import read_volume
 from lib.settings import Settings
