@@ -95,9 +95,15 @@ def project(volume: Volume, device: str = "cpu") -> Views:
 
 
 class Projecting:
-    """`project` of a volume whose slices are still arriving, in a thread beside the one that reads it."""
+    """`project` of a volume whose slices are still arriving, in a thread beside the one that reads it.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    beside : shown each part of the array that has arrived.
+    """
+
+    def __init__(self, beside: Callable[[np.ndarray], object]) -> None:
+        self._beside = beside
         self._slices: SimpleQueue[tuple[slice, ...] | None] = SimpleQueue()
         self._work: Future[Views] | None = None
 
@@ -117,6 +123,7 @@ class Projecting:
         try:
             found = [_Maxima(ras.array, RAY_AXIS[view]) for view in VIEWS]
             while (window := self._slices.get()) is not None:
+                self._beside(ras.array[window])
                 for maxima in found:
                     maxima.take(window)
             work.set_result(_views(ras, [(maxima.mip, maxima.depth) for maxima in found]))

@@ -32,12 +32,8 @@ MASK_COMPRESSION = 1
 Begun = Callable[[Volume], Callable[[slice], None]]
 
 
-def read_volume(path: str | os.PathLike[str], begun: Begun | None = None) -> Volume:
+def read_volume(path: str | os.PathLike[str]) -> Volume:
     """Read a PET scan, in the orientation it is stored in: a file in SUV, or the folder of one DICOM series.
-
-    Parameters
-    ----------
-    begun : watches a NIfTI file while it is decoded; of other formats it hears nothing.
 
     Returns
     -------
@@ -52,15 +48,24 @@ def read_volume(path: str | os.PathLike[str], begun: Begun | None = None) -> Vol
     DicomError
         when the folder is not one PET series whose SUV can be known.
     """
-    path, values = Path(path), _Values()
+    volume = decoded(path)
+    Values().check(volume)
+    return volume
+
+
+def decoded(path: str | os.PathLike[str], begun: Begun | None = None) -> Volume:
+    """As `read_volume`, but for what `Values.check` refuses.
+
+    Parameters
+    ----------
+    begun : watches a NIfTI file while it is decoded; of other formats it hears nothing.
+    """
+    path = Path(path)
     if path.is_dir():
         from lib.series import read_series
 
-        volume = read_series(path).volume
-    else:
-        volume = _read(path, values.watching(begun))
-    values.check(volume)
-    return volume
+        return read_series(path).volume
+    return _read(path, begun)
 
 
 def decoded_bytes(path: str | os.PathLike[str]) -> int:
@@ -212,34 +217,19 @@ def _check_size(name: str, shape: tuple[int, ...]) -> None:
         raise InputError(f"image {name}: {tuple(shape)} is over {MAX_VOXELS} voxels; crop or resample it")
 
 
-class _Values:
-    """The range of a scan's values, taken while a piece that was just decoded is still in the processor's cache."""
+class Values:
+    """The range of a scan's values, which who goes through the scan for another purpose takes along the way."""
 
     def __init__(self) -> None:
         self._low, self._high = np.float32(np.inf), np.float32(-np.inf)
 
-    def watching(self, begun: Begun | None) -> Begun:
-        """As `begun`, which is told first."""
-
-        def watched(volume: Volume) -> Callable[[slice], None]:
-            told = begun(volume) if begun else None
-
-            def arrived(part: slice) -> None:
-                if told:
-                    told(part)
-                self._take(volume.array[..., part])
-
-            return arrived
-
-        return watched
-
-    def _take(self, array: np.ndarray) -> None:
-        self._low, self._high = np.minimum(self._low, array.min()), np.maximum(self._high, array.max())
+    def take(self, part: np.ndarray) -> None:
+        self._low, self._high = np.minimum(self._low, part.min()), np.maximum(self._high, part.max())
 
     def check(self, volume: Volume) -> None:
-        """Raises InputError where a volume, of which all pieces or none arrived, is not in SUV."""
+        """Raises InputError where a volume, of which all parts or none were taken, is not in SUV."""
         if self._low > self._high:
-            self._take(volume.array)
+            self.take(volume.array)
         low, high = float(self._low), float(self._high)
         if not (np.isfinite(low) and np.isfinite(high)):
             raise InputError(f"image {volume.name} holds NaN or infinite values; export it again")

@@ -24,7 +24,7 @@ from lib.errors import InputError
 from lib.model import Model
 from lib.pipeline import Look, look
 from lib.projection import VIEWS, Projecting, Projection, Views, project
-from lib.readers import decoded_bytes, read_volume
+from lib.readers import Values, decoded, decoded_bytes
 from lib.volume import Volume
 
 logger = logging.getLogger(__name__)
@@ -182,13 +182,14 @@ class Scans:
 
     def _read_and_project(self, key: str, path: Path) -> Volume:
         """On a processor both at once; a GPU is quicker at the second, but needs the whole of the first."""
-        if self._device != "cpu" or self._has_views(key):
-            return read_volume(path)
-        projecting = Projecting()
+        values = Values()
+        projecting = Projecting(values.take)
+        at_once = self._device == "cpu" and not self._has_views(key)
         try:
-            volume = read_volume(path, projecting.begin)
+            volume = decoded(path, projecting.begin if at_once else None)
         finally:
             views = projecting.views()
+        values.check(volume)
         if views is not None:
             self._kept(key, path, views)
         return volume

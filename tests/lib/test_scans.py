@@ -15,7 +15,7 @@ from lib.errors import InputError
 from lib.model import Model, new_network
 from lib.pipeline import segment
 from lib.projection import project
-from lib.readers import decoded_bytes, read_volume
+from lib.readers import decoded, decoded_bytes, read_volume
 from lib.scans import Scans, fingerprint
 from lib.settings import Settings
 
@@ -28,9 +28,9 @@ def counted(monkeypatch):
     def counting(path, *watching):
         names.append(path.name)
         time.sleep(0.05)
-        return read_volume(path, *watching)
+        return decoded(path, *watching)
 
-    monkeypatch.setattr(lib.scans, "read_volume", counting)
+    monkeypatch.setattr(lib.scans, "decoded", counting)
     return names
 
 
