@@ -2,6 +2,7 @@
 
 import json
 import threading
+import time
 
 import pytest
 import requests
@@ -62,7 +63,9 @@ def test_a_kill_under_load_loses_no_acknowledged_click(ward):
     annotators = [threading.Thread(target=annotate, args=(scan,)) for scan in scans]
     for annotator in annotators:
         annotator.start()
-    annotators[0].join(1.5)
+    deadline = time.monotonic() + 60
+    while len(acknowledged) <= 10 and time.monotonic() < deadline:
+        time.sleep(0.05)
     server.kill()
     for annotator in annotators:
         annotator.join(30)

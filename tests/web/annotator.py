@@ -34,6 +34,13 @@ class Annotator:
     def wait_for_other(self, image: str) -> None:
         self.page.wait_for_function("image => document.querySelector('#annotate').dataset.drawn !== image", arg=image)
 
+    def next_is_fetched(self) -> None:
+        """Wait until the MIPs of another patient have come, too, and the page has had a moment to take them in."""
+        self.page.wait_for_function(
+            """() => performance.getEntriesByType('resource').filter(({ name }) => name.endsWith('/mips')).length > 1"""
+        )
+        self.page.wait_for_timeout(500)
+
     def saved(self) -> None:
         """Wait until the server has all."""
         self.page.wait_for_function("() => !Number(document.body.dataset.saving ?? 0)")

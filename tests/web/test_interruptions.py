@@ -87,7 +87,7 @@ def test_a_reload_keeps_the_click_that_was_not_saved(server, scans, people):
 
 def test_what_is_saved_while_the_server_is_down_is_there_when_it_is_back(server, scans, people):
     ann, _ = people
-    ann.page.wait_for_timeout(1500)  # the next patient is fetched
+    ann.next_is_fetched()
     server.kill()
     image = annotate(ann, scans)
     ann.told("The server does not answer")
