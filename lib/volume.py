@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 from nibabel.affines import apply_affine
@@ -90,6 +91,11 @@ class Volume(Placed):
     def shape(self) -> tuple[int, int, int]:
         return self.array.shape  # type: ignore[return-value]
 
+    @cached_property
+    def _orientation(self) -> np.ndarray:
+        """(axis, 2) by axis as stored: which axis of RAS it runs along, and 1 or, against it, -1."""
+        return io_orientation(self.affine)
+
     @property
     def voxel_ml(self) -> float:
         """Volume of one voxel in ml."""
@@ -112,7 +118,7 @@ class Volume(Placed):
 
         A view: nothing is copied or resampled, and an oblique volume stays oblique.
         """
-        transform = ornt_transform(io_orientation(self.affine), np.array([[0, 1], [1, 1], [2, 1]]))
+        transform = ornt_transform(self._orientation, np.array([[0, 1], [1, 1], [2, 1]]))
         array = apply_orientation(self.array, transform)
         return Volume(array, self.affine @ inv_ornt_aff(transform, self.shape), self.unit, self.name)
 
@@ -125,7 +131,7 @@ class Volume(Placed):
     def window_in_ras(self, window: tuple[slice, ...]) -> tuple[slice, ...]:
         """Where a window (of steps of 1) of the array as stored lies in that of `to_ras`."""
         found = [slice(0)] * 3
-        for (axis, sign), part, n in zip(io_orientation(self.affine), window, self.shape, strict=True):
+        for (axis, sign), part, n in zip(self._orientation, window, self.shape, strict=True):
             start, stop, _ = part.indices(n)
             found[int(axis)] = slice(start, stop) if sign > 0 else slice(n - stop, n - start)
         return tuple(found)
