@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TypeVar
 
@@ -35,7 +35,6 @@ class Process:
     scratch : for the log, temporary files, sessions and downloads.
     conf : as `--conf` has it.
     settings : MONAI Label's, as environment variables.
-    before : what the command is run by.
     """
 
     def __init__(
@@ -44,7 +43,6 @@ class Process:
         scratch: Path,
         conf: Mapping[str, str] | None = None,
         settings: Mapping[str, str] | None = None,
-        before: Sequence[str] = (),
     ) -> None:
         self.studies = Path(studies)
         self.scratch = scratch.resolve()
@@ -53,7 +51,7 @@ class Process:
         self.url = f"http://127.0.0.1:{self._port}"
         conf = conf or {}
         self._command = [
-            *(*before, sys.executable, "-m", "monailabel.main", "start_server", "--app", str(APP)),
+            *(sys.executable, "-m", "monailabel.main", "start_server", "--app", str(APP)),
             *("--studies", str(studies.resolve() if isinstance(studies, Path) else studies)),
             *("--host", "127.0.0.1", "--port", str(self._port)),
             *(word for key, value in conf.items() for word in ("--conf", key, value)),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,16 +19,9 @@ SETTINGS = {"OMP_NUM_THREADS": "1", "MONAI_LABEL_RELOAD_APP_LIB": "true"}
 class Server(Process):
     """Without weights, unless `conf` says so."""
 
-    def __init__(
-        self,
-        studies: Path | str,
-        scratch: Path,
-        conf: Mapping[str, str] | None = None,
-        settings: Mapping[str, str] | None = None,
-        before: Sequence[str] = (),
-    ) -> None:
+    def __init__(self, studies: Path | str, scratch: Path, conf: Any = None, settings: Any = None) -> None:
         conf = {"use_pretrained_model": "false", **(conf or {})}
-        super().__init__(studies, scratch, conf, {**SETTINGS, **(settings or {})}, before)
+        super().__init__(studies, scratch, conf, {**SETTINGS, **(settings or {})})
 
     def info(self) -> dict[str, Any]:
         return requests.get(f"{self.url}/info/", timeout=30).json()

@@ -298,7 +298,7 @@ def _prepared(datastore: SeededDatastore, image: str, seed: Seed, settings: Sett
 def _objection(trained: Trained) -> str | None:
     """Why new weights must not answer, if so, in words that follow "the new model"."""
     if not trained.better and not trained.model.history["held_out"]:
-        return "cannot be compared with the one in use on so few patients; annotate more"
+        return "cannot be compared with the one in use, as no patient was held out; annotate more, or raise val_split"
     if not trained.better:
         return "is no better than the one in use on the held-out patients"
     best = next(epoch for epoch in reversed(trained.epochs) if epoch.best)
