@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import lru_cache
 from queue import SimpleQueue
@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from lib.limits import CORES
+from lib.maxima import Maxima
 from lib.volume import Placed, Volume
 
 VIEWS = ("face", "profile")
@@ -23,7 +23,6 @@ RAY_AXIS = {"face": 1, "profile": 0}
 BODY_SUV = 0.4
 BODY_PIXELS = 3
 BODY_MARGIN_MM = 16.0
-SLAB_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,48 +86,46 @@ def project(volume: Volume, device: str = "cpu") -> Views:
     """
     if device != "cpu":
         return _views(volume, _maxima_on(device, volume.array))
-    found = [_Maxima(volume.array, RAY_AXIS[view]) for view in VIEWS]
-    with ThreadPoolExecutor(CORES) as pool:
-        for maxima in found:
-            list(pool.map(maxima.take, _slabs(volume.array, 1 - maxima.ray)))
-    return _views(volume, [(maxima.mip, maxima.depth) for maxima in found])
+    maxima = Maxima(volume.array)
+    maxima.take()
+    return _views(volume, [maxima.along(RAY_AXIS[view]) for view in VIEWS])
 
 
 class Projecting:
-    """`project` of a volume whose slices are still arriving, in a thread beside the one that reads it.
+    """`project` of a volume whose slices are still arriving, in a thread beside the one that reads it."""
 
-    Parameters
-    ----------
-    beside : shown each part of the array that has arrived.
-    """
-
-    def __init__(self, beside: Callable[[np.ndarray], object]) -> None:
-        self._beside = beside
-        self._slices: SimpleQueue[tuple[slice, ...] | None] = SimpleQueue()
-        self._work: Future[Views] | None = None
+    def __init__(self) -> None:
+        self._slices: SimpleQueue[slice | None] = SimpleQueue()
+        self._work: Future[Projected] | None = None
 
     def begin(self, volume: Volume) -> Callable[[slice], None]:
-        """Of a volume as stored. What it returns is to be called with slices (last axis) that have arrived."""
+        """Of a volume as stored, first axis fastest. What it returns is to be called with slices (last axis) that have
+        arrived."""
         self._work = Future()
         threading.Thread(target=self._run, args=(volume.to_ras(), self._work), daemon=True).start()
-        whole = (slice(None), slice(None))
-        return lambda part: self._slices.put(volume.window_in_ras((*whole, part)))
+        return self._slices.put
 
-    def views(self) -> Views | None:
+    def end(self) -> Projected | None:
         """Once all slices have arrived; None when it never began. Has to be called, too, when some never arrive."""
         self._slices.put(None)
         return None if self._work is None else self._work.result()
 
-    def _run(self, ras: Volume, work: Future[Views]) -> None:
+    def _run(self, ras: Volume, work: Future[Projected]) -> None:
         try:
-            found = [_Maxima(ras.array, RAY_AXIS[view]) for view in VIEWS]
-            while (window := self._slices.get()) is not None:
-                self._beside(ras.array[window])
-                for maxima in found:
-                    maxima.take(window)
-            work.set_result(_views(ras, [(maxima.mip, maxima.depth) for maxima in found]))
+            maxima = Maxima(ras.array)
+            while (part := self._slices.get()) is not None:
+                maxima.take(part)
+            work.set_result(Projected(_views(ras, [maxima.along(RAY_AXIS[view]) for view in VIEWS]), maxima.range))
         except BaseException as error:
             work.set_exception(error)
+
+
+@dataclass(frozen=True, eq=False)
+class Projected:
+    """What `Projecting` has seen. range : lowest and highest value, see `lib.maxima.Maxima.range`."""
+
+    views: Views
+    range: tuple[float, float]
 
 
 def _views(volume: Volume, maxima: Sequence[tuple[np.ndarray, np.ndarray]]) -> Views:
@@ -140,36 +137,6 @@ def _views(volume: Volume, maxima: Sequence[tuple[np.ndarray, np.ndarray]]) -> V
         volume.affine,
         volume.name,
     )
-
-
-class _Maxima:
-    """Maxima along a ray of (x, y, z), window by window: (u, z) float32 `mip`, and int32 `depth`, where they lie."""
-
-    def __init__(self, array: np.ndarray, ray: int) -> None:
-        self.ray = ray
-        self._array = array
-        self.mip = np.full((array.shape[1 - ray], array.shape[2]), -np.inf, dtype=np.float32)
-        self.depth = np.zeros(self.mip.shape, dtype=np.int32)
-
-    def take(self, window: tuple[slice, ...]) -> None:
-        slab = self._array[window]
-        index = slab.argmax(axis=self.ray)
-        u, z = np.ogrid[: index.shape[0], : index.shape[1]]
-        value = slab[(u, index, z) if self.ray else (index, u, z)]
-        index += window[self.ray].start or 0
-        mip, depth = (image[window[1 - self.ray], window[2]] for image in (self.mip, self.depth))
-        better = (value > mip) | ((value == mip) & (index < depth))
-        np.copyto(mip, value, where=better)
-        np.copyto(depth, index, where=better, casting="same_kind")
-
-
-def _slabs(array: np.ndarray, u: int) -> Iterator[tuple[slice, ...]]:
-    """Windows that fit the cache, each with whole rays: argmax copies what it works on, and of a volume that costs."""
-    across = u if abs(array.strides[u]) > abs(array.strides[2]) else 2
-    size = array.shape[across]
-    step = max(1, SLAB_BYTES * size // array.nbytes)
-    for start in range(0, size, step):
-        yield tuple(slice(start, start + step) if axis == across else slice(None) for axis in range(3))
 
 
 def _maxima_on(device: str, array: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:

@@ -49,12 +49,12 @@ def read_volume(path: str | os.PathLike[str]) -> Volume:
         when the folder is not one PET series whose SUV can be known.
     """
     volume = decoded(path)
-    Values().check(volume)
+    check_suv(volume.name, float(volume.array.min()), float(volume.array.max()))
     return volume
 
 
 def decoded(path: str | os.PathLike[str], begun: Begun | None = None) -> Volume:
-    """As `read_volume`, but for what `Values.check` refuses.
+    """As `read_volume`, but for what `check_suv` refuses.
 
     Parameters
     ----------
@@ -217,28 +217,16 @@ def _check_size(name: str, shape: tuple[int, ...]) -> None:
         raise InputError(f"image {name}: {tuple(shape)} is over {MAX_VOXELS} voxels; crop or resample it")
 
 
-class Values:
-    """The range of a scan's values, which who goes through the scan for another purpose takes along the way."""
-
-    def __init__(self) -> None:
-        self._low, self._high = np.float32(np.inf), np.float32(-np.inf)
-
-    def take(self, part: np.ndarray) -> None:
-        self._low, self._high = np.minimum(self._low, part.min()), np.maximum(self._high, part.max())
-
-    def check(self, volume: Volume) -> None:
-        """Raises InputError where a volume, of which all parts or none were taken, is not in SUV."""
-        if self._low > self._high:
-            self.take(volume.array)
-        low, high = float(self._low), float(self._high)
-        if not (np.isfinite(low) and np.isfinite(high)):
-            raise InputError(f"image {volume.name} holds NaN or infinite values; export it again")
-        if high <= 0:
-            raise InputError(f"image {volume.name} is empty: its maximum is {high:g}; export the PET in SUV")
-        if high > MAX_SUV:
-            raise InputError(f"image {volume.name}: maximum {high:g} is not SUV (Bq/ml?); convert it to SUVbw first")
-        if low < -1.0:
-            raise InputError(f"image {volume.name}: minimum {low:g} is not SUV (a CT in HU?); give the PET in SUV")
+def check_suv(name: str, low: float, high: float) -> None:
+    """Raises InputError where a scan whose values lie between these two is not in SUV."""
+    if not (np.isfinite(low) and np.isfinite(high)):
+        raise InputError(f"image {name} holds NaN or infinite values; export it again")
+    if high <= 0:
+        raise InputError(f"image {name} is empty: its maximum is {high:g}; export the PET in SUV")
+    if high > MAX_SUV:
+        raise InputError(f"image {name}: maximum {high:g} is not SUV (Bq/ml?); convert it to SUVbw first")
+    if low < -1.0:
+        raise InputError(f"image {name}: minimum {low:g} is not SUV (a CT in HU?); give the PET in SUV")
 
 
 def write_mask(mask: Volume, path: str | os.PathLike[str], compress: bool = True) -> None:

@@ -24,7 +24,7 @@ from lib.errors import InputError
 from lib.model import Model
 from lib.pipeline import Look, look
 from lib.projection import VIEWS, Projecting, Projection, Views, project
-from lib.readers import Values, decoded, decoded_bytes
+from lib.readers import check_suv, decoded, decoded_bytes
 from lib.volume import Volume
 
 logger = logging.getLogger(__name__)
@@ -182,16 +182,17 @@ class Scans:
 
     def _read_and_project(self, key: str, path: Path) -> Volume:
         """On a processor both at once; a GPU is quicker at the second, but needs the whole of the first."""
-        values = Values()
-        projecting = Projecting(values.take)
+        projecting = Projecting()
         at_once = self._device == "cpu" and not self._has_views(key)
         try:
             volume = decoded(path, projecting.begin if at_once else None)
         finally:
-            views = projecting.views()
-        values.check(volume)
-        if views is not None:
-            self._kept(key, path, views)
+            seen = projecting.end()
+        if seen is None:
+            check_suv(volume.name, float(volume.array.min()), float(volume.array.max()))
+            return volume
+        check_suv(volume.name, *seen.range)
+        self._kept(key, path, seen.views)
         return volume
 
     def _has_views(self, key: str) -> bool:

@@ -127,11 +127,3 @@ class Volume(Placed):
         stored = np.empty(self.shape, dtype=array.dtype, order="F")
         self.with_array(stored).to_ras().array[...] = array
         return stored
-
-    def window_in_ras(self, window: tuple[slice, ...]) -> tuple[slice, ...]:
-        """Where a window (of steps of 1) of the array as stored lies in that of `to_ras`."""
-        found = [slice(0)] * 3
-        for (axis, sign), part, n in zip(self._orientation, window, self.shape, strict=True):
-            start, stop, _ = part.indices(n)
-            found[int(axis)] = slice(start, stop) if sign > 0 else slice(n - stop, n - start)
-        return tuple(found)
