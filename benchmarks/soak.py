@@ -33,8 +33,7 @@ TOLERANCE = 0.05
 
 @dataclass
 class Soak:
-    """Samples (seconds, MB of the memory of the server and its workers, file handles of the server), and answers
-    (seconds, kind, latency, status)."""
+    """Samples (seconds, MB of memory, file handles), and answers (seconds, kind, latency, status)."""
 
     samples: list[tuple[float, float, int]] = field(default_factory=list)
     answers: list[tuple[float, str, float, int]] = field(default_factory=list)
@@ -73,12 +72,11 @@ def annotate(server: Server, cases: list[Case], soak: Soak, end: float, seed: in
 
 
 def watch(server: Server, soak: Soak, end: float) -> None:
-    """Sample the server's process and its workers until `end`."""
+    """Sample the server's process until `end`."""
     process = psutil.Process(server.pid)
-    workers = [child for child in process.children() if "lib.workers" in child.cmdline()]
     while soak.now() < end:
         # Unique: without the pages that it shares with a training that was forked off.
-        memory = sum(one.memory_full_info().uss for one in (process, *workers))
+        memory = process.memory_full_info().uss
         soak.samples.append((soak.now(), memory / 1e6, process.num_fds()))
         time.sleep(SAMPLE_SECONDS)
 

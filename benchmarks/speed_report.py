@@ -14,7 +14,7 @@ import psutil
 
 from benchmarks.speed_figures import Load, Speed
 
-PACKAGES = ("torch", "monai", "numpy", "scipy", "scikit-image", "isal", "connected-components-3d", "nibabel")
+PACKAGES = ("torch", "monai", "numpy", "scipy", "scikit-image", "isal", "numba", "nibabel")
 # First inference against the limit; the usual way against it, by size; seconds; bytes against the decoded volume.
 AT_MOST_LIMITS, AT_LEAST_USUAL = 2.0, {"pet8": 50.0, "pet52": 100.0}
 AGAIN_SECONDS, CLICK_SECONDS, INFO_SECONDS, START_SECONDS = {"pet8": 0.060}, 0.100, 0.100, 10.0

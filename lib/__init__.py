@@ -7,6 +7,7 @@ rtstruct    contours drawn on a series → masks; dicom_seg: masks ↔ DICOM SEG
 readers     files → Volume, or a refusal that names the file and the remedy
 seeds       the supervision: a point in mm and a cancer type
 settings    every choice, the paper's preset beside ours
+compiled    loops over voxels as machine code; maxima: of a volume, in one pass; voxels: parts and surface of a set
 projection  face and profile MIP with depth maps, on the volume's own voxels and on the network's grid
 examples    a patient as the network sees one, augmentation, batches
 network     eight convolutions
@@ -14,11 +15,10 @@ cam         class activation maps, and the 3D map that the two views make togeth
 losses      loss 1: the type; loss 2: the distance to the seed
 training    seeds and types in, a model out; ranks: the processes that train together; gpus: one for each GPU
 model       weights with their settings, and their file; shipped: where ours are
-delineation a point → the lesion, cut at the valleys that basins finds
+delineation a point → the lesion: cut at the valleys that basins finds into bodies, each measured at many thresholds
 lesions     CAMs and depth maps → points → lesions
 measures    SUVmax, SUVpeak, SUVmean, MTV, TLG
 pipeline    the whole way, scan → result; the only composer
-workers     processes beside this one, for what threads would wait for each other in
 batch       one function over many files, on all processors or on Dask
 scans       what was read and looked at lately, kept in memory and on disk
 pacs        Orthanc on loopback, for the demo and the tests

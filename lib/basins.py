@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 from scipy import ndimage
 
+from lib.compiled import compiled
+
 # Basins are found on a smoother image than the one whose level is the contour.
 BASIN_FWHM_MM = 6.0
 CONTOUR_FWHM_MM = 2.5
@@ -20,11 +22,6 @@ START_BASINS = 4
 SAME_PEAK = 0.92
 FLOOR = 0.12
 PASSES = (0.92, 0.87, 0.82, 0.77, 0.70, 0.62, 0.52, 0.40)
-# Along each axis, (all but the first, all but the last): a voxel and the one before it.
-NEIGHBOURS = tuple(
-    tuple(tuple(part if a == axis else slice(None) for a in range(3)) for part in (slice(1, None), slice(None, -1)))
-    for axis in range(3)
-)
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,7 +29,8 @@ class Basins:
     """The box cut at its valleys.
 
     image : (x, y, z) SUV, lightly smoothed. gradient : its slope in SUV / mm.
-    labels : (x, y, z) basin of each voxel, 0 below the floor. boxes : bounding box of each basin.
+    labels : (x, y, z) basin of each voxel, 0 below the floor. boxes : (basin, 2, 3), the first voxel of each, and one
+    beyond the last.
     peaks : SUV of each maximum, by basin. saddles : {basin: {neighbour: SUV of the highest pass}}.
     starts : basins near the point, best first.
     """
@@ -40,7 +38,7 @@ class Basins:
     image: np.ndarray
     gradient: np.ndarray
     labels: np.ndarray
-    boxes: list[tuple[slice, ...] | None]
+    boxes: np.ndarray
     peaks: list[float]
     saddles: dict[int, dict[int, float]]
     starts: list[int]
@@ -60,7 +58,7 @@ class Basins:
         """`labels`, `boxes`, `peaks`, `saddles` and `starts`."""
         smooth = ndimage.gaussian_filter(box, BASIN_FWHM_MM / 2.355 / spacing, mode="nearest", truncate=2.5)
         top = _uphill(smooth, [1 if s > 2.5 else 2 for s in spacing])
-        tops = np.flatnonzero(top.ravel() == np.arange(top.size))
+        tops = np.flatnonzero(top == np.arange(top.size))
         values = smooth.ravel()[tops]
         maxima = np.stack(np.unravel_index(tops, box.shape), axis=1)
         near = _starts(values, np.linalg.norm((maxima - point) * spacing, axis=1))
@@ -68,7 +66,8 @@ class Basins:
         keep = values > floor
         numbers = np.zeros(top.size, dtype=np.int32)
         numbers[tops[keep]] = np.arange(1, keep.sum() + 1)
-        labels = numbers[top] * (smooth > floor)
+        labels = np.empty(box.shape, dtype=np.int32)
+        _number(top, smooth.ravel(), numbers, np.float32(floor), labels.ravel())
         peaks = np.concatenate([[0.0], values[keep]])
         number = np.cumsum(keep)[near]
         passes = _saddles(labels, smooth)
@@ -80,9 +79,10 @@ class Basins:
             if a != b:
                 saddles.setdefault(a, {})[b] = height
                 saddles.setdefault(b, {})[a] = height
-        labels = np.array(roots, dtype=np.int32)[labels]
+        boxes = np.empty((len(roots), 2, 3), dtype=np.int32)
+        _merge(labels, np.array(roots, dtype=np.int32), boxes)
         starts = list(dict.fromkeys(roots[n] for n in number))
-        return labels, ndimage.find_objects(labels), peaks.tolist(), saddles, starts
+        return labels, boxes, peaks.tolist(), saddles, starts
 
     def unions(self) -> Iterator[Union]:
         """All different unions of basins grown from the starts."""
@@ -131,33 +131,88 @@ def _image_and_gradient(box: np.ndarray, spacing: np.ndarray) -> tuple[np.ndarra
 
 
 def _uphill(image: np.ndarray, reach: list[int]) -> np.ndarray:
-    """(x, y, z) flat index of the local maximum that each voxel leads to, step by step to the highest of the voxels
+    """(voxel,) flat index of the local maximum that each voxel leads to, step by step to the highest of the voxels
     within `reach` along each axis; of equal ones to the last."""
-    highest = _ranked(image)
-    for axis, farthest in enumerate(reach):
-        along = highest.copy()
-        for step in range(1, farthest + 1):
-            for here, there in _shifted(axis, step):
-                np.maximum(along[here], highest[there], out=along[here])
-        highest = along
-    flat = highest.astype(np.int32).ravel()
-    while not np.array_equal(flat, further := flat.take(flat)):
-        flat = further
-    return flat.reshape(image.shape)
+    nx, ny, nz = image.shape
+    ranks = np.empty((nx, ny * nz), dtype=np.int64)
+    highest, top = np.empty_like(ranks), np.empty(image.size, dtype=np.int32)
+    _climb(image.view(np.int32).reshape(nx, ny * nz), nz, tuple(reach), ranks, highest, top)
+    return top
 
 
-def _ranked(image: np.ndarray) -> np.ndarray:
-    """int64 of the order of float32 values, the flat index of each in its lower half."""
-    bits = (image + np.float32(0)).view(np.int32)  # -0 is 0
-    ordered = np.where(bits < 0, bits ^ 0x7FFFFFFF, bits).astype(np.int64)
-    return (ordered << 32) + np.arange(image.size).reshape(image.shape)
+@compiled
+def _climb(
+    bits: np.ndarray, nz: int, reach: tuple[int, ...], ranks: np.ndarray, highest: np.ndarray, top: np.ndarray
+) -> None:
+    nx, plane = bits.shape
+    for x in range(nx):
+        _rank(bits[x], x * plane, ranks[x])
+        _raise(highest[x], ranks[x], True)
+    for x in range(nx):
+        for other in range(max(x - reach[0], 0), min(x + reach[0] + 1, nx)):
+            _raise(highest[x], ranks[other], False)
+    for x in range(nx):
+        _raise(ranks[x], highest[x], True)
+        for step in range(nz, min(reach[1] * nz, plane - nz) + 1, nz):
+            _raise(highest[x, step:], ranks[x, : plane - step], False)
+            _raise(highest[x, : plane - step], ranks[x, step:], False)
+    for x in range(nx):
+        _raise(ranks[x], highest[x], True)
+        for y in range(0, plane, nz):
+            for step in range(1, min(reach[2], nz - 1) + 1):
+                _raise(highest[x, y + step : y + nz], ranks[x, y : y + nz - step], False)
+                _raise(highest[x, y : y + nz - step], ranks[x, y + step : y + nz], False)
+        for i in range(plane):
+            top[x * plane + i] = highest[x, i] & 0xFFFFFFFF
+    for i in range(top.size):
+        end = top[i]
+        while top[end] != end:
+            end = top[end]
+        here = i
+        while top[here] != end:
+            there = top[here]
+            top[here] = end
+            here = there
 
 
-def _shifted(axis: int, step: int) -> tuple[tuple[tuple[slice, ...], tuple[slice, ...]], ...]:
-    """(voxels, those `step` before them), (voxels, those `step` after them) along an axis."""
-    ahead, behind = [slice(None)] * 3, [slice(None)] * 3
-    ahead[axis], behind[axis] = slice(step, None), slice(None, -step)
-    return (tuple(ahead), tuple(behind)), (tuple(behind), tuple(ahead))
+@compiled
+def _number(top: np.ndarray, smooth: np.ndarray, numbers: np.ndarray, floor: float, labels: np.ndarray) -> None:
+    """Labels of flat voxels: the number of the maximum that each leads to; 0 where the image is not above the floor."""
+    for i in range(top.size):
+        labels[i] = numbers[top[i]] if smooth[i] > floor else 0
+
+
+@compiled
+def _merge(labels: np.ndarray, roots: np.ndarray, boxes: np.ndarray) -> None:
+    """Replace each label by its root, and tell the box of each."""
+    nx, ny, nz = labels.shape
+    for basin in range(len(boxes)):
+        for axis in range(3):
+            boxes[basin, 0, axis], boxes[basin, 1, axis] = labels.shape[axis], 0
+    for x in range(nx):
+        for y in range(ny):
+            for z in range(nz):
+                basin = roots[labels[x, y, z]]
+                labels[x, y, z] = basin
+                box = boxes[basin]
+                box[0, 0], box[1, 0] = min(box[0, 0], x), x + 1
+                box[0, 1], box[1, 1] = min(box[0, 1], y), max(box[1, 1], y + 1)
+                box[0, 2], box[1, 2] = min(box[0, 2], z), max(box[1, 2], z + 1)
+
+
+@compiled
+def _rank(bits: np.ndarray, start: int, ranks: np.ndarray) -> None:
+    """int64 in the order of float32 values; in its lower half the flat index, which tells equal ones apart."""
+    for z in range(bits.size):
+        key = np.int64(bits[z])
+        key = key ^ 0x7FFFFFFF if key < 0 else key
+        ranks[z] = ((0 if key == -1 else key) << 32) | (start + z)  # -0 is 0
+
+
+@compiled
+def _raise(highest: np.ndarray, ranks: np.ndarray, anew: bool) -> None:
+    for z in range(highest.size):
+        highest[z] = ranks[z] if anew else max(highest[z], ranks[z])
 
 
 def _starts(values: np.ndarray, away: np.ndarray) -> np.ndarray:
@@ -170,17 +225,38 @@ def _starts(values: np.ndarray, away: np.ndarray) -> np.ndarray:
 def _saddles(labels: np.ndarray, smooth: np.ndarray) -> list[tuple[int, int, float]]:
     """(basin, basin, SUV of the highest pass between them) of all neighbours, highest pass first."""
     n = int(labels.max()) + 1
-    passes = np.full(n * n, -np.inf, dtype=np.float32)
-    for ahead, behind in NEIGHBOURS:
-        one, two = labels[behind], labels[ahead]
-        border = np.flatnonzero((one != two) & (one > 0) & (two > 0))
-        one, two = one.ravel()[border], two.ravel()[border]
-        height = np.minimum(smooth[behind].ravel()[border], smooth[ahead].ravel()[border])
-        np.maximum.at(passes, np.minimum(one, two) * n + np.maximum(one, two), height)
+    passes = _passes(labels, smooth, n).ravel()
     code = np.flatnonzero(passes > -np.inf)
     fall = code[np.argsort(-passes[code], kind="stable")]
     low, high = np.divmod(fall, n)
     return list(zip(low.tolist(), high.tolist(), passes[fall].tolist(), strict=True))
+
+
+@compiled
+def _passes(labels: np.ndarray, smooth: np.ndarray, n: int) -> np.ndarray:
+    """(n, n) SUV of the highest pass from each basin to each with a higher number; -inf where there is none."""
+    nx, ny, nz = labels.shape
+    passes = np.full((n, n), -np.inf, dtype=np.float32)
+    for x in range(nx):
+        for y in range(ny):
+            for z in range(nz):
+                own = labels[x, y, z]
+                if own == 0:
+                    continue
+                if x + 1 < nx:
+                    _pass(passes, own, labels[x + 1, y, z], smooth[x, y, z], smooth[x + 1, y, z])
+                if y + 1 < ny:
+                    _pass(passes, own, labels[x, y + 1, z], smooth[x, y, z], smooth[x, y + 1, z])
+                if z + 1 < nz:
+                    _pass(passes, own, labels[x, y, z + 1], smooth[x, y, z], smooth[x, y, z + 1])
+    return passes
+
+
+@compiled
+def _pass(passes: np.ndarray, one: int, two: int, here: float, there: float) -> None:
+    if two != one and two != 0:
+        low, high = min(one, two), max(one, two)
+        passes[low, high] = max(passes[low, high], min(here, there))
 
 
 def _merge_noise(peaks: list[float], passes: list[tuple[int, int, float]]) -> list[int]:

@@ -10,21 +10,19 @@ crossed to get there) chooses among them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
-import cc3d
 import numpy as np
 
-from lib.basins import Basins, Union
+from lib.basins import Basins
+from lib.bodies import FRACTIONS, MEASURED, Body
 from lib.contour_score import load_contour_score
 from lib.volume import Volume
-from lib.workers import apart
 
 # Half the box's sides: a larger one is cut where the lesion reaches the end of the one before.
 REACHES_MM = (50.0, 80.0, 128.0)
-FRACTIONS = (0.10, 0.16, 0.22, 0.28, 0.34, 0.42)
 MAX_ML = 2500.0
 
 FEATURES = (
@@ -82,60 +80,27 @@ def contours(
     uncertainty_mm : SD per axis of the point around the lesion's centre.
     reaches_mm : see `REACHES_MM`.
     """
-    found: list[Contour] = []
-    for reach_mm in reaches_mm:
-        found = _contours_within(_box(ras, index, reach_mm), uncertainty_mm)
-        if not _is_cut_off(found):
-            break
-    return found
+    found = _within(ras, index, uncertainty_mm, reaches_mm)
+    return [found.contour(number) for number in range(len(found.features))]
 
 
 def delineated(
     ras: Volume, index: np.ndarray, uncertainty_mm: float, reaches_mm: Sequence[float] = REACHES_MM
 ) -> tuple[Contour, float] | None:
-    """The best of `contours` and its score, found by `lib.workers`; None of none."""
-    found: tuple[Contour, float] | None = None
+    """The best of `contours` and its score; None of none."""
+    found = _within(ras, index, uncertainty_mm, reaches_mm)
+    if not len(found.features):
+        return None
+    worth = load_contour_score(FEATURES)(found.features)
+    return found.contour(int(worth.argmax())), float(worth.max())
+
+
+def _within(ras: Volume, index: np.ndarray, uncertainty_mm: float, reaches_mm: Sequence[float]) -> _Candidates:
     for reach_mm in reaches_mm:
-        found, cut_off = apart(_best_within, _box(ras, index, reach_mm), uncertainty_mm)
-        if not cut_off:
+        found = _Candidates.of(_box(ras, index, reach_mm), uncertainty_mm)
+        if not found.are_cut_off():
             break
     return found
-
-
-def _best_within(box: _Box, uncertainty_mm: float) -> tuple[tuple[Contour, float] | None, bool]:
-    """The best contour in a box and its score, None of none; and whether the box cuts it off."""
-    found = _contours_within(box, uncertainty_mm)
-    if not found:
-        return None, False
-    worth = scores(found)
-    return (found[int(worth.argmax())], float(worth.max())), _is_cut_off(found)
-
-
-def _contours_within(box: _Box, uncertainty_mm: float) -> list[Contour]:
-    basins = Basins.of(box.image, np.array(box.spacing), box.point)
-    shapes = _Shapes(basins, box.point)
-    found = []
-    for union in basins.unions():
-        body = _Body.of(basins, union)
-        for shape, fraction in body.cuts(shapes):
-            corner = tuple(s + w.start for s, w in zip(box.start, shape.window, strict=True))
-            found.append(Contour(shape.inside, corner, _measured(body, shape, fraction, uncertainty_mm)))
-    return found
-
-
-def _is_cut_off(found: list[Contour]) -> bool:
-    """Whether the best contour touches its box, if touching is not held against any."""
-    if not found:
-        return False
-    features, touches = np.array([contour.features for contour in found]), FEATURES.index("touches_box")
-    free = features.copy()
-    free[:, touches] = 0.0
-    return bool(features[load_contour_score(FEATURES)(free).argmax(), touches])
-
-
-def scores(found: list[Contour]) -> np.ndarray:
-    """(contour,) how much each looks like the whole of one lesion; the higher, the better."""
-    return load_contour_score(FEATURES)(np.array([contour.features for contour in found]))
 
 
 @dataclass(frozen=True, eq=False)
@@ -162,199 +127,65 @@ def _box(ras: Volume, index: np.ndarray, reach_mm: float) -> _Box:
 
 
 @dataclass(frozen=True, eq=False)
-class _Shape:
-    """The voxels of a contour, and what can be said of them whatever union they were cut from.
+class _Candidates:
+    """The contours in a box.
 
     Parameters
     ----------
-    window : where it is in the box.
-    inside : (x, y, z) bool in the window.
-    around : SUV of the voxels that touch it.
-    ml : volume.
-    away_mm : from its centroid to the point.
-    slope : mean gradient of its outermost voxels, SUV / mm.
+    start : first voxel of the box in the scan.
+    cuts : of each, the body and the fraction of its contrast.
+    features : (contour, len(FEATURES)).
     """
 
-    window: tuple[slice, ...]
-    inside: np.ndarray
-    around: np.ndarray
-    ml: float
-    away_mm: float
-    slope: float
-    holds_point: bool
-    touches_box: bool
+    start: tuple[int, int, int]
+    cuts: list[tuple[Body, float]]
+    features: np.ndarray
 
     @classmethod
-    def of(cls, basins: Basins, window: tuple[slice, ...], inside: np.ndarray, point: np.ndarray) -> _Shape:
-        low = np.array([w.start for w in window])
-        lines = _counts(inside)
-        n = int(lines[0].sum())
-        centre = np.array([line @ np.arange(line.size) / n for line in lines])
-        shell, rim = _dilated(inside) & ~inside, inside & _dilated(~inside)
-        nearest = np.rint(point).astype(int) - low
-        touches = [
-            (w.start == 0 and line[0] > 0) or (w.stop == whole and line[-1] > 0)
-            for line, w, whole in zip(lines, window, basins.labels.shape, strict=True)
-        ]
-        return cls(
-            window,
-            inside,
-            basins.image[window][shell],
-            float(n * np.prod(basins.spacing)) / 1000.0,
-            float(np.linalg.norm((centre + low - point) * basins.spacing)),
-            float(basins.gradient[window][rim].mean()) if rim.any() else 0.0,
-            bool((nearest >= 0).all() and (nearest < inside.shape).all() and inside[tuple(nearest)]),
-            any(touches),
-        )
+    def of(cls, box: _Box, uncertainty_mm: float) -> _Candidates:
+        basins = Basins.of(box.image, np.array(box.spacing), box.point)
+        cuts, features = [], []
+        for union in basins.unions():
+            body = Body.of(basins, union)
+            for fraction, measured in zip(FRACTIONS, body.measured(basins, box.point), strict=False):
+                if measured[MEASURED.index("ml")] <= MAX_ML:
+                    cuts.append((body, fraction))
+                    features.append(_features(body, measured.tolist(), fraction, uncertainty_mm))
+        return cls(box.start, cuts, np.array(features))
+
+    def contour(self, number: int) -> Contour:
+        body, fraction = self.cuts[number]
+        inside, at = body.cut(fraction)
+        start = (self.start[0] + at[0], self.start[1] + at[1], self.start[2] + at[2])
+        return Contour(inside, start, self.features[number])
+
+    def are_cut_off(self) -> bool:
+        """Whether the best contour touches the box, if touching is not held against any."""
+        if not self.cuts:
+            return False
+        touches = FEATURES.index("touches_box")
+        free = self.features.copy()
+        free[:, touches] = 0.0
+        return bool(self.features[load_contour_score(FEATURES)(free).argmax(), touches])
 
 
-class _Shapes:
-    """The shapes of regions above thresholds, each made once: unions of basins have many in common."""
-
-    def __init__(self, basins: Basins, point: np.ndarray) -> None:
-        self._basins, self._point = basins, point
-        self._known: dict[tuple[Any, ...], _Shape] = {}
-
-    def of(self, window: tuple[slice, ...], region: np.ndarray) -> _Shape:
-        """Of the largest connected part of (x, y, z) bool in a window of the box, holes filled."""
-        key = (*(w.start for w in window), region.shape, region.tobytes())
-        if key not in self._known:
-            inside, part = _largest(region)
-            self._known[key] = _Shape.of(self._basins, _inner(window, part), inside, self._point)
-        return self._known[key]
-
-
-@dataclass(frozen=True, eq=False)
-class _Body:
-    """The voxels of a union, its peak and what surrounds it.
-
-    window : where it is in the box. image : (x, y, z) SUV in the window, -inf outside the union.
-    """
-
-    union: Union
-    window: tuple[slice, ...]
-    image: np.ndarray
-    peak: float
-    background: float
-
-    @classmethod
-    def of(cls, basins: Basins, union: Union) -> _Body:
-        boxes = [box for b in union.basins if (box := basins.boxes[b - 1]) is not None]
-        window = _around(boxes, basins.labels.shape)
-        lookup = np.zeros(len(basins.peaks), dtype=bool)
-        lookup[list(union.basins)] = True
-        image = np.where(lookup[basins.labels[window]], basins.image[window], np.float32(-np.inf))
-        peak = float(image.max())
-        crop = _around([_extent(image >= min(FRACTIONS) * peak)], image.shape)
-        window, image = _inner(window, crop), np.ascontiguousarray(image[crop])
-        core = image > 0.42 * peak
-        inner = _around([_extent(core)], core.shape)
-        core = core[inner]
-        outside = basins.image[_inner(window, inner)][_dilated(core, 3) & ~core]
-        background = float(np.percentile(outside, 25)) if outside.size else 0.0
-        return cls(union, window, image, peak, background)
-
-    def cuts(self, shapes: _Shapes) -> Iterator[tuple[_Shape, float]]:
-        """What is above each fraction of the contrast, and the fraction; none where that is no lesion."""
-        window, image = self.window, self.image
-        for fraction in FRACTIONS:
-            region = image > self.threshold(fraction)
-            if not region.any():
-                return
-            # What is above the next fraction lies in what is above this one.
-            crop = _around([_extent(region)], region.shape, margin=1)
-            window, image = _inner(window, crop), image[crop]
-            shape = shapes.of(window, region[crop])
-            if shape.ml <= MAX_ML:
-                yield shape, fraction
-
-    def threshold(self, fraction: float) -> float:
-        return self.background + fraction * (self.peak - self.background)
-
-
-def _measured(body: _Body, shape: _Shape, fraction: float, uncertainty_mm: float) -> np.ndarray:
+def _features(body: Body, measured: list[float], fraction: float, uncertainty_mm: float) -> tuple[float, ...]:
     """(len(FEATURES),) what can be said of a contour without knowing the truth."""
-    radius = (3 * shape.ml * 1000 / (4 * np.pi)) ** (1 / 3)
-    offset = shape.away_mm / float(np.hypot(uncertainty_mm * 1.7, 0.25 * radius))
+    ml, away_mm, slope, cut, holds_point, touches_box = measured
+    radius = (3 * ml * 1000 / (4 * math.pi)) ** (1 / 3)
+    offset = away_mm / math.hypot(uncertainty_mm * 1.7, 0.25 * radius)
     height = max(body.peak - body.background, 1e-3)
-    cut = np.count_nonzero(shape.around > body.threshold(fraction)) / shape.around.size if shape.around.size else 1.0
-    return np.array(
-        [
-            offset,
-            offset**2,
-            cut,
-            height / body.peak,
-            body.union.crossed,
-            body.union.refused,
-            shape.slope * 10.0 / height,
-            shape.holds_point,
-            shape.touches_box,
-            fraction,
-            fraction**2,
-            body.union.rank > 0,
-        ],
-        dtype=np.float64,
-    )
-
-
-def _counts(inside: np.ndarray) -> list[np.ndarray]:
-    """Along x, y and z, how many voxels of each plane are set."""
-    plane = inside.view(np.uint8).sum(axis=0, dtype=np.int32)
-    return [np.count_nonzero(inside.reshape(len(inside), -1), axis=1), plane.sum(axis=1), plane.sum(axis=0)]
-
-
-def _dilated(inside: np.ndarray, times: int = 1) -> np.ndarray:
-    """(x, y, z) grown by the six neighbours. Nothing is set outside the array."""
-    # Flat, a step along any axis is one of so many voxels; the border keeps it from reaching around the end of a line.
-    middle = tuple(slice(times, times + n) for n in inside.shape)
-    padded = np.zeros([n + 2 * times for n in inside.shape], dtype=bool)
-    padded[middle] = inside
-    flat = padded.ravel()
-    for _ in range(times):
-        grown = flat.copy()
-        for step in (1, padded.shape[2], padded.shape[1] * padded.shape[2]):
-            grown[step:] |= flat[:-step]
-            grown[:-step] |= flat[step:]
-        flat = grown
-    return flat.reshape(padded.shape)[middle]
-
-
-def _largest(region: np.ndarray) -> tuple[np.ndarray, tuple[slice, ...]]:
-    """The largest connected part, holes filled, in the window of the region that holds it."""
-    window = tuple(slice(0, n) for n in region.shape)
-    regions, n = cc3d.connected_components(region, connectivity=6, return_N=True, binary_image=True)
-    if n > 1:
-        region = regions == 1 + np.argmax(np.bincount(regions.ravel())[1:])
-        window = _around([_extent(region)], region.shape, margin=1)
-    return _filled(region[window]), window
-
-
-def _filled(inside: np.ndarray) -> np.ndarray:
-    # A hole is empty space that does not reach the border of the array.
-    spaces, n = cc3d.connected_components(~inside, connectivity=6, return_N=True, binary_image=True)
-    if n <= 1:
-        return inside
-    outer = np.zeros(n + 1, dtype=bool)
-    for axis in range(3):
-        for end in (0, -1):
-            outer[spaces.take(end, axis=axis)] = True
-    outer[0] = False
-    return ~outer[spaces]
-
-
-def _extent(inside: np.ndarray) -> tuple[slice, ...]:
-    """The box of what is set; at least one voxel is."""
-    plane = inside.any(axis=0)
-    lines = (inside.any(axis=(1, 2)), plane.any(axis=1), plane.any(axis=0))
-    return tuple(slice(int(line.argmax()), line.size - int(line[::-1].argmax())) for line in lines)
-
-
-def _inner(window: tuple[slice, ...], crop: tuple[slice, ...]) -> tuple[slice, ...]:
-    return tuple(slice(w.start + c.start, w.start + c.stop) for w, c in zip(window, crop, strict=True))
-
-
-def _around(boxes: list[tuple[slice, ...]], shape: tuple[int, ...], margin: int = 4) -> tuple[slice, ...]:
-    return tuple(
-        slice(max(0, min(b[a].start for b in boxes) - margin), min(n, max(b[a].stop for b in boxes) + margin))
-        for a, n in enumerate(shape)
+    return (
+        offset,
+        offset**2,
+        cut,
+        height / body.peak,
+        body.union.crossed,
+        body.union.refused,
+        slope * 10.0 / height,
+        holds_point,
+        touches_box,
+        fraction,
+        fraction**2,
+        float(body.union.rank > 0),
     )

@@ -147,6 +147,14 @@ def segment(
     )
 
 
+def warm_up() -> None:
+    """Have compiled ahead what is compiled when it is first called: project and delineate a blob."""
+    square = sum((axis - 12.0) ** 2 for axis in np.indices((24, 24, 24)))
+    volume = Volume(np.asfortranarray(8 * np.exp(-square / 18), dtype=np.float32), np.diag([4.0, 4.0, 4.0, 1.0]))
+    project(volume)
+    lesion_at(volume, np.full(3, 12.0))
+
+
 def _lesions(ras: Volume, contour: Contour | None, stored: Volume, label: int, cancer_type: str) -> tuple[Lesion, ...]:
     return () if contour is None else (Lesion.of(ras, contour, stored, label, cancer_type),)
 

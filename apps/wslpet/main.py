@@ -6,6 +6,7 @@ Started by `monailabel start_server --app apps/wslpet --studies FOLDER_OR_DICOMW
 from __future__ import annotations
 
 import sys
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -40,9 +41,8 @@ from apps.wslpet.train import LearnFromSeeds  # noqa: E402
 from apps.wslpet.weights import Weights  # noqa: E402
 from lib.dicom_seg import Maker  # noqa: E402
 from lib.errors import InputError  # noqa: E402
-from lib.limits import CORES  # noqa: E402
+from lib.pipeline import warm_up  # noqa: E402
 from lib.shipped import SHIPPED_MODEL  # noqa: E402
-from lib.workers import employ  # noqa: E402
 
 SWITCH_SECONDS = 0.0005
 
@@ -69,10 +69,9 @@ class WSLPETApp(MONAILabelApp):
             # Requests run side by side. Threads of one that spin for each other would only be in the others' way.
             torch.set_num_threads(1)
             threadpool_limits(1)
-            if CORES > 1:
-                employ(CORES, "lib.delineation")
             # One that lets go of the interpreter for an array's sake would wait 5 ms to have it back, each time.
             sys.setswitchinterval(SWITCH_SECONDS)
+            threading.Thread(target=warm_up, daemon=True).start()
 
     def init_datastore(self) -> SeriesDatastore:
         return open_studies(self.studies, self.settings)

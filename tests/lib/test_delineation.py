@@ -3,9 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from blobs import dice, ellipsoid, empty, scan
-from scipy.ndimage import binary_dilation, label
+from scipy.ndimage import label
 
-from lib.delineation import FEATURES, MAX_ML, REACHES_MM, _dilated, contours, delineated
+from lib.delineation import FEATURES, MAX_ML, REACHES_MM, contours, delineated
 
 RADII = (16, 16, 20)
 
@@ -85,11 +85,3 @@ def test_the_scan_is_not_modified(case):
 @pytest.mark.parametrize("corner", [(0, 0, 0), (59, 39, 59), (-0.4, 39.4, 10)])
 def test_a_point_at_the_edge_is_a_point(case, corner):
     assert isinstance(contours(case[0], np.array(corner), 5.0), list)
-
-
-@pytest.mark.parametrize("times", [1, 3])
-@pytest.mark.parametrize("shape", [(5, 7, 9), (1, 4, 2)])
-def test_growing_by_neighbours_does_not_reach_around_the_ends(times, shape):
-    inside = np.random.default_rng(3).random(shape) > 0.95
-    inside[0, -1, -1] = inside[-1, 0, 0] = True
-    assert np.array_equal(_dilated(inside, times), binary_dilation(inside, iterations=times))
