@@ -14,22 +14,20 @@ import os
 import shutil
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import requests
-import torch
-from threadpoolctl import threadpool_limits
 
 from benchmarks import usual
 from benchmarks.scans import SIZES, Sized, written
 from benchmarks.server import LABELS, Server
 from benchmarks.speed_figures import Load, Speed
 from benchmarks.speed_report import write
+from benchmarks.threads import as_the_server
 from lib.model import load_model
 from lib.pipeline import look, segment
 from lib.projection import project
@@ -109,19 +107,7 @@ def limit_of(path: Path, voxels: int) -> float:
     return time.perf_counter() - start
 
 
-@contextmanager
-def _as_the_server() -> Iterator[None]:
-    """Its threads do not share out their own work, since requests run side by side."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        with threadpool_limits(1):
-            yield
-    finally:
-        torch.set_num_threads(threads)
-
-
-@_as_the_server()
+@as_the_server()
 def _stages(speed: Speed, repeat: int) -> None:
     """One inference step by step. The first run warms up and is not kept."""
     model = load_model(SHIPPED)

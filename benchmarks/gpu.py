@@ -1,0 +1,410 @@
+"""What a GPU brings, against the processors of the same computer: `python -m benchmarks.gpu`.
+
+Scans are found and patients are learned from, step by step, on both; the network alone in single precision, in bfloat16
+and compiled. Phantoms that lie in the folder already are not drawn again. A step that fails is told of, and the others
+are measured all the same.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from benchmarks import usual
+from benchmarks.cohorts import COHORT_SEEDS
+from benchmarks.gpu_report import Section, finish, timed, write
+from benchmarks.scans import SIZES, Sized, written
+from benchmarks.threads import as_the_server
+from lib.cam import OUTSIDE, Cams, batch_cams
+from lib.evaluation import agreement
+from lib.examples import Batch, Example, collate, grid_images
+from lib.limits import CORES
+from lib.model import Model, load_model
+from lib.phantom.cohort import SEEDS_PER_COHORT
+from lib.pipeline import Result, look, segment
+from lib.pretraining import phantom_examples
+from lib.projection import VIEWS, Views, project
+from lib.readers import read_volume
+from lib.scans import Scans
+from lib.settings import Settings
+from lib.shipped import SHIPPED_MODEL
+from lib.training import EpochReport, Trained, train
+from lib.volume import Volume
+
+CPU, GPU = "CPU", "GPU"
+SINGLE, HALF, COMPILED = "float32", "bfloat16", "compiled"
+# The patients of `benchmarks.training` whom it clicks on: the cohort's first are others, for it to find.
+FIRST_PATIENT = COHORT_SEEDS["plain"] * SEEDS_PER_COHORT + 40
+SECTIONS = ("scans", "training", "network")
+USUAL = "MONAI Label's usual way"
+# What ends a training here; the default one is whole within it.
+MOST_SECONDS = 75.0
+# No room here for a whole training on the CPU, nor for each way of a large one.
+FEW_EPOCHS = 4
+
+
+@dataclass(frozen=True)
+class Given:
+    """What is measured.
+
+    Parameters
+    ----------
+    folder : for phantoms. device : the GPU, as torch calls it.
+    sizes : scans, the smallest first. patients : numbers of them to learn from.
+    repeat, repeat_usual : runs of each step and of the usual way, after one that warms up.
+    usual_mm : voxel size of the usual way.
+    """
+
+    folder: Path
+    device: str
+    sizes: tuple[Sized, ...]
+    patients: tuple[int, ...]
+    settings: Settings
+    repeat: int
+    repeat_usual: int
+    usual_mm: float
+
+    def scan(self, size: Sized) -> Path:
+        path = self.folder / f"{size.name}.nii.gz"
+        if not path.exists():
+            unfinished = self.folder / "unfinished" / path.name
+            unfinished.parent.mkdir(parents=True, exist_ok=True)
+            written(unfinished.parent, size)
+            os.replace(unfinished, path)
+        return path
+
+    def examples(self, n: int) -> list[Example]:
+        seeds = range(FIRST_PATIENT, FIRST_PATIENT + n)
+        return phantom_examples(seeds, "plain", self.settings, self.folder / "phantoms", CORES)
+
+
+QUICK = {
+    "sizes": (Sized("small", (64, 64, 120)), Sized("smaller", (60, 60, 90))),
+    "patients": (12, 16),
+    "settings": Settings(epochs=3),
+    "repeat": 2,
+    "repeat_usual": 0,
+    "usual_mm": 8.0,
+}
+WHOLE = {
+    "sizes": SIZES,
+    "patients": (40, 200),
+    "settings": Settings(),
+    "repeat": 7,
+    "repeat_usual": 2,
+    "usual_mm": usual.SPACING_MM,
+}
+
+
+def main() -> None:
+    options = _arguments()
+    given = Given(options.folder, options.device, **(QUICK if options.quick else WHOLE))
+    scans = [given.scan(size) for size in given.sizes]
+    examples = given.examples(max(given.patients))
+    steps: dict[str, Callable[[], Iterator[Section]]] = {
+        "scans": lambda: (_of_scan(given, size, path) for size, path in zip(given.sizes, scans, strict=True)),
+        "training": lambda: (_of_training(given, examples[:n]) for n in given.patients),
+        "network": lambda: _of_network(given, scans),
+    }
+    sections: list[Section] = []
+    for name in options.sections:
+        for section in steps[name]():
+            sections.append(section)
+            text = write(options.out, sections, options.device == "cpu")
+    if sections:
+        print(text)
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser("python -m benchmarks.gpu", description=__doc__.split("\n")[0])
+    parser.add_argument("--folder", type=Path, default=Path("work/gpu"), help="for phantoms, which are kept")
+    parser.add_argument("--out", type=Path, default=Path("benchmarks/results"), help="gpu.md and gpu.json")
+    parser.add_argument("--device", default="cuda", help='"cpu" tries the benchmark out where there is no GPU')
+    parser.add_argument("--quick", action="store_true", help="everything tiny")
+    parser.add_argument(
+        "--sections", nargs="*", choices=SECTIONS, default=SECTIONS, help="default: all; none only draws the phantoms"
+    )
+    options = parser.parse_args()
+    if options.sections and options.device != "cpu" and not torch.cuda.is_available():
+        parser.error("there is no GPU; --quick --device cpu tries the benchmark out")
+    return options
+
+
+def _of_scan(given: Given, size: Sized, path: Path) -> Section:
+    """One scan from its file to its mask."""
+    shape = " × ".join(map(str, size.shape))
+    section = Section(f"{size.name}: {shape}, {size.voxels / 1e6:.0f} M voxels", (CPU, GPU))
+    with _peak_of(section), section.guarded("scan"), as_the_server():
+        _stages(section, given, path)
+    with section.guarded(USUAL):
+        _usual(section, given, path, on_cpu=size is given.sizes[0])
+    return section
+
+
+def _stages(section: Section, given: Given, path: Path) -> None:
+    models = {CPU: load_model(SHIPPED_MODEL), GPU: load_model(SHIPPED_MODEL, given.device)}
+    devices = {CPU: "cpu", GPU: given.device}
+    volume = read_volume(path)
+    ras = volume.to_ras()
+    views = project(ras)
+
+    def compare(step: str, ways: dict[str, Callable], made: dict[str, Callable] | None = None) -> None:
+        section.compare(step, ways, given.repeat, made)
+
+    compare("decode", {CPU: lambda: read_volume(path)})
+    values = torch.from_numpy(ras.array)
+    compare("transfer, pageable memory", {GPU: lambda: values.to(given.device)})
+    if given.device != "cpu":
+        pinned = values.pin_memory()
+        compare("transfer, pinned memory", {GPU: lambda: pinned.to(given.device)})
+        _tell_rate(section, values.nbytes)
+    compare("project", {way: lambda on=on: project(ras, on) for way, on in devices.items()})
+    compare(
+        "decode and project, as the server does",
+        {way: lambda on=on: Scans(None, device=on).views(path) for way, on in devices.items()},
+    )
+    compare("network, places", {way: lambda model=model: look(views, model) for way, model in models.items()})
+    compare(
+        "lesion",
+        {way: lambda seen: seen.answer(ras, volume, 1) for way in models},
+        {way: lambda model=model: look(views, model) for way, model in models.items()},
+    )
+    compare(
+        "segment, from the file",
+        {way: lambda model=model: segment(read_volume(path), model) for way, model in models.items()},
+    )
+    compare(
+        "the same as the server does",
+        {way: lambda way=way: _answered(path, models[way], devices[way]) for way in models},
+    )
+    with section.guarded("agreement"):
+        _tell_agreement(section, *(segment(volume, model) for model in models.values()))
+    with section.guarded("agreement of projections"):
+        pairs = list(zip(views, project(ras, given.device), strict=True))
+        same = all(np.array_equal(a.mip, b.mip) and np.array_equal(a.depth, b.depth) for a, b in pairs)
+        section.note(f"Projections and depth maps are {'equal' if same else 'NOT EQUAL'}.", projections_equal=same)
+
+
+def _answered(path: Path, model: Model, device: str) -> Result:
+    """From the file to the mask by `Scans` that have not seen it."""
+    scans = Scans(None, device=device)
+    with scans.borrowed(path) as volume:
+        return segment(volume, model, seen=scans.look(path, model))
+
+
+def _tell_rate(section: Section, nbytes: int) -> None:
+    rates = {kind: nbytes / section.median(f"transfer, {kind} memory", GPU) / 1e9 for kind in ("pageable", "pinned")}
+    section.note(
+        f"Transfer: {rates['pageable']:.1f} GB/s, of pinned memory {rates['pinned']:.1f}.", transfer_gb_per_second=rates
+    )
+
+
+def _tell_agreement(section: Section, cpu: Result, gpu: Result) -> None:
+    one, other = cpu.mask.array, gpu.mask.array
+    dice = agreement(other, one, cpu.mask.voxel_ml).dice
+    differing, of = int((one != other).sum()), int((one > 0).sum())
+    probability = max(abs(p - gpu.type_probabilities[name]) for name, p in cpu.type_probabilities.items())
+    section.note(
+        f"CPU and GPU: {cpu.cancer_type} and {gpu.cancer_type}, Dice of the masks {dice:.5f}, {differing} voxels "
+        f"differ (the CPU's lesion has {of}), probabilities by {probability:.1e}.",
+        same_type=cpu.cancer_type == gpu.cancer_type,
+        dice=dice,
+        voxels_differing=differing,
+        voxels=of,
+        probability_differs=probability,
+    )
+
+
+def _usual(section: Section, given: Given, path: Path, on_cpu: bool) -> None:
+    """On the CPU once, where asked: it takes its time."""
+
+    def seconds(device: str, repeat: int) -> list[float]:
+        return usual.seconds(path, given.folder / "usual", repeat + 1, device, given.usual_mm)[-max(1, repeat) :]
+
+    found = {}
+    for way, device, repeat in ((CPU, "cpu", 0), (GPU, given.device, given.repeat_usual)):
+        if way == GPU or on_cpu:
+            with section.guarded(f"{USUAL}, {way}"):
+                found[way] = seconds(device, repeat)
+    section.add(USUAL, found)
+    ratio = section.median(USUAL, GPU) / section.median("segment, from the file", GPU)
+    section.note(f"On the GPU, the usual way takes {ratio:.1f} × as long as segment.", usual_by_segment=ratio)
+
+
+class _Half(nn.Module):
+    """A network in bfloat16, its answer in float32."""
+
+    def __init__(self, network: nn.Module, device: str) -> None:
+        super().__init__()
+        self.network, self.device = network, device
+
+    def forward(self, images: Tensor) -> Tensor:
+        with torch.autocast(torch.device(self.device).type, torch.bfloat16):
+            return self.network(images).float()
+
+
+def _of_network(given: Given, scans: Sequence[Path]) -> Iterator[Section]:
+    """Both views of the smallest scan and of one that is shorter: in single precision against in half, and compiled."""
+    learned = load_model(SHIPPED_MODEL, given.device)
+    volume = read_volume(scans[0]).to_ras()
+    views, shorter = project(volume), project(_shortened(volume))
+    batch = _batch(views, learned.settings).to(given.device)
+
+    steps: dict[str, Callable[[Model], Any]] = {
+        "maps of one grid": lambda model: _cams(model, batch),
+        "look": lambda model: look(views, model),
+        "look, shorter scan": lambda model: look(shorter, model),
+    }
+
+    def compare(section: Section, ways: dict[str, Model]) -> None:
+        for step, shown in steps.items():
+            section.compare(step, {way: partial(shown, model) for way, model in ways.items()}, 3 * given.repeat)
+        with section.guarded("differences"):
+            _tell_differences(section, views, batch, ways)
+
+    section = Section(f"The network on the GPU, {given.sizes[0].name}: half precision", (SINGLE, HALF))
+    with section.guarded(HALF), as_the_server():
+        compare(section, {SINGLE: learned, HALF: replace(learned, network=_Half(learned.network, given.device))})
+    yield section
+    section = Section(f"The network on the GPU, {given.sizes[0].name}: compiled", (SINGLE, COMPILED))
+    with section.guarded(COMPILED), as_the_server():
+        compiled = replace(learned, network=torch.compile(learned.network))
+        first = timed(_cams, compiled, batch)
+        # Sizes that were not compiled yet: the maps of the other grids, and a scan of another length.
+        looks = [timed(look, each, compiled) for each in (views, views, shorter, shorter)]
+        section.note(
+            f"Compiling takes {first:.1f} s at the first maps, {looks[0] - looks[1]:.1f} s more at the first look, "
+            f"{looks[2] - looks[3]:.1f} s more at a scan of another length.",
+            compile_seconds={"maps": first, "looks": looks},
+        )
+        compare(section, {SINGLE: learned, COMPILED: compiled})
+    yield section
+
+
+def _tell_differences(section: Section, views: Views, batch: Batch, ways: dict[str, Model]) -> None:
+    """How far the unnormalised maps and the probabilities are from those of the CPU."""
+    on_cpu = load_model(SHIPPED_MODEL)
+    expected, probabilities = _cams(on_cpu, batch.to("cpu")), look(views, on_cpu).probabilities
+    found = {way: (_cams(model, batch), look(views, model).probabilities) for way, model in ways.items()}
+    with _without_tf32():
+        found["float32 without TF32"] = _cams(ways[SINGLE], batch), look(views, ways[SINGLE]).probabilities
+    inside = [cam[cam > OUTSIDE / 2] for cam in (expected.face, expected.profile)]
+    low, high = min(float(cam.min()) for cam in inside), max(float(cam.max()) for cam in inside)
+    section.note(f"The CPU's maps go from {low:.2f} to {high:.2f}.", cam_range=[low, high])
+    for way, (cams, likely) in found.items():
+        cell = max(float((getattr(cams, view).cpu() - getattr(expected, view)).abs().max()) for view in VIEWS)
+        probability = max(abs(likely[name] - p) for name, p in probabilities.items())
+        section.note(f"{way}: maps differ from the CPU's by up to {cell:.1e}, probabilities by {probability:.1e}.")
+        section.figures.setdefault("differences", {})[way] = {"cam": cell, "probability": probability}
+
+
+@torch.inference_mode()
+def _cams(model: Model, batch: Batch) -> Cams:
+    return batch_cams(model.network, batch, model.settings)
+
+
+def _batch(views: Views, settings: Settings) -> Batch:
+    """One patient on the network's grid, nothing known of a tumour."""
+    images = {view: np.stack([image.mip, image.depth_mm]) for view, image in grid_images(views, settings).items()}
+    return collate([Example(images, None, settings.classes[0])], settings)
+
+
+def _shortened(volume: Volume) -> Volume:
+    """Without a sixth of its length, at the feet (RAS)."""
+    cut = volume.shape[2] // 6
+    affine = volume.affine.copy()
+    affine[:3, 3] += cut * affine[:3, 2]
+    return Volume(volume.array[:, :, cut:], affine, volume.unit, volume.name)
+
+
+@contextmanager
+def _without_tf32() -> Iterator[None]:
+    before = torch.backends.cudnn.allow_tf32
+    torch.backends.cudnn.allow_tf32 = False
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.allow_tf32 = before
+
+
+def _of_training(given: Given, examples: Sequence[Example]) -> Section:
+    """From scratch with the default settings. Of the CPU, a few epochs; in single precision, all of the smallest."""
+    single = f"{GPU}, float32"
+    section = Section(f"Training on {len(examples)} patients", (CPU, GPU, single))
+    few = FEW_EPOCHS if len(examples) > min(given.patients) else given.settings.epochs
+    epochs, wholes = {}, {}
+    for way, device, most in ((CPU, "cpu", 2), (GPU, given.device, given.settings.epochs), (single, given.device, few)):
+        with _peak_of(section, way), section.guarded(way), _single_precision(way == single):
+            start = time.perf_counter()
+            trained = _trained(examples, given.settings, device, most)
+            finish()
+            epochs[way] = _seconds_of_epochs(trained)
+            if most == given.settings.epochs:
+                wholes[way] = [time.perf_counter() - start]
+            _tell_training(section, way, trained)
+    section.add("epoch", epochs)
+    section.add("training", wholes)
+    return section
+
+
+def _trained(examples: Sequence[Example], settings: Settings, device: str, most: int) -> Trained:
+    """Until it ends, or for so many epochs, or until `MOST_SECONDS`."""
+
+    def enough(epoch: EpochReport) -> bool:
+        return epoch.epoch >= most or epoch.seconds > MOST_SECONDS
+
+    return train(examples, settings, device=device, report=enough)
+
+
+def _seconds_of_epochs(trained: Trained) -> list[float]:
+    """Of all but the first, which warms up; validation included."""
+    return np.diff([epoch.seconds for epoch in trained.epochs]).tolist()
+
+
+def _tell_training(section: Section, way: str, trained: Trained) -> None:
+    last, best = trained.epochs[-1], trained.model.history["best"]
+    section.note(
+        f"{way}: {last.epoch} of {last.total_epochs} epochs in {last.seconds:.1f} s; best is epoch {best['epoch']}, "
+        f"val_loss {best['val_loss']:.3f}, type_accuracy {best['type_accuracy']:.1%}, seed_hit {best['seed_hit']:.1%}.",
+        **{way: {"epochs": last.epoch, "seconds": last.seconds, "first_seconds": trained.epochs[0].seconds, **best}},
+    )
+
+
+@contextmanager
+def _single_precision(on: bool) -> Iterator[None]:
+    """Training without the half precision that it chooses for itself."""
+    if not on:
+        yield
+        return
+    with mock.patch("lib.cam.has_bfloat16", lambda device: False):
+        yield
+
+
+@contextmanager
+def _peak_of(section: Section, what: str = "") -> Iterator[None]:
+    """Tells of the GPU's memory that torch's tensors took at most in the block."""
+    if not torch.cuda.is_available():
+        yield
+        return
+    torch.cuda.reset_peak_memory_stats()
+    yield
+    peak = torch.cuda.max_memory_allocated()
+    if peak:
+        name = f"{what or 'All of it'}: peak memory on the GPU"
+        section.note(f"{name} {peak / 1e6:.0f} MB.", **{f"{what} peak_bytes".strip(): peak})
+
+
+if __name__ == "__main__":
+    main()
