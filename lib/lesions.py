@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from lib.cam import Cams
+from lib.compiled import compiled
 from lib.delineation import REACHES_MM, Contour, delineated
 from lib.measures import measure, surroundings
 from lib.projection import VIEWS, GridImage, Projection
@@ -149,20 +150,29 @@ def lifted(projection: Projection, above: float = 1.0) -> np.ndarray:
 def _modes(points: np.ndarray, scores: np.ndarray, spacing: np.ndarray) -> list[Finding]:
     scores = scores - scores.max()
     counts = scores > NEGLIGIBLE
-    points, weight = points[counts], np.exp(scores[counts])
-    total = weight.sum()
-    mm = np.ascontiguousarray((points * spacing).T)
-    found = []
-    for _ in range(FINDINGS):
-        best = int(weight.argmax())
-        if weight[best] <= 0:
-            break
-        near = sum((along - along[best]) ** 2 for along in mm) <= FINDING_MM**2
-        mass = weight[near].sum()
-        centre = (points[near] * weight[near, None]).sum(axis=0) / mass
-        found.append(Finding(tuple(centre.tolist()), float(mass / total)))
-        weight = np.where(near, 0.0, weight)
+    points, weight = points[counts].astype(np.float64), np.exp(scores[counts])
+    total, mm = weight.sum(), points * spacing
+    found: list[Finding] = []
+    while len(found) < FINDINGS and weight[best := int(weight.argmax())] > 0:
+        mass, x, y, z = _gather(points, mm, weight, best, FINDING_MM)
+        found.append(Finding((x / mass, y / mass, z / mass), mass / total))
     return found
+
+
+@compiled
+def _gather(
+    points: np.ndarray, mm: np.ndarray, weight: np.ndarray, best: int, radius_mm: float
+) -> tuple[float, float, float, float]:
+    """Take the weight of all points within reach of one: the sum, and that of the weighted points."""
+    mass = x = y = z = 0.0
+    middle = (mm[best, 0], mm[best, 1], mm[best, 2])
+    for i in range(len(weight)):
+        square = (mm[i, 0] - middle[0]) ** 2 + (mm[i, 1] - middle[1]) ** 2 + (mm[i, 2] - middle[2]) ** 2
+        if square <= radius_mm**2:
+            share = weight[i]
+            mass, x, y, z = mass + share, x + share * points[i, 0], y + share * points[i, 1], z + share * points[i, 2]
+            weight[i] = 0.0
+    return mass, x, y, z
 
 
 def lesion_at(ras: Volume, index: np.ndarray) -> Contour | None:

@@ -12,6 +12,7 @@ from queue import SimpleQueue
 from typing import Any
 
 import numpy as np
+from scipy.sparse import csr_array
 
 from lib.maxima import Maxima
 from lib.volume import Placed, Volume
@@ -254,8 +255,14 @@ def _with_depth(projection: Projection) -> np.ndarray:
 
 def _resample(channels: np.ndarray, spacing: tuple[float, float], grid_mm: float) -> np.ndarray:
     # (channel, u, z) → the same on the grid
-    u, z = (linear_filter(n, s / grid_mm) for n, s in zip(channels.shape[1:], spacing, strict=True))
-    return u @ channels @ z.T
+    u, z = (_sparse_filter(n, s / grid_mm) for n, s in zip(channels.shape[1:], spacing, strict=True))
+    return np.stack([(z @ (u @ channel).T).T for channel in channels])
+
+
+@lru_cache(64)
+def _sparse_filter(size: int, scale: float) -> csr_array:
+    """`linear_filter`, most of whose weights are 0."""
+    return csr_array(linear_filter(size, scale))
 
 
 @lru_cache(64)
