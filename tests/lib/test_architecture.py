@@ -65,7 +65,9 @@ def test_imports_run_downward_without_cycles():
         ("lib.series", {"lib.errors", "lib.header", "lib.limits", "lib.suv", "lib.volume"}),
         ("lib.rtstruct", {"lib.errors", "lib.header", "lib.series", "lib.volume"}),
         ("lib.readers", {"lib.errors", "lib.limits", "lib.series", "lib.volume"}),
-        ("lib.projection", {"lib.limits", "lib.volume"}),
+        ("lib.maxima", {"lib.compiled"}),
+        ("lib.voxels", {"lib.compiled"}),
+        ("lib.projection", {"lib.maxima", "lib.volume"}),
         ("lib.network", {"lib.settings"}),
     ],
 )
