@@ -260,7 +260,7 @@ def _of_network(given: Given, scans: Sequence[Path]) -> Iterator[Section]:
     learned = load_model(SHIPPED_MODEL, given.device)
     volume = read_volume(scans[0]).to_ras()
     views, shorter = project(volume), project(_shortened(volume))
-    batch = _batch(views, learned.settings).to(given.device)
+    batch = _batch(views, learned.settings, given.device)
 
     steps: dict[str, Callable[[Model], Any]] = {
         "maps of one grid": lambda model: _cams(model, batch),
@@ -296,7 +296,7 @@ def _of_network(given: Given, scans: Sequence[Path]) -> Iterator[Section]:
 def _tell_differences(section: Section, views: Views, batch: Batch, ways: dict[str, Model]) -> None:
     """How far the unnormalised maps and the probabilities are from those of the CPU."""
     on_cpu = load_model(SHIPPED_MODEL)
-    expected, probabilities = _cams(on_cpu, batch.to("cpu")), look(views, on_cpu).probabilities
+    expected, probabilities = _cams(on_cpu, _batch(views, on_cpu.settings, "cpu")), look(views, on_cpu).probabilities
     found = {way: (_cams(model, batch), look(views, model).probabilities) for way, model in ways.items()}
     with _without_tf32():
         found["float32 without TF32"] = _cams(ways[SINGLE], batch), look(views, ways[SINGLE]).probabilities
@@ -315,10 +315,10 @@ def _cams(model: Model, batch: Batch) -> Cams:
     return batch_cams(model.network, batch, model.settings)
 
 
-def _batch(views: Views, settings: Settings) -> Batch:
+def _batch(views: Views, settings: Settings, device: str) -> Batch:
     """One patient on the network's grid, nothing known of a tumour."""
     images = {view: np.stack([image.mip, image.depth_mm]) for view, image in grid_images(views, settings).items()}
-    return collate([Example(images, None, settings.classes[0])], settings)
+    return collate([Example(images, None, settings.classes[0]).to(device)], settings)
 
 
 def _shortened(volume: Volume) -> Volume:

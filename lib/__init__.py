@@ -9,7 +9,7 @@ seeds       the supervision: a point in mm and a cancer type
 settings    every choice, the paper's preset beside ours
 compiled    loops over voxels as machine code; maxima: of a volume, in one pass; voxels: parts and surface of a set
 projection  face and profile MIP with depth maps, on the volume's own voxels and on the network's grid
-examples    a patient as the network sees one, augmentation, batches
+examples    a patient as the network sees one, batches; augmentation: patients changed anew for each epoch
 network     eight convolutions
 cam         class activation maps, and the 3D map that the two views make together
 losses      loss 1: the type; loss 2: the distance to the seed

@@ -8,7 +8,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor, nn
 
-from lib.examples import Batch
+from lib.examples import Batch, network_channels
 from lib.projection import VIEWS
 from lib.settings import Settings
 
@@ -100,7 +100,7 @@ def view_cam(network: nn.Module, batch: Batch, view: str, settings: Settings) ->
     """(n, class, u, z): one view of a batch through the network; padding is `OUTSIDE`."""
     device = batch.types.device.type
     with torch.autocast(device, torch.bfloat16, enabled=network.training and has_bfloat16(device)):
-        cam = network(batch.images[view]).float()
+        cam = network(network_channels(batch, view, settings)).float()
     return mask_outside(cam, batch.sizes[view], settings.stride)
 
 

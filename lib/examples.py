@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from lib.errors import SeedError
@@ -37,6 +37,24 @@ class Example:
     points: dict[str, tuple[float, float]] | None
     cancer_type: str
     name: str = ""
+
+    def to(self, device: torch.device | str) -> Sample:
+        """The same for the network; on the CPU the images are shared, not copied."""
+        images = {view: torch.from_numpy(image).to(device) for view, image in self.images.items()}
+        return Sample(images, self.points, self.cancer_type)
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """An `Example` whose images lie on a device: view → (2, u, z) float32, MIP in SUV and depth in mm."""
+
+    images: dict[str, Tensor]
+    points: dict[str, tuple[float, float]] | None
+    cancer_type: str
+
+    @property
+    def device(self) -> torch.device:
+        return self.images["face"].device
 
 
 def prepare(scan: Volume | Views, seed: Seed, settings: Settings) -> Example:
@@ -89,11 +107,11 @@ def seed_points(ras: Views, seed: Seed, images: dict[str, GridImage]) -> dict[st
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """Patients stacked for the network.
+    """Patients stacked; `network_channels` is what the network sees of them.
 
     Parameters
     ----------
-    images : view → (n, channel, u, z), padded at their far ends.
+    images : view → (n, 2, u, z): MIP in SUV, depth in mm, padded with zeros at their far ends.
     sizes : view → (n, 2) each image's own (u, z) pixels.
     points : view → (n, 2) seeds in pixels, NaN where there is none.
     types : (n,) class indices.
@@ -117,27 +135,19 @@ class Batch:
         )
         return Batch(images, sizes, points, self.types[start:stop])
 
-    def to(self, device: torch.device | str) -> Batch:
-        images, sizes, points = (
-            {view: tensor.to(device) for view, tensor in part.items()}
-            for part in (self.images, self.sizes, self.points)
-        )
-        return Batch(images, sizes, points, self.types.to(device))
 
-
-def network_channels(images: dict[str, np.ndarray], settings: Settings) -> dict[str, Tensor]:
-    """View → (channel, u, z): the MIP scaled to [0, 1] (paper §3.2), the depth map, the view."""
-    channels = {}
-    for number, view in enumerate(VIEWS):
-        mip, depth_mm = torch.from_numpy(images[view])
-        scaled = (mip / settings.suv_limit).clamp(0, 1)
-        if settings.intensity == "sqrt":
-            scaled = scaled.sqrt()
-        stack = [scaled, torch.full_like(scaled, float(number))]
-        if settings.depth:
-            stack.append(depth_mm / DEPTH_SCALE_MM)
-        channels[view] = torch.stack(stack)
-    return channels
+def network_channels(batch: Batch, view: str, settings: Settings) -> Tensor:
+    """(n, channel, u, z): the MIP scaled to [0, 1] (paper §3.2), the view, the depth map; 0 beyond a patient's size."""
+    mip, depth_mm = batch.images[view].unbind(dim=1)
+    scaled = (mip / settings.suv_limit).clamp(0, 1)
+    if settings.intensity == "sqrt":
+        scaled = scaled.sqrt()
+    u, z = (torch.arange(n, device=mip.device) for n in mip.shape[1:])
+    inside = (u < batch.sizes[view][:, :1])[:, :, None] & (z < batch.sizes[view][:, 1:])[:, None, :]
+    channels = [scaled, inside * float(VIEWS.index(view))]
+    if settings.depth:
+        channels.append(depth_mm / DEPTH_SCALE_MM)
+    return torch.stack(channels, dim=1)
 
 
 def save_example(example: Example, path: Path) -> None:
@@ -158,87 +168,29 @@ def load_example(path: Path) -> Example:
         return Example({view: file[view] for view in VIEWS}, points, str(file["cancer_type"]), str(file["name"]))
 
 
-def collate(examples: Sequence[Example], settings: Settings) -> Batch:
-    """Stack examples, padded with zeros at the far ends to a common multiple of the stride."""
-    per_patient = [network_channels(example.images, settings) for example in examples]
-    images, sizes = {}, {}
+def collate(samples: Sequence[Sample], settings: Settings) -> Batch:
+    """Stack patients, on the device that they are on."""
+    device, none = samples[0].device, (float("nan"), float("nan"))
+    images, sizes, points = {}, {}, {}
     for view in VIEWS:
-        own = [channels[view] for channels in per_patient]
-        size = [max(image.shape[axis] for image in own) for axis in (1, 2)]
-        u, z = (-(-n // settings.stride) * settings.stride for n in size)
-        images[view] = torch.stack([F.pad(i, (0, z - i.shape[2], 0, u - i.shape[1])) for i in own])
-        sizes[view] = torch.tensor([image.shape[1:] for image in own])
-    none = (float("nan"), float("nan"))
-    points = {
-        view: torch.tensor([none if e.points is None else e.points[view] for e in examples], dtype=torch.float32)
-        for view in VIEWS
-    }
-    types = torch.tensor([settings.classes.index(e.cancer_type) for e in examples])
-    return Batch(images, sizes, points, types)
+        own = [sample.images[view] for sample in samples]
+        images[view] = padded(own, settings.stride)
+        sizes[view] = sent([image.shape[1:] for image in own], torch.int64, device)
+        places = [none if sample.points is None else sample.points[view] for sample in samples]
+        points[view] = sent(places, torch.float32, device)
+    types = [settings.classes.index(sample.cancer_type) for sample in samples]
+    return Batch(images, sizes, points, sent(types, torch.int64, device))
 
 
-@dataclass(frozen=True)
-class Augmentation:
-    """How far a training patient is moved, scaled and recoloured each time it is seen (ours).
-
-    Parameters
-    ----------
-    zoom : body size, ± share.
-    gain : SUV, ± share, log-uniform.
-    jitter_mm : SD of noise on the seed; a human click has its own.
-    partial : probability that the field of view is cut above and below the seed.
-    noise : SD of noise relative to the root of SUV.
-    """
-
-    zoom: float = 0.2
-    gain: float = 0.4
-    jitter_mm: float = 3.0
-    partial: float = 0.4
-    noise: float = 0.08
+def padded(images: Sequence[Tensor], stride: int) -> Tensor:
+    """(n, channel, u, z): images (channel, u, z), padded with zeros at the far ends to a multiple of the stride."""
+    size = [-(-max(image.shape[axis] for image in images) // stride) * stride for axis in (1, 2)]
+    stack = images[0].new_zeros(len(images), len(images[0]), *size)
+    for row, image in zip(stack, images, strict=True):
+        row[:, : image.shape[1], : image.shape[2]] = image
+    return stack
 
 
-def augment(example: Example, settings: Settings, rng: np.random.Generator, how: Augmentation) -> Example:
-    """A changed copy: zoomed about a random origin, gain and noise changed, the field of view cut."""
-    zoom = float(np.exp(rng.uniform(-how.zoom, how.zoom)))
-    shift_z = rng.uniform(0, 1)
-    z_range = _partial_range(example, settings, rng) if rng.random() < how.partial else None
-    gain = float(np.exp(rng.uniform(-how.gain, how.gain)))
-    images, points = {}, {}
-    for view in VIEWS:
-        image, origin = example.images[view], 0
-        if z_range is not None:
-            image, origin = image[:, :, slice(*z_range)], z_range[0]
-        shift = (rng.uniform(0, 1), shift_z)
-        image = _zoomed(image, zoom, shift)
-        mip = np.maximum(image[0] * gain, 0)
-        mip += how.noise * np.sqrt(mip) * rng.standard_normal(mip.shape, dtype=np.float32)
-        images[view] = np.stack([np.maximum(mip, 0), image[1] * zoom]).astype(np.float32)
-        if example.points is not None:
-            u, z = example.points[view]
-            jitter = rng.normal(0, how.jitter_mm / settings.grid_mm, 2)
-            points[view] = (
-                (u + 0.5) * zoom - 0.5 + shift[0] + jitter[0],
-                (z - origin + 0.5) * zoom - 0.5 + shift[1] + jitter[1],
-            )
-    return replace(example, images=images, points=points or None)
-
-
-def _partial_range(example: Example, settings: Settings, rng: np.random.Generator) -> tuple[int, int]:
-    rows = example.images["face"].shape[2]
-    if example.points is None:
-        return 0, rows
-    z = example.points["face"][1]
-    above, below = rng.uniform(80, 500, 2) / settings.grid_mm
-    return max(0, int(z - below)), min(rows, int(z + above) + 1)
-
-
-def _zoomed(image: np.ndarray, zoom: float, shift: tuple[float, float]) -> np.ndarray:
-    # Output pixel p shows input pixel (p - shift + 0.5) / zoom - 0.5, linearly interpolated.
-    size = [max(1, round(n * zoom)) for n in image.shape[1:]]
-    ticks = [
-        ((torch.arange(n) - s + 0.5) / zoom) * 2 / old - 1
-        for n, s, old in zip(size, shift, image.shape[1:], strict=True)
-    ]
-    u, z = torch.meshgrid(*ticks, indexing="ij")
-    grid = torch.stack([z, u], dim=-1)[None].float()
-    return F.grid_sample(torch.from_numpy(np.ascontiguousarray(image))[None], grid, align_corners=False)[0].numpy()
+def sent(values: Sequence[Any], dtype: torch.dtype, device: torch.device) -> Tensor:
+    """A few numbers on a device, which is not waited for."""
+    return torch.tensor(values, dtype=dtype).to(device, non_blocking=True)

@@ -18,8 +18,9 @@ import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
 
+from lib.augmentation import Augmentation
 from lib.errors import InputError, TrainingError
-from lib.examples import Augmentation, Example
+from lib.examples import Example
 from lib.limits import CORES
 from lib.model import Model, best_device
 from lib.ranks import Ranks

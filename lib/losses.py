@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from lib.cam import OUTSIDE, Cams
+from lib.projection import VIEWS
 
 # A click misses the centre by this much (SD per axis); the likelihood is not asked to be sharper.
 SEED_SD_MM = 8.0
@@ -36,20 +37,26 @@ def distance_loss(cams: Cams, types: Tensor, seeds: dict[str, Tensor], form: str
     -------
     scalar; 0 where no patient has a seed.
     """
-    has_seed = torch.isfinite(seeds["face"]).all(dim=1)
-    if form == "off" or not has_seed.any():
+    if form == "off":
         return cams.face.new_zeros(())
-    rows = torch.arange(len(types), device=types.device)[has_seed]
-    own = types[has_seed]
-    chosen = Cams(cams.face[rows, own][:, None], cams.profile[rows, own][:, None], cams.cell_mm)
-    face, profile = seeds["face"][has_seed], seeds["profile"][has_seed]
+    has_seed = torch.isfinite(seeds["face"]).all(dim=1)
+    rows = torch.arange(len(types), device=types.device)
+    face_cam, profile_cam = cams.face[rows, types][:, None], cams.profile[rows, types][:, None]
+    # Selecting the seeded by a mask would make a GPU wait; they are weighed instead, and NaN must not reach a gradient.
+    face, profile = (torch.where(has_seed[:, None], seeds[view], 0.0) for view in VIEWS)
+
+    def mean(values: Tensor) -> Tensor:
+        return torch.where(has_seed, values, 0.0).sum() / has_seed.sum().clamp_min(1)
+
     if form == "expected":
-        return (_expected(chosen.face, face, cams.cell_mm) + _expected(chosen.profile, profile, cams.cell_mm)) / 2
+        distances = (_expected_mm(face_cam, face, cams.cell_mm), _expected_mm(profile_cam, profile, cams.cell_mm))
+        return (mean(distances[0]) / 100.0 + mean(distances[1]) / 100.0) / 2
+    chosen = Cams(face_cam, profile_cam, cams.cell_mm)
     near = chosen.log_mass(
-        _log_near(chosen.face, face, cams.cell_mm, z_too=True),
-        _log_near(chosen.profile, profile, cams.cell_mm, z_too=False),
+        _log_near(face_cam, face, cams.cell_mm, z_too=True),
+        _log_near(profile_cam, profile, cams.cell_mm, z_too=False),
     )
-    return (chosen.log_mass() - near).mean()
+    return mean((chosen.log_mass() - near)[:, 0])
 
 
 def _offsets_mm(cam: Tensor, seed: Tensor, cell_mm: float) -> tuple[Tensor, Tensor]:
@@ -59,10 +66,11 @@ def _offsets_mm(cam: Tensor, seed: Tensor, cell_mm: float) -> tuple[Tensor, Tens
     return (u[None, :] - seed[:, :1])[:, :, None] * cell_mm, (z[None, :] - seed[:, 1:])[:, None, :] * cell_mm
 
 
-def _expected(cam: Tensor, seed: Tensor, cell_mm: float) -> Tensor:
+def _expected_mm(cam: Tensor, seed: Tensor, cell_mm: float) -> Tensor:
+    # (n, 1, u, z), (n, 2) → (n,)
     du, dz = _offsets_mm(cam, seed, cell_mm)
     probability = cam.flatten(1).softmax(dim=1).view_as(cam)[:, 0]  # (n, u, z)
-    return (probability * torch.sqrt(du**2 + dz**2 + 1e-3)).sum(dim=(1, 2)).mean() / 100.0
+    return (probability * torch.sqrt(du**2 + dz**2 + 1e-3)).sum(dim=(1, 2))
 
 
 def _log_near(cam: Tensor, seed: Tensor, cell_mm: float, z_too: bool) -> Tensor:

@@ -252,7 +252,7 @@ def _sights(views: Views, grids: list[Settings], model: Model, pool: ThreadPoolE
         return view_cam(model.network, *job)
 
     images = [dict(zip(VIEWS, to_grid(views, grid.grid_mm, pool.map), strict=True)) for grid in grids]
-    batches = [_batch(own, grid, model.settings).to(model.device) for own, grid in zip(images, grids, strict=True)]
+    batches = [_batch(own, grid, model) for own, grid in zip(images, grids, strict=True)]
     maps = pool.map(seen, [(batch, view, grid) for batch, grid in zip(batches, grids, strict=True) for view in VIEWS])
     cams = [Cams(next(maps), next(maps), grid.grid_mm * grid.stride) for grid in grids]
     return list(map(Sight, images, cams))
@@ -265,11 +265,11 @@ def _look(views: Views, sights: list[Sight], settings: Settings) -> Look:
     return Look(dict(zip(VIEWS, views, strict=True)), sights, probabilities)
 
 
-def _batch(images: dict[str, GridImage], grid: Settings, learned: Settings) -> Batch:
+def _batch(images: dict[str, GridImage], grid: Settings, model: Model) -> Batch:
     # On a finer grid than was learned on the body is larger, as in training, and so is its depth.
-    zoom = np.float32(learned.grid_mm / grid.grid_mm)
+    zoom = np.float32(model.settings.grid_mm / grid.grid_mm)
     channels = {view: np.stack([image.mip, image.depth_mm * zoom]) for view, image in images.items()}
-    return collate([Example(channels, None, grid.classes[0], "")], grid)
+    return collate([Example(channels, None, grid.classes[0]).to(model.device)], grid)
 
 
 class _Clock:

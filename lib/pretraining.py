@@ -12,7 +12,8 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from lib.examples import Augmentation, Example, load_example, prepare, save_example
+from lib.augmentation import Augmentation
+from lib.examples import Example, load_example, prepare, save_example
 from lib.model import Model, best_device, load_model, save_model
 from lib.phantom import PRESETS, make_patient
 from lib.settings import Settings, settings_from

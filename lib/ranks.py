@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import numpy as np
 import torch
 import torch.distributed as dist
-from torch import nn
+from torch import Tensor, nn
 
 from lib.examples import Batch
 
@@ -23,12 +23,13 @@ class Share:
     Parameters
     ----------
     of_patients, of_seeds : what it is of the whole batch's patients, and of those with a seed, from 0 to 1. The sum
-        over the ranks of means weighted by them is the mean over the batch.
+        over the ranks of means weighted by them is the mean over the batch. The latter is a scalar on the batch's
+        device, which need not be waited for.
     """
 
     batch: Batch
     of_patients: float
-    of_seeds: float
+    of_seeds: Tensor
 
 
 @dataclass(frozen=True)
@@ -46,8 +47,8 @@ class Ranks:
         whole = len(batch.types)
         start, stop = self.rank * whole // self.size, (self.rank + 1) * whole // self.size
         part = batch.rows(start, stop) if stop > start else batch.rows(0, 1)
-        seeds = int(batch.seeded[start:stop].sum())
-        return Share(part, (stop - start) / whole, seeds / max(1, int(batch.seeded.sum())))
+        seeds = batch.seeded[start:stop].sum() / batch.seeded.sum().clamp_min(1)
+        return Share(part, (stop - start) / whole, seeds)
 
     def joined(self, network: nn.Module, device: str) -> nn.Module:
         """The network, whose gradients from now on are the mean over the ranks."""

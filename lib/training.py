@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -13,9 +13,10 @@ import torch
 from sklearn.model_selection import train_test_split
 from torch import Tensor, nn
 
+from lib.augmentation import Augmentation, drawn
 from lib.cam import Cams, batch_cams, cell_points
 from lib.errors import TrainingError
-from lib.examples import Augmentation, Batch, Example, augment, collate
+from lib.examples import Batch, Example, Sample, collate
 from lib.losses import distance_loss, type_loss
 from lib.model import Model, new_network
 from lib.projection import VIEWS
@@ -26,8 +27,6 @@ from lib.settings import Settings
 # A seed counts as hit when the 3D map's strongest cell is this near, mm.
 HIT_MM = 30.0
 MIN_PER_TYPE = 2
-# Batches that are drawn together, so that each can hold patients of like length.
-POOL = 8
 
 
 @dataclass(frozen=True)
@@ -89,7 +88,8 @@ def train(
 
     Parameters
     ----------
-    examples : one per patient, from `prepare`.
+    examples : one per patient, from `prepare`. All lie on the device from start to end, at some 1.3 MB each: 2,000
+        are 2.6 GB.
     initial : weights to start from; None starts from scratch.
     report : called after each epoch; True from it ends the training early.
     augmentation : None is the default of `Augmentation`.
@@ -103,13 +103,13 @@ def train(
         when there are too few patients, or of one type only.
     """
     _check(examples, settings)
-    fitting, held_out = _split(examples, settings)
+    fitting, held_out = _split([example.to(device) for example in examples], settings)
     ranks = ranks or Ranks()
     torch.manual_seed(settings.seed + ranks.rank)  # dropout differs; patients are drawn alike
     rng = np.random.default_rng(settings.seed)
     how = augmentation or Augmentation()
     network = (new_network(settings) if initial is None else copy.deepcopy(initial.network)).to(device)
-    validation = [b.to(device) for b in _batches(held_out or fitting, settings, 16)]
+    validation = _batches(held_out or fitting, settings, 16)
     incumbent = incumbent or initial
     before = None
     if incumbent is not None:
@@ -125,7 +125,7 @@ def train(
     )
     start, reports, best_state, best_loss, since = time.monotonic(), [], None, float("inf"), 0
     for epoch in range(1, settings.epochs + 1):
-        means = _epoch(joined, fitting, settings, rng, how, optimiser, schedule, device, ranks)
+        means = _epoch(joined, fitting, settings, rng, how, optimiser, schedule, ranks)
         after = ranks.told(lambda: _validate(network, validation, settings))
         improved = after["val_loss"] < best_loss
         since = 0 if improved else since + 1
@@ -141,7 +141,7 @@ def train(
     network.load_state_dict(best_state)
     history = _history(reports, fitting, held_out, settings)
     model = Model(network.eval(), settings, history)
-    better = incumbent is None or ranks.told(lambda: _is_better(_gains(incumbent, model, held_out, device)))
+    better = incumbent is None or ranks.told(lambda: _is_better(_gains(incumbent, model, held_out)))
     return Trained(model, reports, before, better)
 
 
@@ -156,19 +156,19 @@ def _check(examples: Sequence[Example], settings: Settings) -> None:
         )
 
 
-def _split(examples: Sequence[Example], settings: Settings) -> tuple[list[Example], list[Example]]:
-    types = [e.cancer_type for e in examples]
-    held = round(len(examples) * settings.validation)
+def _split(samples: list[Sample], settings: Settings) -> tuple[list[Sample], list[Sample]]:
+    types = [s.cancer_type for s in samples]
+    held = round(len(samples) * settings.validation)
     rare = min(types.count(name) for name in set(types))
     if held < len(set(types)) or rare < 4:
-        return list(examples), []  # too few to hold any out
-    fitting, held_out = train_test_split(list(examples), test_size=held, stratify=types, random_state=settings.seed)
+        return samples, []  # too few to hold any out
+    fitting, held_out = train_test_split(samples, test_size=held, stratify=types, random_state=settings.seed)
     return fitting, held_out
 
 
-def _batches(examples: Sequence[Example], settings: Settings, size: int) -> list[Batch]:
+def _batches(samples: list[Sample], settings: Settings, size: int) -> list[Batch]:
     # Patients of like length together: less padding.
-    ordered = sorted(examples, key=_length)
+    ordered = sorted(samples, key=lambda sample: sample.images["face"].shape[2])
     return [collate(ordered[i : i + size], settings) for i in range(0, len(ordered), size)]
 
 
@@ -182,75 +182,68 @@ def losses(network: nn.Module, batch: Batch, settings: Settings) -> tuple[Cams, 
 
 def _epoch(
     network: nn.Module,
-    examples: list[Example],
+    samples: list[Sample],
     settings: Settings,
     rng: np.random.Generator,
     how: Augmentation,
     optimiser: torch.optim.Optimizer,
     schedule: torch.optim.lr_scheduler.LRScheduler,
-    device: str,
     ranks: Ranks,
 ) -> tuple[float, float, float]:
     network.train()
-    sums = np.zeros(3)
-    for chosen in drawn(examples, settings, rng, how):
-        share = ranks.share(collate(chosen, settings))
-        _, _, first, second = losses(network, share.batch.to(device), settings)
-        first, second = first * share.of_patients, second * share.of_seeds
-        loss = first + settings.distance_weight * second
-        optimiser.zero_grad(set_to_none=True)
-        (loss * ranks.size).backward()  # the mean over the ranks is taken of the gradients
-        torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-        optimiser.step()
+    sums = torch.zeros(3, dtype=torch.float64, device=samples[0].device)
+    for batch in drawn(samples, settings, rng, how):
+        sums += step(network, batch, settings, optimiser, ranks).double() * len(batch.types)
         schedule.step()
-        sums += np.array([loss.item(), first.item(), second.item()]) * len(chosen)
-    loss_mean, type_mean, distance_mean = (ranks.summed(sums) / len(examples)).tolist()
+    loss_mean, type_mean, distance_mean = (ranks.summed(sums.cpu().numpy()) / len(samples)).tolist()
     return loss_mean, type_mean, distance_mean
 
 
-def drawn(
-    examples: list[Example], settings: Settings, rng: np.random.Generator, how: Augmentation
-) -> Iterator[list[Example]]:
-    """Every patient once, changed anew, in random batches of patients of like length: a third of the padding."""
-    order, pool = rng.permutation(len(examples)), POOL * settings.batch_size
-    for start in range(0, len(order), pool):
-        drawn = [augment(examples[i], settings, rng, how) for i in order[start : start + pool]]
-        drawn.sort(key=_length)
-        batches = [drawn[i : i + settings.batch_size] for i in range(0, len(drawn), settings.batch_size)]
-        for number in rng.permutation(len(batches)):
-            yield batches[number]
+def step(
+    network: nn.Module, batch: Batch, settings: Settings, optimiser: torch.optim.Optimizer, ranks: Ranks
+) -> Tensor:
+    """Learn from a batch; a GPU is not waited for.
 
-
-def _length(example: Example) -> int:
-    return example.images["face"].shape[2]
+    Returns
+    -------
+    (3,) loss, loss 1 and loss 2: this rank's share of the means over the batch.
+    """
+    share = ranks.share(batch)
+    _, _, first, second = losses(network, share.batch, settings)
+    first, second = first * share.of_patients, second * share.of_seeds
+    loss = first + settings.distance_weight * second
+    optimiser.zero_grad(set_to_none=True)
+    (loss * ranks.size).backward()  # the mean over the ranks is taken of the gradients
+    torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+    optimiser.step()
+    return torch.stack([loss, first, second]).detach()
 
 
 @torch.inference_mode()
 def _validate(network: nn.Module, batches: list[Batch], settings: Settings) -> dict[str, float]:
     network.eval()
-    loss, right, hits, seeded, n = 0.0, 0, 0, 0, 0
+    sums = torch.zeros(4, dtype=torch.float64, device=batches[0].types.device)
     for batch in batches:
         cams, scores, first, second = losses(network, batch, settings)
-        size = len(batch.types)
-        loss += (first + settings.distance_weight * second).item() * size
-        right += int((scores.argmax(dim=1) == batch.types).sum())
+        loss = (first + settings.distance_weight * second).double() * len(batch.types)
+        right = scores.argmax(dim=1) == batch.types
         miss = miss_mm(cams, scores, batch, settings)
-        hits += int((miss <= HIT_MM).sum())
-        seeded += int(torch.isfinite(miss).sum())
-        n += size
-    return {"val_loss": loss / n, "seed_hit": hits / max(seeded, 1), "type_accuracy": right / n}
+        counts = torch.stack([right, miss <= HIT_MM, torch.isfinite(miss)]).double().sum(dim=1)
+        sums += torch.cat([loss[None], counts])
+    n = sum(len(batch.types) for batch in batches)
+    loss_sum, n_right, hits, seeded = sums.tolist()
+    return {"val_loss": loss_sum / n, "seed_hit": hits / max(seeded, 1), "type_accuracy": n_right / n}
 
 
 @torch.inference_mode()
-def _gains(incumbent: Model, model: Model, held_out: Sequence[Example], device: str) -> np.ndarray:
+def _gains(incumbent: Model, model: Model, held_out: Sequence[Sample]) -> np.ndarray:
     """(patient,) how much lower a model's loss is than that of the model in use."""
 
-    def loss(one: Model, example: Example) -> float:
-        batch = collate([example], one.settings).to(device)
-        _, _, first, second = losses(one.network, batch, one.settings)
+    def loss(one: Model, sample: Sample) -> float:
+        _, _, first, second = losses(one.network, collate([sample], one.settings), one.settings)
         return (first + one.settings.distance_weight * second).item()
 
-    return np.array([loss(incumbent, example) - loss(model, example) for example in held_out])
+    return np.array([loss(incumbent, sample) - loss(model, sample) for sample in held_out])
 
 
 def _is_better(gains: np.ndarray) -> bool:
@@ -273,10 +266,10 @@ def miss_mm(cams: Cams, scores: Tensor, batch: Batch, settings: Settings) -> Ten
 
 
 def _history(
-    reports: list[EpochReport], fitting: list[Example], held_out: list[Example], settings: Settings
+    reports: list[EpochReport], fitting: list[Sample], held_out: list[Sample], settings: Settings
 ) -> dict[str, Any]:
     best = next(r for r in reversed(reports) if r.best)
-    counts = {name: sum(e.cancer_type == name for e in fitting + held_out) for name in settings.classes}
+    counts = {name: sum(s.cancer_type == name for s in fitting + held_out) for name in settings.classes}
     return {
         "patients": counts,
         "held_out": len(held_out),

@@ -82,7 +82,7 @@ def test_patients_of_a_batch_do_not_disturb_each_other():
             {view: rng.uniform(0, 5, (2, u, z)).astype(np.float32) for view, u in (("face", 40), ("profile", 24))},
             None,
             "lung",
-        )
+        ).to("cpu")
         for z in (40, 64)
     )
     network = new_network(settings).eval()

@@ -13,8 +13,9 @@ import pytest
 import torch
 
 import lib.cam
+from lib.augmentation import Augmentation
 from lib.errors import InputError, SeedError, TrainingError
-from lib.examples import Augmentation, Example
+from lib.examples import Example
 from lib.gpus import chosen, together, train_on
 from lib.seeds import NO_TUMOUR
 from lib.settings import Settings, settings_from

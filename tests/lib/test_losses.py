@@ -92,6 +92,15 @@ def test_patients_without_a_seed_do_not_count(form):
     assert distance_loss(cams, TYPES, seeds_at(None, None, None), form).item() == 0.0
 
 
+@pytest.mark.parametrize("form", ["expected", "likelihood"])
+def test_a_patient_without_a_seed_has_no_gradient(form):
+    cams = random_cams()
+    cams.face.requires_grad_()
+    distance_loss(cams, TYPES, seeds_at(PLACES[0], None, PLACES[2]), form).backward()
+    assert torch.isfinite(cams.face.grad).all()
+    assert cams.face.grad.abs().sum(dim=(1, 2, 3)).bool().tolist() == [True, False, True]
+
+
 def test_off_is_off():
     assert distance_loss(random_cams(), TYPES, seeds_at(*PLACES), "off").item() == 0.0
 

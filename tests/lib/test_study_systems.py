@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -94,10 +96,10 @@ def test_what_fcns_learn_from_comes_of_types_alone(patients):
     settings = settings_from()
     cams = Model(new_network(settings).eval(), settings)
     examples = [patient.example() for patient in patients[:2]]
-    batch = collate(examples, settings)
-    masks = cams_fcn.pseudo_masks(cams, batch, examples)
+    batch = collate([example.to("cpu") for example in examples], settings)
+    masks = cams_fcn.pseudo_masks(cams, batch)
     moved = {view: points + 50 for view, points in batch.points.items()}
-    again = cams_fcn.pseudo_masks(cams, type(batch)(batch.images, batch.sizes, moved, batch.types), examples)
+    again = cams_fcn.pseudo_masks(cams, replace(batch, points=moved))
     for view, mask in masks.items():
         assert mask.shape == (2, 1, *batch.images[view].shape[2:])
         assert torch.equal(mask, again[view])

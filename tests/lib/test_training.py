@@ -2,21 +2,29 @@ from __future__ import annotations
 
 import json
 import math
+from collections import Counter
 from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
+from lib.augmentation import Augmentation, drawn
 from lib.errors import TrainingError
-from lib.examples import Augmentation, Example
-from lib.model import load_model, save_model
+from lib.examples import Example
+from lib.model import load_model, new_network, save_model
+from lib.ranks import Ranks
+from lib.seeds import NO_TUMOUR
 from lib.settings import settings_from
-from lib.training import EpochReport, _is_better, drawn, train
+from lib.training import EpochReport, _is_better, losses, miss_mm, step, train
 
 SETTINGS = settings_from(
     widths=(8, 8, 16, 16, 16, 16, 16, 16), epochs=14, learning_rate=5e-3, patience=14, batch_size=6
 )
 GENTLE = Augmentation(zoom=0.05, gain=0.1, jitter_mm=1.0, partial=0.0, noise=0.0)
+
+needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
 
 
 def patient(number: int) -> Example:
@@ -155,17 +163,77 @@ def test_four_patients_are_enough(patients):
 
 def test_patients_without_tumour_are_learned(patients):
     settings = settings_from(**{**SETTINGS.to_dict(), "epochs": 1, "no_tumour": True})
-    healthy = [Example(patient(n).images, None, "no tumour") for n in range(100, 104)]
+    healthy = [Example(patient(n).images, None, NO_TUMOUR) for n in range(100, 104)]
     result = train([*patients[:6], *healthy], settings)
     assert result.model.history["no_tumour"] == 4
     assert math.isfinite(result.epochs[0].loss)
 
 
-def test_every_patient_is_drawn_once_beside_patients_of_like_length(patients):
-    settings = settings_from(batch_size=4)
-    long = [replace(p, images={v: np.tile(i, (1, 1, 3)) for v, i in p.images.items()}) for p in patients[:15]]
-    batches = list(drawn(long + patients[15:], settings, np.random.default_rng(0), GENTLE))
-    assert sorted(e.name for batch in batches for e in batch) == sorted(e.name for e in patients)
-    assert sorted(map(len, batches)) == [2, 4, 4, 4, 4, 4, 4, 4]
-    lengths = [{e.images["face"].shape[2] > 200 for e in batch} for batch in batches]
-    assert sum(len(kinds) == 2 for kinds in lengths) <= 1
+def test_images_go_to_the_device_once(patients, trained, monkeypatch):
+    moved, to = Counter(), Example.to
+    monkeypatch.setattr(Example, "to", lambda example, device: moved.update([example.name]) or to(example, device))
+    train(patients, replace(SETTINGS, epochs=2), incumbent=trained[0].model)
+    assert moved == {patient.name: 1 for patient in patients}
+
+
+@needs_gpu
+def test_a_gpu_learns_what_the_cpu_does(patients, trained, tmp_path):
+    on_gpu = train(patients, SETTINGS, augmentation=GENTLE, device="cuda")
+    on_cpu = trained[0]
+    best = {one: min(epoch.val_loss for epoch in one.epochs) for one in (on_gpu, on_cpu)}
+    assert best[on_gpu] < 0.5 * on_cpu.epochs[0].val_loss
+    assert best[on_gpu] == pytest.approx(best[on_cpu], abs=0.5)
+    save_model(on_gpu.model, tmp_path / "model.pt")
+    loaded = load_model(tmp_path / "model.pt", "cpu")
+    assert loaded.version == on_gpu.model.version
+    still = replace(SETTINGS, epochs=1, learning_rate=1e-7)
+    initial = train(patients, still, loaded).initial
+    assert initial is not None
+    assert initial["val_loss"] == pytest.approx(best[on_gpu], abs=0.02)
+
+
+class Asked(TorchDispatchMode):
+    """What asks a device for values: a GPU would be waited for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls: list[str] = []
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        masks = func.overloadpacket is torch.ops.aten.index and any(
+            i is not None and i.dtype == torch.bool for i in args[1]
+        )
+        if masks or func.overloadpacket.__name__ in ("_local_scalar_dense", "nonzero", "masked_select"):
+            self.calls.append(str(func))
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("distance", ["likelihood", "expected"])
+def test_neither_a_batch_nor_its_losses_ask_the_device_for_values(patients, distance):
+    settings = replace(SETTINGS, no_tumour=True, distance=distance, batch_size=4)
+    healthy = [Example(patient(n).images, None, NO_TUMOUR) for n in (100, 101)]
+    samples = [example.to("cpu") for example in [*patients[:6], *healthy]]
+    network = new_network(settings).train()
+    with Asked() as asked:
+        for batch in drawn(samples, settings, np.random.default_rng(0), Augmentation()):
+            share = Ranks(0, 2).share(batch)
+            cams, scores, first, second = losses(network, share.batch, settings)
+            (first + second * share.of_seeds).backward()
+            miss_mm(cams, scores, share.batch, settings)
+        assert not asked.calls
+        assert bool(second > 0) and len(asked.calls) == 1
+
+
+@needs_gpu
+def test_a_gpu_is_not_waited_for_within_an_epoch(patients):
+    samples, rng = [patient.to("cuda") for patient in patients], np.random.default_rng(0)
+    network = new_network(SETTINGS).to("cuda").train()
+    optimiser = torch.optim.AdamW(network.parameters(), 1e-3)
+    for batch in drawn(samples[:6], SETTINGS, rng, Augmentation()):
+        step(network, batch, SETTINGS, optimiser, Ranks())  # what is set up once may wait
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        for batch in drawn(samples, SETTINGS, rng, Augmentation()):
+            step(network, batch, SETTINGS, optimiser, Ranks())
+    finally:
+        torch.cuda.set_sync_debug_mode("default")

@@ -16,17 +16,18 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from lib.augmentation import Augmentation, drawn
 from lib.cam import Cams, batch_cams, mask_outside, normalise
-from lib.examples import Augmentation, Batch, Example, collate
+from lib.examples import Batch, Example, collate, network_channels
 from lib.lesions import Sight, findings, likeliest
 from lib.model import Model
 from lib.pipeline import look
 from lib.projection import VIEWS, project
+from lib.settings import Settings
 from lib.study.patients import Patient
 from lib.study.plan import Plan
 from lib.study.system import Found, Learned, Report, System
 from lib.study.systems.cams import cam_model
-from lib.training import drawn
 from lib.volume import Volume
 
 # A pixel is tumour, in a pseudo-mask, where the CAM of the true type is at least this share of its maximum (eq. 1)
@@ -72,16 +73,15 @@ def learn(patients: Sequence[Patient], plan: Plan, report: Report) -> Learned:
     cams = cam_model(patients, plan, lambda share, line: report(share * CAM_TIME, line))
     settings = cams.settings
     torch.manual_seed(plan.seed)
-    rng, examples = np.random.default_rng(plan.seed), [patient.example() for patient in patients]
+    rng, samples = np.random.default_rng(plan.seed), [patient.example().to(cams.device) for patient in patients]
     network = FCN(2 + settings.depth).to(cams.device)
-    steps = plan.fcn_epochs * -(-len(examples) // settings.batch_size)
+    steps = plan.fcn_epochs * -(-len(samples) // settings.batch_size)
     optimiser = torch.optim.AdamW(network.parameters(), LEARNING_RATE, weight_decay=settings.weight_decay)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, LEARNING_RATE, total_steps=steps)
     for epoch in range(1, plan.fcn_epochs + 1):
         losses = []
-        for chosen in drawn(examples, settings, rng, Augmentation()):
-            batch = collate(chosen, settings).to(cams.device)
-            loss = _loss(network, batch, pseudo_masks(cams, batch, chosen))
+        for batch in drawn(samples, settings, rng, Augmentation()):
+            loss = _loss(network, batch, pseudo_masks(cams, batch), settings)
             optimiser.zero_grad(set_to_none=True)
             loss.backward()
             optimiser.step()
@@ -92,7 +92,7 @@ def learn(patients: Sequence[Patient], plan: Plan, report: Report) -> Learned:
 
 
 @torch.no_grad()
-def pseudo_masks(cams: Model, batch: Batch, examples: Sequence[Example]) -> dict[str, Tensor]:
+def pseudo_masks(cams: Model, batch: Batch) -> dict[str, Tensor]:
     """View → (n, 1, u, z) 0 or 1: what the CAMs of the true types say is tumour."""
     maps = batch_cams(cams.network, batch, cams.settings)
     rows = torch.arange(len(batch.types), device=batch.types.device)
@@ -100,20 +100,17 @@ def pseudo_masks(cams: Model, batch: Batch, examples: Sequence[Example]) -> dict
     for view, cam in (("face", maps.face), ("profile", maps.profile)):
         own = normalise(cam[rows, batch.types])[:, None]  # (n, 1, u, z) in cells
         strong = F.interpolate(own, size=batch.images[view].shape[2:], mode="bilinear") >= CAM_SHARE
-        suv = torch.zeros(strong.shape, device=strong.device)
-        for number, example in enumerate(examples):
-            mip = torch.from_numpy(example.images[view][0])
-            suv[number, 0, : mip.shape[0], : mip.shape[1]] = mip
+        suv = batch.images[view][:, :1]
         hottest = torch.where(strong, suv, 0.0).amax(dim=(2, 3), keepdim=True)
         masks[view] = (strong & (suv >= SUV_SHARE * hottest) & (suv > 0)).float()
     return masks
 
 
-def _loss(network: FCN, batch: Batch, masks: dict[str, Tensor]) -> Tensor:
+def _loss(network: FCN, batch: Batch, masks: dict[str, Tensor], settings: Settings) -> Tensor:
     """Cross-entropy and soft Dice, over both views."""
     total = batch.images["face"].new_zeros(())
     for view in VIEWS:
-        logits, mask = network(batch.images[view]), masks[view]
+        logits, mask = network(network_channels(batch, view, settings)), masks[view]
         probability = logits.sigmoid()
         dice = (2 * (probability * mask).sum() + 1) / (probability.sum() + mask.sum() + 1)
         total = total + F.binary_cross_entropy_with_logits(logits, mask) + 1 - dice
@@ -126,8 +123,9 @@ def _find(cams: Model, network: FCN, patient: Patient, volume: Volume) -> Found:
     seen = look(project(ras), cams)
     images = seen.main.images
     channels = {view: np.stack([image.mip, image.depth_mm]) for view, image in images.items()}
-    batch = collate([Example(channels, None, settings.classes[0], volume.name)], settings).to(cams.device)
-    maps = [mask_outside(F.logsigmoid(network(batch.images[view])), batch.sizes[view], 1) for view in VIEWS]
+    batch = collate([Example(channels, None, settings.classes[0]).to(cams.device)], settings)
+    logits = {view: network(network_channels(batch, view, settings)) for view in VIEWS}
+    maps = [mask_outside(F.logsigmoid(logits[view]), batch.sizes[view], 1) for view in VIEWS]
     sight = Sight(images, Cams(maps[0], maps[1], settings.grid_mm))
     _, contour = likeliest(ras, findings([sight], 0, seen.projections))
     inside = np.zeros(ras.shape, dtype=bool) if contour is None else contour.in_volume(ras.shape)
