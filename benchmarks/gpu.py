@@ -11,7 +11,7 @@ import argparse
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -43,7 +43,7 @@ from lib.shipped import SHIPPED_MODEL
 from lib.training import EpochReport, Trained, train
 from lib.volume import Volume
 
-CPU, GPU = "CPU", "GPU"
+CPU, GPU, CUDNN = "CPU", "GPU", "GPU with cuDNN"
 SINGLE, HALF, COMPILED = "float32", "bfloat16", "compiled"
 # The patients of `benchmarks.training` whom it clicks on: the cohort's first are others, for it to find.
 FIRST_PATIENT = COHORT_SEEDS["plain"] * SEEDS_PER_COHORT + 40
@@ -52,7 +52,7 @@ USUAL = "MONAI Label's usual way"
 # What ends a training here; the default one is whole within it.
 MOST_SECONDS = 75.0
 # No room here for a whole training on the CPU, nor for each way of a large one.
-FEW_EPOCHS = 4
+FEW_EPOCHS = 15
 
 
 @dataclass(frozen=True)
@@ -259,7 +259,7 @@ def _of_network(given: Given, scans: Sequence[Path]) -> Iterator[Section]:
     """Both views of the smallest scan and of one that is shorter: in single precision against in half, and compiled."""
     learned = load_model(SHIPPED_MODEL, given.device)
     volume = read_volume(scans[0]).to_ras()
-    views, shorter = project(volume), project(_shortened(volume))
+    views, shorter = project(volume), project(_cut(volume, volume.shape[2] // 6))
     batch = _batch(views, learned.settings, given.device)
 
     steps: dict[str, Callable[[Model], Any]] = {
@@ -274,6 +274,7 @@ def _of_network(given: Given, scans: Sequence[Path]) -> Iterator[Section]:
         with section.guarded("differences"):
             _tell_differences(section, views, batch, ways)
 
+    yield _of_new_sizes(given, volume, learned)
     section = Section(f"The network on the GPU, {given.sizes[0].name}: half precision", (SINGLE, HALF))
     with section.guarded(HALF), as_the_server():
         compare(section, {SINGLE: learned, HALF: replace(learned, network=_Half(learned.network, given.device))})
@@ -291,6 +292,25 @@ def _of_network(given: Given, scans: Sequence[Path]) -> Iterator[Section]:
         )
         compare(section, {SINGLE: learned, COMPILED: compiled})
     yield section
+
+
+def _of_new_sizes(given: Given, volume: Volume, learned: Model) -> Section:
+    """Scans each of which has another length, as patients' have."""
+    section = Section("A scan of another size each time", (CPU, GPU, CUDNN))
+    lengths = range(volume.shape[2], volume.shape[2] // 2, -max(1, volume.shape[2] // (4 * given.repeat)))
+    views = [project(_cut(volume, volume.shape[2] - length)) for length in lengths][: given.repeat + 1]
+    on_cpu, coming = load_model(SHIPPED_MODEL), {way: iter(views) for way in section.columns}
+    for each in views:
+        grid_images(each, learned.settings)  # the filters of a size are worked out once, by whoever comes first
+
+    def with_cudnn() -> None:
+        with mock.patch("lib.pipeline.without_cudnn", nullcontext):
+            look(next(coming[CUDNN]), learned)
+
+    with section.guarded("sizes"), as_the_server():
+        ways = {CPU: lambda: look(next(coming[CPU]), on_cpu), GPU: lambda: look(next(coming[GPU]), learned)}
+        section.compare("look", {**ways, CUDNN: with_cudnn}, given.repeat)
+    return section
 
 
 def _tell_differences(section: Section, views: Views, batch: Batch, ways: dict[str, Model]) -> None:
@@ -321,12 +341,10 @@ def _batch(views: Views, settings: Settings, device: str) -> Batch:
     return collate([Example(images, None, settings.classes[0]).to(device)], settings)
 
 
-def _shortened(volume: Volume) -> Volume:
-    """Without a sixth of its length, at the feet (RAS)."""
-    cut = volume.shape[2] // 6
-    affine = volume.affine.copy()
-    affine[:3, 3] += cut * affine[:3, 2]
-    return Volume(volume.array[:, :, cut:], affine, volume.unit, volume.name)
+def _cut(volume: Volume, slices: int) -> Volume:
+    """Without so many slices at the feet (RAS)."""
+    x, y, z = volume.shape
+    return volume.cropped((slice(0, x), slice(0, y), slice(slices, z)))
 
 
 @contextmanager

@@ -20,6 +20,9 @@ from lib.settings import Settings
 
 # Batches that are drawn together, so that each can hold patients of like length.
 POOL = 8
+# On a GPU cuDNN plans its work anew for each size of image, for longer than it works: there, sizes are multiples of so
+# many strides.
+GPU_STRIDES = 8
 
 
 @dataclass(frozen=True)
@@ -145,7 +148,7 @@ def changed(
         replace(change.sample, images=dict(zip(VIEWS, own, strict=True)), points=change.points)
         for change, own in zip(changes, images, strict=True)
     ]
-    batch = collate(zoomed, settings)
+    batch = collate(zoomed, settings, settings.stride * (GPU_STRIDES if generator else 1))
     zoom, gain = sent([(c.zoom, c.gain) for c in changes], torch.float32, device).T[..., None, None]  # (n, 1, 1) each
     recoloured = {}
     for view, stack in batch.images.items():

@@ -168,13 +168,18 @@ def load_example(path: Path) -> Example:
         return Example({view: file[view] for view in VIEWS}, points, str(file["cancer_type"]), str(file["name"]))
 
 
-def collate(samples: Sequence[Sample], settings: Settings) -> Batch:
-    """Stack patients, on the device that they are on."""
+def collate(samples: Sequence[Sample], settings: Settings, multiple: int | None = None) -> Batch:
+    """Stack patients, on the device that they are on.
+
+    Parameters
+    ----------
+    multiple : what images are padded to a multiple of, pixels, itself one of the stride, which is the default.
+    """
     device, none = samples[0].device, (float("nan"), float("nan"))
     images, sizes, points = {}, {}, {}
     for view in VIEWS:
         own = [sample.images[view] for sample in samples]
-        images[view] = padded(own, settings.stride)
+        images[view] = padded(own, multiple or settings.stride)
         sizes[view] = sent([image.shape[1:] for image in own], torch.int64, device)
         places = [none if sample.points is None else sample.points[view] for sample in samples]
         points[view] = sent(places, torch.float32, device)
@@ -182,9 +187,9 @@ def collate(samples: Sequence[Sample], settings: Settings) -> Batch:
     return Batch(images, sizes, points, sent(types, torch.int64, device))
 
 
-def padded(images: Sequence[Tensor], stride: int) -> Tensor:
-    """(n, channel, u, z): images (channel, u, z), padded with zeros at the far ends to a multiple of the stride."""
-    size = [-(-max(image.shape[axis] for image in images) // stride) * stride for axis in (1, 2)]
+def padded(images: Sequence[Tensor], multiple: int) -> Tensor:
+    """(n, channel, u, z): images (channel, u, z), padded with zeros at the far ends to a multiple of so many pixels."""
+    size = [-(-max(image.shape[axis] for image in images) // multiple) * multiple for axis in (1, 2)]
     stack = images[0].new_zeros(len(images), len(images[0]), *size)
     for row, image in zip(stack, images, strict=True):
         row[:, : image.shape[1], : image.shape[2]] = image

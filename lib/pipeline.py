@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import threading
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -246,6 +249,18 @@ def look(views: Views, model: Model) -> Look:
     return _look(views, around[:middle] + sights + around[middle:], model.settings)
 
 
+_switching = threading.Lock()
+
+
+@contextmanager
+def without_cudnn() -> Iterator[None]:
+    """cuDNN plans its work anew for each size and in each thread, which takes longer than the work on one scan. Without
+    it, what a GPU makes differs from the CPU's by rounding alone. The switch is the process's, so one has it at a time.
+    """
+    with _switching, torch.backends.cudnn.flags(enabled=False):
+        yield
+
+
 def _sights(views: Views, grids: list[Settings], model: Model, pool: ThreadPoolExecutor) -> list[Sight]:
     @torch.inference_mode()
     def seen(job: tuple[Batch, str, Settings]) -> torch.Tensor:
@@ -253,7 +268,12 @@ def _sights(views: Views, grids: list[Settings], model: Model, pool: ThreadPoolE
 
     images = [dict(zip(VIEWS, to_grid(views, grid.grid_mm, pool.map), strict=True)) for grid in grids]
     batches = [_batch(own, grid, model) for own, grid in zip(images, grids, strict=True)]
-    maps = pool.map(seen, [(batch, view, grid) for batch, grid in zip(batches, grids, strict=True) for view in VIEWS])
+    jobs = [(batch, view, grid) for batch, grid in zip(batches, grids, strict=True) for view in VIEWS]
+    if model.device.type == "cpu":
+        maps = pool.map(seen, jobs)
+    else:
+        with without_cudnn():
+            maps = iter([seen(job) for job in jobs])
     cams = [Cams(next(maps), next(maps), grid.grid_mm * grid.stride) for grid in grids]
     return list(map(Sight, images, cams))
 

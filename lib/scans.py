@@ -56,7 +56,7 @@ class Scans:
     folder : for projections; made when the first is kept. None keeps them in memory only.
     memory_bytes : of volumes in memory; one that is larger is read when no other is in use.
     disk_bytes : of the folder; what was used least recently goes.
-    device : that projects, see `lib.projection.project`.
+    device : that projects what was not projected while it was read, see `lib.projection.project`.
     of : only what lies below this folder is kept on disk; None for all. What a session uploads leaves no trace.
     """
 
@@ -181,11 +181,10 @@ class Scans:
         return sum(entry.size for entry in self._volumes.values())
 
     def _read_and_project(self, key: str, path: Path) -> Volume:
-        """On a processor both at once; a GPU is quicker at the second, but needs the whole of the first."""
+        """Both at once where the file allows it: a GPU is quicker at the second, but needs the whole of the first."""
         projecting = Projecting()
-        at_once = self._device == "cpu" and not self._has_views(key)
         try:
-            volume = decoded(path, projecting.begin if at_once else None)
+            volume = decoded(path, None if self._has_views(key) else projecting.begin)
         finally:
             seen = projecting.end()
         if seen is None:

@@ -119,7 +119,8 @@ def train(
     joined = ranks.joined(network, device)
     per_epoch = max(1, -(-len(fitting) // settings.batch_size))
     rate = settings.learning_rate * (1.0 if initial is None else settings.fine_tuning)
-    optimiser = torch.optim.AdamW(network.parameters(), rate, weight_decay=settings.weight_decay)
+    on_gpu = torch.device(device).type == "cuda"
+    optimiser = torch.optim.AdamW(network.parameters(), rate, weight_decay=settings.weight_decay, fused=on_gpu or None)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimiser, rate, total_steps=settings.epochs * per_epoch, pct_start=0.15
     )

@@ -96,7 +96,7 @@ def test_noise_of_a_generator_is_as_strong_as_numpys_and_stays_inside():
     how = Augmentation(zoom=0.0, gain=0.0, partial=0.0)
     change = draw(flat, SETTINGS, np.random.default_rng(0), how, noise=False)
     batch = changed([change] * 2, SETTINGS, how, torch.Generator().manual_seed(0))
-    inside = batch.images["face"][:, 0, 2:-4, 2:-6]
+    inside = batch.images["face"][:, 0, 2:88, 2:98]
     assert inside.mean().item() == pytest.approx(9.0, abs=0.02)
     assert inside.std().item() == pytest.approx(how.noise * 3, rel=0.05)
     assert not torch.equal(inside[0], inside[1])
