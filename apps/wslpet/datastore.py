@@ -24,6 +24,7 @@ import re
 import shutil
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime, timezone
@@ -155,9 +156,15 @@ class SeededDatastore(LocalDatastore):
 
     def status(self) -> dict[str, Any]:
         """MONAI Label's counts; an image with a seed is as complete as this method needs it."""
+        images = self.list_images()  # may wait for a source, so nobody must wait for this thread meanwhile
         with self._guard:
-            status = super().status()
-            return {**status, "completed": len(self.annotated()), "seeded": len(self.seeded())}
+            tags = Counter(tag for image in self._datastore.objects.values() for tag in image.labels)
+        return {
+            "total": len(images),
+            "completed": len(self.annotated()),
+            "label_tags": dict(tags),
+            "seeded": len(self.seeded()),
+        }
 
     def add_image(self, image_id: str, image_filename: str, image_info: Mapping[str, Any]) -> str:
         """Take in an upload: a PET scan that can be read, under a name that is free."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import threading
+from functools import partial
 from pathlib import Path
 
 import highdicom
@@ -105,6 +107,18 @@ def test_series_come_and_go_while_the_server_runs(studies, opened):
     assert store.seeded() == {}
     with pytest.raises(UnknownName):
         store.image_path(uid)
+
+
+def test_who_counts_the_images_does_not_hold_up_those_who_list_them(studies, opened, monkeypatch):
+    put(studies, "one")
+    store = opened()
+    monkeypatch.setattr(store._listing, "renew", partial(store._listing.renew, patience=600.0))
+    counting = threading.Thread(target=store.status, daemon=True)
+    counting.start()
+    counting.join(60)
+    assert not counting.is_alive()
+    status = store.status()
+    assert (status["total"], status["completed"], status["label_tags"]) == (1, 0, {})
 
 
 def test_a_refused_series_is_listed_with_its_reason(studies, opened):
