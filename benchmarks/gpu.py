@@ -279,19 +279,22 @@ def _of_network(given: Given, scans: Sequence[Path]) -> Iterator[Section]:
     with section.guarded(HALF), as_the_server():
         compare(section, {SINGLE: learned, HALF: replace(learned, network=_Half(learned.network, given.device))})
     yield section
+    yield _of_compiling(given, views, shorter, learned)
+
+
+def _of_compiling(given: Given, views: Views, shorter: Views, learned: Model) -> Section:
+    """The maps of a scan, and what compiling takes for them and for those of another length."""
     section = Section(f"The network on the GPU, {given.sizes[0].name}: compiled", (SINGLE, COMPILED))
     with section.guarded(COMPILED), as_the_server():
         compiled = replace(learned, network=torch.compile(learned.network))
-        first = timed(_cams, compiled, batch)
-        # Sizes that were not compiled yet: the maps of the other grids, and a scan of another length.
-        looks = [timed(look, each, compiled) for each in (views, views, shorter, shorter)]
+        batches = [_batch(each, learned.settings, given.device) for each in (views, shorter)]
+        firsts = [timed(_cams, compiled, batch) for batch in batches]
+        ways = {SINGLE: learned, COMPILED: compiled}
+        section.compare("maps", {way: partial(_cams, model, batches[0]) for way, model in ways.items()}, given.repeat)
         section.note(
-            f"Compiling takes {first:.1f} s at the first maps, {looks[0] - looks[1]:.1f} s more at the first look, "
-            f"{looks[2] - looks[3]:.1f} s more at a scan of another length.",
-            compile_seconds={"maps": first, "looks": looks},
+            f"The first maps take {firsts[0]:.1f} s, those of another length {firsts[1]:.1f} s.", first_seconds=firsts
         )
-        compare(section, {SINGLE: learned, COMPILED: compiled})
-    yield section
+    return section
 
 
 def _of_new_sizes(given: Given, volume: Volume, learned: Model) -> Section:
@@ -358,13 +361,13 @@ def _without_tf32() -> Iterator[None]:
 
 
 def _of_training(given: Given, examples: Sequence[Example]) -> Section:
-    """From scratch with the default settings. Of the CPU, a few epochs; in single precision, all of the smallest."""
-    single = f"{GPU}, float32"
-    section = Section(f"Training on {len(examples)} patients", (CPU, GPU, single))
+    """From scratch with the default settings. Of the CPU, a few epochs; in half precision, all of the smallest."""
+    half = f"{GPU}, {HALF}"
+    section = Section(f"Training on {len(examples)} patients", (CPU, GPU, half))
     few = FEW_EPOCHS if len(examples) > min(given.patients) else given.settings.epochs
     epochs, wholes = {}, {}
-    for way, device, most in ((CPU, "cpu", 2), (GPU, given.device, given.settings.epochs), (single, given.device, few)):
-        with _peak_of(section, way), section.guarded(way), _single_precision(way == single):
+    for way, device, most in ((CPU, "cpu", 2), (GPU, given.device, given.settings.epochs), (half, given.device, few)):
+        with _peak_of(section, way), section.guarded(way), _half_precision(way == half):
             start = time.perf_counter()
             trained = _trained(examples, given.settings, device, most)
             finish()
@@ -401,12 +404,12 @@ def _tell_training(section: Section, way: str, trained: Trained) -> None:
 
 
 @contextmanager
-def _single_precision(on: bool) -> Iterator[None]:
-    """Training without the half precision that it chooses for itself."""
+def _half_precision(on: bool) -> Iterator[None]:
+    """Training in the half precision that it does not choose for itself."""
     if not on:
         yield
         return
-    with mock.patch("lib.cam.has_bfloat16", lambda device: False):
+    with mock.patch("lib.cam.has_bfloat16", lambda device: True):
         yield
 
 

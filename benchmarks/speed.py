@@ -9,13 +9,15 @@ memory is new, a virtual machine may take longer to provide it than the scan tak
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import shutil
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +58,7 @@ def main() -> None:
     for speed in speeds:
         for n in range(given.repeat + 1):
             os.link(speed.scan.path, studies / f"{speed.scan.name}-{n}.nii.gz")
-    for n in range(0, 2 * given.requests, LATE):
+    for n in range(2 * given.requests):
         os.link(scans[0].path, studies / f"{scans[0].name}-late{n}.nii.gz")
     filling = [f"filling{n}" for n in range(MEMORY_BYTES // scans[0].nbytes + 1)]
     for name in filling:
@@ -185,29 +187,35 @@ def _click(server: Server, scan: Sized, image: str = "") -> float:
 
 
 def _viewers(server: Server, speed: Speed, load: Load, requests_in_all: int) -> None:
-    """Each viewer finds and clicks in turn, on images that were opened before and, at times, on one that was not."""
-    scan = speed.scan
+    """All ask for one kind; then each finds and clicks in turn, at times on an image that was not open."""
+    scan, alone = speed.scan, max(10, requests_in_all // 8)
     opened = [f"{scan.name}-{n}" for n in range(1, len(speed.first) + 1)]
+    new = (f"{scan.name}-late{n}" for n in itertools.count())
 
-    def one(number: int) -> tuple[str, float] | None:
-        kind = "first" if number % LATE == 0 else "click" if number % 2 else "again"
-        image = f"{scan.name}-late{number}" if kind == "first" else opened[number % len(opened)]
+    def one(kind: str, number: int) -> float | None:
+        if kind == "mixed":
+            kind = "first" if number % LATE == 0 else "click" if number % 2 else "again"
+        image = next(new) if kind == "first" else opened[number % len(opened)]
         try:
-            return kind, _click(server, scan, image) if kind == "click" else _ask(server, "wslpet", image)
+            return _click(server, scan, image) if kind == "click" else _ask(server, "wslpet", image)
         except (RuntimeError, requests.RequestException):
+            load.errors += 1
             return None
 
-    single = max(10, requests_in_all // 8)
-    load.alone = [a for number in range(requests_in_all, requests_in_all + single) if (a := one(number)) is not None]
+    def answered(seconds: Iterable[float | None]) -> list[float]:
+        return [s for s in seconds if s is not None]
+
     over = threading.Event()
     asking = threading.Thread(target=_info, args=(server, load.info, over))
-    asking.start()
-    with ThreadPoolExecutor(VIEWERS) as pool:
-        answers = list(pool.map(one, range(requests_in_all)))
+    # First ones last: they take the place of the open ones.
+    for kind in ("again", "click", "mixed", "first"):
+        load.alone[kind] = answered(one(kind, number) for number in range(alone))
+        if not load.together:
+            asking.start()
+        with ThreadPoolExecutor(VIEWERS) as pool:
+            load.together[kind] = answered(pool.map(partial(one, kind), range(requests_in_all)))
     over.set()
     asking.join()
-    load.together = [answer for answer in answers if answer is not None]
-    load.errors = len(answers) - len(load.together)
 
 
 def _info(server: Server, seconds: list[float], over: threading.Event) -> None:

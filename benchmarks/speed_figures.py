@@ -34,11 +34,11 @@ class Load:
 
     Parameters
     ----------
-    alone, together : (kind, seconds); kinds are "first", "again" and "click".
+    alone, together : by kind, "again", "click", "first", and "mixed" of all three.
     """
 
-    alone: list[tuple[str, float]] = field(default_factory=list)
-    together: list[tuple[str, float]] = field(default_factory=list)
+    alone: dict[str, list[float]] = field(default_factory=dict)
+    together: dict[str, list[float]] = field(default_factory=dict)
     info: list[float] = field(default_factory=list)
     errors: int = 0
     click_idle: list[float] = field(default_factory=list)

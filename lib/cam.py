@@ -106,9 +106,8 @@ def view_cam(network: nn.Module, batch: Batch, view: str, settings: Settings) ->
 
 @lru_cache
 def has_bfloat16(device: str) -> bool:
-    """Whether half precision pays on a kind of device: it halves the time of a training step."""
-    if device == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+    """Whether half precision pays in training: it halves the time of a step on a CPU that has it. On a GPU most of the
+    time goes into starting kernels, of which it needs more (benchmarks/results/gpu.md)."""
     return device == "cpu" and bool(torch.cpu.get_capabilities().get("avx512_bf16"))
 
 

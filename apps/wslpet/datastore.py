@@ -156,14 +156,14 @@ class SeededDatastore(LocalDatastore):
 
     def status(self) -> dict[str, Any]:
         """MONAI Label's counts; an image with a seed is as complete as this method needs it."""
-        images = self.list_images()  # may wait for a source, so nobody must wait for this thread meanwhile
+        images, seeded = self.list_images(), self.seeded()  # both may wait for a source, so nobody for this thread
         with self._guard:
             tags = Counter(tag for image in self._datastore.objects.values() for tag in image.labels)
         return {
             "total": len(images),
-            "completed": len(self.annotated()),
+            "completed": len({*seeded, *self.get_labeled_images()}),
             "label_tags": dict(tags),
-            "seeded": len(self.seeded()),
+            "seeded": len(seeded),
         }
 
     def add_image(self, image_id: str, image_filename: str, image_info: Mapping[str, Any]) -> str:
