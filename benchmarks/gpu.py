@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
@@ -24,7 +23,8 @@ from torch import Tensor, nn
 
 from benchmarks import usual
 from benchmarks.cohorts import COHORT_SEEDS
-from benchmarks.gpu_report import Section, finish, timed, write
+from benchmarks.gpu_report import CPU, GPU, HALF, Section, peak_of, timed, write
+from benchmarks.gpu_training import of_training
 from benchmarks.scans import SIZES, Sized, written
 from benchmarks.threads import as_the_server
 from lib.cam import OUTSIDE, Cams, batch_cams
@@ -40,19 +40,14 @@ from lib.readers import read_volume
 from lib.scans import Scans
 from lib.settings import Settings
 from lib.shipped import SHIPPED_MODEL
-from lib.training import EpochReport, Trained, train
 from lib.volume import Volume
 
-CPU, GPU, CUDNN = "CPU", "GPU", "GPU with cuDNN"
-SINGLE, HALF, COMPILED = "float32", "bfloat16", "compiled"
+CUDNN = "GPU with cuDNN"
+SINGLE, COMPILED = "float32", "compiled"
 # The patients of `benchmarks.training` whom it clicks on: the cohort's first are others, for it to find.
 FIRST_PATIENT = COHORT_SEEDS["plain"] * SEEDS_PER_COHORT + 40
 SECTIONS = ("scans", "training", "network")
 USUAL = "MONAI Label's usual way"
-# What ends a training here; the default one is whole within it.
-MOST_SECONDS = 75.0
-# No room here for a whole training on the CPU, nor for each way of a large one.
-FEW_EPOCHS = 15
 
 
 @dataclass(frozen=True)
@@ -115,7 +110,9 @@ def main() -> None:
     examples = given.examples(max(given.patients))
     steps: dict[str, Callable[[], Iterator[Section]]] = {
         "scans": lambda: (_of_scan(given, size, path) for size, path in zip(given.sizes, scans, strict=True)),
-        "training": lambda: (_of_training(given, examples[:n]) for n in given.patients),
+        "training": lambda: (
+            of_training(examples[:n], given.settings, given.device, few=n > min(given.patients)) for n in given.patients
+        ),
         "network": lambda: _of_network(given, scans),
     }
     sections: list[Section] = []
@@ -146,7 +143,7 @@ def _of_scan(given: Given, size: Sized, path: Path) -> Section:
     """One scan from its file to its mask."""
     shape = " × ".join(map(str, size.shape))
     section = Section(f"{size.name}: {shape}, {size.voxels / 1e6:.0f} M voxels", (CPU, GPU))
-    with _peak_of(section), section.guarded("scan"), as_the_server():
+    with peak_of(section), section.guarded("scan"), as_the_server():
         _stages(section, given, path)
     with section.guarded(USUAL):
         _usual(section, given, path, on_cpu=size is given.sizes[0])
@@ -358,73 +355,6 @@ def _without_tf32() -> Iterator[None]:
         yield
     finally:
         torch.backends.cudnn.allow_tf32 = before
-
-
-def _of_training(given: Given, examples: Sequence[Example]) -> Section:
-    """From scratch with the default settings. Of the CPU, a few epochs; in half precision, all of the smallest."""
-    half = f"{GPU}, {HALF}"
-    section = Section(f"Training on {len(examples)} patients", (CPU, GPU, half))
-    few = FEW_EPOCHS if len(examples) > min(given.patients) else given.settings.epochs
-    epochs, wholes = {}, {}
-    for way, device, most in ((CPU, "cpu", 2), (GPU, given.device, given.settings.epochs), (half, given.device, few)):
-        with _peak_of(section, way), section.guarded(way), _half_precision(way == half):
-            start = time.perf_counter()
-            trained = _trained(examples, given.settings, device, most)
-            finish()
-            epochs[way] = _seconds_of_epochs(trained)
-            if most == given.settings.epochs:
-                wholes[way] = [time.perf_counter() - start]
-            _tell_training(section, way, trained)
-    section.add("epoch", epochs)
-    section.add("training", wholes)
-    return section
-
-
-def _trained(examples: Sequence[Example], settings: Settings, device: str, most: int) -> Trained:
-    """Until it ends, or for so many epochs, or until `MOST_SECONDS`."""
-
-    def enough(epoch: EpochReport) -> bool:
-        return epoch.epoch >= most or epoch.seconds > MOST_SECONDS
-
-    return train(examples, settings, device=device, report=enough)
-
-
-def _seconds_of_epochs(trained: Trained) -> list[float]:
-    """Of all but the first, which warms up; validation included."""
-    return np.diff([epoch.seconds for epoch in trained.epochs]).tolist()
-
-
-def _tell_training(section: Section, way: str, trained: Trained) -> None:
-    last, best = trained.epochs[-1], trained.model.history["best"]
-    section.note(
-        f"{way}: {last.epoch} of {last.total_epochs} epochs in {last.seconds:.1f} s; best is epoch {best['epoch']}, "
-        f"val_loss {best['val_loss']:.3f}, type_accuracy {best['type_accuracy']:.1%}, seed_hit {best['seed_hit']:.1%}.",
-        **{way: {"epochs": last.epoch, "seconds": last.seconds, "first_seconds": trained.epochs[0].seconds, **best}},
-    )
-
-
-@contextmanager
-def _half_precision(on: bool) -> Iterator[None]:
-    """Training in the half precision that it does not choose for itself."""
-    if not on:
-        yield
-        return
-    with mock.patch("lib.cam.has_bfloat16", lambda device: True):
-        yield
-
-
-@contextmanager
-def _peak_of(section: Section, what: str = "") -> Iterator[None]:
-    """Tells of the GPU's memory that torch's tensors took at most in the block."""
-    if not torch.cuda.is_available():
-        yield
-        return
-    torch.cuda.reset_peak_memory_stats()
-    yield
-    peak = torch.cuda.max_memory_allocated()
-    if peak:
-        name = f"{what or 'All of it'}: peak memory on the GPU"
-        section.note(f"{name} {peak / 1e6:.0f} MB.", **{f"{what} peak_bytes".strip(): peak})
 
 
 if __name__ == "__main__":

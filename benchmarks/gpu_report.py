@@ -17,6 +17,8 @@ import torch
 
 from benchmarks.speed_report import machine
 
+CPU, GPU, HALF = "CPU", "GPU", "bfloat16"
+
 
 @dataclass
 class Section:
@@ -115,6 +117,20 @@ def timed(step: Callable[..., Any], *arguments: Any) -> float:
 def finish() -> None:
     if torch.cuda.is_available():
         torch.cuda.synchronize()
+
+
+@contextmanager
+def peak_of(section: Section, what: str = "") -> Iterator[None]:
+    """Tells of the GPU's memory that torch's tensors took at most in the block."""
+    if not torch.cuda.is_available():
+        yield
+        return
+    torch.cuda.reset_peak_memory_stats()
+    yield
+    peak = torch.cuda.max_memory_allocated()
+    if peak:
+        name = f"{what or 'All of it'}: peak memory on the GPU"
+        section.note(f"{name} {peak / 1e6:.0f} MB.", **{f"{what} peak_bytes".strip(): peak})
 
 
 def write(folder: Path, sections: list[Section], trial: bool) -> str:
