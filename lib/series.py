@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -121,13 +122,14 @@ def _files_of(source: str | os.PathLike[str] | Sequence[Path]) -> tuple[list[Pat
 
 
 def _candidates(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.rglob("*") if is_candidate(path) and path.is_file())
+    return sorted(path for path in folder.rglob("*") if is_candidate(path.name) and path.is_file())
 
 
-def is_candidate(path: Path) -> bool:
+@lru_cache(1 << 16)
+def is_candidate(name: str) -> bool:
     """Whether a file should be a slice, by its name alone, so that a slice cut to nothing is still missed."""
-    suffix = path.suffix.lower()
-    hidden = path.name.startswith(".") or path.name in BESIDE
+    suffix = Path(name).suffix.lower()
+    hidden = name.startswith(".") or name in BESIDE
     return not hidden and (suffix in SLICE_SUFFIXES or suffix[1:].isdigit())
 
 

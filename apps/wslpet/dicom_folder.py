@@ -97,11 +97,10 @@ def _slices(folder: Path) -> Iterator[tuple[Path, _Stamp]]:
     for here, folders, names in os.walk(folder):
         top = Path(here) == folder
         folders[:] = sorted(n for n in folders if not n.startswith(".") and not (top and n in _NOT_STUDIES))
-        for path in sorted(Path(here, name) for name in names):
-            if is_candidate(path):
-                with suppress(OSError):
-                    stat = path.stat()
-                    yield path, _Stamp(stat.st_size, stat.st_mtime_ns)
+        for path in [Path(here, name) for name in sorted(names) if is_candidate(name)]:
+            with suppress(OSError):
+                stat = path.stat()
+                yield path, _Stamp(stat.st_size, stat.st_mtime_ns)
 
 
 def _looked_at(path: Path, stamp: _Stamp) -> _File:

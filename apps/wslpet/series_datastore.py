@@ -19,6 +19,7 @@ import numpy as np
 from monailabel.datastore.local import DataModel, ImageLabelModel
 from monailabel.interfaces.datastore import DefaultLabelTag
 
+from apps.wslpet.changes import Changes
 from apps.wslpet.conversion import Conversion
 from apps.wslpet.datastore import SeededDatastore
 from apps.wslpet.listing import Listing
@@ -62,6 +63,7 @@ class SeriesDatastore(SeededDatastore):
         self._source = source
         self._conversion = Conversion(source, SeriesCache(Path(folder) / ".wslpet" / "series"))
         super().__init__(folder, settings, read_only)
+        self._changes = Changes(self._folders)
         self._listing = Listing(self._take_in, source.fresh_seconds if auto_reload else math.inf)
         self._listing.renew(START_SECONDS)
 
@@ -204,21 +206,29 @@ class SeriesDatastore(SeededDatastore):
             return None
         return FoundSeries.from_info(image_id, entry.image.info)
 
+    def _folders(self) -> list[Path]:
+        """Where image files and labels lie."""
+        labels = Path(self._datastore.label_path(None))
+        return [Path(self._datastore.image_path()), labels, *(path for path in labels.iterdir() if path.is_dir())]
+
     def _take_in(self) -> None:
         """Make the list of images what the source says. Called in the listing's thread."""
         with self._guard:
             known = [image for image, entry in self._datastore.objects.items() if entry.image.ext == _SERIES]
-        found = self._source.search(known)
-        with self._listing_changes() as objects:
-            for image in [i for i, entry in objects.items() if entry.image.ext == _SERIES and i not in found]:
-                del objects[image]
-            for uid, series in found.items():
-                new = ImageLabelModel(image=DataModel(ext=_SERIES, info={"ts": int(time.time())}))
-                entry = objects.setdefault(uid, new)
-                if entry.image.ext == _SERIES:
-                    entry.image.info.update(series.info())
-            # Image files and labels that came or went.
-            self._reconcile_datastore()
+        found, changed = self._source.search(known), self._changes.may_have_been()
+        if found or known or changed:
+            with self._listing_changes() as objects:
+                for image in [i for i, entry in objects.items() if entry.image.ext == _SERIES and i not in found]:
+                    del objects[image]
+                for uid, series in found.items():
+                    new = ImageLabelModel(image=DataModel(ext=_SERIES, info={"ts": int(time.time())}))
+                    entry = objects.setdefault(uid, new)
+                    if entry.image.ext == _SERIES:
+                        entry.image.info.update(series.info())
+                if changed:
+                    self._reconcile_datastore()
+        if not found:
+            return
         asked = int(time.time())
         segmentations = self._source.segmentations(found, self._settings.types)
         with self._listing_changes() as objects:
