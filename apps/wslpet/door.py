@@ -117,7 +117,12 @@ def infer(
         return _dicom_seg(background_tasks, model, image, fields)
     if output == stock_infer.ResultType.json:
         fields["result_write_to_file"] = False
-    return stock_infer.run_inference(background_tasks, model, image, session_id, json.dumps(fields), None, None, output)
+    # As MONAI Label's `run_inference`, which gathers all of /info/ for each request, to no end here.
+    app, request = app_instance(), {"model": model, "image": image, **fields}
+    session = app.sessions().get_session(session_id) if session_id else None
+    if session:
+        request |= {"image": session.image, "session": session.to_json()}
+    return stock_infer.send_response(app.datastore(), app.infer(request), output, background_tasks)
 
 
 @router.put("/datastore/")
