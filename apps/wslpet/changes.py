@@ -31,5 +31,5 @@ class Changes:
         settled = all(time.time_ns() - stamp > SETTLED_NS for stamp in stamps.values())
         if settled and stamps == self._stamps and time.monotonic() < self._due:
             return False
-        self._stamps, self._due = stamps, time.monotonic() + MOST_SECONDS
+        self._stamps, self._due = stamps if settled else None, time.monotonic() + MOST_SECONDS
         return True

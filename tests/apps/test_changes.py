@@ -39,12 +39,14 @@ def test_files_that_came_or_went_are_noticed(folder, change):
     assert seen.may_have_been()
 
 
-def test_a_folder_that_changed_just_now_may_have_changed_again(folder):
+def test_a_folder_that_changed_just_now_may_have_changed_again(folder, monkeypatch):
     seen = Changes(lambda: [folder])
     seen.may_have_been()
     now = time.time_ns()
     os.utime(folder, ns=(now, now))
     assert seen.may_have_been() and seen.may_have_been()
+    monkeypatch.setattr(changes, "SETTLED_NS", 0)  # asked again much later, for the first time
+    assert [seen.may_have_been() for _ in range(2)] == [True, False]
 
 
 def test_what_a_folders_time_does_not_tell_is_found_out_later(folder, monkeypatch):
