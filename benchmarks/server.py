@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -41,11 +42,20 @@ class Training:
 class Server(Process):
     """`start_server` on a folder of studies, for as long as the `with` block runs."""
 
+    _own = threading.local()
+
     def __enter__(self) -> Server:
         return self.start()
 
     def __exit__(self, *error: object) -> None:
         self.stop()
+
+    def session(self) -> requests.Session:
+        """One for each thread that asks: a browser, as OHIF is in, keeps its connection."""
+        if not hasattr(self._own, "session"):
+            self._own.session = requests.Session()
+        session: requests.Session = self._own.session
+        return session
 
     def memory(self) -> int:
         """Bytes that the process holds in memory."""

@@ -169,7 +169,7 @@ def _requests(server: Server, speed: Speed, repeat: int) -> None:
 def _ask(server: Server, task: str, image: str, params: dict[str, Any] | None = None) -> float:
     """Seconds until the answer, mask and JSON, is here."""
     start = time.perf_counter()
-    answer = requests.post(
+    answer = server.session().post(
         f"{server.url}/infer/{task}",
         params={"image": image},
         files={"params": (None, json.dumps(params or {}))},
@@ -188,7 +188,7 @@ def _click(server: Server, scan: Sized, image: str = "") -> float:
 
 def _viewers(server: Server, speed: Speed, load: Load, requests_in_all: int) -> None:
     """All ask for one kind; then each finds and clicks in turn, at times on an image that was not open."""
-    scan, alone = speed.scan, max(10, requests_in_all // 8)
+    scan, alone = speed.scan, max(10, requests_in_all // 4)
     opened = [f"{scan.name}-{n}" for n in range(1, len(speed.first) + 1)]
     new = (f"{scan.name}-late{n}" for n in itertools.count())
 
@@ -221,7 +221,7 @@ def _viewers(server: Server, speed: Speed, load: Load, requests_in_all: int) -> 
 def _info(server: Server, seconds: list[float], over: threading.Event) -> None:
     while not over.wait(INFO_SECONDS):
         start = time.perf_counter()
-        requests.get(f"{server.url}/info/", timeout=60).raise_for_status()
+        server.session().get(f"{server.url}/info/", timeout=60).raise_for_status()
         seconds.append(time.perf_counter() - start)
 
 

@@ -50,6 +50,7 @@ class Result:
     cams : view → (u, z) CAM of `cancer_type` by eq. 1 in cells; empty without a model.
     images : view → the MIP the network saw.
     contour : the lesion of the mask in a window of the scan's RAS voxels; None where there is no lesion.
+    slices : of the mask's last axis, those that hold all of it, if known.
     model_version : empty without a model.
     latencies : stage → seconds.
     """
@@ -63,6 +64,7 @@ class Result:
     cams: dict[str, np.ndarray] = field(default_factory=dict)
     images: dict[str, GridImage] = field(default_factory=dict)
     contour: Contour | None = None
+    slices: slice | None = None
     model_version: str = ""
     latencies: dict[str, float] = field(default_factory=dict)
 
@@ -145,6 +147,7 @@ def segment(
         {} if view is None else view.normalised(cancer_type),
         {} if view is None else view.main.images,
         contour,
+        _slices(volume, contour),
         "" if model is None else model.version,
         clock.laps,
     )
@@ -164,10 +167,19 @@ def _lesions(ras: Volume, contour: Contour | None, stored: Volume, label: int, c
 
 def _mask(volume: Volume, contour: Contour | None, label: int) -> Volume:
     """The contour, which is one in RAS, on the volume as stored; first axis fastest, as files have it."""
-    mask = volume.with_array(np.zeros(volume.shape, dtype=np.uint8, order="F"), "label")
+    mask = np.zeros(volume.shape, dtype=np.uint8, order="F")
     if contour is not None:
-        mask.to_ras().array[contour.window] = contour.inside * np.uint8(label)
-    return mask
+        volume.in_ras(mask)[contour.window] = contour.inside * np.uint8(label)
+    return volume.with_array(mask, "label")
+
+
+def _slices(volume: Volume, contour: Contour | None) -> slice:
+    """Of the last axis of the volume as stored, those around the contour."""
+    if contour is None:
+        return slice(0, 0)
+    places = np.broadcast_to(np.arange(volume.shape[2]), volume.shape)
+    inside = volume.in_ras(places)[contour.window]
+    return slice(int(inside.min()), int(inside.max()) + 1)
 
 
 def _checked_point(ras: Volume, seed: Seed, settings: Settings) -> np.ndarray | None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
+from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import nibabel as nib
 import numpy as np
@@ -23,6 +26,7 @@ LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 # More would have to wait for each other more often; the last of fewer would be late.
 PIECES = 12
 _HEAD_BYTES = 1 << 20
+_NOTHING_BYTES = 1 << 19
 _DATA_FILE = re.compile(rb"^\s*(?:ElementDataFile\s*=|data ?file:)([^\r\n]*)", re.IGNORECASE | re.MULTILINE)
 # Masks are nearly all zeros: the lightest compression makes them small.
 MASK_COMPRESSION = 1
@@ -231,31 +235,64 @@ def check_suv(name: str, low: float, high: float) -> None:
 
 def write_mask(mask: Volume, path: str | os.PathLike[str], compress: bool = True) -> None:
     """Write label values as uint8 NIfTI (compressed by the name's end), .nrrd or .mha."""
-    path = Path(path)
-    array = np.asfortranarray(mask.array, dtype=np.uint8)
-    if path.name.endswith(NIFTI):
-        _write_bytes(path, b"", _nifti_header(mask.with_array(array)), array, path.name.endswith(".gz"))
-    elif path.name.endswith(".nrrd"):
-        _write_bytes(path, _nrrd_header(mask, compress), b"", array, compress)
+    name = Path(path).name
+    if name.endswith((*NIFTI, ".nrrd")):
+        with open(path, "wb") as file:
+            _write_to(file, mask, name, compress)
     else:
+        _write_itk(mask, Path(path), compress)
+
+
+def mask_content(mask: Volume, extension: str, compress: bool = True, slices: slice | None = None) -> bytes:
+    """What `write_mask` writes into a file whose name ends so.
+
+    Parameters
+    ----------
+    slices : of the last axis, with a start and a stop, if it is known that all others hold nothing.
+    """
+    if extension.endswith((*NIFTI, ".nrrd")):
+        file = io.BytesIO()
+        _write_to(file, mask, extension, compress, slices)
+        return file.getvalue()
+    with tempfile.TemporaryDirectory(prefix="wslpet-") as folder:
+        path = Path(folder) / f"mask{extension}"
         _write_itk(mask, path, compress)
+        return path.read_bytes()
 
 
-def _write_bytes(path: Path, plain: bytes, header: bytes, array: np.ndarray, compress: bool) -> None:
-    """`plain` as it is; then `header` and the voxels, first axis fastest, compressed where asked."""
-    with open(path, "wb") as file:
-        file.write(plain)
-        if not compress:
-            file.write(header)
-            file.write(array.T.data)
-            return
-        with igzip.IGzipFile(fileobj=file, mode="wb", compresslevel=MASK_COMPRESSION, filename="", mtime=0) as packed:
-            packed.write(header)
-            packed.write(array.T.data)
+def _write_to(file: BinaryIO, mask: Volume, name: str, compress: bool, slices: slice | None = None) -> None:
+    """Header and voxels, first axis fastest; of .nrrd the header stays plain."""
+    pieces = _pieces(np.asfortranarray(mask.array, dtype=np.uint8), slices)
+    if name.endswith(".nrrd"):
+        file.write(_nrrd_header(mask, compress))
+        header = b""
+    else:
+        header, compress = _nifti_header(mask.shape, mask.affine.tobytes()), name.endswith(".gz")
+    if not compress:
+        file.writelines([header, *pieces])
+        return
+    with igzip.IGzipFile(fileobj=file, mode="wb", compresslevel=MASK_COMPRESSION, filename="", mtime=0) as packed:
+        packed.writelines([header, *pieces])
 
 
-def _nifti_header(mask: Volume) -> bytes:
-    image = nib.Nifti1Image(mask.array, mask.affine)
+def _pieces(array: np.ndarray, slices: slice | None) -> Iterator[memoryview]:
+    """The voxels. Memory that was never written to, as beyond `slices`, has to be fetched to be read: it is not."""
+    if slices is None:
+        yield array.T.data
+        return
+    plane, nothing = array.shape[0] * array.shape[1], memoryview(bytes(_NOTHING_BYTES))
+    for first, last in ((0, slices.start), (slices.stop, array.shape[2])):
+        if first:
+            yield array[:, :, slices].T.data
+        for start in range(first * plane, last * plane, _NOTHING_BYTES):
+            yield nothing[: last * plane - start]
+
+
+@lru_cache(maxsize=64)
+def _nifti_header(shape: tuple[int, int, int], affine: bytes) -> bytes:
+    """Of a mask on a grid; `affine` is its matrix in memory, float64."""
+    nothing = np.broadcast_to(np.uint8(0), shape)
+    image = nib.Nifti1Image(nothing, np.frombuffer(affine).reshape(4, 4))
     image.header.set_data_offset(image.header.single_vox_offset)
     return image.header.binaryblock + bytes(image.header.single_vox_offset - image.header.sizeof_hdr)
 

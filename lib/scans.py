@@ -10,11 +10,14 @@ import hashlib
 import logging
 import os
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
+from stat import S_ISREG
 from zipfile import BadZipFile
 
 import numpy as np
@@ -36,6 +39,8 @@ LOOKS = 128
 DISK_BYTES = 2 << 30
 # gzip's checksum of the whole content lies in a file's last eight bytes.
 _END_BYTES = 1 << 16
+# A file that changed so lately may change again in the same tick of its disk's clock.
+_SETTLED_NS = 2_000_000_000
 _FORMAT = 1
 
 
@@ -221,19 +226,30 @@ def fingerprint(path: Path) -> str:
     InputError
         when there is no such file.
     """
-    digest = hashlib.sha256(f"{_FORMAT}|{os.path.realpath(path)}".encode())
     try:
-        for file in sorted(path.iterdir()) if path.is_dir() else [path]:
-            with open(file, "rb") as content:
-                stat = os.fstat(content.fileno())
-                digest.update(
-                    f"|{file.name}|{stat.st_ino}|{stat.st_size}|{stat.st_mtime_ns}|{stat.st_ctime_ns}".encode()
-                )
-                digest.update(content.read(_END_BYTES))
-                content.seek(max(0, stat.st_size - _END_BYTES))
-                digest.update(content.read(_END_BYTES))
+        stat = path.stat()
+        if S_ISREG(stat.st_mode) and time.time_ns() - stat.st_ctime_ns > _SETTLED_NS:
+            return _known_digest(path, stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
+        return _digest(path)
     except FileNotFoundError as error:
         raise InputError(f"image {path.name} does not exist") from error
+
+
+@lru_cache(maxsize=4096)
+def _known_digest(path: Path, *times_and_place: int) -> str:
+    """Of a file that did not change since it was asked for last: no program can set st_ctime, the kernel does."""
+    return _digest(path)
+
+
+def _digest(path: Path) -> str:
+    digest = hashlib.sha256(f"{_FORMAT}|{os.path.realpath(path)}".encode())
+    for file in sorted(path.iterdir()) if path.is_dir() else [path]:
+        with open(file, "rb") as content:
+            stat = os.fstat(content.fileno())
+            digest.update(f"|{file.name}|{stat.st_ino}|{stat.st_size}|{stat.st_mtime_ns}|{stat.st_ctime_ns}".encode())
+            digest.update(content.read(_END_BYTES))
+            content.seek(max(0, stat.st_size - _END_BYTES))
+            digest.update(content.read(_END_BYTES))
     return digest.hexdigest()[:32]
 
 
@@ -243,6 +259,7 @@ class _Folder:
     def __init__(self, folder: Path, most_bytes: int) -> None:
         self._folder = folder
         self._most_bytes = most_bytes
+        self._new_bytes = most_bytes
 
     def load(self, key: str) -> Views | None:
         path = self._path(key)
@@ -279,7 +296,10 @@ class _Folder:
             self._folder.mkdir(parents=True, exist_ok=True)
             np.savez(temporary, **arrays)
             os.replace(temporary, self._path(key))
-            self._trim()
+            self._new_bytes += views.nbytes
+            if self._new_bytes > self._most_bytes // 64:  # a look at each of thousands of files takes its time
+                self._new_bytes = 0
+                self._trim()
         except OSError as error:
             logger.warning("projections are not kept on disk: %s", error)
             with suppress(OSError):

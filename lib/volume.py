@@ -92,9 +92,9 @@ class Volume(Placed):
         return self.array.shape  # type: ignore[return-value]
 
     @cached_property
-    def _orientation(self) -> np.ndarray:
+    def _to_ras(self) -> np.ndarray:
         """(axis, 2) by axis as stored: which axis of RAS it runs along, and 1 or, against it, -1."""
-        return io_orientation(self.affine)
+        return ornt_transform(io_orientation(self.affine), np.array([[0, 1], [1, 1], [2, 1]]))
 
     @property
     def voxel_ml(self) -> float:
@@ -118,12 +118,15 @@ class Volume(Placed):
 
         A view: nothing is copied or resampled, and an oblique volume stays oblique.
         """
-        transform = ornt_transform(self._orientation, np.array([[0, 1], [1, 1], [2, 1]]))
-        array = apply_orientation(self.array, transform)
-        return Volume(array, self.affine @ inv_ornt_aff(transform, self.shape), self.unit, self.name)
+        affine = self.affine @ inv_ornt_aff(self._to_ras, self.shape)
+        return Volume(self.in_ras(self.array), affine, self.unit, self.name)
+
+    def in_ras(self, array: np.ndarray) -> np.ndarray:
+        """(i, j, k) of this grid → (x, y, z) of that of `to_ras`; a view."""
+        return apply_orientation(array, self._to_ras)
 
     def from_ras(self, array: np.ndarray) -> np.ndarray:
         """(x, y, z) of the grid of `to_ras` → (i, j, k) of this volume; a copy."""
         stored = np.empty(self.shape, dtype=array.dtype, order="F")
-        self.with_array(stored).to_ras().array[...] = array
+        self.in_ras(stored)[...] = array
         return stored

@@ -21,6 +21,7 @@ from fastapi import Depends, FastAPI, HTTPException, Request
 from monailabel.config import settings
 from monailabel.endpoints.user import auth
 from monailabel.endpoints.user.auth import DEFAULT_USER, User
+from starlette.concurrency import run_in_threadpool
 
 logger = logging.getLogger(__name__)
 
@@ -32,11 +33,13 @@ _NEEDED = ("exp", "iat", "iss")
 
 
 def install(server: FastAPI) -> None:
-    """Have the role check of MONAI Label's routes ask `current_user`, as that of ours does."""
-    server.dependency_overrides[auth.get_current_user] = current_user
+    """Where accounts are on, have the role check of MONAI Label's routes ask `current_user`, as that of ours does."""
+    # Where there is any override, FastAPI examines each route's parameters anew at each request.
+    if settings.MONAI_LABEL_AUTH_ENABLE:
+        server.dependency_overrides[auth.get_current_user] = current_user
 
 
-def current_user(request: Request) -> User:
+async def current_user(request: Request) -> User:
     """The account of the request's bearer token; MONAI Label's default user where accounts are off.
 
     Raises
@@ -47,7 +50,11 @@ def current_user(request: Request) -> User:
     """
     if not settings.MONAI_LABEL_AUTH_ENABLE:
         return DEFAULT_USER
-    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    return await run_in_threadpool(_account, request.headers.get("Authorization", ""))
+
+
+def _account(authorization: str) -> User:
+    scheme, _, token = authorization.partition(" ")
     if scheme.lower() != "bearer" or not token.strip():
         raise _unknown("no token; log in, and send it as Authorization: Bearer TOKEN")
     try:
@@ -65,7 +72,7 @@ class _Holder:
 
     role: str
 
-    def __call__(self, user: Annotated[User, Depends(current_user)]) -> User:
+    async def __call__(self, user: Annotated[User, Depends(current_user)]) -> User:
         require(user, self.role)
         return user
 

@@ -8,7 +8,7 @@ corrected the viewers go on sending the points of the first one; what is on reco
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -35,13 +35,15 @@ RESERVED_KEYS = frozenset(_RESERVED.split())
 Click = tuple[str, list[float]]
 
 
-def newest_click(request: Mapping[str, Any], classes: Collection[str], recorded: Sequence[Seed] = ()) -> Click | None:
+def newest_click(
+    request: Mapping[str, Any], classes: Collection[str], recorded: Callable[[], Sequence[Seed]] = tuple
+) -> Click | None:
     """The cancer type and voxel index [i, j, k], as sent, of the newest click; None when there is none.
 
     Parameters
     ----------
     classes : the names that may be clicked: the cancer types, and "no tumour" where it is learned.
-    recorded : the image's seeds, newest last.
+    recorded : says the image's seeds, newest last; asked when there are points of two types.
 
     Raises
     ------
@@ -52,7 +54,7 @@ def newest_click(request: Mapping[str, Any], classes: Collection[str], recorded:
     _refuse_other_points(request, classes)
     newest = {name: _points(name, request[name])[-1] for name in classes if request.get(name)}
     if len(newest) > 1:
-        newest = _not_superseded(newest, recorded)
+        newest = _not_superseded(newest, recorded())
     if len(newest) > 1:
         raise SeedError(
             f"clicks of {len(newest)} types ({', '.join(newest)}) in one request; a patient has one: "

@@ -42,6 +42,10 @@ class Conversion:
             # Another may have converted it meanwhile.
             return self._cache.get(series.uid, series.version) or self._convert(series, scratch)
 
+    def has(self, series: FoundSeries) -> bool:
+        """Whether this version of it was converted."""
+        return self._cache.get(series.uid, series.version) is not None
+
     def refused(self) -> set[str]:
         """UIDs of the series that were tried and refused lately."""
         return {uid for (uid, _), (when, _) in self._refused.items() if _is_recent(when)}

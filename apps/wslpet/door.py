@@ -11,13 +11,16 @@ from __future__ import annotations
 
 import json
 import logging
+import secrets
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Annotated, Any
 
+from anyio import CapacityLimiter, to_thread
 from fastapi import APIRouter, BackgroundTasks, Depends, FastAPI, File, Form, Request, UploadFile
-from fastapi.responses import FileResponse, JSONResponse, Response
+from fastapi.responses import JSONResponse, Response
 from monailabel.config import settings
 from monailabel.endpoints import activelearning as stock_activelearning
 from monailabel.endpoints import datastore as stock_datastore
@@ -33,14 +36,19 @@ from monailabel.interfaces.exception import (
 )
 from monailabel.interfaces.tasks.infer_v2 import InferType
 from monailabel.interfaces.utils.app import app_instance
+from monailabel.utils.others.generic import get_mime_type
+from requests_toolbelt import MultipartEncoder
+from starlette.concurrency import run_in_threadpool
 from starlette.routing import BaseRoute
 
 from apps.wslpet import access, gate, stock
 from apps.wslpet.access import Administrator, Annotator, AnyUser, require
 from apps.wslpet.dicomweb import DicomWeb
+from apps.wslpet.infer import extension_of
 from apps.wslpet.options import check_infer, check_sample
 from apps.wslpet.problems import UnknownName, disk_refused, shown, status_of
 from lib.errors import InputError
+from lib.limits import CORES
 
 # They tell whole requests, in which a viewer may have put anything, and who sent them.
 for _talkative in ("monailabel.endpoints", "monailabel.utils.async_tasks", "monailabel.utils.sessions"):
@@ -51,6 +59,8 @@ Uploaded = Annotated[UploadFile, File()]
 
 # include_in_schema: the stock routes of the same addresses describe them already.
 router = APIRouter(include_in_schema=False)
+# Inferences at once, in the order they came. Who waits holds no thread, so that what is quick finds one.
+_computing = CapacityLimiter(CORES)
 # What a request says beside its params; a param of that name would replace it.
 _ADDRESSED = ("image", "model", "session", "session_id", "image_id", "image_path", "user")
 
@@ -85,8 +95,7 @@ def install(added: Sequence[BaseRoute] = ()) -> bool:
 
 
 @router.post("/infer/{model}")
-def infer(
-    background_tasks: BackgroundTasks,
+async def infer(
     model: str,
     user: AnyUser,
     image: str = "",
@@ -95,14 +104,35 @@ def infer(
     file: Annotated[UploadFile | None, File()] = None,
     label: Annotated[UploadFile | None, File()] = None,
     output: stock_infer.ResultType | None = None,
-) -> Any:
+) -> Response:
     """An image of the datastore, or of a session, by its name."""
+    if file is not None or label is not None:
+        raise InputError("a file came with the infer request; upload it first with PUT /datastore/image")
+    request = partial(_infer, model, user, image, session_id, params, output)
+    answer = await to_thread.run_sync(partial(request, fetch=False), limiter=_computing)
+    if answer is not None:
+        return answer
+    # Nobody's turn passes while a PACS is waited for.
+    await run_in_threadpool(app_instance().datastore().image_path, image)
+    fetched = await to_thread.run_sync(request, limiter=_computing)
+    assert fetched is not None
+    return fetched
+
+
+def _infer(
+    model: str,
+    user: User,
+    image: str,
+    session_id: str,
+    params: str,
+    output: stock_infer.ResultType | None,
+    fetch: bool = True,
+) -> Response | None:
+    """The answer; without `fetch`, None when the image has to be fetched first, and nothing was done."""
     if model not in app_instance()._infers:
         raise UnknownName(f"infer task {shown(model)} does not exist; GET /info/ lists them")
     if app_instance()._infers[model].type == InferType.DEEPEDIT:
         require(user, settings.MONAI_LABEL_AUTH_ROLE_ANNOTATOR)  # a click teaches
-    if file is not None or label is not None:
-        raise InputError("a file came with the infer request; upload it first with PUT /datastore/image")
     if not image and not session_id:
         raise InputError("no image named; ask with ?image=ID of one that GET /datastore/?output=all lists")
     fields = _object("params", params)
@@ -113,16 +143,33 @@ def infer(
         fields.pop(name, None)
     check_infer(fields, app_instance().settings.classes)
     fields["user"] = who(user, fields.get("client_id"))
-    if output == stock_infer.ResultType.dicom_seg:
-        return _dicom_seg(background_tasks, model, image, fields)
-    if output == stock_infer.ResultType.json:
-        fields["result_write_to_file"] = False
-    # As MONAI Label's `run_inference`, which gathers all of /info/ for each request, to no end here.
     app, request = app_instance(), {"model": model, "image": image, **fields}
     session = app.sessions().get_session(session_id) if session_id else None
     if session:
         request |= {"image": session.image, "session": session.to_json()}
-    return stock_infer.send_response(app.datastore(), app.infer(request), output, background_tasks)
+    elif not fetch and not app.datastore().is_at_hand(image):
+        return None
+    if output == stock_infer.ResultType.dicom_seg:
+        return _dicom_seg(request)
+    if output == stock_infer.ResultType.json:
+        request["result_write_to_file"] = False
+    mask, result = app.answer(request)
+    return _answer(mask, result, extension_of(request), output)
+
+
+def _answer(
+    mask: bytes | None, result: dict[str, Any], extension: str, output: stock_infer.ResultType | None
+) -> Response:
+    """As MONAI Label's `send_response`, which reads the mask from a file."""
+    told = json.dumps(result)
+    if mask is None:
+        return Response(told, media_type="application/json")
+    name = f"wslpet-{secrets.token_hex(8)}{extension}"  # a viewer may keep it by that name
+    if output == stock_infer.ResultType.image:
+        return _file(mask, get_mime_type(name), name)
+    fields = {"params": (None, told, "application/json"), "image": (name, mask, get_mime_type(name))}
+    both = MultipartEncoder(fields=fields)
+    return Response(both.to_string(), media_type=both.content_type)
 
 
 @router.put("/datastore/")
@@ -215,11 +262,17 @@ def relay(
     return Response(answer.content, answer.status_code, media_type=answer.headers.get("Content-Type"))
 
 
-def _dicom_seg(tasks: BackgroundTasks, model: str, image: str, fields: dict[str, Any]) -> FileResponse:
+def _dicom_seg(request: dict[str, Any]) -> Response:
     """The mask that an inference finds, as DICOM SEG."""
-    path = app_instance().infer_dicom_seg({**fields, "model": model, "image": image})
-    tasks.add_task(path.unlink, missing_ok=True)
-    return FileResponse(path, media_type="application/dicom", filename=f"{image}.seg.dcm")
+    path = app_instance().infer_dicom_seg(request)
+    try:
+        return _file(path.read_bytes(), "application/dicom", f"{request['image']}.seg.dcm")
+    finally:
+        path.unlink()
+
+
+def _file(content: bytes, kind: str, name: str) -> Response:
+    return Response(content, media_type=kind, headers={"Content-Disposition": f'attachment; filename="{name}"'})
 
 
 def _train_options(model: str, params: dict[str, Any]) -> dict[str, Any]:

@@ -11,9 +11,9 @@ import math
 import os
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from monailabel.interfaces.tasks.infer_v2 import InferTask, InferType
 
@@ -26,7 +26,7 @@ from lib.errors import InputError, ModelError, SeedError
 from lib.limits import CORES
 from lib.pipeline import Result, segment
 from lib.radiomics import radiomics
-from lib.readers import write_mask
+from lib.readers import mask_content, write_mask
 from lib.seeds import Seed
 from lib.settings import Settings
 from lib.volume import Volume
@@ -36,6 +36,8 @@ logger = logging.getLogger(__name__)
 EXTENSIONS = (".nii.gz", ".nii", ".nrrd", ".mha")
 # Whoever computes holds one.
 processors = Turns(CORES)
+
+Kept = TypeVar("Kept")
 
 
 class FindTumour(InferTask):
@@ -65,8 +67,8 @@ class FindTumour(InferTask):
 
         Parameters
         ----------
-        request : "image_id" of the datastore, or "image_path" of a session; in a click request, points by type;
-            "result_extension", one of `EXTENSIONS`; "result_write_to_file"; "result_compress" (.nrrd, .mha);
+        request : "image_path" of the scan, and "image_id" unless it is a session's; in a click request, points by
+            type; "result_extension", one of `EXTENSIONS`; "result_write_to_file"; "result_compress" (.nrrd, .mha);
             "radiomics", true to have every feature of the lesion in the answer.
 
         Returns
@@ -78,11 +80,20 @@ class FindTumour(InferTask):
         InputError
             naming what cannot be used; nothing was recorded.
         """
+        return self._answered(request, _written)
+
+    def content(self, request: Mapping[str, Any]) -> tuple[bytes | None, dict[str, Any]]:
+        """As `__call__`, with what is in the mask's file, and no file."""
+        return self._answered(request, _content)
+
+    def _answered(
+        self, request: Mapping[str, Any], kept: Callable[[Result, str, bool], Kept]
+    ) -> tuple[Kept | None, dict[str, Any]]:
         start = time.monotonic()
-        extension, with_features = _extension(request), request.get("radiomics") is True
-        click = newest_click(request, self._settings.classes, self._recorded(request))
+        extension, with_features = extension_of(request), request.get("radiomics") is True
+        click = newest_click(request, self._settings.classes, lambda: self._recorded(request))
         self._check(click)
-        image = self._image(request)
+        image = Path(request["image_path"])
         with processors:
             reading = time.monotonic()
             with self._datastore.scans.borrowed(image) as volume:
@@ -94,20 +105,16 @@ class FindTumour(InferTask):
                 result = self._segment(image, volume, seed)
                 features = _features(volume, result) if with_features else None
             writing = time.monotonic()
-            path = None
+            mask = None
             if request.get("result_write_to_file", True) is not False:
-                path = _write(result, extension, compress=request.get("result_compress", True) is not False)
+                mask = kept(result, extension, request.get("result_compress", True) is not False)
         seconds |= {"write": time.monotonic() - writing, "total": time.monotonic() - start}
         answer = self._answer(result, seconds)
-        return path, answer if features is None else {**answer, "radiomics": features}
+        return mask, answer if features is None else {**answer, "radiomics": features}
 
     def _check(self, click: Any) -> None:
         if click is not None:
             raise SeedError("the task wslpet takes no clicks; send them to wslpet_seed")
-
-    def _image(self, request: Mapping[str, Any]) -> Path:
-        image_id = request.get("image_id")
-        return Path(request["image_path"]) if image_id is None else self._datastore.image_path(image_id)
 
     def _recorded(self, request: Mapping[str, Any]) -> list[Seed]:
         image_id = request.get("image_id")
@@ -172,7 +179,8 @@ class DelineateClick(FindTumour):
             )
 
 
-def _extension(request: Mapping[str, Any]) -> str:
+def extension_of(request: Mapping[str, Any]) -> str:
+    """How the name of the mask's file is to end. Raises InputError when it is not one of `EXTENSIONS`."""
     extension = request.get("result_extension") or ".nii.gz"
     if extension not in EXTENSIONS:
         raise InputError(f"result_extension {shown(extension)} is not one of {', '.join(EXTENSIONS)}")
@@ -188,7 +196,11 @@ def _features(volume: Volume, result: Result) -> dict[str, float | None]:
     return {name: value if math.isfinite(value) else None for name, value in values.items()}
 
 
-def _write(result: Result, extension: str, compress: bool) -> str:
+def _content(result: Result, extension: str, compress: bool) -> bytes:
+    return mask_content(result.mask, extension, compress, result.slices)
+
+
+def _written(result: Result, extension: str, compress: bool) -> str:
     handle, name = tempfile.mkstemp(prefix="wslpet-", suffix=extension)
     os.close(handle)
     try:

@@ -97,6 +97,14 @@ class WSLPETApp(MONAILabelApp):
 
     def infer(self, request: Mapping[str, Any], datastore: Any = None) -> dict[str, Any]:
         """MONAI Label's `infer`, for an image of the datastore or of a session and for nothing else."""
+        return super().infer(self._addressed(request), datastore)
+
+    def answer(self, request: Mapping[str, Any]) -> tuple[bytes | None, dict[str, Any]]:
+        """As `infer`, in memory: what is in the mask's file (None when not asked for), and the result as JSON."""
+        content: tuple[bytes | None, dict[str, Any]] = self._infers[request["model"]].content(self._addressed(request))
+        return content
+
+    def _addressed(self, request: Mapping[str, Any]) -> dict[str, Any]:
         request = {**request, "image_id": None, "label_tag": DefaultLabelTag.ORIGINAL.value}
         session, image = request.get("session"), request.get("image")
         if session:
@@ -106,9 +114,9 @@ class WSLPETApp(MONAILabelApp):
                 raise UnknownName(f"session {shown(name)} does not exist; open one with PUT /session/")
             request["image_path"] = known.image
         else:
-            self._datastore.image_path(image)
+            request["image_path"] = str(self._datastore.image_path(image))
             request["image_id"] = image
-        return super().infer(request, datastore)
+        return request
 
     def infer_dicom_seg(self, request: Mapping[str, Any]) -> Path:
         """As `infer`, of a DICOM series: the mask as a DICOM SEG file, which the caller removes.

@@ -97,6 +97,11 @@ class SeriesDatastore(SeededDatastore):
                 raise self._listing.trouble
         return super().image_path(image_id)
 
+    def is_at_hand(self, image_id: str) -> bool:
+        """Not of an image that is not known yet, nor of a series that was not used before."""
+        series = self._series(image_id)
+        return self._entry(image_id) is not None if series is None else self._conversion.has(series)
+
     def get_image_uri(self, image_id: str) -> str:
         series = self._series(image_id)
         return super().get_image_uri(image_id) if series is None else str(self._conversion.of(series).image)

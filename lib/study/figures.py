@@ -147,7 +147,7 @@ def best_to_worst(results: Results, path: Path) -> bool:
 
 def _as_kept(result: Result, mask: np.ndarray) -> Result:
     # What was measured is what is shown.
-    return replace(result, mask=result.mask.with_array(mask.astype(np.uint8)))
+    return replace(result, mask=result.mask.with_array(mask.astype(np.uint8)), slices=None)
 
 
 def _panels(count: int, width: float, height: float) -> tuple[Figure, list[Axes]]:

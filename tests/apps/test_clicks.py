@@ -28,10 +28,10 @@ def seeds(*clicks) -> list[Seed]:
 
 def test_a_corrected_type_wins_over_the_points_on_record():
     request = {"lung": [[1, 1, 1], [4, 5, 6]], "oesophagus": [[4, 5, 7]]}
-    assert newest_click(request, TYPES, seeds(("lung", (4, 5, 6)))) == ("oesophagus", [4, 5, 7])
+    assert newest_click(request, TYPES, lambda: seeds(("lung", (4, 5, 6)))) == ("oesophagus", [4, 5, 7])
     back = {"lung": [[1, 1, 1], [4, 5, 6], [4, 5, 8]], "oesophagus": [[4, 5, 7]]}
     both = seeds(("lung", (4, 5, 6)), ("oesophagus", (4, 5, 7)))
-    assert newest_click(back, TYPES, both) == ("lung", [4, 5, 8])
+    assert newest_click(back, TYPES, lambda: both) == ("lung", [4, 5, 8])
 
 
 @pytest.mark.parametrize("order", [1, -1])
@@ -39,13 +39,13 @@ def test_of_points_that_are_all_on_record_the_latest_wins(order):
     request = {"lung": [[1, 1, 1]], "oesophagus": [[2, 2, 2]]}
     recorded = seeds(("lung", (1, 1, 1)), ("oesophagus", (2, 2, 2)))[::order]
     latest = recorded[-1]
-    assert newest_click(request, TYPES, recorded) == (latest.cancer_type, list(latest.index))
+    assert newest_click(request, TYPES, lambda: recorded) == (latest.cancer_type, list(latest.index))
 
 
 def test_new_points_of_two_types_are_refused_beside_an_older_seed():
     recorded = seeds(("lung", (1, 1, 1)))
     with pytest.raises(SeedError, match="2 types"):
-        newest_click({"lung": [[1, 1, 2]], "oesophagus": [[1, 1, 1]]}, TYPES, recorded)
+        newest_click({"lung": [[1, 1, 2]], "oesophagus": [[1, 1, 1]]}, TYPES, lambda: recorded)
 
 
 def test_no_points_is_no_click():

@@ -57,6 +57,9 @@ def test_a_click_finds_its_tumour_wherever_it_is_stored(name, with_model):
     assert set(np.unique(result.mask.array)) == {0, 2}
     found = result.mask.array > 0
     assert dice(found, truth) > 0.85
+    outside = found.copy()
+    outside[:, :, result.slices] = False
+    assert not outside.any() and found[:, :, result.slices].any(axis=(0, 1)).mean() > 0.7
     middle = result.mask.to_world(np.argwhere(found)).mean(axis=0)
     expected = volume.to_world(np.argwhere(truth)).mean(axis=0)
     assert np.linalg.norm(middle - expected) < max(volume.spacing)

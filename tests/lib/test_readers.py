@@ -9,7 +9,7 @@ import SimpleITK as sitk
 from blobs import STORAGES, affine_of, stored_as
 
 from lib.errors import GeometryError, InputError
-from lib.readers import read_volume, write_mask
+from lib.readers import mask_content, read_mask, read_volume, write_mask
 from lib.volume import Volume
 
 SHAPE = (5, 6, 7)
@@ -72,6 +72,21 @@ def test_a_mask_is_written_where_the_scan_is(tmp_path, extension):
     back = read_volume(tmp_path / f"mask{extension}")
     assert np.array_equal(back.array, mask.array)
     assert np.allclose(back.affine, stored.affine, atol=1e-4)
+
+
+@pytest.mark.parametrize("compress", [True, False])
+@pytest.mark.parametrize("extension", [".nii.gz", ".nii", ".nrrd", ".mha"])
+@pytest.mark.parametrize("slices", [None, slice(1, 3), slice(0, 0), slice(0, 5), slice(4, 5)])
+def test_a_mask_in_memory_is_the_file(tmp_path, extension, compress, slices, monkeypatch):
+    monkeypatch.setattr("lib.readers._NOTHING_BYTES", 7)
+    array = np.zeros((3, 4, 5), np.uint8, order="F")
+    array[1, 2:, slices or slice(2, 4)] = 2
+    mask = Volume(array, np.diag([2.0, 3, 4, 1]), "label")
+    write_mask(mask, tmp_path / f"file{extension}", compress)
+    (tmp_path / f"memory{extension}").write_bytes(mask_content(mask, extension, compress, slices))
+    file, memory = (read_mask(tmp_path / f"{name}{extension}") for name in ("file", "memory"))
+    assert np.array_equal(memory.array, array) and np.array_equal(file.array, array)
+    assert np.array_equal(memory.affine, file.affine)
 
 
 def test_a_nifti_mask_is_bytes(tmp_path):

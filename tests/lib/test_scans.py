@@ -115,6 +115,28 @@ def test_another_content_of_the_same_name_and_times_is_another_file(tmp_path, ex
     assert same_views(scans.views(path), project(read_volume(other).to_ras()))
 
 
+def test_a_file_that_is_what_it_was_is_not_read_again(tmp_path, monkeypatch):
+    monkeypatch.setattr("lib.scans._SETTLED_NS", 0)
+    path = write_scan(tmp_path, "case").path
+    time.sleep(0.05)  # beyond the tick of the disk's clock
+    before = fingerprint(path)
+    with monkeypatch.context() as patched:
+        patched.setattr("lib.scans._digest", lambda path: pytest.fail("it was read"))
+        assert fingerprint(path) == before
+    content, stat = bytearray(path.read_bytes()), path.stat()
+    content[-1] ^= 1
+    path.write_bytes(content)
+    os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    assert fingerprint(path) != before
+
+
+def test_a_file_that_changed_just_now_is_read_again(tmp_path, monkeypatch):
+    path = write_scan(tmp_path, "case").path
+    fingerprint(path)
+    monkeypatch.setattr("lib.scans._digest", lambda path: "it was read")
+    assert fingerprint(path) == "it was read"
+
+
 def test_one_voxel_that_changed_is_seen(tmp_path):
     path = write_scan(tmp_path, "case", "ras", extension=".nii").path
     scans, stat = Scans(tmp_path / "kept"), path.stat()
