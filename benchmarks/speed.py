@@ -9,6 +9,7 @@ memory is new, a virtual machine may take longer to provide it than the scan tak
 from __future__ import annotations
 
 import argparse
+import gc
 import itertools
 import json
 import os
@@ -205,6 +206,7 @@ def _viewers(server: Server, speed: Speed, load: Load, requests_in_all: int) -> 
     def answered(seconds: Iterable[float | None]) -> list[float]:
         return [s for s in seconds if s is not None]
 
+    gc.freeze()  # the viewers here share a process: a look at its garbage would stop all eight
     over = threading.Event()
     asking = threading.Thread(target=_info, args=(server, load.info, over))
     # First ones last: they take the place of the open ones.

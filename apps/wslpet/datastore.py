@@ -74,6 +74,7 @@ class SeededDatastore(LocalDatastore):
         self.seeds = SeedLog(self.private / "seeds.jsonl")
         self.scans = Scans(self.private / "projections", device=best_device(), of=Path(folder))
         self._settings = settings
+        self._images = Path(folder).resolve()
         self._guard = threading.RLock()
         self._between_processes = FileLock(self.private / "store.lock")
         super().__init__(folder, extensions=IMAGE_PATTERNS, auto_reload=False, read_only=read_only)
@@ -130,8 +131,17 @@ class SeededDatastore(LocalDatastore):
         return hashlib.sha256(text.encode()).hexdigest()[:24]
 
     def get_image_uri(self, image_id: str) -> str:
-        with self._guard:
-            return super().get_image_uri(image_id)
+        entry = self._entry(image_id)
+        return "" if entry is None else os.path.realpath(self._images / f"{image_id}{entry.image.ext}")
+
+    def _entry(self, image_id: str) -> ImageLabelModel | None:
+        """Nobody who asks for an image waits while thousands are looked through; who finds none does: it may be there
+        again in a moment."""
+        entry = self._datastore.objects.get(image_id)
+        if entry is None:
+            with self._guard:
+                entry = self._datastore.objects.get(image_id)
+        return entry
 
     def list_images(self) -> list[str]:
         with self._guard:
@@ -179,7 +189,7 @@ class SeededDatastore(LocalDatastore):
         with _called(source, f"{image_id}{extension}"):
             read_volume(source)
         with self._changing():
-            target = Path(self._datastore.image_path()) / f"{image_id}{extension}"
+            target = self._images / f"{image_id}{extension}"
             if image_id in self._datastore.objects:
                 if self.get_image_uri(image_id) == str(target.resolve()) and _same_content(source, target):
                     return image_id
@@ -197,7 +207,7 @@ class SeededDatastore(LocalDatastore):
                 self.scans.forget(Path(path))
             entry = self._datastore.objects.get(image_id)
             if entry is not None:
-                self._keep(Path(self._datastore.image_path()) / f"{image_id}{entry.image.ext}", "image")
+                self._keep(self._images / f"{image_id}{entry.image.ext}", "image")
             super().remove_image(image_id)
             self.seeds.retire(image_id)
             self._reconcile_datastore()

@@ -5,6 +5,7 @@ Started by `monailabel start_server --app apps/wslpet --studies FOLDER_OR_DICOMW
 
 from __future__ import annotations
 
+import gc
 import sys
 import threading
 from collections.abc import Mapping
@@ -47,6 +48,15 @@ from lib.shipped import SHIPPED_MODEL  # noqa: E402
 SWITCH_SECONDS = 0.0005
 
 
+def _settle() -> None:
+    """What the first requests would wait for: loops are compiled, and what was loaded until now is left out of the
+    garbage collections to come, each of which would stop everybody for a third of a second to look at it."""
+    warm_up()
+    gc.unfreeze()
+    gc.collect()
+    gc.freeze()
+
+
 class WSLPETApp(MONAILabelApp):
     """Finds the tumour in whole-body FDG PET from one click and a cancer type."""
 
@@ -71,7 +81,7 @@ class WSLPETApp(MONAILabelApp):
             threadpool_limits(1)
             # One that lets go of the interpreter for an array's sake would wait 5 ms to have it back, each time.
             sys.setswitchinterval(SWITCH_SECONDS)
-            threading.Thread(target=warm_up, daemon=True).start()
+            threading.Thread(target=_settle, daemon=True).start()
 
     def init_datastore(self) -> SeriesDatastore:
         return open_studies(self.studies, self.settings)

@@ -201,10 +201,6 @@ class SeriesDatastore(SeededDatastore):
         grid = self.scans.volume(converted.image)
         return write_segmentation(read_mask(mask), grid, converted.headers(), names, maker, path)
 
-    def _entry(self, image_id: str) -> ImageLabelModel | None:
-        with self._guard:
-            return self._datastore.objects.get(image_id)
-
     def _series(self, image_id: Any) -> FoundSeries | None:
         entry = self._entry(image_id) if isinstance(image_id, str) else None
         if entry is None or entry.image.ext != _SERIES:
@@ -214,7 +210,7 @@ class SeriesDatastore(SeededDatastore):
     def _folders(self) -> list[Path]:
         """Where image files and labels lie."""
         labels = Path(self._datastore.label_path(None))
-        return [Path(self._datastore.image_path()), labels, *(path for path in labels.iterdir() if path.is_dir())]
+        return [self._images, labels, *(path for path in labels.iterdir() if path.is_dir())]
 
     def _take_in(self) -> None:
         """Make the list of images what the source says. Called in the listing's thread."""

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import threading
 
 import pytest
 from synthetic import write_scan
@@ -98,6 +99,38 @@ def test_a_failed_write_leaves_the_old_list(folder, monkeypatch):
     monkeypatch.undo()
     assert on_disk(folder) == before
     assert list(folder.glob("*.part")) + list(folder.glob(".*.part")) == []
+
+
+def test_an_image_is_found_while_the_folder_is_looked_through(folder):
+    store = opened(folder)
+    found = []
+
+    def look():
+        found.append(store.image_path("one"))
+
+    with store._changing():
+        asking = threading.Thread(target=look)
+        asking.start()
+        asking.join(20)
+        assert found == [(folder / "one.nii.gz").resolve()]
+
+
+def test_an_image_that_is_away_for_a_moment_is_waited_for(folder):
+    store = opened(folder)
+    found = []
+
+    def look():
+        found.append(store.image_path("one"))
+
+    with store._changing():
+        entry = store._datastore.objects.pop("one")
+        asking = threading.Thread(target=look)
+        asking.start()
+        asking.join(0.2)
+        assert found == []
+        store._datastore.objects["one"] = entry
+    asking.join(20)
+    assert found == [(folder / "one.nii.gz").resolve()]
 
 
 def test_an_unknown_image_is_said(folder):
