@@ -308,10 +308,52 @@ class SeededDatastore(LocalDatastore):
         with self._guard, self._between_processes:
             super()._reconcile_datastore()
 
+    def _remove_non_existing(self) -> int:
+        """MONAI Label's, which asks the disk for each part of each file's path; this reads the folders."""
+        self._init_from_datastore_file()
+        objects, removed = self._datastore.objects, 0
+        images = _files_in(self._images)
+        labels = {tag: _files_in(Path(self._datastore.label_path(tag))) for tag in self._datastore.tags()}
+        for image_id, entry in list(objects.items()):
+            elsewhere = self._elsewhere(entry)
+            if entry.image not in elsewhere and f"{image_id}{entry.image.ext}" not in images:
+                del objects[image_id]
+                removed += 1
+                continue
+            for tag, label in list(entry.labels.items()):
+                if label not in elsewhere and f"{image_id}{label.ext}" not in labels[tag]:
+                    del entry.labels[tag]
+                    removed += 1
+        return removed
+
+    def _elsewhere(self, entry: ImageLabelModel) -> list[DataModel]:
+        """What is listed of an image though no file of it has to be here."""
+        return []
+
+    def _add_non_existing_images(self) -> int:
+        """MONAI Label's, which looks each file up among all that are known."""
+        self._init_from_datastore_file()
+        objects, added = self._datastore.objects, 0
+        for name in self._list_files(self._images, self._extensions):
+            image_id, extension = self._to_id(name)
+            if image_id not in objects:
+                info = {"ts": int(time.time()), "name": name}
+                objects[image_id] = ImageLabelModel(image=DataModel(info=info, ext=extension))
+                added += 1
+        return added
+
     def _update_datastore_file(self, lock: bool = True) -> None:
         # Called under `_changing`, so MONAI Label's own lock (lock=True) adds nothing.
         with self._listed():
             pass
+
+
+def _files_in(folder: Path) -> set[str]:
+    """Names; a link to nothing is no file."""
+    if not folder.is_dir():
+        return set()
+    with os.scandir(folder) as entries:
+        return {entry.name for entry in entries if not entry.is_symlink() or os.path.exists(entry.path)}
 
 
 @contextmanager

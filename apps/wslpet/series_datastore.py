@@ -245,23 +245,11 @@ class SeriesDatastore(SeededDatastore):
             if self._datastore.model_dump_json() != before:
                 self._update_datastore_file()
 
-    def _remove_non_existing(self) -> int:
-        """MONAI Label's; a series has no file in the folder, and a label on the PACS has none yet."""
-        self._init_from_datastore_file()
-        objects = self._datastore.objects
-        series = {image: entry for image, entry in objects.items() if entry.image.ext == _SERIES}
-        for image in series:
-            del objects[image]
-        removed = super()._remove_non_existing()
-        objects = self._datastore.objects
-        for image, entry in series.items():
-            for tag, label in list(entry.labels.items()):
-                file = Path(self._datastore.label_path(tag)) / f"{image}{label.ext}"
-                if not label.info.get("SeriesInstanceUID") and not file.exists():
-                    del entry.labels[tag]
-                    removed += 1
-        objects.update(series)
-        return removed
+    def _elsewhere(self, entry: ImageLabelModel) -> list[DataModel]:
+        """A series has no file in the folder, and a label on the PACS has none yet."""
+        if entry.image.ext != _SERIES:
+            return []
+        return [entry.image, *(label for label in entry.labels.values() if label.info.get("SeriesInstanceUID"))]
 
     def _store_segmentation(self, image_id: str) -> None:
         cancer_type = self.seeds.of(image_id)[-1].cancer_type

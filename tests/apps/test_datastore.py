@@ -101,6 +101,28 @@ def test_a_failed_write_leaves_the_old_list(folder, monkeypatch):
     assert list(folder.glob("*.part")) + list(folder.glob(".*.part")) == []
 
 
+def test_what_came_is_listed_and_what_went_is_not(folder, tmp_path):
+    store = opened(folder)
+    write_scan(tmp_path, "far")
+    (folder / "linked.nii.gz").symlink_to(tmp_path / "far.nii.gz")
+    (folder / "notes.txt").write_text("no image")
+    for tag in ("original", "other"):
+        (folder / "labels" / tag).mkdir(parents=True, exist_ok=True)
+        for name in ("one", "linked", "unknown"):
+            (folder / "labels" / tag / f"{name}.nii.gz").touch()
+    store._reconcile_datastore()
+    listed = on_disk(folder)
+    assert set(listed) == set(store.list_images()) == {"one", "two", "linked"}
+    assert listed["linked"]["image"]["info"]["name"] == "linked.nii.gz"
+    assert set(listed["one"]["labels"]) == {"original", "other"} and listed["two"]["labels"] == {}
+    (tmp_path / "far.nii.gz").unlink()
+    (folder / "two.nii.gz").unlink()
+    (folder / "labels" / "other" / "one.nii.gz").unlink()
+    store._reconcile_datastore()
+    assert set(on_disk(folder)) == {"one"}
+    assert set(on_disk(folder)["one"]["labels"]) == {"original"}
+
+
 def test_an_image_is_found_while_the_folder_is_looked_through(folder):
     store = opened(folder)
     found = []
