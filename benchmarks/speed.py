@@ -209,11 +209,10 @@ def _viewers(server: Server, speed: Speed, load: Load, requests_in_all: int) -> 
     gc.freeze()  # the viewers here share a process: a look at its garbage would stop all eight
     over = threading.Event()
     asking = threading.Thread(target=_info, args=(server, load.info, over))
+    asking.start()
     # First ones last: they take the place of the open ones.
     for kind in ("again", "click", "mixed", "first"):
         load.alone[kind] = answered(one(kind, number) for number in range(alone))
-        if not load.together:
-            asking.start()
         with ThreadPoolExecutor(VIEWERS) as pool:
             load.together[kind] = answered(pool.map(partial(one, kind), range(requests_in_all)))
     over.set()
