@@ -1,7 +1,7 @@
 """`wslpet` finds the tumour by itself; `wslpet_seed` is told by one click. Request in, label out.
 
 A click is recorded, and on disk, before it is delineated; so it is there even when the answer is not. Requests
-run in the server's worker threads: as many at once as there are processors, and as their volumes fit the memory.
+run in threads of the server: as many at once as there are processors, and as their volumes fit the memory.
 """
 
 from __future__ import annotations
