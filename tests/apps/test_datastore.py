@@ -123,36 +123,32 @@ def test_what_came_is_listed_and_what_went_is_not(folder, tmp_path):
     assert set(on_disk(folder)["one"]["labels"]) == {"original"}
 
 
-def test_an_image_is_found_while_the_folder_is_looked_through(folder):
-    store = opened(folder)
-    found = []
+@pytest.fixture
+def asked(folder):
+    """A store, its image "one" asked for in a thread, and what that found."""
+    store, found = opened(folder), []
+    asking = threading.Thread(target=lambda: found.append(store.image_path("one")))
+    yield store, asking, found
+    asking.join(20)
+    assert found == [(folder / "one.nii.gz").resolve()]
 
-    def look():
-        found.append(store.image_path("one"))
 
+def test_an_image_is_found_while_the_folder_is_looked_through(asked):
+    store, asking, found = asked
     with store._changing():
-        asking = threading.Thread(target=look)
         asking.start()
         asking.join(20)
-        assert found == [(folder / "one.nii.gz").resolve()]
+        assert found
 
 
-def test_an_image_that_is_away_for_a_moment_is_waited_for(folder):
-    store = opened(folder)
-    found = []
-
-    def look():
-        found.append(store.image_path("one"))
-
+def test_an_image_that_is_away_for_a_moment_is_waited_for(asked):
+    store, asking, found = asked
     with store._changing():
         entry = store._datastore.objects.pop("one")
-        asking = threading.Thread(target=look)
         asking.start()
         asking.join(0.2)
         assert found == []
         store._datastore.objects["one"] = entry
-    asking.join(20)
-    assert found == [(folder / "one.nii.gz").resolve()]
 
 
 def test_an_unknown_image_is_said(folder):
