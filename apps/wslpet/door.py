@@ -4,7 +4,7 @@ MONAI Label turns every exception of an app into a 500, starts a training before
 an inference on the thread that serves everyone, leaves a refused upload in the temporary folder, and lets a
 request's `params` replace its image by any file. None of it can be configured. So when the app is loaded into a
 running server, `install` puts handlers for refusals, and routes of the same addresses and roles, before the stock
-ones, which they call after checking. Routes that are not `async` run in worker threads: others are served meanwhile.
+ones, which most of them call after checking. What takes time runs in threads: others are served meanwhile.
 """
 
 from __future__ import annotations
