@@ -12,8 +12,9 @@ os.environ.setdefault("MONAI_LABEL_RELOAD_APP_LIB", "false")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
-from app_server import Server
-from synthetic import ORIENTATIONS, Scan, write_scan
+
+from tests.app_server import Server
+from tests.synthetic import ORIENTATIONS, Scan, write_scan
 
 LEARNING = 8
 WAITING = 4

@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import pydicom
 from nibabel.affines import apply_affine
-from synthetic import RADII, Scan, write_scan
 
 from lib.phantom.dicom import Examination, write_series
 from lib.readers import read_volume
 from lib.volume import Volume
+from tests.synthetic import RADII, Scan, write_scan
 
 # Orientation of the synthetic scan, position on the table, instances from the last slice.
 STORED = {

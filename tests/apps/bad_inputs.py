@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 import requests
-from bad_scans import FILES, nifti, packed, pet
+
+from tests.bad_scans import FILES, nifti, packed, pet
 
 TABLE = Path(__file__).with_suffix(".csv")
 IMAGE = "wait0"

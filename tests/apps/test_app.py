@@ -6,9 +6,9 @@ import nibabel as nib
 import numpy as np
 import pytest
 from monailabel.utils.others.class_utils import get_class_of_subclass_from_file
-from synthetic import write_scan
 
 from lib.errors import InputError, ModelError, SeedError
+from tests.synthetic import write_scan
 
 APP = Path(__file__).resolve().parents[2] / "apps" / "wslpet"
 

@@ -2,7 +2,8 @@
 
 import pytest
 import requests
-from bad_inputs import IMAGE, REQUESTS, answer, table
+
+from tests.apps.bad_inputs import IMAGE, REQUESTS, answer, table
 
 TABLE = table()
 

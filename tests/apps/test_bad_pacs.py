@@ -7,9 +7,6 @@ import time
 import numpy as np
 import pytest
 import requests
-from app_server import Server
-from bad_pacs import BadPacs, wait_until
-from dicom_patients import rewrite, write_patient
 
 from apps.wslpet import conversion, listing
 from apps.wslpet.dicomweb import DicomWeb
@@ -20,6 +17,9 @@ from benchmarks.serving import free_port
 from lib.errors import DicomError, InputError
 from lib.readers import read_volume
 from lib.settings import Settings
+from tests.app_server import Server
+from tests.bad_pacs import BadPacs, wait_until
+from tests.dicom_patients import rewrite, write_patient
 
 READ_SECONDS = 0.5
 

@@ -5,12 +5,12 @@ import shutil
 import threading
 
 import pytest
-from synthetic import write_scan
 
 from apps.wslpet.datastore import SeededDatastore
 from apps.wslpet.problems import StorageError, UnknownName
 from lib.seeds import Seed
 from lib.settings import Settings
+from tests.synthetic import write_scan
 
 
 @pytest.fixture

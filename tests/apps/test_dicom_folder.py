@@ -12,10 +12,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 import requests
-from app_server import Server
-from dicom_patients import STORED, rewrite, write_patient
 from nibabel.affines import apply_affine
-from synthetic import write_scan
 
 from apps.wslpet import listing
 from apps.wslpet.dicom_folder import DicomFolder
@@ -25,6 +22,9 @@ from lib.errors import DicomError, InputError
 from lib.readers import read_volume
 from lib.seeds import Seed
 from lib.settings import Settings
+from tests.app_server import Server
+from tests.dicom_patients import STORED, rewrite, write_patient
+from tests.synthetic import write_scan
 
 
 @pytest.fixture

@@ -17,12 +17,12 @@ import numpy as np
 import pydicom
 import pytest
 import requests
-from app_server import Server
-from dicom_patients import STORED, Patient, rewrite, write_patient
 from nibabel.affines import apply_affine
 
 from lib import pacs
 from lib.pacs import Orthanc
+from tests.app_server import Server
+from tests.dicom_patients import STORED, Patient, rewrite, write_patient
 
 pytestmark = pytest.mark.skipif(not pacs.is_installed(), reason=f"no PACS here: {pacs.REMEDY}")
 
@@ -374,10 +374,10 @@ def test_it_starts_without_the_internet_and_without_dcmqi(tmp_path):
     """Server and its questioner in a network of their own, which has loopback only, where nothing answers."""
     environment = {"MONAI_LABEL_DICOMWEB_CACHE_PATH": str(tmp_path / "cache"), "PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}
     ask = f"""
-import sys; sys.path[:0] = {[str(Path(__file__).parents[1]), str(Path(__file__).parents[2])]!r}
+import sys; sys.path.insert(0, {str(Path(__file__).parents[2])!r})
 from pathlib import Path
-from app_server import Server
-from dicom_patients import write_patient
+from tests.app_server import Server
+from tests.dicom_patients import write_patient
 from lib.pacs import Orthanc
 import requests
 folder = Path({str(tmp_path)!r})

@@ -6,8 +6,9 @@ import time
 
 import pytest
 import requests
-from app_server import Server
-from synthetic import write_scan
+
+from tests.app_server import Server
+from tests.synthetic import write_scan
 
 
 @pytest.fixture

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import requests
 import SimpleITK as sitk
-from conftest import ORIENTATIONS
 from nibabel.affines import apply_affine
-from synthetic import write_scan
+
+from tests.synthetic import ORIENTATIONS, write_scan
 
 
 def dice(one, other):

@@ -5,11 +5,11 @@ import json
 import numpy as np
 import pytest
 import requests
-from app_server import Server
-from synthetic import ORIENTATIONS, write_scan
 
 from lib.projection import project
 from lib.readers import read_volume
+from tests.app_server import Server
+from tests.synthetic import ORIENTATIONS, write_scan
 
 
 @pytest.fixture(scope="module")

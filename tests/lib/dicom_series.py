@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import pydicom
 import pytest
-from blobs import affine_of
 from pydicom.datadict import dictionary_VR
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
@@ -18,6 +17,7 @@ from pydicom.tag import Tag
 
 from lib.phantom import Examination, write_series
 from lib.volume import Volume
+from tests.lib.blobs import affine_of
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 SHAPE = (6, 5, 7)

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import nibabel as nib
 import numpy as np
-from blobs import STORAGES, ellipsoid, empty, scan, stored_as
+
+from tests.lib.blobs import STORAGES, ellipsoid, empty, scan, stored_as
 
 CENTRES = {"lung": (-30.0, 8.0, 36.0), "oesophagus": (4.0, -16.0, -24.0)}
 RADII = (14.0, 12.0, 18.0)

@@ -3,13 +3,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from point_sources import hot_pixel, point_source
 
 from lib.augmentation import Augmentation, changed, draw, drawn
 from lib.examples import Batch, Example, Sample
 from lib.projection import VIEWS
 from lib.seeds import NO_TUMOUR
 from lib.settings import settings_from
+from tests.lib.point_sources import hot_pixel, point_source
 
 SETTINGS = settings_from()
 

@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from blobs import empty, positions
 
 from lib.basins import Basins
+from tests.lib.blobs import empty, positions
 
 SPACINGS = [(4.0, 4.0, 4.0), (2.0, 4.0, 3.0), (4.06, 4.06, 2.0)]
 

@@ -2,10 +2,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from blobs import dice, ellipsoid, empty, scan
 from scipy.ndimage import label
 
 from lib.delineation import FEATURES, MAX_ML, REACHES_MM, contours, delineated
+from tests.lib.blobs import dice, ellipsoid, empty, scan
 
 RADII = (16, 16, 20)
 

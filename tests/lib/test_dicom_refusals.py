@@ -9,7 +9,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from dicom_series import change, copied, philips, small_series, values
 from pydicom.dataset import Dataset
 from pydicom.uid import (
     CTImageStorage,
@@ -21,6 +20,7 @@ from pydicom.uid import (
 from lib.errors import DicomError
 from lib.phantom import Examination
 from lib.series import read_series
+from tests.lib.dicom_series import change, copied, philips, small_series, values
 
 DOCS = Path(__file__).resolve().parents[2] / "docs" / "dicom.md"
 ROW = re.compile(r"^\| `([a-z0-9-]+)` \| [^|]+ \| `(.+)` \|$", re.MULTILINE)

@@ -3,14 +3,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from blobs import STORAGES, empty, scan, stored_as
-from point_sources import hot_pixel, point_source
 
 from lib.errors import SeedError
 from lib.examples import Example, collate, network_channels, prepare
 from lib.projection import VIEWS
 from lib.seeds import NO_TUMOUR, Seed
 from lib.settings import Settings, settings_from
+from tests.lib.blobs import STORAGES, empty, scan, stored_as
+from tests.lib.point_sources import hot_pixel, point_source
 
 SETTINGS = settings_from()
 

@@ -3,9 +3,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from dicom_series import real_data
 
 from lib.ibsi import compare, table
+from tests.lib.dicom_series import real_data
 
 ROOT = Path(__file__).resolve().parents[2]
 DEVIATES = {

@@ -6,8 +6,6 @@ import shutil
 import numpy as np
 import pydicom
 import pytest
-from blobs import ellipsoid, empty, scan, stored_as
-from dicom_series import real_data
 
 from lib.cohort import read_table, write_table
 from lib.dicom_seg import Maker, onto, write_segmentation
@@ -20,6 +18,8 @@ from lib.readers import read_mask, read_volume
 from lib.seeds import NO_TUMOUR, Seed
 from lib.series import read_series
 from lib.volume import Volume
+from tests.lib.blobs import ellipsoid, empty, scan, stored_as
+from tests.lib.dicom_series import real_data
 
 CENTRE, RADII = (38.0, 61.0, 92.0), (14.0, 11.0, 17.0)
 TYPES = ("lung", "melanoma", "lymphoma", "head and neck", NO_TUMOUR)

@@ -3,7 +3,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from blobs import dice, ellipsoid, empty, positions, scan, stored_as
 
 from lib.cam import Cams
 from lib.delineation import Contour
@@ -13,6 +12,7 @@ from lib.measures import measure
 from lib.projection import VIEWS, project
 from lib.settings import settings_from
 from lib.volume import Volume
+from tests.lib.blobs import dice, ellipsoid, empty, positions, scan, stored_as
 
 SPACINGS = [(4.0, 4.0, 4.0), (4.06, 4.06, 2.0), (3.0, 5.0, 6.5)]
 EXTENT = np.array([190.0, 160.0, 230.0])

@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from blobs import STORAGES, ellipsoid, empty, stored_as
 
 from lib.measures import PEAK_RADIUS_MM, measure, suv_peak
+from tests.lib.blobs import STORAGES, ellipsoid, empty, stored_as
 
 CENTRE = (52.0, 44.0, 60.0)
 

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 import requests
-from dicom_patients import Patient, write_patient
 
 from lib import pacs
 from lib.pacs import Orthanc, PacsError, is_installed
+from tests.dicom_patients import Patient, write_patient
 
 needed = pytest.mark.skipif(not is_installed(), reason=f"no PACS here: {pacs.REMEDY}")
 LOGIN = ("reader", "a secret")

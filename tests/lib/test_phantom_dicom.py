@@ -9,13 +9,13 @@ import numpy as np
 import pydicom
 import pytest
 import SimpleITK as sitk
-from blobs import STORAGES, affine_of, stored_as
 
 from lib import cli
 from lib.cohort import read_table
 from lib.phantom import PRESETS, CohortSettings, Examination, PhantomError, Scanner, write_cohort, write_series
 from lib.readers import read_mask, read_volume
 from lib.volume import Volume
+from tests.lib.blobs import STORAGES, affine_of, stored_as
 
 COARSE = CohortSettings(scanners=((Scanner("coarse", (9.0, 9.0, 8.0)), 1.0),), fields=(("thorax", 1.0),))
 

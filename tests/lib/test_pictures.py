@@ -3,7 +3,6 @@ from __future__ import annotations
 import matplotlib.image
 import numpy as np
 import pytest
-from blobs import empty, scan, stored_as
 from matplotlib.colors import to_rgb
 
 from lib.model import Model, new_network
@@ -11,6 +10,7 @@ from lib.pictures import LESION_COLOUR, SEED_COLOUR, TRUTH_COLOUR, Case, gallery
 from lib.pipeline import segment
 from lib.seeds import Seed
 from lib.settings import settings_from
+from tests.lib.blobs import empty, scan, stored_as
 
 
 def clicked_case(**more) -> Case:

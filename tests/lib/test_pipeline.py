@@ -5,7 +5,6 @@ import json
 import numpy as np
 import pytest
 import torch
-from blobs import dice, ellipsoid, empty, scan, stored_as
 
 import lib.pipeline
 from lib.errors import InputError, ModelError, SeedError
@@ -15,6 +14,7 @@ from lib.projection import VIEWS, project
 from lib.seeds import NO_TUMOUR, Seed
 from lib.settings import settings_from
 from lib.volume import Volume
+from tests.lib.blobs import dice, ellipsoid, empty, scan, stored_as
 
 RADII = np.array([17.0, 14.0, 22.0])
 # Off-centre in every axis, mm from the first voxel of the RAS scan.

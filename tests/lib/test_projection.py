@@ -3,11 +3,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from blobs import STORAGES, empty, stored_as
 
 import lib.projection
 from lib.projection import project, to_grid, turn
 from lib.volume import Volume
+from tests.lib.blobs import STORAGES, empty, stored_as
 
 SPACINGS = [(4.0, 4.0, 4.0), (2.0, 2.0, 2.0), (4.06, 4.06, 2.0), (5.5, 5.5, 3.27), (3.0, 4.5, 7.0)]
 

@@ -4,12 +4,12 @@ import math
 
 import numpy as np
 import pytest
-from blobs import STORAGES, affine_of, ellipsoid, empty, scan, stored_as
 
 from lib.errors import GeometryError, InputError
 from lib.measures import measure
 from lib.radiomics import catalogue, radiomics, settings
 from lib.volume import Volume
+from tests.lib.blobs import STORAGES, affine_of, ellipsoid, empty, scan, stored_as
 
 CENTRE, RADII = (62.0, 41.0, 118.0), (19.0, 14.0, 23.0)
 

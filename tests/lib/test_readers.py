@@ -6,11 +6,11 @@ import nibabel as nib
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from blobs import STORAGES, affine_of, stored_as
 
 from lib.errors import GeometryError, InputError
 from lib.readers import mask_content, read_mask, read_volume, write_mask
 from lib.volume import Volume
+from tests.lib.blobs import STORAGES, affine_of, stored_as
 
 SHAPE = (5, 6, 7)
 

@@ -7,8 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from blobs import STORAGES, affine_of, positions, stored_as
-from dicom_series import real_data, spoil, values
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, RTStructureSetStorage, generate_uid
 
@@ -17,6 +15,8 @@ from lib.phantom import write_series
 from lib.rtstruct import read_rtstruct
 from lib.series import Series, read_series
 from lib.volume import Volume
+from tests.lib.blobs import STORAGES, affine_of, positions, stored_as
+from tests.lib.dicom_series import real_data, spoil, values
 
 # Ellipses in a slice, as fractions of it, off-centre in both directions: one with a hole, two apart.
 OUTER, HOLE, APART = ((0.62, 0.41), (0.24, 0.3)), ((0.66, 0.45), (0.07, 0.11)), ((0.2, 0.8), (0.11, 0.09))

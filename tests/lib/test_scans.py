@@ -8,7 +8,6 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-from synthetic import ORIENTATIONS, write_scan
 
 import lib.scans
 from lib.errors import InputError
@@ -18,6 +17,7 @@ from lib.projection import project
 from lib.readers import decoded, decoded_bytes, read_volume
 from lib.scans import Scans, fingerprint
 from lib.settings import Settings
+from tests.synthetic import ORIENTATIONS, write_scan
 
 
 @pytest.fixture

@@ -11,8 +11,6 @@ from pathlib import Path
 import numpy as np
 import pydicom
 import pytest
-from blobs import STORAGES, stored_as
-from dicom_series import change, copied, philips, real_data, small_series, small_volume, spoil, values
 from PIL import Image
 from pydicom.encaps import encapsulate
 from pydicom.uid import ExplicitVRBigEndian, ImplicitVRLittleEndian, JPEG2000Lossless, RLELossless
@@ -23,6 +21,8 @@ from lib.phantom import Examination, write_series
 from lib.readers import read_volume
 from lib.series import find_series, read_series
 from lib.volume import Volume
+from tests.lib.blobs import STORAGES, stored_as
+from tests.lib.dicom_series import change, copied, philips, real_data, small_series, small_volume, spoil, values
 
 
 def same_in_the_world(read: Volume, written: Volume, steps: float = 0.51) -> bool:

@@ -3,7 +3,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from study_cohort import write_study_cohort
 
 from lib.errors import InputError
 from lib.readers import read_mask, read_volume
@@ -14,6 +13,7 @@ from lib.study.study import make_study, open_study
 from lib.study.system import Found, Learned, System
 from lib.study.systems import SYSTEMS
 from lib.study.systems.clicks import MTV
+from tests.lib.study_cohort import write_study_cohort
 
 
 @pytest.fixture(scope="module")

@@ -2,8 +2,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from blobs import STORAGES, dice, ellipsoid, empty, scan, stored_as
-from study_cohort import write_study_cohort
 
 import lib.study.patients
 from lib.cohort import read_table
@@ -11,6 +9,8 @@ from lib.errors import InputError
 from lib.seeds import NO_TUMOUR, Seed
 from lib.settings import settings_from
 from lib.study.patients import Grid, kept_patient
+from tests.lib.blobs import STORAGES, dice, ellipsoid, empty, scan, stored_as
+from tests.lib.study_cohort import write_study_cohort
 
 SETTINGS = settings_from()
 

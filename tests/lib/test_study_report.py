@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from study_cohort import write_study_cohort
 
 from lib.statistics import Estimate
 from lib.study.outcomes import Known, Outcome, Shuffled, outcome_of, shuffled
@@ -18,6 +17,7 @@ from lib.study.study import make_study, open_study
 from lib.study.system import Found, Learned
 from lib.study.systems import SYSTEMS
 from lib.study.tables import Table, all_tables
+from tests.lib.study_cohort import write_study_cohort
 
 DATA = "16 phantom (blobs) patients"
 PAPER_TEXT = Path(__file__).resolve().parents[3] / "shared" / "paper"

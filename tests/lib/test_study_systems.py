@@ -3,8 +3,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from blobs import dice
-from study_cohort import write_study_cohort
 from torch import nn
 
 from lib.examples import collate
@@ -14,6 +12,8 @@ from lib.study.plan import Plan
 from lib.study.study import open_study
 from lib.study.systems import SYSTEMS, cams_fcn, rpet, unet
 from lib.study.systems.cams import cam_settings
+from tests.lib.blobs import dice
+from tests.lib.study_cohort import write_study_cohort
 
 TRIAL = Plan(epochs=1, tuning_epochs=1, cam_epochs=1, fcn_epochs=1, unet_steps=1, rpet_epochs=1)
 

@@ -6,8 +6,6 @@ import shutil
 import numpy as np
 import pytest
 from distributed import LocalCluster
-from study_cohort import write_study_cohort
-from test_importers import write_autopet
 
 from lib import cli
 from lib.cohort import read_table, types_in
@@ -15,6 +13,8 @@ from lib.errors import InputError
 from lib.radiomics import catalogue, radiomics
 from lib.readers import read_mask, read_volume
 from lib.study.one_click import clicked, compared
+from tests.lib.study_cohort import write_study_cohort
+from tests.lib.test_importers import write_autopet
 
 
 @pytest.fixture(scope="module")

@@ -5,11 +5,11 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
-from dicom_series import philips, put, real_data
 from pydicom.dataset import Dataset
 
 from lib.errors import DicomError
 from lib.suv import suv_of
+from tests.lib.dicom_series import philips, put, real_data
 
 VECTORS = (
     "BQML_AC_DT_lessThan_S_DT_SIEMENS", "CPS_AND_BQML_AC_DT_-_S_DT", "GE_MEDICAL_AND_BQML", "PHILIPS_BQML",

@@ -3,10 +3,10 @@ from __future__ import annotations
 import nibabel as nib
 import numpy as np
 import pytest
-from blobs import STORAGES, affine_of, stored_as
 
 from lib.errors import GeometryError
 from lib.volume import Volume
+from tests.lib.blobs import STORAGES, affine_of, stored_as
 
 
 def numbered(tilt_degrees: float = 0.0) -> Volume:

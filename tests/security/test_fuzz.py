@@ -12,9 +12,10 @@ import sys
 
 import pytest
 import requests
-from app_server import Server
-from listing import listing
-from synthetic import write_scan
+
+from tests.app_server import Server
+from tests.security.listing import listing
+from tests.synthetic import write_scan
 
 SECONDS = int(os.environ.get("FUZZ_SECONDS", "40"))
 

@@ -18,9 +18,6 @@ import nibabel as nib
 import numpy as np
 import pytest
 import requests
-from app_server import Server
-from bad_scans import nifti, packed, pet
-from synthetic import write_scan
 
 from apps.wslpet.datastore import SeededDatastore
 from apps.wslpet.problems import StorageError
@@ -28,6 +25,9 @@ from lib.model import Model, load_model, new_network
 from lib.published import Published
 from lib.seeds import Seed
 from lib.settings import Settings
+from tests.app_server import Server
+from tests.bad_scans import nifti, packed, pet
+from tests.synthetic import write_scan
 
 KILLS = int(os.environ.get("KILLS", "40"))
 SERVER_KILLS = int(os.environ.get("SERVER_KILLS", "2"))

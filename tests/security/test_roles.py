@@ -14,9 +14,10 @@ from dataclasses import dataclass
 import jwt
 import pytest
 import requests
-from app_server import ROOT, Server
-from oidc_issuer import PASSWORD, Issuer
-from synthetic import Scan, write_scan
+
+from tests.app_server import ROOT, Server
+from tests.oidc_issuer import PASSWORD, Issuer
+from tests.synthetic import Scan, write_scan
 
 ROLES = ("user", "annotator", "reviewer", "admin")
 # The least role that a route is for; "anyone" needs no token. A route that is not here fails the test.

@@ -4,9 +4,10 @@ import threading
 
 import pytest
 import requests
-from app_server import Server
-from bad_scans import nifti, packed, pet
-from synthetic import write_scan
+
+from tests.app_server import Server
+from tests.bad_scans import nifti, packed, pet
+from tests.synthetic import write_scan
 
 CLICKS = 8
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from ward import Ward, open_ward
+
+from tests.viewers.ward import Ward, open_ward
 
 
 @pytest.fixture(scope="module")

@@ -1,20 +1,17 @@
-"""The pictures of OHIF in the documentation, taken from a running `make demo-pacs`: python tests/viewers/pictures.py"""
+"""The pictures of OHIF in the documentation, taken from a running `make demo-pacs`: python -m tests.viewers.pictures"""
 
 from __future__ import annotations
 
 import csv
-import sys
 from pathlib import Path
 
 import numpy as np
 import requests
 
+from tests.browser import chromium
+from tests.viewers.ohif import Ohif
+
 ROOT = Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
-
-from browser import chromium  # noqa: E402
-from ohif import Ohif  # noqa: E402
-
 SERVER, PACS, PATIENT = "http://127.0.0.1:8000", "http://127.0.0.1:8142/dicom-web", "patient-0003"
 VIEWPORTS = ("mpr-axial", "mpr-sagittal", "mpr-coronal")
 NOTICE_MS = 6000

@@ -8,11 +8,11 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 import requests
-from app_server import Server
 from nibabel.affines import apply_affine
 
 from lib.readers import read_mask
 from lib.volume import Volume
+from tests.app_server import Server
 
 SEEDING = "wslpet_seed"
 

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
-from app_server import Server
-from browser import chromium, errors_of, needs_chromium
-from dicom_patients import STORED
-from ohif import Ohif, Segmentation
-from ward import TYPES, Patient, Ward, needs_pacs, overlap
+
+from tests.app_server import Server
+from tests.browser import chromium, errors_of, needs_chromium
+from tests.dicom_patients import STORED
+from tests.viewers.ohif import Ohif, Segmentation
+from tests.viewers.ward import TYPES, Patient, Ward, needs_pacs, overlap
 
 pytestmark = [needs_chromium, needs_pacs]
 # What OHIF says of images that it was loading when another study was opened.

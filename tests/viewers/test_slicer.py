@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
-from app_server import Server
-from dicom_patients import STORED
 from nibabel.affines import apply_affine
-from slicer import Slicer
-from ward import Ward, needs_pacs, overlap
 
 from lib.volume import Volume
+from tests.app_server import Server
+from tests.dicom_patients import STORED
+from tests.viewers.slicer import Slicer
+from tests.viewers.ward import Ward, needs_pacs, overlap
 
 pytestmark = needs_pacs
 

@@ -12,9 +12,6 @@ from pathlib import Path
 import numpy as np
 import pydicom
 import pytest
-from app_server import Server
-from browser import REQUIRED
-from dicom_patients import STORED, write_patient
 from nibabel.affines import apply_affine
 
 from lib import pacs
@@ -22,6 +19,9 @@ from lib.pacs import Orthanc
 from lib.phantom.cohort import write_cohort
 from lib.phantom.settings import PRESETS, Scanner
 from lib.readers import read_mask
+from tests.app_server import Server
+from tests.browser import REQUIRED
+from tests.dicom_patients import STORED, write_patient
 
 needs_pacs = pytest.mark.skipif(not pacs.is_installed() and not REQUIRED, reason=f"no PACS here: {pacs.REMEDY}")
 TYPES = ("lung", "oesophagus")

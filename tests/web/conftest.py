@@ -8,13 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from app_server import Server
-from browser import chromium
 from playwright.sync_api import Browser
 
 from lib.phantom import make_patient
 from lib.phantom.cohort import oriented, save_scan
 from lib.volume import Volume
+from tests.app_server import Server
+from tests.browser import chromium
 
 # How a scan is stored: voxel size along right, anterior, superior; axis code; where its origin is moved to.
 STORED = {

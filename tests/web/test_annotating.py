@@ -5,8 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import requests
-from annotator import WAIT_MS, Annotator
-from browser import needs_chromium
+
+from tests.browser import needs_chromium
+from tests.web.annotator import WAIT_MS, Annotator
 
 pytestmark = needs_chromium
 KEYS = {"lung": "1", "oesophagus": "2"}

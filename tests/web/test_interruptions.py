@@ -2,12 +2,12 @@
 
 import pytest
 import requests
-from annotator import Annotator
-from app_server import Server
-from browser import needs_chromium
-from synthetic import write_scan
 
 from lib.readers import read_volume
+from tests.app_server import Server
+from tests.browser import needs_chromium
+from tests.synthetic import write_scan
+from tests.web.annotator import Annotator
 
 pytestmark = needs_chromium
 

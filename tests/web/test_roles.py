@@ -2,10 +2,11 @@
 
 import pytest
 import requests
-from app_server import Server
-from browser import needs_chromium
-from oidc_issuer import PASSWORD, Issuer
-from synthetic import write_scan
+
+from tests.app_server import Server
+from tests.browser import needs_chromium
+from tests.oidc_issuer import PASSWORD, Issuer
+from tests.synthetic import write_scan
 
 
 @pytest.fixture(scope="module")
