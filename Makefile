@@ -48,18 +48,18 @@ $(READY): $(PINS)
 	touch $@
 
 demo: setup
-	@test -d $(DEMO) || $(RUN) -m lib phantom $(DEMO) --patients 12 --preset plain --seed 2024
-	@$(RUN) -m lib welcome --studies $(DEMO) --host $(HOST) --port $(PORT)
+	@test -d $(DEMO) || $(RUN) -m wslpet phantom $(DEMO) --patients 12 --preset plain --seed 2024
+	@$(RUN) -m wslpet welcome --studies $(DEMO) --host $(HOST) --port $(PORT)
 	$(MAKE) --no-print-directory serve STUDIES=$(DEMO)
 
 demo-pacs: setup
 	@tools/debian-packages orthanc orthanc-dicomweb
 	@test -f demo/dicom-truth/cohort.csv || \
-	  $(RUN) -m lib phantom demo/dicom --patients 12 --preset plain --seed 2024 --orientation LPS --dicom
-	@$(RUN) -m lib pacs demo/pacs --port $(PACS_PORT) --load demo/dicom --run $(MAKE) --no-print-directory _serve-pacs
+	  $(RUN) -m wslpet phantom demo/dicom --patients 12 --preset plain --seed 2024 --orientation LPS --dicom
+	@$(RUN) -m wslpet pacs demo/pacs --port $(PACS_PORT) --load demo/dicom --run $(MAKE) --no-print-directory _serve-pacs
 
 _serve-pacs:
-	@$(RUN) -m lib welcome --studies $(PACS) --host $(HOST) --port $(PORT)
+	@$(RUN) -m wslpet welcome --studies $(PACS) --host $(HOST) --port $(PORT)
 	@exec env MONAI_LABEL_DICOMWEB_CACHE_PATH="$(CURDIR)/demo/dicomweb" $(MAKE) --no-print-directory serve STUDIES=$(PACS)
 
 serve: setup
@@ -81,19 +81,19 @@ lint: setup
 	$(RUN) -m mypy
 
 e2e: setup
-	$(RUN) -m benchmarks.e2e $(ARGS)
+	$(RUN) -m benchmarks.end_to_end $(ARGS)
 
 bench: setup
 	$(RUN) -m benchmarks.speed $(ARGS)
 
 # Both go on where they were interrupted. The full one's report is the one in docs/study.
 study: setup
-	@test -f $(STUDY)/plain-truth/cohort.csv || $(RUN) -m lib phantom $(STUDY)/plain --patients 60 --preset plain --seed 81
-	OMP_NUM_THREADS=1 $(RUN) -m lib study $(STUDY)/plain --out $(STUDY)/small --plan small --resume $(ARGS)
+	@test -f $(STUDY)/plain-truth/cohort.csv || $(RUN) -m wslpet phantom $(STUDY)/plain --patients 60 --preset plain --seed 81
+	OMP_NUM_THREADS=1 $(RUN) -m wslpet study $(STUDY)/plain --out $(STUDY)/small --plan small --resume $(ARGS)
 
 study-full: setup
-	@test -f $(STUDY)/hard-truth/cohort.csv || $(RUN) -m lib phantom $(STUDY)/hard --patients 100 --preset hard --seed 82
-	OMP_NUM_THREADS=1 $(RUN) -m lib study $(STUDY)/hard --out $(STUDY)/full --plan full --resume $(ARGS)
+	@test -f $(STUDY)/hard-truth/cohort.csv || $(RUN) -m wslpet phantom $(STUDY)/hard --patients 100 --preset hard --seed 82
+	OMP_NUM_THREADS=1 $(RUN) -m wslpet study $(STUDY)/hard --out $(STUDY)/full --plan full --resume $(ARGS)
 	mkdir -p docs/study
 	cd $(STUDY)/full && cp -r tables.md tables.tex report.html figures $(CURDIR)/docs/study/
 
@@ -110,7 +110,7 @@ audit: setup
 	$(RUN) -m pip_audit --local --skip-editable $(ARGS)
 
 pretrain: setup
-	$(RUN) -m lib.pretraining $(ARGS)
+	$(RUN) -m wslpet.pretraining $(ARGS)
 
 clean:
 	rm -rf $(VENV) demo work

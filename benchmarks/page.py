@@ -15,10 +15,10 @@ from pathlib import Path
 import numpy as np
 from playwright.sync_api import Page, sync_playwright
 
-from benchmarks.cohorts import Case, drawn, stage
-from benchmarks.server import Server
-from lib.projection import project
-from lib.readers import read_volume
+from benchmarks.common.cohorts import Case, drawn, stage
+from benchmarks.common.server import Server
+from wslpet.io.readers import read_volume
+from wslpet.method.projection.mip import project
 
 FLAGS = ("--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-background-networking")
 LAPTOP, TABLET = {"width": 1366, "height": 768}, {"width": 820, "height": 1180}
@@ -72,14 +72,17 @@ def _click(page: Page, case: Case) -> None:
     ras = read_volume(case.scan).to_ras()
     voxel = ras.to_index(np.array(case.position))
     x, y, z = np.rint(voxel).astype(int)
-    face, profile = project(ras)
-    off = {"face": abs(face.depth[x, z] - y) * ras.spacing[1], "profile": abs(profile.depth[y, z] - x) * ras.spacing[0]}
+    coronal, sagittal = project(ras)
+    off = {
+        "coronal": abs(coronal.depth[x, z] - y) * ras.spacing[1],
+        "sagittal": abs(sagittal.depth[y, z] - x) * ras.spacing[0],
+    }
     view = min(off, key=off.__getitem__)
     figure = page.locator(f"#{view}")
     u0, z0, u1, z1 = (float(v) for v in str(figure.get_attribute("data-box")).split())
     box = figure.bounding_box()
     assert box is not None
-    u = voxel[0 if view == "face" else 1]
+    u = voxel[0 if view == "coronal" else 1]
     page.mouse.click(
         box["x"] + (u1 - u - 0.5) / (u1 - u0) * box["width"],
         box["y"] + (z1 - voxel[2] - 0.5) / (z1 - z0) * box["height"],

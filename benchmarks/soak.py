@@ -21,8 +21,8 @@ import numpy as np
 import psutil
 import requests
 
-from benchmarks.cohorts import Case, drawn, stage
-from benchmarks.server import Server
+from benchmarks.common.cohorts import Case, drawn, stage
+from benchmarks.common.server import Server
 
 PAUSE_SECONDS = 0.2
 SAMPLE_SECONDS = 5.0

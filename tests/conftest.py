@@ -13,8 +13,8 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
 
-from tests.app_server import Server
-from tests.synthetic import ORIENTATIONS, Scan, write_scan
+from tests.helpers.app_server import Server
+from tests.helpers.synthetic import ORIENTATIONS, Scan, write_scan
 
 LEARNING = 8
 WAITING = 4

@@ -13,9 +13,9 @@ import sys
 import pytest
 import requests
 
-from tests.app_server import Server
+from tests.helpers.app_server import Server
+from tests.helpers.synthetic import write_scan
 from tests.security.listing import listing
-from tests.synthetic import write_scan
 
 SECONDS = int(os.environ.get("FUZZ_SECONDS", "40"))
 

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 import requests
 
-from apps.wslpet.gate import Gate, allowed_origins
+from wslpet.server.http.request_guard import RequestGuard, allowed_origins
 
 
 async def _echo(scope, receive, send):
@@ -57,7 +57,7 @@ HOST = ("Host", "127.0.0.1:8000")
     ],
 )
 def test_pages_of_other_origins_are_refused(origin, status):
-    gate = Gate(_echo, ["https://viewer.hospital.example"], {"localhost"})
+    gate = RequestGuard(_echo, ["https://viewer.hospital.example"], {"localhost"})
     assert ask(gate, [HOST, ("Origin", origin)])[0] == status
 
 
@@ -75,12 +75,12 @@ def test_pages_of_other_origins_are_refused(origin, status):
     ],
 )
 def test_a_name_that_is_not_the_servers_is_refused(host, status):
-    assert ask(Gate(_echo, hosts={"localhost"}), [("Host", host)])[0] == status
-    assert ask(Gate(_echo, hosts=None), [("Host", host)])[0] == 200
+    assert ask(RequestGuard(_echo, hosts={"localhost"}), [("Host", host)])[0] == status
+    assert ask(RequestGuard(_echo, hosts=None), [("Host", host)])[0] == 200
 
 
 def test_sizes_are_bounded_whether_told_or_not():
-    gate = Gate(_echo, request_bytes=10, upload_bytes=100)
+    gate = RequestGuard(_echo, request_bytes=10, upload_bytes=100)
     assert ask(gate, pieces=[b"12345", b"67890"])[::2] == (200, b"1234567890")
     assert ask(gate, pieces=[b"12345", b"67890", b"1"])[0] == 413
     assert ask(gate, [("Content-Length", "11")])[0] == 413
@@ -92,7 +92,7 @@ def test_sizes_are_bounded_whether_told_or_not():
 
 
 def test_browsers_are_told_to_be_careful():
-    headers = ask(Gate(_echo))[1]
+    headers = ask(RequestGuard(_echo))[1]
     assert headers[b"x-content-type-options"] == b"nosniff"
     assert headers[b"x-frame-options"] == b"SAMEORIGIN"
 

@@ -19,15 +19,15 @@ import numpy as np
 import pytest
 import requests
 
-from apps.wslpet.datastore import SeededDatastore
-from apps.wslpet.problems import StorageError
-from lib.model import Model, load_model, new_network
-from lib.published import Published
-from lib.seeds import Seed
-from lib.settings import Settings
-from tests.app_server import Server
-from tests.bad_scans import nifti, packed, pet
-from tests.synthetic import write_scan
+from tests.helpers.app_server import Server
+from tests.helpers.bad_scans import nifti, packed, pet
+from tests.helpers.synthetic import write_scan
+from wslpet.core.seeds import Seed
+from wslpet.core.settings import Settings
+from wslpet.method.network.checkpoint import Model, load_model, new_network
+from wslpet.method.network.registry import ModelRegistry
+from wslpet.server.errors import StorageError
+from wslpet.server.storage.datastore import SeededDatastore
 
 KILLS = int(os.environ.get("KILLS", "40"))
 SERVER_KILLS = int(os.environ.get("SERVER_KILLS", "2"))
@@ -61,7 +61,7 @@ def write_for_ever(folder: Path, pipe: int, start: int) -> None:
     store = SeededDatastore(str(folder), Settings())
     settings = Settings()
     network = new_network(settings).eval()
-    published = Published(folder / ".wslpet" / "model" / "wslpet.pt")
+    published = ModelRegistry(folder / ".wslpet" / "model" / "wslpet.pt")
     for number in range(start, start + 9990):
         kind = ("seed", "label", "seed", "image", "info", "weights")[number % 6]
         image = IMAGES[number // 6 % 2]
@@ -270,8 +270,12 @@ def test_a_full_disk_refuses_and_keeps_what_was(tmp_path, monkeypatch):
     def write(*_):
         return store.save_label("one", str(tmp_path / "new.nii.gz"), "final", {})
 
-    steps = ("lib.durable.os.fsync", "lib.durable.os.replace", "apps.wslpet.datastore.shutil.copyfile")
-    for step in (*steps, "apps.wslpet.seedlog.os.write"):
+    steps = (
+        "wslpet.core.atomic_io.os.fsync",
+        "wslpet.core.atomic_io.os.replace",
+        "wslpet.server.storage.datastore.shutil.copyfile",
+    )
+    for step in (*steps, "wslpet.server.storage.seed_log.os.write"):
         with monkeypatch.context() as broken:
             broken.setattr(step, full)
             with pytest.raises(StorageError, match="No space left"):

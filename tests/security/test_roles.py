@@ -15,9 +15,9 @@ import jwt
 import pytest
 import requests
 
-from tests.app_server import ROOT, Server
-from tests.oidc_issuer import PASSWORD, Issuer
-from tests.synthetic import Scan, write_scan
+from tests.helpers.app_server import ROOT, Server
+from tests.helpers.oidc_issuer import PASSWORD, Issuer
+from tests.helpers.synthetic import Scan, write_scan
 
 ROLES = ("user", "annotator", "reviewer", "admin")
 # The least role that a route is for; "anyone" needs no token. A route that is not here fails the test.

@@ -5,9 +5,9 @@ import threading
 import pytest
 import requests
 
-from tests.app_server import Server
-from tests.bad_scans import nifti, packed, pet
-from tests.synthetic import write_scan
+from tests.helpers.app_server import Server
+from tests.helpers.bad_scans import nifti, packed, pet
+from tests.helpers.synthetic import write_scan
 
 CLICKS = 8
 

@@ -1,5 +1,0 @@
-import sys
-
-from lib.cli import main
-
-sys.exit(main())

@@ -1,0 +1,5 @@
+import sys
+
+from wslpet.cli.main import main
+
+sys.exit(main())

@@ -1,0 +1,132 @@
+"""Outcome from features: scaled, selected and fitted inside the training folds only."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.feature_selection import SelectKBest, VarianceThreshold, f_classif
+from sklearn.impute import SimpleImputer
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV, StratifiedKFold
+from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
+
+from wslpet.analysis.statistics import Estimate, auc, auc_interval, bootstrap
+from wslpet.core.errors import TrainingError
+
+CHOICES = {"select__k": (1, 3, 8), "model__C": (0.03, 0.3, 3.0)}
+INNER_FOLDS = 4
+THRESHOLD = 0.5
+# Of patients in the rarer class that a training fold needs.
+FEWEST = 3
+
+
+@dataclass(frozen=True)
+class Performance:
+    """How well probabilities predict outcomes; positive is the good outcome, 1.
+
+    Parameters
+    ----------
+    fold_mean, fold_sd : quantity → over the folds, as in the paper.
+    pooled : quantity → over all patients, with its interval: DeLong's of the AUC, bootstrap of the others. Both take
+        the out-of-fold probabilities as they are, not how they would vary with other training patients: of 42
+        shuffled outcomes, DeLong's held 0.5 in 37.
+    """
+
+    fold_mean: dict[str, float]
+    fold_sd: dict[str, float]
+    pooled: dict[str, Estimate]
+
+
+def out_of_fold(features: np.ndarray, outcomes: np.ndarray, folds: Sequence[np.ndarray], seed: int = 0) -> np.ndarray:
+    """(patient,) probability of the good outcome, each by a model that never saw the patient (nested cross-validation).
+
+    Parameters
+    ----------
+    features : (patient, feature); NaN is filled with the training patients' median.
+    outcomes : (patient,) 0 or 1.
+    folds : indices of the test patients of each fold.
+
+    Raises
+    ------
+    TrainingError
+        when a training fold has fewer than `FEWEST` patients of an outcome.
+    """
+    found = np.full(len(outcomes), np.nan)
+    for test in folds:
+        train = np.setdiff1d(np.arange(len(outcomes)), test)
+        found[test] = fitted(features[train], outcomes[train], seed).predict_proba(features[test])[:, 1]
+    return found
+
+
+def fitted(features: np.ndarray, outcomes: np.ndarray, seed: int = 0) -> GridSearchCV:
+    """A model with what it is scaled and selected by; the number of features and the penalty by inner folds."""
+    fewest = int(np.bincount(outcomes.astype(int), minlength=2).min())
+    if fewest < FEWEST:
+        raise TrainingError(
+            f"{fewest} of {len(outcomes)} training patients have the rarer outcome; {FEWEST} are needed: "
+            "give more patients, or fewer folds"
+        )
+    grid = {**CHOICES, "select__k": [k for k in CHOICES["select__k"] if k <= features.shape[1]]}
+    inner = StratifiedKFold(min(INNER_FOLDS, fewest), shuffle=True, random_state=seed)
+    search = GridSearchCV(_pipeline(), grid, scoring="roc_auc", cv=inner)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        warnings.simplefilter("ignore", RuntimeWarning)  # f_classif of a feature that is constant in an inner fold
+        return search.fit(features, outcomes)
+
+
+def _pipeline() -> Pipeline:
+    # Volumes and texture matrices run over decades: their logarithm is what is scaled.
+    return Pipeline(
+        [
+            ("fill", SimpleImputer(strategy="median", keep_empty_features=True)),
+            ("log", FunctionTransformer(_signed_log)),
+            ("varies", VarianceThreshold()),
+            ("scale", StandardScaler()),
+            ("select", SelectKBest(f_classif)),
+            ("model", LogisticRegression(class_weight="balanced", max_iter=2000)),
+        ]
+    )
+
+
+def _signed_log(values: np.ndarray) -> np.ndarray:
+    return np.sign(values) * np.log1p(np.abs(values))
+
+
+def performance(outcomes: np.ndarray, probabilities: np.ndarray, folds: Sequence[np.ndarray]) -> Performance:
+    """Accuracy, sensitivity, specificity (at `THRESHOLD`) and AUC."""
+    each = [
+        {name: score(outcomes[test], probabilities[test]) for name, score in SCORES.items()}
+        for test in folds
+        if len(test)
+    ]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # a fold without one of the outcomes has no AUC
+        mean = {name: float(np.nanmean([one[name] for one in each])) for name in SCORES}
+        sd = {name: float(np.nanstd([one[name] for one in each], ddof=1)) for name in SCORES}
+    pooled = {
+        name: bootstrap(outcomes, probabilities, statistic=score) for name, score in SCORES.items() if name != "auc"
+    }
+    return Performance(mean, sd, pooled | {"auc": auc_interval(outcomes, probabilities)})
+
+
+def _accuracy(outcomes: np.ndarray, probabilities: np.ndarray) -> float:
+    return float(np.mean((probabilities >= THRESHOLD) == (outcomes == 1)))
+
+
+def _sensitivity(outcomes: np.ndarray, probabilities: np.ndarray) -> float:
+    good = outcomes == 1
+    return float(np.mean(probabilities[good] >= THRESHOLD)) if good.any() else float("nan")
+
+
+def _specificity(outcomes: np.ndarray, probabilities: np.ndarray) -> float:
+    bad = outcomes == 0
+    return float(np.mean(probabilities[bad] < THRESHOLD)) if bad.any() else float("nan")
+
+
+SCORES = {"accuracy": _accuracy, "sensitivity": _sensitivity, "specificity": _specificity, "auc": auc}

@@ -1,0 +1,135 @@
+"""Masks held against the truth, with confidence intervals, and the baselines that no one should skip."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable
+from dataclasses import dataclass, fields
+
+import numpy as np
+import torch
+from scipy import ndimage
+
+from wslpet.analysis.statistics import bootstrap
+from wslpet.core.volume import Volume
+
+# The click + 41 % baseline climbs from the click to the hottest voxel within this reach, and stays in a box.
+CLIMB_MM = 12.0
+BASELINE_BOX_MM = 80.0
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """One mask against one truth.
+
+    Parameters
+    ----------
+    dice : 2·|A∩B| / (|A| + |B|).
+    detected : whether the mask meets the truth.
+    false_positive_ml, false_negative_ml : volume of mask beyond truth, of truth beyond mask.
+    type_right : whether the cancer type is right; None where none was predicted.
+    """
+
+    dice: float
+    detected: bool
+    false_positive_ml: float
+    false_negative_ml: float
+    type_right: bool | None = None
+
+
+def agreement(mask: np.ndarray, truth: np.ndarray, voxel_ml: float, type_right: bool | None = None) -> Agreement:
+    """Hold a mask (i, j, k; non-zero is lesion) against the truth (i, j, k) of the same grid."""
+    mask, truth = mask > 0, truth > 0
+    both = int((mask & truth).sum())
+    total = int(mask.sum()) + int(truth.sum())
+    return Agreement(
+        2 * both / total if total else 1.0,
+        both > 0,
+        (int(mask.sum()) - both) * voxel_ml,
+        (int(truth.sum()) - both) * voxel_ml,
+        type_right,
+    )
+
+
+def summary(agreements: Iterable[Agreement], seed: int = 0, draws: int = 2000) -> dict[str, tuple[float, float, float]]:
+    """Quantity → (mean, low, high): patient-level bootstrap 95 % confidence interval."""
+    rows = list(agreements)
+    found = {}
+    for quantity in fields(Agreement):
+        values = [getattr(row, quantity.name) for row in rows]
+        if any(value is None for value in values):
+            continue
+        mean = bootstrap(np.array(values, dtype=np.float64), seed=seed, draws=draws)
+        found[quantity.name] = (mean.value, mean.low, mean.high)
+    return found
+
+
+def hd95(mask: np.ndarray, truth: np.ndarray, spacing: tuple[float, float, float]) -> float:
+    """95th percentile of the distances between two surfaces, mm (the larger of the two directions).
+
+    Parameters
+    ----------
+    mask, truth : (i, j, k), non-zero is lesion.
+    spacing : of the voxels, mm.
+
+    Returns
+    -------
+    mm; infinite where one is empty, 0 where both are.
+    """
+    from monai.metrics import compute_hausdorff_distance  # heavy
+
+    both = np.stack([mask > 0, truth > 0])
+    if not both.any(axis=(1, 2, 3)).all():
+        return np.inf if both.any() else 0.0
+    window = ndimage.find_objects(both.any(axis=0).astype(np.uint8))[0]
+    # A border, so that a surface at the edge of the window is a surface.
+    x, y, z = window
+    near = np.pad(both[:, x, y, z], ((0, 0), (1, 1), (1, 1), (1, 1)))[:, None, None]
+    one, other = (torch.from_numpy(part.astype(np.uint8)) for part in near)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # of MONAI's own calls within itself
+        found = compute_hausdorff_distance(one, other, include_background=True, percentile=95, spacing=list(spacing))
+    return float(found)
+
+
+def click_threshold(
+    volume: Volume, position: np.ndarray, fraction: float = 0.41, suv: float | None = None
+) -> np.ndarray:
+    """The baselines of the clinic: a share of the maximum near the click, or an SUV; connected, in a box.
+
+    Parameters
+    ----------
+    volume : (i, j, k) in SUV.
+    position : click, mm RAS.
+    suv : level of the contour, in place of the share.
+
+    Returns
+    -------
+    (i, j, k) bool: the voxels at or above `fraction` of the local maximum that is reached by climbing from
+    the hottest voxel within `CLIMB_MM` of the click, connected to it, within ± `BASELINE_BOX_MM`. Nothing where
+    that maximum is below `suv`.
+    """
+    spacing, point = np.array(volume.spacing), volume.to_index(position)
+    reach = np.ceil(BASELINE_BOX_MM / spacing).astype(int)
+    centre = np.clip(np.rint(point).astype(int), 0, np.array(volume.shape) - 1)
+    low = np.maximum(centre - reach, 0)
+    window = tuple(slice(a, b) for a, b in zip(low, np.minimum(centre + reach + 1, volume.shape), strict=True))
+    box = volume.array[window]
+    ticks = np.ogrid[tuple(slice(0, n) for n in box.shape)]
+    away = sum(((t - (p - a)) * s) ** 2 for t, p, a, s in zip(ticks, point, low, spacing, strict=True))
+    peak = _climb(box, np.unravel_index(np.where(away <= CLIMB_MM**2, box, -np.inf).argmax(), box.shape))
+    parts, _ = ndimage.label(box >= (fraction * box[peak] if suv is None else suv))
+    mask = np.zeros(volume.shape, dtype=bool)
+    mask[window] = (parts > 0) & (parts == parts[peak])
+    return mask
+
+
+def _climb(box: np.ndarray, start: tuple[np.intp, ...]) -> tuple[int, ...]:
+    here = tuple(int(i) for i in start)
+    while True:
+        around = tuple(slice(max(0, i - 1), i + 2) for i in here)
+        best = np.unravel_index(box[around].argmax(), box[around].shape)
+        there = tuple(int(b) + s.start for b, s in zip(best, around, strict=True))
+        if box[there] <= box[here]:
+            return here
+        here = there

@@ -1,0 +1,133 @@
+"""Folds, intervals and tests of a study."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.stats import norm, wilcoxon
+from sklearn.model_selection import StratifiedGroupKFold
+
+from wslpet.core.errors import InputError
+
+DRAWS = 2000
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A value with its 95 % confidence interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+def folds(strata: Sequence[Hashable], patients: Sequence[str], n: int = 5, seed: int = 0) -> list[np.ndarray]:
+    """Indices of the test scans of each fold: each scan once, no patient in two folds, strata spread evenly.
+
+    Parameters
+    ----------
+    strata : of each scan, such as its cancer type and outcome.
+    patients : whom each scan is of.
+
+    Raises
+    ------
+    InputError
+        when there are fewer patients than folds.
+    """
+    if n < 2 or len(set(patients)) < n:
+        raise InputError(f"{len(set(patients))} patients do not make {n} folds; give more patients, or 2 or more folds")
+    # A stratum's number, whatever it is made of; in order of appearance, so that the table alone decides.
+    numbers = {stratum: number for number, stratum in enumerate(dict.fromkeys(strata))}
+    classes = np.array([numbers[stratum] for stratum in strata])
+    if np.bincount(classes).max() < n:
+        classes = np.zeros_like(classes)  # scikit-learn refuses; nothing is common enough to be spread
+    splitter = StratifiedGroupKFold(n, shuffle=True, random_state=seed)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # of strata smaller than the number of folds
+        return [test for _, test in splitter.split(classes, classes, patients)]
+
+
+def bootstrap(
+    *columns: np.ndarray,
+    statistic: Callable[..., float] = np.mean,
+    seed: int = 0,
+    draws: int = DRAWS,
+) -> Estimate:
+    """A statistic of patients, with its percentile bootstrap interval; draws where it is not defined are left out.
+
+    Parameters
+    ----------
+    columns : (patient,) arrays that `statistic` takes; patients are drawn with replacement, rows together.
+    """
+    data = [np.asarray(column) for column in columns]
+    picks = np.random.default_rng(seed).integers(0, len(data[0]), (draws, len(data[0])))
+    if statistic is np.mean:
+        values = data[0][picks].mean(axis=1)
+    else:
+        values = np.array([statistic(*(column[pick] for column in data)) for pick in picks])
+    low, high = np.nanpercentile(values, [2.5, 97.5]) if np.isfinite(values).any() else (np.nan, np.nan)
+    return Estimate(float(statistic(*data)), float(low), float(high))
+
+
+def paired_p(one: Sequence[float] | np.ndarray, other: Sequence[float] | np.ndarray) -> float:
+    """Two-sided p of Wilcoxon's signed-rank test on pairs; 1 where no pair differs."""
+    difference = np.asarray(one, dtype=float) - np.asarray(other, dtype=float)
+    return float(wilcoxon(difference).pvalue) if np.any(difference) else 1.0
+
+
+def auc(labels: np.ndarray, scores: np.ndarray) -> float:
+    """Area under the ROC curve, ties counting half; NaN where one class is missing."""
+    return float(_placements(labels, scores)[0].mean()) if 0 < np.sum(labels) < len(labels) else float("nan")
+
+
+def auc_interval(labels: np.ndarray, scores: np.ndarray) -> Estimate:
+    """AUC with DeLong's 95 % interval (DeLong et al. 1988, Biometrics 44:837), cut at 0 and 1."""
+    if not 1 < np.sum(labels) < len(labels) - 1:
+        return Estimate(auc(labels, scores), float("nan"), float("nan"))
+    value = auc(labels, scores)
+    half = norm.ppf(0.975) * np.sqrt(_covariance(labels, [scores])[0, 0])
+    return Estimate(value, max(0.0, value - half), min(1.0, value + half))
+
+
+def delong_p(labels: np.ndarray, one: np.ndarray, other: np.ndarray) -> float:
+    """Two-sided p of DeLong's test that two scores of the same patients have the same AUC."""
+    covariance = _covariance(labels, [one, other])
+    variance = covariance[0, 0] + covariance[1, 1] - 2 * covariance[0, 1]
+    difference = auc(labels, one) - auc(labels, other)
+    if variance <= 1e-12:
+        return 1.0 if abs(difference) < 1e-12 else 0.0
+    return float(2 * norm.sf(abs(difference) / np.sqrt(variance)))
+
+
+def _placements(labels: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    # Of each positive the share of negatives below it; of each negative the share of positives above it.
+    positive, negative = scores[labels == 1], scores[labels == 0]
+    above = (positive[:, None] > negative) + 0.5 * (positive[:, None] == negative)
+    return above.mean(axis=1), above.mean(axis=0)
+
+
+def _covariance(labels: np.ndarray, scores: list[np.ndarray]) -> np.ndarray:
+    positives, negatives = zip(*(_placements(np.asarray(labels), np.asarray(s)) for s in scores), strict=True)
+    parts = [np.atleast_2d(np.cov(np.array(part))) / part[0].size for part in (positives, negatives)]
+    return parts[0] + parts[1]
+
+
+def icc(ratings: np.ndarray) -> float:
+    """ICC(2,1): two-way random effects, absolute agreement, single rating (Shrout & Fleiss 1979).
+
+    Parameters
+    ----------
+    ratings : (subject, rater); NaN when there is no variance to divide.
+    """
+    ratings = np.asarray(ratings, dtype=float)
+    n, k = ratings.shape
+    mean = ratings.mean()
+    rows = k * ((ratings.mean(axis=1) - mean) ** 2).sum() / (n - 1)
+    columns = n * ((ratings.mean(axis=0) - mean) ** 2).sum() / (k - 1)
+    total = ((ratings - mean) ** 2).sum()
+    rest = (total - rows * (n - 1) - columns * (k - 1)) / ((n - 1) * (k - 1))
+    below = rows + (k - 1) * rest + k * (columns - rest) / n
+    return float((rows - rest) / below) if below > 0 else float("nan")

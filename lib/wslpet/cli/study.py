@@ -1,0 +1,69 @@
+"""`python -m wslpet study`: a cohort in, the report out."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+
+def add_to(commands: Any) -> None:
+    """Add the command to a parser's."""
+    study = commands.add_parser("study", help="compare the systems of the paper on a cohort, in cross-validation")
+    study.add_argument("cohort", type=Path, help="table of scans, types, seeds, masks and outcomes, or its folder")
+    study.add_argument(
+        "--out", type=Path, required=True, metavar="DIR", help="for runs, tables, figures and the report"
+    )
+    study.add_argument("--plan", default="small", help="how much is trained: small (default), full or try")
+    study.add_argument("--folds", type=int, metavar="N", help="default: the plan's, 5")
+    study.add_argument("--seed", type=int, default=0, metavar="S", help="of folds, training and bootstrap")
+    study.add_argument("--systems", default="", help="names separated by commas (default: all)")
+    study.add_argument("--workers", type=int, default=os.cpu_count() or 1, metavar="N", help="runs at a time")
+    study.add_argument("--resume", action="store_true", help="go on with what is in DIR")
+    study.set_defaults(command=run)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Prepare, make every run that is not kept yet, write the report."""
+    from wslpet.data.cohort_table import find_table, sources_in
+    from wslpet.study.design.study import make_study, open_study
+    from wslpet.study.execution.stability import measured_stability
+    from wslpet.study.report.report import write_report
+    from wslpet.study.results.results import read_results
+
+    chosen = tuple(name.strip() for name in args.systems.split(",") if name.strip())
+    with _bar("patient", "prepare") as told:
+        study = open_study(
+            args.cohort, args.out, args.plan, args.seed, args.folds, chosen, args.resume, args.workers, told
+        )
+    with _bar("s", "runs") as told:
+        make_study(study, args.workers, told)
+    with _bar("patient", "stability of features") as told:
+        stability = measured_stability(study, lambda done, total: told(done, total, ""))
+    print("outcome, tests and figures ...", file=sys.stderr)
+    sources = sources_in(find_table(args.cohort))
+    data = f"{len(study.patients)} {' and '.join(sources)} patients" if sources else f"{len(study.patients)} patients"
+    command = ["python", "-m", "wslpet", *sys.argv[1:]]
+    page = write_report(read_results(study, stability), f"{data} ({find_table(args.cohort).name})", command)
+    print(f"{page}: {len(study.systems)} systems, {len(study.patients)} patients, {study.plan.folds} folds")
+
+
+@contextmanager
+def _bar(unit: str, what: str) -> Iterator[Any]:
+    """A progress bar that is told (done, of how much, with what)."""
+    from tqdm import tqdm
+
+    # Seconds of work at the pace of the machine that the costs were measured on; the time left is at this one's.
+    shape = "{desc}: {percentage:3.0f}%|{bar}| {elapsed} gone, {remaining} left {postfix}"
+    with tqdm(unit=unit, desc=what, bar_format=shape) as bar:
+
+        def told(done: float, total: float, now: str) -> None:
+            bar.total = total
+            bar.set_postfix_str(now, refresh=False)
+            bar.update(done - bar.n)
+
+        yield told

@@ -1,0 +1,101 @@
+"""One function over many files: on the processors of this computer, or on a Dask cluster."""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+from wslpet.core.errors import InputError
+from wslpet.core.limits import CORES
+
+Item = TypeVar("Item")
+Answer = TypeVar("Answer")
+
+
+def add_options(command: argparse.ArgumentParser) -> None:
+    """What `over` is told in a terminal: `workers` and `scheduler`."""
+    command.add_argument("--workers", type=int, default=CORES, metavar="N", help="processes (default: all processors)")
+    command.add_argument("--scheduler", metavar="ADDRESS", help="a Dask scheduler to work on instead")
+
+
+def over(
+    function: Callable[[Item], Answer], items: Sequence[Item], workers: int = 1, scheduler: str | None = None
+) -> Iterator[Answer | InputError]:
+    """What the function makes of each item, or the InputError that it raised, in the order of the items.
+
+    Parameters
+    ----------
+    function, items : can be pickled where there is more than one worker, or a scheduler.
+    workers : processes on this computer; 1 is this one.
+    scheduler : address of a Dask scheduler, such as tcp://host:8786, whose workers see the same files and have the
+        same version of this project on their path.
+
+    Raises
+    ------
+    InputError
+        when `workers` is no number of processes or one of them dies, the scheduler does not answer, or Dask is not
+        installed.
+    """
+    if workers < 1:
+        raise InputError(f"--workers {workers} is not a number of processes; give 1 or more")
+    return _over(function, items, min(workers, len(items)), scheduler)
+
+
+def _over(
+    function: Callable[[Item], Answer], items: Sequence[Item], workers: int, scheduler: str | None
+) -> Iterator[Answer | InputError]:
+    if scheduler is None and workers <= 1:
+        for item in items:
+            yield _answer(lambda: function(item))  # noqa: B023
+        return
+    with _submitting(workers, scheduler) as submit:
+        try:
+            for future in [submit(function, item) for item in items]:
+                yield _answer(future.result)
+        except BrokenProcessPool as error:
+            raise InputError("a process died, as when memory runs out; use fewer --workers") from error
+
+
+def _answer(result: Callable[[], Answer]) -> Answer | InputError:
+    try:
+        return result()
+    except InputError as error:
+        return error
+
+
+@contextmanager
+def _submitting(workers: int, scheduler: str | None) -> Iterator[Callable[..., Future[Any]]]:
+    if scheduler is not None:
+        with _client(scheduler) as client:
+            yield lambda function, item: client.submit(function, item, pure=False)
+        return
+    # Spawned, not forked: torch's threads do not survive a fork.
+    pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _one_thread)
+    try:
+        yield pool.submit
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _one_thread() -> None:
+    import torch
+
+    torch.set_num_threads(1)
+
+
+def _client(scheduler: str) -> Any:
+    try:
+        from distributed import Client
+    except ImportError as error:
+        raise InputError("--scheduler needs Dask: pip install distributed==2026.8.0") from error
+    try:
+        return Client(scheduler, timeout="10s", set_as_default=False)
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"scheduler {scheduler} does not answer ({error}); start one with `dask scheduler` and give its address"
+        ) from error

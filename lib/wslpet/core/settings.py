@@ -1,0 +1,164 @@
+"""Every choice of the method in one frozen dataclass; the paper's own choices are a preset."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any
+
+from wslpet.core.errors import InputError
+from wslpet.core.seeds import NO_TUMOUR
+
+# Channels are normalised in groups of this many.
+NORM_GROUPS = 8
+CHOICES = {
+    "intensity": ("sqrt", "linear"),
+    "pooling": ("log-sum-exp", "average"),
+    "distance": ("likelihood", "expected", "off"),
+}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the network sees, how it is built and how it learns.
+
+    Parameters
+    ----------
+    types : the cancer types, in the order of their label values 1, 2, ...
+    no_tumour : also learn to say that there is none.
+    grid_mm : pixel size of the network's two MIPs, mm.
+    test_time_scales : a scan is looked at on grids of grid_mm times each of these, and the maps averaged (ours); on the middle
+        one alone where that is sure enough, see `wslpet.method.inference.pipeline.look`.
+    suv_limit : SUV clipped to [0, suv_limit] and scaled to [0, 1] (paper §3.2: 30).
+    intensity : "linear" (paper) or "sqrt" of the scaled SUV, which spreads the faint end (ours).
+    depth : whether the depth map of a MIP is a second channel beside it (ours).
+    strides : stride of each of the 8 convolutions; their product is input size / CAM size (paper §2.2: 16).
+    dilations : dilation of each convolution (ours; the paper does not say).
+    widths : channels of each convolution (ours; the paper does not say).
+    dropout : share of the maps of the third to eighth convolution that are dropped in training (ours).
+    pooling : "average" (paper §2.1) or "log-sum-exp" (ours), CAM → type score.
+    distance : loss 2. "expected" distance of the CAM to the seed, "likelihood" of the seed under the
+        CAM, or "off" (CAMs alone). The paper leaves the form open.
+    distance_weight : weight of loss 2 against loss 1.
+    epochs, batch_size, learning_rate, weight_decay, patience : training. `patience` epochs without a
+        better validation end it early.
+    fine_tuning : share of the learning rate that is used when training starts from weights.
+    validation : share of the patients held out to measure each epoch.
+    random_seed : random seed of initialisation, splits and augmentation.
+
+    Raises
+    ------
+    InputError
+        naming the setting, its value and what it may be.
+    """
+
+    types: tuple[str, ...] = ("lung", "oesophagus")
+    no_tumour: bool = False
+    grid_mm: float = 4.0
+    test_time_scales: tuple[float, ...] = (0.9, 1.0, 1.1)
+    suv_limit: float = 30.0
+    intensity: str = "sqrt"
+    depth: bool = True
+    strides: tuple[int, ...] = (2, 2, 1, 1, 1, 1, 1, 1)
+    dilations: tuple[int, ...] = (1, 1, 1, 2, 4, 4, 2, 1)
+    widths: tuple[int, ...] = (16, 32, 48, 48, 48, 48, 48, 64)
+    dropout: float = 0.15
+    pooling: str = "log-sum-exp"
+    distance: str = "likelihood"
+    distance_weight: float = 1.0
+    epochs: int = 50
+    batch_size: int = 8
+    learning_rate: float = 2e-3
+    weight_decay: float = 1e-2
+    patience: int = 25
+    fine_tuning: float = 0.25
+    validation: float = 0.2
+    random_seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("types", "test_time_scales", "strides", "dilations", "widths"):
+            object.__setattr__(self, name, tuple(getattr(self, name)))
+        for name, allowed in CHOICES.items():
+            if getattr(self, name) not in allowed:
+                raise InputError(f"setting {name}={getattr(self, name)!r} is not one of {', '.join(allowed)}")
+        if len(self.types) < 2 or len(set(self.types)) != len(self.types) or not all(map(_is_name, self.types)):
+            raise InputError(f"setting types={list(self.types)!r} is not two or more different cancer type names")
+        if not len(self.strides) == len(self.dilations) == len(self.widths) == 8:
+            raise InputError("settings strides, dilations and widths need one entry for each of the 8 layers")
+        for name in ("strides", "dilations", "widths"):
+            if not all(isinstance(n, int) and n >= 1 for n in getattr(self, name)):
+                raise InputError(f"setting {name}={list(getattr(self, name))!r} is not 8 whole numbers from 1 up")
+        if not self.test_time_scales or not all(0.5 <= zoom <= 2.0 for zoom in self.test_time_scales):
+            raise InputError(f"setting zooms={list(self.test_time_scales)!r} is not one or more numbers from 0.5 to 2")
+        if any(width % NORM_GROUPS for width in self.widths):
+            raise InputError(f"setting widths={list(self.widths)!r}: each must be a multiple of {NORM_GROUPS}")
+        for name, (low, high) in _RANGES.items():
+            if not low <= getattr(self, name) <= high:
+                raise InputError(f"setting {name}={getattr(self, name)!r} is outside {low}–{high}")
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """What the network tells apart: the types, and "no tumour" last when it is on."""
+        return (*self.types, NO_TUMOUR) if self.no_tumour else self.types
+
+    @property
+    def labels(self) -> dict[str, int]:
+        """Cancer type → value in a mask."""
+        return {name: value for value, name in enumerate(self.types, start=1)}
+
+    @property
+    def stride(self) -> int:
+        """Input size / CAM size."""
+        product = 1
+        for stride in self.strides:
+            product *= stride
+        return product
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+_RANGES = {
+    "grid_mm": (1.0, 16.0),
+    "suv_limit": (1.0, 1000.0),
+    "dropout": (0.0, 0.9),
+    "distance_weight": (0.0, 1000.0),
+    "epochs": (1, 10_000),
+    "batch_size": (1, 1024),
+    "learning_rate": (1e-7, 1.0),
+    "weight_decay": (0.0, 1.0),
+    "patience": (1, 10_000),
+    "fine_tuning": (1e-4, 1.0),
+    "validation": (0.0, 0.5),
+}
+
+
+def _is_name(name: object) -> bool:
+    return isinstance(name, str) and bool(name.strip()) and name not in (NO_TUMOUR, "background")
+
+
+PRESETS: dict[str, Settings] = {
+    "default": Settings(),
+    "paper": Settings(
+        grid_mm=2.0,
+        test_time_scales=(1.0,),
+        intensity="linear",
+        depth=False,
+        strides=(2, 1, 2, 1, 2, 1, 2, 1),
+        dilations=(1,) * 8,
+        dropout=0.0,
+        pooling="average",
+        distance="expected",
+        batch_size=8,
+    ),
+}
+
+
+def settings_from(preset: str = "default", **overrides: Any) -> Settings:
+    """A preset with some settings replaced; misspelt names and presets are refused."""
+    if preset not in PRESETS:
+        raise InputError(f"preset {preset!r} is not one of {', '.join(PRESETS)}")
+    known = {f.name for f in fields(Settings)}
+    unknown = sorted(set(overrides) - known)
+    if unknown:
+        raise InputError(f"settings {', '.join(unknown)} do not exist; known are {', '.join(sorted(known))}")
+    return replace(PRESETS[preset], **overrides)

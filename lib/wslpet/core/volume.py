@@ -1,0 +1,132 @@
+"""A PET volume whose array and geometry never travel apart."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+from nibabel.affines import apply_affine
+from nibabel.orientations import apply_orientation, inv_ornt_aff, io_orientation, ornt_transform
+
+from wslpet.core.errors import GeometryError
+
+# Spacings outside this range (mm) are header errors, not scanners.
+SPACING_RANGE_MM = (0.05, 50.0)
+
+
+class VoxelGrid:
+    """A grid of voxels in patient space: `affine` (4, 4), voxel index → mm RAS, and `shape`."""
+
+    affine: np.ndarray
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        raise NotImplementedError
+
+    def to_world(self, index: np.ndarray) -> np.ndarray:
+        """Voxel indices (..., 3), fractional allowed → positions (..., 3) in mm RAS."""
+        return apply_affine(self.affine, np.asarray(index, dtype=np.float64))
+
+    def to_index(self, position: np.ndarray) -> np.ndarray:
+        """Positions (..., 3) in mm RAS → fractional voxel indices (..., 3)."""
+        return apply_affine(np.linalg.inv(self.affine), np.asarray(position, dtype=np.float64))
+
+    def contains(self, index: np.ndarray) -> bool:
+        """Whether the (fractional) index lies inside the grid, half a voxel of border included."""
+        index = np.asarray(index, dtype=np.float64)
+        return bool(np.isfinite(index).all() and (index >= -0.5).all() and (index <= np.array(self.shape) - 0.5).all())
+
+
+@dataclass(frozen=True, eq=False)
+class Volume(VoxelGrid):
+    """A 3D image and the map from its voxel indices to patient space.
+
+    Parameters
+    ----------
+    array : (i, j, k) array. PET volumes are float32; masks are uint8 label values.
+    affine : (4, 4) array, voxel index → mm in RAS (+x right, +y anterior, +z superior), as NIfTI has it.
+    unit : what a voxel value is: "SUV", "label".
+    name : what to call the volume in an error.
+
+    Raises
+    ------
+    GeometryError
+        when the array is not 3D or empty, or the affine is singular, not finite, or has a spacing
+        outside `SPACING_RANGE_MM`.
+    """
+
+    array: np.ndarray
+    affine: np.ndarray
+    unit: str = "SUV"
+    name: str = "volume"
+    spacing: tuple[float, float, float] = field(init=False)
+
+    def __post_init__(self) -> None:
+        affine = np.array(self.affine, dtype=np.float64)
+        if self.array.ndim != 3 or 0 in self.array.shape:
+            raise GeometryError(
+                f"{self.name}: shape {self.array.shape} is not a 3D volume; export one static 3D PET scan"
+            )
+        if affine.shape != (4, 4) or not np.isfinite(affine).all():
+            raise GeometryError(
+                f"{self.name}: affine {affine.tolist()} is not a finite 4×4 matrix; re-export with orientation"
+            )
+        spacing = np.linalg.norm(affine[:3, :3], axis=0)
+        low, high = SPACING_RANGE_MM
+        if (spacing < low).any() or (spacing > high).any():
+            raise GeometryError(
+                f"{self.name}: voxel spacing {spacing.round(4).tolist()} mm is outside {low}–{high} mm; "
+                "re-export the scan with its voxel spacing"
+            )
+        if abs(np.linalg.det(affine[:3, :3] / spacing)) < 1e-3:
+            raise GeometryError(
+                f"{self.name}: affine is singular (two voxel axes are parallel); re-export the scan with orientation"
+            )
+        affine.flags.writeable = False
+        object.__setattr__(self, "affine", affine)
+        object.__setattr__(self, "spacing", tuple(float(s) for s in spacing))
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        return self.array.shape  # type: ignore[return-value]
+
+    @cached_property
+    def _to_ras(self) -> np.ndarray:
+        """(axis, 2) by axis as stored: which axis of RAS it runs along, and 1 or, against it, -1."""
+        return ornt_transform(io_orientation(self.affine), np.array([[0, 1], [1, 1], [2, 1]]))
+
+    @property
+    def voxel_ml(self) -> float:
+        """Volume of one voxel in ml."""
+        return float(abs(np.linalg.det(self.affine[:3, :3]))) / 1000.0
+
+    def with_array(self, array: np.ndarray, unit: str | None = None) -> Volume:
+        """The same geometry around another array of the same shape."""
+        if array.shape != self.shape:
+            raise GeometryError(f"{self.name}: array of shape {array.shape} does not fit geometry {self.shape}")
+        return Volume(array, self.affine, unit or self.unit, self.name)
+
+    def cropped(self, window: tuple[slice, ...]) -> Volume:
+        """The part inside a window of slices with a start and a stop; a view, placed where it was."""
+        affine = np.array(self.affine)
+        affine[:3, 3] = self.to_world(np.array([w.start for w in window]))
+        return Volume(self.array[window], affine, self.unit, self.name)
+
+    def to_ras(self) -> Volume:
+        """The volume with its axes permuted and flipped to run closest to right, anterior, superior.
+
+        A view: nothing is copied or resampled, and an oblique volume stays oblique.
+        """
+        affine = self.affine @ inv_ornt_aff(self._to_ras, self.shape)
+        return Volume(self.in_ras(self.array), affine, self.unit, self.name)
+
+    def in_ras(self, array: np.ndarray) -> np.ndarray:
+        """(i, j, k) of this grid → (x, y, z) of that of `to_ras`; a view."""
+        return apply_orientation(array, self._to_ras)
+
+    def from_ras(self, array: np.ndarray) -> np.ndarray:
+        """(x, y, z) of the grid of `to_ras` → (i, j, k) of this volume; a copy."""
+        stored = np.empty(self.shape, dtype=array.dtype, order="F")
+        self.in_ras(stored)[...] = array
+        return stored

@@ -1,0 +1,95 @@
+"""What the importers share."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from wslpet.analysis.uptake import central_voxel
+from wslpet.core.errors import InputError
+from wslpet.core.volume import Volume
+from wslpet.data.cohort_table import Row
+
+# A person's click misses the centre by this much, SD per axis.
+CLICK_SD_MM = 4.0
+
+
+@dataclass(frozen=True)
+class Options:
+    """What an importer may need to be told.
+
+    Parameters
+    ----------
+    cancer_type : of all patients, where the data do not say.
+    jitter_mm : SD per axis of the click that is drawn where there is a mask and no click.
+    horizon_days : follow-up after which an outcome counts; three years.
+    masks : folder for masks that have to be written.
+    roi : name of the contour that is the lesion, in an RTSTRUCT.
+    """
+
+    cancer_type: str | None = None
+    jitter_mm: float = CLICK_SD_MM
+    horizon_days: float = 3 * 365.25
+    masks: Path = Path("masks")
+    roi: str | None = None
+
+
+@dataclass
+class Imported:
+    """Rows that can be used, and one message for each that cannot, with its row or folder and the remedy."""
+
+    rows: list[Row] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+
+
+def click_in(mask: Volume, name: str, jitter_mm: float) -> tuple[float, float, float]:
+    """A click on the lesion of a mask, mm RAS: its centre, missed as a person does, but never out of the lesion.
+
+    The same for the same name and grid.
+
+    Raises
+    ------
+    InputError
+        when the mask is empty.
+    """
+    inside = mask.array > 0
+    if not inside.any():
+        raise InputError(f"the mask of {name} is empty; outline the tumour, or say that there is none")
+    seed = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big")
+    miss = np.random.default_rng(seed).normal(0.0, jitter_mm, 3)
+    wanted = mask.to_world(central_voxel(inside, mask.spacing)) + miss
+    places = mask.to_world(np.argwhere(inside))
+    x, y, z = places[np.linalg.norm(places - wanted, axis=1).argmin()].tolist()
+    return x, y, z
+
+
+def read_csv(path: Path, columns: tuple[str, ...]) -> list[tuple[int, dict[str, str]]]:
+    """(row number, record) of a CSV; raises InputError when it cannot be read or lacks one of the columns."""
+    try:
+        with open(path, newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file)
+            missing = [column for column in columns if column not in (reader.fieldnames or [])]
+            if missing:
+                raise InputError(f"{path.name} lacks the column {missing[0]!r}; give the table as it is published")
+            return [(reader.line_num, {k: (v or "").strip() for k, v in record.items() if k}) for record in reader]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{path} cannot be read as CSV ({error}); give the table as it is published") from error
+
+
+def number(text: str) -> float:
+    """The number that a text begins with, as "062Y" is 62; NaN where it begins with none."""
+    digits = "".join(ch for ch in text.strip() if ch.isdigit() or ch == ".")
+    try:
+        return float(digits)
+    except ValueError:
+        return math.nan
+
+
+def male(text: str) -> float:
+    """1 for a man, 0 for a woman, NaN where it is not said."""
+    return {"m": 1.0, "f": 0.0}.get(text.strip()[:1].lower(), math.nan)

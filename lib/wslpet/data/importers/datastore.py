@@ -1,0 +1,42 @@
+"""The studies folder of this app's server: the clicks that were collected on it become a cohort.
+
+FOLDER/<image>.nii.gz, .nii, .nrrd, .mha            scans, or
+FOLDER/.wslpet/series/<uid>/<uid>.nii               DICOM series in SUV, from a folder or a PACS
+FOLDER/.wslpet/seeds.jsonl                          clicks
+FOLDER/labels/final/<image>.*                       masks that annotators submitted
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from wslpet.core.errors import InputError, SeedError
+from wslpet.core.seeds import Seed, take_in
+from wslpet.data.cohort_table import Row
+from wslpet.data.importers.common import Imported, Options
+from wslpet.io.readers import ITK, NIFTI
+
+
+def import_datastore(folder: Path, options: Options) -> Imported:
+    """One row for each image whose newest seed counts."""
+    log = folder / ".wslpet" / "seeds.jsonl"
+    if not log.is_file():
+        raise InputError(f"{log} does not exist; give the studies folder of a server on which tumours were clicked")
+    found, seeds = Imported(), dict[str, list[Seed]]()
+    for number, line in enumerate(log.read_bytes().splitlines(), start=1):
+        try:
+            take_in(line, seeds)
+        except SeedError as error:
+            found.problems.append(f"row {number} of {log.name}: {error}; delete the line")
+    for image, given in sorted(seeds.items()):
+        scan = _file(folder, image) or _file(folder / ".wslpet" / "series" / image, image)
+        if scan is None:
+            found.problems.append(f"{image}: its scan is not in {folder}; put it back, or delete it on the server")
+            continue
+        mask = _file(folder / "labels" / "final", image)
+        found.rows.append(Row(len(found.rows) + 2, image, scan, given[-1], image, mask))
+    return found
+
+
+def _file(folder: Path, image: str) -> Path | None:
+    return next((path for end in NIFTI + ITK if (path := folder / f"{image}{end}").is_file()), None)

@@ -1,0 +1,45 @@
+"""Outcomes of phantom patients, so that a study has something true to find.
+
+The log-odds of the good outcome (response of the oesophagus, three years of the lung) are
+
+    −1.4 · v − 0.9 · h + ε,   ε normal with SD 0.5
+
+v : ln of the volume in ml, less 3 (20 ml), the volume being that of the truth, nodes included.
+h : heterogeneity, the relative SD of uptake that the primary was drawn with, standardised over the cohort's range.
+
+So large and patchy tumours do worse, as they do in patients; the numbers are ours. SUVmax has no part in it, and
+the scanner's blur and noise hide most of h. The coin that is then tossed keeps anyone from an AUC of 1.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from wslpet.data.phantom.body.anatomy import stream
+from wslpet.data.phantom.settings import CohortSettings
+
+VOLUME_EFFECT = -1.4
+HETEROGENEITY_EFFECT = -0.9
+NOISE_SD = 0.5
+LN_MEDIAN_ML = 3.0
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """good : 1 or 0. probability : of 1, noise included; nobody can predict better than by it."""
+
+    good: int
+    probability: float
+
+
+def draw_outcome(seed: int, volume_ml: float, heterogeneity: float, settings: CohortSettings) -> Outcome:
+    """The outcome of one patient with a tumour; always the same for the same arguments."""
+    rng = stream(seed, "outcome")
+    low, high = settings.heterogeneity
+    spread = (high - low) / np.sqrt(12) or 1.0
+    odds = VOLUME_EFFECT * (np.log(max(volume_ml, 1e-3)) - LN_MEDIAN_ML)
+    odds += HETEROGENEITY_EFFECT * (heterogeneity - (low + high) / 2) / spread + rng.normal(0.0, NOISE_SD)
+    probability = float(1.0 / (1.0 + np.exp(-odds)))
+    return Outcome(int(rng.random() < probability), probability)

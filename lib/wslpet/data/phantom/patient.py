@@ -1,0 +1,196 @@
+"""One phantom patient: anatomy, tumour, scanner, click."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from wslpet.core.seeds import NO_TUMOUR, Seed
+from wslpet.core.volume import Volume
+from wslpet.data.phantom.body.anatomy import VERTEX_Z, Body, choose, stream
+from wslpet.data.phantom.body.canvas import Box, Canvas
+from wslpet.data.phantom.body.organs import Painter
+from wslpet.data.phantom.body.shapes import Axes
+from wslpet.data.phantom.disease.mimics import Mimicry, draw_mimics, paint_mimic
+from wslpet.data.phantom.disease.tumours import Growth, draw_nodes, draw_primary, paint_growth
+from wslpet.data.phantom.scanner import blur, noise
+from wslpet.data.phantom.settings import PRESETS, CohortSettings, PhantomError, Scanner
+
+CLICK_SD_MM = 4.0
+# Lower and upper end (reference mm above the symphysis) of the axial fields of view.
+FIELDS = {
+    "skull-thigh": (-230.0, 765.0),
+    "vertex-thigh": (-230.0, VERTEX_Z + 8),
+    "head-abdomen": (160.0, VERTEX_Z + 8),
+    "thorax": (285.0, 672.0),
+}
+
+
+@dataclass(frozen=True)
+class Lesion:
+    """A tumour of the truth. centre: mm RAS; volume_ml: of the truth; suv_max: in the finished scan."""
+
+    kind: str
+    centre: tuple[float, float, float]
+    volume_ml: float
+    suv_max: float
+
+
+@dataclass(frozen=True, eq=False)
+class Patient:
+    """A phantom patient.
+
+    name : says nothing of the type.
+    volume : SUV, float32 (x, y, z), axes running right, anterior, superior.
+    truth : uint8 of the same geometry, 1 where at least half of the voxel is tumour (necrosis and involved nodes too).
+    cancer_type : "lung", "oesophagus" or `NO_TUMOUR`.
+    seed : the jittered click.
+    lesions : the primary first.
+    description : what was drawn.
+    """
+
+    name: str
+    volume: Volume
+    truth: Volume
+    cancer_type: str
+    seed: Seed
+    lesions: tuple[Lesion, ...]
+    description: dict[str, Any]
+
+
+def make_patient(
+    seed: int,
+    settings: CohortSettings = PRESETS["plain"],
+    voxel_mm: tuple[float, float, float] | None = None,
+    jitter_mm: float = CLICK_SD_MM,
+) -> Patient:
+    """Draw one patient.
+
+    seed : any non-negative integer; types alternate in pairs of seeds (2n, 2n + 1) in random order.
+    voxel_mm : (x, y, z) in place of the scanner's; anatomy, tumour and click centre stay.
+    jitter_mm : SD of the click per axis.
+    """
+    if int(seed) < 0:
+        raise PhantomError(f"phantom seed {seed} is negative; give an integer from 0 up")
+    seed = int(seed)
+    cancer_type = _cancer_type(seed, settings)
+    body = Body.draw(seed, settings)
+    rng = stream(seed, "scan")
+    scanner = choose(rng, settings.scanners)
+    assert isinstance(scanner, Scanner)
+    spacing = np.array(scanner.voxel_mm if voxel_mm is None else voxel_mm, dtype=float)
+    field_name = str(choose(rng, settings.fields))
+    fwhm, cov = rng.uniform(*scanner.fwhm_mm), rng.uniform(*scanner.liver_cov)
+    grain = fwhm * rng.uniform(0.5, 0.9)
+    offset = np.array([rng.normal(0, 8), rng.normal(0, 12), rng.uniform(-900, 200)])
+    canvas, shape, corner, start = _grid(body, scanner, spacing, field_name, offset, rng)
+
+    painter = Painter(canvas, body, settings.uptake)
+    painter.paint_all()
+    primary = None if cancer_type == NO_TUMOUR else draw_primary(body, settings, cancer_type)
+    nodes = [] if primary is None else draw_nodes(body, settings, primary, cancer_type)
+    mimicry = Mimicry(painter, primary, fwhm)
+    mimics = [name for name in draw_mimics(body, settings) if paint_mimic(mimicry, name)]
+    growths = [*nodes, primary] if primary is not None else []
+    painted = [(g, paint_growth(canvas, g, fwhm, settings.contrast)) for g in growths]
+
+    activity = blur(canvas.activity, fwhm, spacing)
+    np.clip(activity, 0, None, out=activity)
+    reference = Axes(*(a / s for a, s in zip(canvas.axes, body.scale, strict=True)))
+    activity += noise(activity, reference, cov, grain, spacing, stream(seed, "noise"))
+    np.clip(activity, 0, None, out=activity)
+
+    affine = np.diag([*spacing, 1.0])
+    affine[:3, 3] = corner + offset
+    name = f"patient-{seed:04d}"
+    inner = tuple(slice(a, a + n) for a, n in zip(start, activity.shape, strict=True))
+    scan = np.zeros(shape, dtype=np.float32)
+    scan[inner] = activity
+    truth = np.zeros(shape, dtype=np.uint8)
+    lesions: list[Lesion] = []
+    click: np.ndarray | None = None
+    for growth, result in painted:
+        if result is None:
+            continue
+        lesion, inside = _mark(truth[inner], activity, growth, *result, affine, start)
+        lesions.insert(0, lesion)
+        if growth.kind == "primary":
+            click = inside
+    volume = Volume(scan, affine, "SUV", name)
+    if click is None:
+        click = volume.to_world((np.array(shape) - 1) / 2)
+    position = click + stream(seed, "click").normal(0, 1, size=3) * jitter_mm
+    description = {
+        "seed": seed,
+        "cohort": settings.name,
+        "height_m": round(body.height_m, 2),
+        "bmi": round(body.bmi, 1),
+        "sex": body.sex,
+        "arms": body.arms,
+        "fov": field_name,
+        "scanner": scanner.name,
+        "voxel_mm": [float(s) for s in spacing],
+        "fwhm_mm": round(float(fwhm), 2),
+        "liver_cov": round(float(cov), 3),
+        "mimics": mimics,
+        "site": None if primary is None else primary.site,
+        "heterogeneity": None if primary is None else primary.heterogeneity,
+        "uptake": painter.drawn,
+    }
+    click_seed = Seed(cancer_type, tuple(position), None, "phantom", "2020-01-01T00:00:00.000+00:00")
+    return Patient(
+        name, volume, Volume(truth, affine, "label", name), cancer_type, click_seed, tuple(lesions), description
+    )
+
+
+def _cancer_type(seed: int, settings: CohortSettings) -> str:
+    swap = int(stream(seed // 2, "type").integers(2))
+    if stream(seed, "no tumour").random() < settings.no_tumour_fraction:
+        return NO_TUMOUR
+    return ("lung", "oesophagus")[(seed + swap) % 2]
+
+
+def _grid(
+    body: Body, scanner: Scanner, spacing: np.ndarray, field: str, offset: np.ndarray, rng: np.random.Generator
+) -> tuple[Canvas, tuple[int, int, int], np.ndarray, np.ndarray]:
+    """The canvas around the body, and the shape, first voxel (body mm) and canvas start (voxels) of the whole scan."""
+    low, high = (f * body.scale[2] for f in FIELDS[field])
+    low += rng.uniform(-60, 30) if low < 0 else rng.uniform(-15, 5)
+    across = scanner.field_mm
+    shape = (round(across / spacing[0]), round(across / spacing[1]), max(round((high - low) / spacing[2]), 8))
+    corner = np.array([-(shape[0] - 1) / 2 * spacing[0] - offset[0], -(shape[1] - 1) / 2 * spacing[1] - offset[1], low])
+    half = np.array([250.0 if body.arms == "up" else 290.0, 150.0]) * body.scale[:2] + body.fat_mm + 15
+    start, stop = np.zeros(3, dtype=int), np.array(shape)
+    for d in (0, 1):
+        start[d] = max(int((-half[d] - corner[d]) / spacing[d]), 0)
+        stop[d] = min(int(np.ceil((half[d] - corner[d]) / spacing[d])) + 1, shape[d])
+    canvas = Canvas(corner + start * spacing, tuple(stop - start), spacing, body.scale)
+    return canvas, shape, corner, start
+
+
+def _mark(
+    truth: np.ndarray,
+    activity: np.ndarray,
+    growth: Growth,
+    box: Box,
+    inside: np.ndarray,
+    affine: np.ndarray,
+    start: np.ndarray,
+) -> tuple[Lesion, np.ndarray]:
+    """Write a growth into the truth; its lesion and its voxel (mm) nearest to its centroid."""
+    mask = inside >= min(0.5, float(inside.max()))
+    truth[box.window][mask] = 1
+    index = np.argwhere(mask) + [w.start for w in box.window] + start
+    world = index @ affine[:3, :3].T + affine[:3, 3]
+    centre = world.mean(axis=0)
+    nearest = world[int(np.argmin(np.linalg.norm(world - centre, axis=1)))]
+    voxel_ml = float(np.prod(np.diag(affine)[:3])) / 1000
+    lesion = Lesion(
+        growth.kind,
+        tuple(round(float(c), 3) for c in centre),  # type: ignore[arg-type]
+        round(float(mask.sum()) * voxel_ml, 4),
+        round(float(activity[box.window][mask].max()), 4),
+    )
+    return lesion, nearest

@@ -1,0 +1,189 @@
+"""One DICOM header, read with suspicion: a value is what its tag says, or an error names file, tag and value.
+
+Decimal and integer strings are parsed here, from the bytes, because libraries let "NaN", "1e999" and "1_000" pass
+into geometry and rescale (CVE-2026-48705).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+import pydicom
+from pydicom.datadict import dictionary_description, private_dictionary_description
+from pydicom.dataset import Dataset, FileDataset
+from pydicom.errors import InvalidDicomError
+from pydicom.filereader import read_file_meta_info
+from pydicom.tag import BaseTag, Tag
+from pydicom.uid import DeflatedExplicitVRLittleEndian
+
+from wslpet.core.errors import DicomError
+
+# PS3.5 6.2. Longer than its 16 characters is let pass, as many exporters write so: the value is not in doubt.
+DECIMAL = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
+LONGEST_DECIMAL = 64
+SHOWN = 40
+RESEND = "send the series again from the scanner or PACS"
+PADDING = " \t\r\n\0"
+
+Limits = tuple[float, float]
+
+
+def read_dicom(path: Path, tags: list[str] | None = None) -> FileDataset:
+    """Read one DICOM file, pixels included but not decoded; or some tags of its header alone.
+
+    Raises
+    ------
+    DicomError
+        when it is no DICOM file, damaged, deflated or cannot be opened.
+    """
+    try:
+        # Deflated files are told apart first: how large one is shows only when it is inflated.
+        if read_file_meta_info(path).get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian:
+            raise DicomError(f"{path.name}: deflated transfer syntax is not read; store the series uncompressed")
+        return pydicom.dcmread(path, stop_before_pixels=tags is not None, specific_tags=tags)
+    except DicomError:
+        raise
+    except InvalidDicomError:
+        raise DicomError(
+            f"{path.name} is not a DICOM file, or cut short; take it out of the folder, or {RESEND}"
+        ) from None
+    except Exception as error:
+        raise DicomError(f"{path.name} cannot be read as DICOM ({type(error).__name__}); {RESEND}") from error
+
+
+class Header:
+    """A dataset and the file it is from, or an item of one of its sequences.
+
+    Tags are keywords ("PatientWeight") or numbers. Every `remedy` ends an error: what would mend the file.
+    """
+
+    def __init__(self, dataset: Dataset, file: str | None = None) -> None:
+        self.dataset = dataset
+        self.file = file or Path(str(getattr(dataset, "filename", None) or "header")).name
+
+    def texts(self, tag: str | int) -> tuple[str, ...]:
+        """The values as they are written, without padding; empty when the tag is missing or empty."""
+        try:
+            element = self.dataset.get_item(Tag(tag))
+        except NotImplementedError:  # no value, of a representation that there is not
+            return ()
+        value = None if element is None else element.value
+        if isinstance(value, bytes):
+            value = value.decode("ascii", "replace").split("\\")
+        elif isinstance(value, str) or not isinstance(value, Iterable):
+            value = [] if value is None else [value]
+        stripped = tuple(str(part).strip(PADDING) for part in value)
+        return stripped if any(stripped) else ()
+
+    def text(self, tag: str | int) -> str:
+        """The first value as it is written, or ""."""
+        return next(iter(self.texts(tag)), "")
+
+    def name(self, tag: str) -> str:
+        """A text in the character set of the file.
+
+        Raises
+        ------
+        DicomError
+            when it cannot be decoded.
+        """
+        try:
+            return str(self.dataset.get(tag, "")).strip(PADDING)
+        except Exception:
+            raise DicomError(f"{self.file}: {self._name(Tag(tag))} is damaged; {RESEND}") from None
+
+    def numbers(self, tag: str | int, count: int, limits: Limits, remedy: str) -> tuple[float, ...]:
+        """`count` decimal strings within the limits.
+
+        Raises
+        ------
+        DicomError
+            when there are more or fewer, or one is no number, not finite or outside.
+        """
+        texts = self.texts(tag)
+        if len(texts) != count:
+            problem = f"not {count} number{'s' * (count > 1)}" if texts else "missing"
+            raise self.refusal(tag, problem, remedy)
+        return tuple(self._number(text, tag, limits, remedy) for text in texts)
+
+    def number(self, tag: str | int, limits: Limits, remedy: str) -> float:
+        """One decimal string within the limits; errors as `numbers`."""
+        return self.numbers(tag, 1, limits, remedy)[0]
+
+    def whole(self, tag: str | int, limits: Limits, remedy: str) -> int:
+        """One whole number, binary or an integer string; errors as `numbers`."""
+        try:
+            value = self.dataset[Tag(tag)].value
+        except KeyError:
+            raise self.refusal(tag, "missing", remedy) from None
+        except Exception:
+            raise self.refusal(tag, "not a whole number", remedy) from None
+        if not isinstance(value, int):
+            raise self.refusal(tag, "not a whole number", remedy)
+        self._check(value, tag, limits, remedy)
+        return int(value)
+
+    def items(self, tag: str, remedy: str) -> list[Header]:
+        """The items of a sequence, one or more."""
+        try:
+            items = [Header(item, self.file) for item in self.dataset[Tag(tag)].value or ()]
+        except KeyError:
+            items = []
+        except Exception:
+            raise DicomError(f"{self.file}: {self._name(Tag(tag))} is damaged; {remedy}") from None
+        if not items:
+            raise self.refusal(tag, "missing", remedy)
+        return items
+
+    def item(self, tag: str, remedy: str) -> Header:
+        """The only item of a sequence."""
+        items = self.items(tag, remedy)
+        if len(items) > 1:
+            raise DicomError(f"{self.file}: {self._name(Tag(tag))} has {len(items)} items, not one; {remedy}")
+        return items[0]
+
+    def private(self, group: int, creator: str, element: int) -> BaseTag | None:
+        """The tag of a private element in the block of its creator, when the file has it."""
+        for offset in range(0x10, 0x100):
+            if self.text((group << 16) + offset) == creator:
+                tag = Tag(group, (offset << 8) + element)
+                return tag if tag in self.dataset else None
+        return None
+
+    def refusal(self, tag: str | int, problem: str, remedy: str) -> DicomError:
+        """The error that a tag makes: file, tag, value as written, problem, remedy."""
+        name = self._name(Tag(tag))
+        if problem == "missing":
+            return DicomError(f"{self.file}: {name} is missing; {remedy}")
+        return DicomError(f"{self.file}: {name} is {self.shown(tag)}, {problem}; {remedy}")
+
+    def shown(self, tag: str | int) -> str:
+        """What is written, fit for one line of an error."""
+        written = "\\".join(self.texts(tag))
+        text = "".join(letter if letter.isprintable() else "?" for letter in written[:SHOWN])
+        return f"'{text}{'…' if len(written) > SHOWN else ''}'"
+
+    def _number(self, text: str, tag: str | int, limits: Limits, remedy: str) -> float:
+        if len(text) > LONGEST_DECIMAL or not DECIMAL.fullmatch(text):
+            raise self.refusal(tag, "not a number", remedy)
+        value = float(text)
+        self._check(value, tag, limits, remedy)
+        return value
+
+    def _check(self, value: float, tag: str | int, limits: Limits, remedy: str) -> None:
+        low, high = limits
+        if not low <= value <= high:
+            problem = f"not {low:g}" if low == high else f"outside {low:g} to {high:g}"
+            raise self.refusal(tag, problem, remedy)
+
+    def _name(self, tag: BaseTag) -> str:
+        number = f"({tag.group:04x},{tag.element:04x})"
+        try:
+            if tag.is_private:
+                creator = self.text((tag.group << 16) + (tag.element >> 8))
+                return f"{private_dictionary_description(tag, creator)} {number}"
+            return f"{dictionary_description(tag)} {number}"
+        except KeyError:
+            return number

@@ -1,0 +1,302 @@
+"""Masks ↔ DICOM SEG (PS3.3 A.51): label values on a series' grid out, a segmentation of any grid in."""
+
+from __future__ import annotations
+
+import copy
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import highdicom
+import numpy as np
+from pydicom import dcmread
+from pydicom.dataset import Dataset
+from pydicom.sr.codedict import codes
+from pydicom.sr.coding import Code
+from pydicom.uid import SegmentationStorage, generate_uid
+from scipy import ndimage
+
+from wslpet.core.errors import DicomError
+from wslpet.core.volume import Volume
+
+# highdicom warns of names of one part by quoting them; patients' names do not belong into logs.
+warnings.filterwarnings("ignore", "The string .* is unlikely to represent", UserWarning)
+
+CATEGORY = Code("49755003", "SCT", "Morphologically Altered Structure")
+NEOPLASM = Code("108369006", "SCT", "Neoplasm")
+# Names that DICOM's list of anatomic regions (CID 4) lacks; all others are looked up there.
+_REGIONS = {"oesophagus": Code("32849002", "SCT", "Esophagus"), "esophagus": Code("32849002", "SCT", "Esophagus")}
+# CIELab as DICOM scales it, one per label value in turn: red, orange, green, blue.
+_COLOURS = ((34885, 53485, 50171), (49021, 39017, 53174), (50175, 21074, 49171), (21167, 53247, 5140))
+# Type 2 attributes (PS3.3 C.7) that a segmentation takes over: empty where the series lacks them.
+_TAKEN_OVER = """
+PatientID PatientName PatientBirthDate PatientSex AccessionNumber StudyID StudyDate StudyTime ReferringPhysicianName
+"""
+# Numbers of a header's geometry agree with each other to this, mm.
+_TOLERANCE_MM = 0.01
+# Of a step between planes that is no multiple of their distance, as a share of it.
+_UNEVEN = 0.05
+LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0])
+MAKER = "WSL-PET"
+ARTIFICIAL_INTELLIGENCE = Code("123110", "DCM", "Artificial Intelligence")
+
+
+@dataclass(frozen=True)
+class Maker:
+    """Who made a mask.
+
+    Parameters
+    ----------
+    how : "AUTOMATIC" (weights alone), "SEMIAUTOMATIC" (told by a click) or "MANUAL" (submitted by a person).
+    version : of the weights, or of the software.
+    person : who drew, or clicked; "" for nobody.
+    """
+
+    how: str
+    version: str = "1"
+    person: str = ""
+
+
+def write_segmentation(
+    mask: Volume, grid: Volume, headers: Sequence[Dataset], names: Mapping[int, str], maker: Maker, path: Path
+) -> str:
+    """Write a mask as DICOM SEG, one binary segment per label value that occurs.
+
+    Parameters
+    ----------
+    mask : uint8 label values, on any grid; voxels outside the series are cut off.
+    grid : the series' geometry, axes (column, row, slice).
+    headers : the series' slices along k, without pixels.
+    names : label value → cancer type.
+
+    Returns
+    -------
+    The SeriesInstanceUID of the segmentation.
+
+    Raises
+    ------
+    DicomError
+        when the mask is empty on the series, holds a value without a name, or the headers cannot be referred to.
+    """
+    labels = onto(mask, grid).array.transpose(2, 1, 0)  # (slice, row, column)
+    values = [int(value) for value in np.unique(labels[labels > 0])]
+    if not values:
+        raise DicomError(f"{mask.name}: the mask is empty on the series, and DICOM SEG knows no empty one")
+    unnamed = [value for value in values if value not in names]
+    if unnamed:
+        raise DicomError(f"{mask.name}: label value {unnamed[0]} stands for no cancer type; the values are {names}")
+    slices = [_complete(header, grid) for header in headers]
+    try:
+        segmentation = highdicom.seg.Segmentation(
+            source_images=slices,
+            pixel_array=np.stack([labels == value for value in values], axis=-1).astype(np.uint8),
+            segmentation_type="BINARY",
+            segment_descriptions=[_segment(n, names[v], v, maker) for n, v in enumerate(values, start=1)],
+            series_instance_uid=generate_uid(),
+            series_number=300,
+            series_description=f"{MAKER} {', '.join(names[value] for value in values)}"[:64],
+            sop_instance_uid=generate_uid(),
+            instance_number=1,
+            manufacturer=MAKER,
+            manufacturer_model_name="wslpet",
+            software_versions=maker.version,
+            device_serial_number="0",
+            content_label="TUMOUR",
+            content_description="Tumour in FDG PET",
+            content_creator_name=maker.person.replace("\\", " ").replace("^", " ")[:64] or None,
+        )
+    except (AttributeError, TypeError, ValueError, KeyError) as error:
+        raise DicomError(f"{mask.name}: its series cannot be referred to by a DICOM SEG ({error})") from error
+    segmentation.save_as(path, write_like_original=False)
+    return str(segmentation.SeriesInstanceUID)
+
+
+def read_segmentation(path: Path, grid: Volume, values: Mapping[str, int]) -> Volume:
+    """Label values of a DICOM SEG on a series' grid, zero where it says nothing.
+
+    Parameters
+    ----------
+    path : a segmentation, by whichever maker; FRACTIONAL ones are cut at half of their maximum.
+    grid : the geometry to answer in.
+    values : cancer type → label value; a segment is a type's when it bears its name, in any case.
+
+    Raises
+    ------
+    DicomError
+        when the file is no segmentation, is damaged, or names a segment that is no type.
+    """
+    try:
+        dataset = dcmread(path)
+        if dataset.SOPClassUID != SegmentationStorage:
+            raise DicomError(f"{path.name}: SOP Class UID (0008,0016) is {dataset.SOPClassUID}, not a segmentation")
+        by_value = _frames_by_value(dataset, values)
+        planes = _planes(dataset)
+        pixels = _pixels(dataset)
+        labels = np.zeros(grid.shape, np.uint8)
+        for value, frames in by_value.items():
+            distances = _distances(dataset, frames[0], grid)
+            segment = _stacked([planes[n] for n in frames], pixels[frames], distances, path.name)
+            labels[onto(segment, grid).array > 0] = value
+    except DicomError:
+        raise
+    except Exception as error:  # pydicom raises nearly anything for a damaged file
+        raise DicomError(f"{path.name}: the DICOM SEG cannot be read ({type(error).__name__}: {error})") from error
+    return grid.with_array(labels, "label")
+
+
+def segment_names(dataset: Dataset) -> list[str]:
+    """The labels of the segments; of a header, or of metadata."""
+    return [str(item.get("SegmentLabel", "")) for item in dataset.get("SegmentSequence") or ()]
+
+
+def referenced_series(dataset: Dataset) -> list[str]:
+    """SeriesInstanceUIDs of the images that a segmentation is of."""
+    return [str(item.get("SeriesInstanceUID", "")) for item in dataset.get("ReferencedSeriesSequence") or ()]
+
+
+def onto(mask: Volume, grid: Volume) -> Volume:
+    """A mask on another grid: of each voxel there the nearest label here, zero outside."""
+    if mask.shape == grid.shape and np.allclose(mask.affine, grid.affine, atol=_TOLERANCE_MM):
+        return grid.with_array(mask.array, mask.unit)
+    labels = np.zeros(grid.shape, mask.array.dtype)
+    window = _window(mask, grid)
+    if 0 not in labels[window].shape:
+        part = grid.cropped(window)
+        back = np.linalg.inv(mask.affine) @ part.affine  # index there → index here
+        labels[window] = ndimage.affine_transform(
+            mask.array, back[:3, :3], back[:3, 3], part.shape, order=0, mode="grid-constant", cval=0
+        )
+    return grid.with_array(labels, mask.unit)
+
+
+def _window(mask: Volume, grid: Volume) -> tuple[slice, ...]:
+    """The part of the grid that a mask reaches into."""
+    corners = np.stack(np.meshgrid(*((-0.5, n - 0.5) for n in mask.shape), indexing="ij"), axis=-1).reshape(-1, 3)
+    reached = grid.to_index(mask.to_world(corners))
+    low = np.clip(np.floor(reached.min(axis=0)).astype(int), 0, grid.shape)
+    high = np.clip(np.ceil(reached.max(axis=0)).astype(int) + 1, 0, grid.shape)
+    return tuple(slice(a, b) for a, b in zip(low, high, strict=True))
+
+
+def _complete(header: Dataset, grid: Volume) -> Dataset:
+    """A slice's header with what a segmentation takes over from it, the true distance of the slices among it."""
+    header = copy.copy(header)
+    for keyword in _TAKEN_OVER.split():
+        if keyword not in header:
+            setattr(header, keyword, "")
+    header.SpacingBetweenSlices = round(grid.spacing[2], 6)
+    return header
+
+
+def _segment(number: int, name: str, value: int, maker: Maker) -> highdicom.seg.SegmentDescription:
+    algorithm = None
+    if maker.how != "MANUAL":
+        algorithm = highdicom.AlgorithmIdentificationSequence(MAKER, ARTIFICIAL_INTELLIGENCE, maker.version)
+    region = _region(name)
+    segment = highdicom.seg.SegmentDescription(
+        segment_number=number,
+        segment_label=name,
+        segmented_property_category=CATEGORY,
+        segmented_property_type=NEOPLASM,
+        algorithm_type=maker.how,
+        algorithm_identification=algorithm,
+        tracking_uid=generate_uid(),
+        tracking_id=f"{name} tumour",
+        anatomic_regions=[region] if region else None,
+    )
+    segment.RecommendedDisplayCIELabValue = list(_COLOURS[(value - 1) % len(_COLOURS)])
+    return segment
+
+
+def _region(name: str) -> Code | None:
+    """Where a tumour of this type is; None for a name that is no organ ("lymphoma")."""
+    known = _REGIONS.get(name.casefold())
+    if known:
+        return known
+    return getattr(codes.cid4, "".join(word.capitalize() for word in name.split()), None)
+
+
+def _frames_by_value(dataset: Dataset, values: Mapping[str, int]) -> dict[int, list[int]]:
+    """Label value → the numbers of the frames that show it."""
+    known = {name.casefold(): value for name, value in values.items()}
+    of_segment = {}
+    for item in dataset.SegmentSequence:
+        name = str(item.get("SegmentLabel", ""))
+        if name.casefold() not in known:
+            raise DicomError(f"segment {name!r} of the DICOM SEG is no cancer type; the types are {', '.join(values)}")
+        of_segment[int(item.SegmentNumber)] = known[name.casefold()]
+    frames: dict[int, list[int]] = {}
+    for n in range(int(dataset.NumberOfFrames)):
+        segment = _group(dataset, n, "SegmentIdentificationSequence").ReferencedSegmentNumber
+        frames.setdefault(of_segment[int(segment)], []).append(n)
+    return frames
+
+
+def _group(dataset: Dataset, frame: int, keyword: str) -> Dataset:
+    """The frame's functional group, or the one that all frames share."""
+    own = dataset.PerFrameFunctionalGroupsSequence[frame].get(keyword)
+    return (own or dataset.SharedFunctionalGroupsSequence[0][keyword].value)[0]
+
+
+def _planes(dataset: Dataset) -> list[np.ndarray]:
+    """Of each frame its affine, index (column, row, slice) → mm in RAS, the slice axis a unit normal: (4, 4)."""
+    planes = []
+    for n in range(int(dataset.NumberOfFrames)):
+        cosines = np.array(_group(dataset, n, "PlaneOrientationSequence").ImageOrientationPatient, float).reshape(2, 3)
+        between_rows, between_columns = map(float, _group(dataset, n, "PixelMeasuresSequence").PixelSpacing)
+        plane = np.eye(4)
+        plane[:3, 0] = LPS_TO_RAS @ cosines[0] * between_columns
+        plane[:3, 1] = LPS_TO_RAS @ cosines[1] * between_rows
+        # Turning x and y about keeps the sense of a cross product.
+        plane[:3, 2] = LPS_TO_RAS @ np.cross(*cosines)
+        position = _group(dataset, n, "PlanePositionSequence").ImagePositionPatient
+        plane[:3, 3] = LPS_TO_RAS @ np.array(position, float)
+        if not np.isfinite(plane).all():
+            raise DicomError(f"frame {n + 1} of the DICOM SEG has no finite position, orientation and spacing")
+        planes.append(plane)
+    return planes
+
+
+def _pixels(dataset: Dataset) -> np.ndarray:
+    """(frame, row, column) boolean."""
+    pixels = dataset.pixel_array
+    if pixels.ndim == 2:
+        pixels = pixels[np.newaxis]
+    half = 0.0
+    if dataset.SegmentationType == "FRACTIONAL":
+        half = int(dataset.MaximumFractionalValue) / 2
+    return pixels > half
+
+
+def _distances(dataset: Dataset, frame: int, grid: Volume) -> list[float]:
+    """What may lie between neighbouring planes, mm, the likeliest first: told, the image's, or a plane's thickness."""
+    measures = _group(dataset, frame, "PixelMeasuresSequence")
+    told, thickness = (float(measures.get(tag) or 0) for tag in ("SpacingBetweenSlices", "SliceThickness"))
+    return [told, grid.spacing[2], thickness]
+
+
+def _stacked(planes: list[np.ndarray], frames: np.ndarray, distances: Sequence[float], name: str) -> Volume:
+    """Parallel frames (n, row, column), in any order and with gaps, as one volume."""
+    first = planes[0]
+    normal = first[:3, 2]
+    if any(not np.allclose(plane[:3, :3], first[:3, :3], atol=1e-4) for plane in planes):
+        raise DicomError(f"{name}: the frames of a segment are not parallel; save the DICOM SEG on one series")
+    heights = np.array([plane[:3, 3] @ normal for plane in planes])
+    distance = _distance(heights, distances)
+    slices = np.rint((heights - heights.min()) / distance).astype(int)
+    array = np.zeros((frames.shape[2], frames.shape[1], slices.max() + 1), np.uint8)
+    for k, frame in zip(slices, frames, strict=True):
+        array[:, :, k] |= frame.T
+    affine = np.array(planes[int(heights.argmin())])
+    affine[:3, 2] = normal * distance
+    return Volume(array, affine, "label", name)
+
+
+def _distance(heights: np.ndarray, candidates: Sequence[float]) -> float:
+    """What lies between neighbouring planes, mm: the first candidate that all steps are multiples of."""
+    steps = np.diff(np.unique(np.round(heights, 3)))
+    for distance in candidates:
+        if distance > 0 and np.abs(steps / distance - np.rint(steps / distance)).max(initial=0) < _UNEVEN:
+            return distance
+    return float(steps.min())

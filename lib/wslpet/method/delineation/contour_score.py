@@ -1,0 +1,64 @@
+"""How much a candidate contour looks like the whole lesion and nothing else.
+
+A network of one small hidden layer over the contour's measurements, fitted on phantoms whose masks are
+known (`wslpet.data.pretraining.contours`); no patient's mask is used. Its few hundred numbers are `model/contour_score.json`.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+
+from wslpet.core.errors import ModelError
+
+FILE = Path(__file__).resolve().parent.parent / "model" / "contour_score.json"
+
+
+@dataclass(frozen=True, eq=False)
+class ContourScore:
+    """tanh layer and linear layer over standardised features.
+
+    Parameters
+    ----------
+    features : their names, in order.
+    mean, sd : (feature,) of the fitting cohort.
+    hidden : (unit, feature) weights; hidden_bias : (unit,).
+    out : (unit,) weights.
+    """
+
+    features: tuple[str, ...]
+    mean: np.ndarray
+    sd: np.ndarray
+    hidden: np.ndarray
+    hidden_bias: np.ndarray
+    out: np.ndarray
+
+    def __call__(self, features: np.ndarray) -> np.ndarray:
+        """(contour, feature) → (contour,); the higher, the better the contour. Only differences count."""
+        return np.tanh((features - self.mean) / self.sd @ self.hidden.T + self.hidden_bias) @ self.out
+
+    def save(self, path: Path, **about: object) -> None:
+        """Write as JSON, with what `about` says of the fit."""
+        arrays = {name: getattr(self, name).round(5).tolist() for name in _ARRAYS}
+        path.write_text(json.dumps({**about, "features": self.features, **arrays}, indent=1) + "\n")
+
+
+_ARRAYS = ("mean", "sd", "hidden", "hidden_bias", "out")
+
+
+@lru_cache
+def load_contour_score(features: tuple[str, ...]) -> ContourScore:
+    """The shipped score; raises ModelError when it was fitted to other features than the code measures."""
+    try:
+        content = json.loads(FILE.read_text())
+    except (OSError, ValueError) as error:
+        raise ModelError(
+            f"{FILE.name} cannot be read; restore model/, or run python -m wslpet.data.pretraining.contours"
+        ) from error
+    if tuple(content["features"]) != features:
+        raise ModelError(f"{FILE.name} was fitted to other features; run python -m wslpet.data.pretraining.contours")
+    return ContourScore(features, *(np.array(content[name]) for name in _ARRAYS))

@@ -1,0 +1,99 @@
+"""A trained network with the settings it was built from, and its file."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from wslpet.core.atomic_io import replacing
+from wslpet.core.errors import InputError, ModelError
+from wslpet.core.settings import Settings, settings_from
+from wslpet.method.network.cam_net import CamNet
+
+FORMAT = "wslpet-1"
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """A network ready for inference.
+
+    Parameters
+    ----------
+    network : in evaluation mode, on its device.
+    settings : what it was built and trained with.
+    history : figures of its training, JSON-ready.
+    version : digest of the weights; two models of the same version answer alike.
+    """
+
+    network: CamNet
+    settings: Settings
+    history: dict[str, Any] = field(default_factory=dict)
+    version: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        digest = hashlib.sha256()
+        for name, tensor in self.network.state_dict().items():
+            digest.update(name.encode())
+            digest.update(tensor.detach().cpu().numpy().tobytes())
+        object.__setattr__(self, "version", digest.hexdigest()[:12])
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.network.parameters()).device
+
+
+def new_network(settings: Settings) -> CamNet:
+    """An untrained network, the same for the same `settings.random_seed`."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(settings.random_seed)
+        return CamNet(settings)
+
+
+def best_device() -> str:
+    """ "cuda" where there is a GPU, "cpu" elsewhere."""
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def save_model(model: Model, path: str | os.PathLike[str]) -> None:
+    """Write the model's file so that a reader sees the old one or the new one, never a part."""
+    content = {
+        "format": FORMAT,
+        "settings": model.settings.to_dict(),
+        "history": model.history,
+        "weights": {name: tensor.detach().cpu() for name, tensor in model.network.state_dict().items()},
+    }
+    with replacing(Path(path)) as temporary:
+        torch.save(content, temporary)
+
+
+def load_model(path: str | os.PathLike[str], device: str = "cpu") -> Model:
+    """Read a model's file; only tensors and plain values are unpickled.
+
+    Raises
+    ------
+    ModelError
+        when the file is missing, is no model of this project, or its weights are not finite or do not fit.
+    """
+    name = Path(path).name
+    try:
+        content = torch.load(path, map_location=device, weights_only=True)
+    except FileNotFoundError as error:
+        raise ModelError(f"model {name} does not exist; train one or copy model/pretrained_wslpet.pt") from error
+    except Exception as error:
+        raise ModelError(f"model {name} cannot be read as weights ({type(error).__name__}); train again") from error
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        raise ModelError(f"model {name} is not a {FORMAT} file; train one with this version")
+    try:
+        settings = settings_from(**content["settings"])
+        network = CamNet(settings)
+        network.load_state_dict(content["weights"])
+    except (InputError, RuntimeError, KeyError, TypeError) as error:
+        raise ModelError(f"model {name} does not fit its own settings: {error}") from error
+    if not all(torch.isfinite(tensor).all() for tensor in network.state_dict().values()):
+        raise ModelError(f"model {name} holds weights that are not finite; train again")
+    return Model(network.to(device).eval(), settings, content.get("history", {}))

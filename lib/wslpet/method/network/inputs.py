@@ -1,0 +1,201 @@
+"""A patient as the network sees one: two small images and a seed on them; and batches of such patients."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from wslpet.core.errors import SeedError
+from wslpet.core.seeds import NO_TUMOUR, Seed
+from wslpet.core.settings import Settings
+from wslpet.core.volume import Volume
+from wslpet.method.projection.mip import VIEWS, GridImage, Views, project, to_grid
+
+DEPTH_SCALE_MM = 100.0
+
+
+@dataclass(frozen=True, eq=False)
+class Example:
+    """One annotated patient, some hundred kilobytes.
+
+    Parameters
+    ----------
+    images : view → (2, u, z) float32: MIP in SUV, depth in mm. Both views have the same z.
+    points : view → seed as fractional pixels (u, z), or None when there is no tumour.
+    cancer_type : the image-level label.
+    name : the patient, for messages.
+    """
+
+    images: dict[str, np.ndarray]
+    points: dict[str, tuple[float, float]] | None
+    cancer_type: str
+    name: str = ""
+
+    def to(self, device: torch.device | str) -> Sample:
+        """The same for the network; on the CPU the images are shared, not copied."""
+        images = {view: torch.from_numpy(image).to(device) for view, image in self.images.items()}
+        return Sample(images, self.points, self.cancer_type)
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """An `Example` whose images lie on a device: view → (2, u, z) float32, MIP in SUV and depth in mm."""
+
+    images: dict[str, Tensor]
+    points: dict[str, tuple[float, float]] | None
+    cancer_type: str
+
+    @property
+    def device(self) -> torch.device:
+        return self.images["coronal"].device
+
+
+def prepare(scan: Volume | Views, seed: Seed, settings: Settings) -> Example:
+    """Put a scan's projections and its seed onto the network's grid.
+
+    Parameters
+    ----------
+    scan : the volume as stored, or its projections where they are known already.
+
+    Raises
+    ------
+    SeedError
+        when the type is not configured, or the seed lies outside the scan.
+    """
+    if seed.cancer_type not in settings.classes:
+        raise SeedError(
+            f"{scan.name}: cancer type {seed.cancer_type!r} is not one of {', '.join(settings.classes)}; "
+            "correct the annotation or configure the type"
+        )
+    views = project(scan.to_ras()) if isinstance(scan, Volume) else scan
+    images = grid_images(views, settings)
+    points = None
+    if seed.cancer_type != NO_TUMOUR:
+        points = seed_points(views, seed, images)
+    return Example(
+        {view: np.stack([image.mip, image.depth_mm]) for view, image in images.items()},
+        points,
+        seed.cancer_type,
+        scan.name,
+    )
+
+
+def grid_images(views: Views, settings: Settings) -> dict[str, GridImage]:
+    """View → its MIP on the network's grid."""
+    return dict(zip(VIEWS, to_grid(views, settings.grid_mm), strict=True))
+
+
+def seed_points(ras: Views, seed: Seed, images: dict[str, GridImage]) -> dict[str, tuple[float, float]]:
+    """View → where a seed lies on the view's image, fractional pixels (u, z)."""
+    index = ras.to_index(np.array(seed.position))
+    if not ras.contains(index):
+        raise SeedError(
+            f"{ras.name}: seed at {[round(p, 1) for p in seed.position]} mm lies outside the scan; click inside it"
+        )
+    x, y, z = index
+    coronal = images["coronal"].from_voxel(np.array([x, z]))
+    sagittal = images["sagittal"].from_voxel(np.array([y, z]))
+    return {"coronal": (float(coronal[0]), float(coronal[1])), "sagittal": (float(sagittal[0]), float(sagittal[1]))}
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """Patients stacked; `network_channels` is what the network sees of them.
+
+    Parameters
+    ----------
+    images : view → (n, 2, u, z): MIP in SUV, depth in mm, padded with zeros at their far ends.
+    sizes : view → (n, 2) each image's own (u, z) pixels.
+    points : view → (n, 2) seeds in pixels, NaN where there is none.
+    types : (n,) class indices.
+    """
+
+    images: dict[str, Tensor]
+    sizes: dict[str, Tensor]
+    points: dict[str, Tensor]
+    types: Tensor
+
+    @property
+    def seeded(self) -> Tensor:
+        """(n,) whether each patient has a seed."""
+        return torch.isfinite(self.points["coronal"]).all(dim=1)
+
+    def rows(self, start: int, stop: int) -> Batch:
+        """Some of the patients, padded as they are."""
+        images, sizes, points = (
+            {view: tensor[start:stop] for view, tensor in part.items()}
+            for part in (self.images, self.sizes, self.points)
+        )
+        return Batch(images, sizes, points, self.types[start:stop])
+
+
+def network_channels(batch: Batch, view: str, settings: Settings) -> Tensor:
+    """(n, channel, u, z): the MIP scaled to [0, 1] (paper §3.2), the view, the depth map; 0 beyond a patient's size."""
+    mip, depth_mm = batch.images[view].unbind(dim=1)
+    scaled = (mip / settings.suv_limit).clamp(0, 1)
+    if settings.intensity == "sqrt":
+        scaled = scaled.sqrt()
+    u, z = (torch.arange(n, device=mip.device) for n in mip.shape[1:])
+    inside = (u < batch.sizes[view][:, :1])[:, :, None] & (z < batch.sizes[view][:, 1:])[:, None, :]
+    channels = [scaled, inside * float(VIEWS.index(view))]
+    if settings.depth:
+        channels.append(depth_mm / DEPTH_SCALE_MM)
+    return torch.stack(channels, dim=1)
+
+
+def save_example(example: Example, path: Path) -> None:
+    """Write an example as .npz, whole or not at all."""
+    points = {} if example.points is None else {f"point_{view}": example.points[view] for view in VIEWS}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.npz")
+    np.savez(temporary, **example.images, **points, cancer_type=example.cancer_type, name=example.name)
+    os.replace(temporary, path)
+
+
+def load_example(path: Path) -> Example:
+    """Inverse of `save_example`."""
+    with np.load(path) as file:
+        points = None
+        if "point_face" in file:
+            points = {view: tuple(file[f"point_{view}"].tolist()) for view in VIEWS}
+        return Example({view: file[view] for view in VIEWS}, points, str(file["cancer_type"]), str(file["name"]))
+
+
+def collate(samples: Sequence[Sample], settings: Settings, multiple: int | None = None) -> Batch:
+    """Stack patients, on the device that they are on.
+
+    Parameters
+    ----------
+    multiple : what images are padded to a multiple of, pixels, itself one of the stride, which is the default.
+    """
+    device, none = samples[0].device, (float("nan"), float("nan"))
+    images, sizes, points = {}, {}, {}
+    for view in VIEWS:
+        own = [sample.images[view] for sample in samples]
+        images[view] = padded(own, multiple or settings.stride)
+        sizes[view] = to_device([image.shape[1:] for image in own], torch.int64, device)
+        places = [none if sample.points is None else sample.points[view] for sample in samples]
+        points[view] = to_device(places, torch.float32, device)
+    types = [settings.classes.index(sample.cancer_type) for sample in samples]
+    return Batch(images, sizes, points, to_device(types, torch.int64, device))
+
+
+def padded(images: Sequence[Tensor], multiple: int) -> Tensor:
+    """(n, channel, u, z): images (channel, u, z), padded with zeros at the far ends to a multiple of so many pixels."""
+    size = [-(-max(image.shape[axis] for image in images) // multiple) * multiple for axis in (1, 2)]
+    stack = images[0].new_zeros(len(images), len(images[0]), *size)
+    for row, image in zip(stack, images, strict=True):
+        row[:, : image.shape[1], : image.shape[2]] = image
+    return stack
+
+
+def to_device(values: Sequence[Any], dtype: torch.dtype, device: torch.device) -> Tensor:
+    """A few numbers on a device, which is not waited for."""
+    return torch.tensor(values, dtype=dtype).to(device, non_blocking=True)

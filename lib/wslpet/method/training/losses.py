@@ -1,0 +1,84 @@
+"""Loss 1, the cancer type, and loss 2, the distance of the CAM to the seed (paper §2.2)."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from wslpet.method.network.cam import OUTSIDE, Cams
+from wslpet.method.projection.mip import VIEWS
+
+# A click misses the centre by this much (SD per axis); the likelihood is not asked to be sharper.
+SEED_SD_MM = 8.0
+
+
+def type_loss(scores: Tensor, types: Tensor) -> Tensor:
+    """Loss 1: cross-entropy of the type, binary in the paper; scores (n, class), types (n,) → scalar."""
+    return F.cross_entropy(scores, types)
+
+
+def distance_loss(cams: Cams, types: Tensor, seeds: dict[str, Tensor], form: str) -> Tensor:
+    """Loss 2, over the patients that have a seed.
+
+    "expected" is E‖x − seed‖ / 100 mm under the softmax of the true type's CAM, averaged over the views:
+    the Wasserstein-1 distance to a point mass. "likelihood" is −log of the mass that the 3D map puts near
+    the seed, near being a Gaussian of `SEED_SD_MM`: a distance that does not flatten far away and costs
+    nothing once within reach of a human click. Both forms are ours; the paper does not give its own.
+
+    Parameters
+    ----------
+    types : (n,) class of each patient.
+    seeds : view → (n, 2) seed as fractional cell coordinates (u, z); NaN where there is none.
+
+    Returns
+    -------
+    scalar; 0 where no patient has a seed.
+    """
+    if form == "off":
+        return cams.coronal.new_zeros(())
+    has_seed = torch.isfinite(seeds["coronal"]).all(dim=1)
+    rows = torch.arange(len(types), device=types.device)
+    coronal_cam, sagittal_cam = cams.coronal[rows, types][:, None], cams.sagittal[rows, types][:, None]
+    # Selecting the seeded by a mask would make a GPU wait; they are weighed instead, and NaN must not reach a gradient.
+    coronal, sagittal = (torch.where(has_seed[:, None], seeds[view], 0.0) for view in VIEWS)
+
+    def mean(values: Tensor) -> Tensor:
+        return torch.where(has_seed, values, 0.0).sum() / has_seed.sum().clamp_min(1)
+
+    if form == "expected":
+        distances = (
+            _expected_mm(coronal_cam, coronal, cams.cell_mm),
+            _expected_mm(sagittal_cam, sagittal, cams.cell_mm),
+        )
+        return (mean(distances[0]) / 100.0 + mean(distances[1]) / 100.0) / 2
+    chosen = Cams(coronal_cam, sagittal_cam, cams.cell_mm)
+    near = chosen.log_mass(
+        _log_near(coronal_cam, coronal, cams.cell_mm, z_too=True),
+        _log_near(sagittal_cam, sagittal, cams.cell_mm, z_too=False),
+    )
+    return mean((chosen.log_mass() - near)[:, 0])
+
+
+def _offsets_mm(cam: Tensor, seed: Tensor, cell_mm: float) -> tuple[Tensor, Tensor]:
+    # (n, u, 1) and (n, 1, z) distance along each axis
+    u = torch.arange(cam.shape[2], device=cam.device, dtype=cam.dtype)
+    z = torch.arange(cam.shape[3], device=cam.device, dtype=cam.dtype)
+    return (u[None, :] - seed[:, :1])[:, :, None] * cell_mm, (z[None, :] - seed[:, 1:])[:, None, :] * cell_mm
+
+
+def _expected_mm(cam: Tensor, seed: Tensor, cell_mm: float) -> Tensor:
+    # (n, 1, u, z), (n, 2) → (n,)
+    du, dz = _offsets_mm(cam, seed, cell_mm)
+    probability = cam.flatten(1).softmax(dim=1).view_as(cam)[:, 0]  # (n, u, z)
+    return (probability * torch.sqrt(du**2 + dz**2 + 1e-3)).sum(dim=(1, 2))
+
+
+def _log_near(cam: Tensor, seed: Tensor, cell_mm: float, z_too: bool) -> Tensor:
+    # The Gaussian factors over x, y and z; z is shared by the views and counts once.
+    du, dz = _offsets_mm(cam, seed, cell_mm)
+    sd = math.hypot(SEED_SD_MM, cell_mm / math.sqrt(12))
+    square = du**2 + (dz**2 if z_too else 0 * dz)
+    return (-square / (2 * sd**2)).clamp_min(OUTSIDE / 4)[:, None]  # (n, 1, u, z)

@@ -1,0 +1,281 @@
+"""Seeds and types in, a model out (paper §2.2, §3.2)."""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.model_selection import train_test_split
+from torch import Tensor, nn
+
+from wslpet.core.errors import TrainingError
+from wslpet.core.seeds import NO_TUMOUR
+from wslpet.core.settings import Settings
+from wslpet.method.network.cam import Cams, batch_cams, cell_points
+from wslpet.method.network.checkpoint import Model, new_network
+from wslpet.method.network.inputs import Batch, Example, Sample, collate
+from wslpet.method.projection.mip import VIEWS
+from wslpet.method.training.augmentation import Augmentation, augmented_batches
+from wslpet.method.training.losses import distance_loss, type_loss
+from wslpet.method.training.ranks import Ranks
+
+# A seed counts as hit when the 3D map's strongest cell is this near, mm.
+HIT_MM = 30.0
+MIN_PER_TYPE = 2
+
+
+@dataclass(frozen=True)
+class EpochReport:
+    """What one epoch did; "validation" figures are those of the training patients when none are held out.
+
+    Parameters
+    ----------
+    loss, type_loss, distance_loss : means over the training patients.
+    val_loss : the same sum on the held-out patients, without augmentation.
+    localisation_rate : share of held-out seeds within `HIT_MM` of the strongest cell of the 3D map.
+    type_accuracy : share of held-out patients whose type is right.
+    seconds : since training began.
+    best : whether `val_loss` is the lowest so far.
+    """
+
+    epoch: int
+    total_epochs: int
+    loss: float
+    type_loss: float
+    distance_loss: float
+    val_loss: float
+    localisation_rate: float
+    type_accuracy: float
+    seconds: float
+    best: bool
+
+
+@dataclass(frozen=True, eq=False)
+class Trained:
+    """The outcome of a training.
+
+    Parameters
+    ----------
+    model : the weights of the best epoch.
+    epochs : every epoch's report.
+    initial : validation figures of the model it started from or would replace, if any.
+    better : whether `model` does better than that one on patients held out of its training, by more than the standard
+        error of the mean; not, where there were too few to hold any out.
+    """
+
+    model: Model
+    epochs: list[EpochReport] = field(default_factory=list)
+    initial: dict[str, float] | None = None
+    better: bool = True
+
+
+def train(
+    examples: Sequence[Example],
+    settings: Settings,
+    initial: Model | None = None,
+    device: str = "cpu",
+    report: Callable[[EpochReport], bool] | None = None,
+    augmentation: Augmentation | None = None,
+    incumbent: Model | None = None,
+    ranks: Ranks | None = None,
+) -> Trained:
+    """Learn from annotated patients.
+
+    Parameters
+    ----------
+    examples : one per patient, from `prepare`. All lie on the device from start to end, at some 1.3 MB each: 2,000
+        are 2.6 GB.
+    initial : weights to start from; None starts from scratch.
+    report : called after each epoch; True from it ends the training early.
+    augmentation : None is the default of `Augmentation`.
+    incumbent : the model in use, to be beaten; `initial` when not given.
+    ranks : where several processes train together, this one among them. Each is called with the same arguments, and
+        returns the same; rank 0 validates and reports.
+
+    Raises
+    ------
+    TrainingError
+        when there are too few patients, or of one type only.
+    """
+    _check(examples, settings)
+    fitting, held_out = _split([example.to(device) for example in examples], settings)
+    ranks = ranks or Ranks()
+    torch.manual_seed(settings.random_seed + ranks.rank)  # dropout differs; patients are drawn alike
+    rng = np.random.default_rng(settings.random_seed)
+    config = augmentation or Augmentation()
+    network = (new_network(settings) if initial is None else copy.deepcopy(initial.network)).to(device)
+    validation = _batches(held_out or fitting, settings, 16)
+    incumbent = incumbent or initial
+    before = None
+    if incumbent is not None:
+        network_in_use, settings_in_use = incumbent.network.to(device), incumbent.settings
+        before = ranks.told(lambda: _validate(network_in_use, validation, settings_in_use))
+
+    joined = ranks.joined(network, device)
+    per_epoch = max(1, -(-len(fitting) // settings.batch_size))
+    rate = settings.learning_rate * (1.0 if initial is None else settings.fine_tuning)
+    on_gpu = torch.device(device).type == "cuda"
+    optimiser = torch.optim.AdamW(network.parameters(), rate, weight_decay=settings.weight_decay, fused=on_gpu or None)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimiser, rate, total_steps=settings.epochs * per_epoch, pct_start=0.15
+    )
+    start, reports, best_state, best_loss, since = time.monotonic(), [], None, float("inf"), 0
+    for epoch in range(1, settings.epochs + 1):
+        means = _epoch(joined, fitting, settings, rng, config, optimiser, schedule, ranks)
+        after = ranks.told(lambda: _validate(network, validation, settings))
+        improved = after["val_loss"] < best_loss
+        since = 0 if improved else since + 1
+        if improved:
+            best_loss, best_state = after["val_loss"], copy.deepcopy(network.state_dict())
+        latest = EpochReport(epoch, settings.epochs, *means, **after, seconds=time.monotonic() - start, best=improved)
+        reports.append(latest)
+        told_to_stop = ranks.told(lambda: report is not None and report(reports[-1]))
+        if told_to_stop or since >= settings.patience:
+            break
+    if best_state is None:
+        raise TrainingError("training diverged: no epoch had a finite loss; lower learning_rate")
+    network.load_state_dict(best_state)
+    history = _history(reports, fitting, held_out, settings)
+    model = Model(network.eval(), settings, history)
+    better = incumbent is None or ranks.told(lambda: _is_better(_gains(incumbent, model, held_out)))
+    return Trained(model, reports, before, better)
+
+
+def _check(examples: Sequence[Example], settings: Settings) -> None:
+    counts = {name: sum(e.cancer_type == name for e in examples) for name in settings.classes}
+    found = ", ".join(f"{n} {name}" for name, n in counts.items())
+    if not examples:
+        raise TrainingError("no patient has a seed yet; click one tumour per patient, then train")
+    if sum(n >= MIN_PER_TYPE for n in counts.values()) < 2:
+        raise TrainingError(
+            f"training needs {MIN_PER_TYPE} patients of at least two types, there are {found}; annotate more"
+        )
+
+
+def _split(samples: list[Sample], settings: Settings) -> tuple[list[Sample], list[Sample]]:
+    types = [s.cancer_type for s in samples]
+    held = round(len(samples) * settings.validation)
+    rare = min(types.count(name) for name in set(types))
+    if held < len(set(types)) or rare < 4:
+        return samples, []  # too few to hold any out
+    fitting, held_out = train_test_split(samples, test_size=held, stratify=types, random_state=settings.random_seed)
+    return fitting, held_out
+
+
+def _batches(samples: list[Sample], settings: Settings, size: int) -> list[Batch]:
+    # Patients of like length together: less padding.
+    ordered = sorted(samples, key=lambda sample: sample.images["coronal"].shape[2])
+    return [collate(ordered[i : i + size], settings) for i in range(0, len(ordered), size)]
+
+
+def losses(network: nn.Module, batch: Batch, settings: Settings) -> tuple[Cams, Tensor, Tensor, Tensor]:
+    """Forward a batch → CAMs, type scores (n, class), loss 1, loss 2."""
+    cams = batch_cams(network, batch, settings)
+    scores = cams.type_scores(settings.pooling)
+    points = {view: cell_points(batch.points[view], settings) for view in VIEWS}
+    return cams, scores, type_loss(scores, batch.types), distance_loss(cams, batch.types, points, settings.distance)
+
+
+def _epoch(
+    network: nn.Module,
+    samples: list[Sample],
+    settings: Settings,
+    rng: np.random.Generator,
+    config: Augmentation,
+    optimiser: torch.optim.Optimizer,
+    schedule: torch.optim.lr_scheduler.LRScheduler,
+    ranks: Ranks,
+) -> tuple[float, float, float]:
+    network.train()
+    sums = torch.zeros(3, dtype=torch.float64, device=samples[0].device)
+    for batch in augmented_batches(samples, settings, rng, config):
+        sums += step(network, batch, settings, optimiser, ranks).double() * len(batch.types)
+        schedule.step()
+    loss_mean, type_mean, distance_mean = (ranks.summed(sums.cpu().numpy()) / len(samples)).tolist()
+    return loss_mean, type_mean, distance_mean
+
+
+def step(
+    network: nn.Module, batch: Batch, settings: Settings, optimiser: torch.optim.Optimizer, ranks: Ranks
+) -> Tensor:
+    """Learn from a batch; a GPU is not waited for.
+
+    Returns
+    -------
+    (3,) loss, loss 1 and loss 2: this rank's share of the means over the batch.
+    """
+    share = ranks.share(batch)
+    _, _, first, second = losses(network, share.batch, settings)
+    first, second = first * share.of_patients, second * share.of_seeds
+    loss = first + settings.distance_weight * second
+    optimiser.zero_grad(set_to_none=True)
+    (loss * ranks.size).backward()  # the mean over the ranks is taken of the gradients
+    torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+    optimiser.step()
+    return torch.stack([loss, first, second]).detach()
+
+
+@torch.inference_mode()
+def _validate(network: nn.Module, batches: list[Batch], settings: Settings) -> dict[str, float]:
+    network.eval()
+    sums = torch.zeros(4, dtype=torch.float64, device=batches[0].types.device)
+    for batch in batches:
+        cams, scores, first, second = losses(network, batch, settings)
+        loss = (first + settings.distance_weight * second).double() * len(batch.types)
+        right = scores.argmax(dim=1) == batch.types
+        miss = localisation_error_mm(cams, scores, batch, settings)
+        counts = torch.stack([right, miss <= HIT_MM, torch.isfinite(miss)]).double().sum(dim=1)
+        sums += torch.cat([loss[None], counts])
+    n = sum(len(batch.types) for batch in batches)
+    loss_sum, n_right, hits, seeded = sums.tolist()
+    return {"val_loss": loss_sum / n, "localisation_rate": hits / max(seeded, 1), "type_accuracy": n_right / n}
+
+
+@torch.inference_mode()
+def _gains(incumbent: Model, model: Model, held_out: Sequence[Sample]) -> np.ndarray:
+    """(patient,) how much lower a model's loss is than that of the model in use."""
+
+    def loss(one: Model, sample: Sample) -> float:
+        _, _, first, second = losses(one.network, collate([sample], one.settings), one.settings)
+        return (first + one.settings.distance_weight * second).item()
+
+    return np.array([loss(incumbent, sample) - loss(model, sample) for sample in held_out])
+
+
+def _is_better(gains: np.ndarray) -> bool:
+    """By one standard error: the best of many epochs does a little better on a few patients by chance alone."""
+    if len(gains) < 2:
+        return False
+    return bool(gains.mean() > gains.std(ddof=1) / np.sqrt(len(gains)))
+
+
+def localisation_error_mm(cams: Cams, scores: Tensor, batch: Batch, settings: Settings) -> Tensor:
+    """(n,) distance in mm from the strongest cell of the 3D map of the predicted type to the seed; NaN without."""
+    rows = torch.arange(len(scores), device=scores.device)
+    own = scores.argmax(dim=1)
+    coronal, sagittal = cams.coronal[rows, own], cams.sagittal[rows, own]
+    z = (coronal.amax(dim=1) + sagittal.amax(dim=1)).argmax(dim=1)
+    x, y = coronal[rows, :, z].argmax(dim=1), sagittal[rows, :, z].argmax(dim=1)
+    seed = {view: cell_points(batch.points[view], settings) for view in VIEWS}
+    offset = torch.stack([x - seed["coronal"][:, 0], y - seed["sagittal"][:, 0], z - seed["coronal"][:, 1]])
+    return offset.norm(dim=0) * cams.cell_mm
+
+
+def _history(
+    reports: list[EpochReport], fitting: list[Sample], held_out: list[Sample], settings: Settings
+) -> dict[str, Any]:
+    best = next(r for r in reversed(reports) if r.best)
+    counts = {name: sum(s.cancer_type == name for s in fitting + held_out) for name in settings.classes}
+    return {
+        "patients": counts,
+        "held_out": len(held_out),
+        "no_tumour": counts.get(NO_TUMOUR, 0),
+        "best": asdict(best),
+        "epochs": len(reports),
+        "validated_on": "held-out patients" if held_out else "the training patients",
+    }

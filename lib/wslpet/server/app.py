@@ -1,0 +1,170 @@
+"""WSL-PET as a MONAI Label app: one click and a cancer type per patient in, masks and a model out.
+
+Started by `monailabel start_server --app apps/wslpet --studies FOLDER_OR_DICOMWEB_URL`.
+"""
+
+from __future__ import annotations
+
+import gc
+import sys
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+if str(ROOT) not in sys.path:
+    sys.path.insert(0, str(ROOT))
+# MONAI Label forgets `lib` each time it loads an app, and puts this folder, with an empty `lib` in it, first on the
+# path. What was imported from the forgotten `lib` must go with it, or two generations of its classes would meet.
+if "lib" not in sys.modules:
+    for _name in [name for name in sys.modules if f"{name}.".startswith("apps.wslpet.")]:
+        del sys.modules[_name]
+
+import torch  # noqa: E402
+from monailabel.interfaces.app import MONAILabelApp  # noqa: E402
+from monailabel.interfaces.datastore import DefaultLabelTag  # noqa: E402
+from threadpoolctl import threadpool_limits  # noqa: E402
+
+from wslpet.core.errors import InputError  # noqa: E402
+from wslpet.io.dicom.segmentation import Maker  # noqa: E402
+from wslpet.method.inference.pipeline import warm_up  # noqa: E402
+from wslpet.method.shipped import SHIPPED_MODEL  # noqa: E402
+from wslpet.server.configuration import configuration_from  # noqa: E402
+from wslpet.server.errors import UnknownName, quoted  # noqa: E402
+from wslpet.server.http import routes as http_routes  # noqa: E402
+from wslpet.server.page.annotation import Desk  # noqa: E402
+from wslpet.server.page.overview import BackgroundScanner  # noqa: E402
+from wslpet.server.page.routes import routes  # noqa: E402
+from wslpet.server.series.datastore import SeriesDatastore  # noqa: E402
+from wslpet.server.storage.opening import open_studies  # noqa: E402
+from wslpet.server.tasks.active_model import ActiveModel  # noqa: E402
+from wslpet.server.tasks.infer import DelineateClick, FindTumour  # noqa: E402
+from wslpet.server.tasks.predictions import Predictions  # noqa: E402
+from wslpet.server.tasks.scoring import Radiomics  # noqa: E402
+from wslpet.server.tasks.strategies import First, Random, Uncertainty  # noqa: E402
+from wslpet.server.tasks.train import LearnFromSeeds  # noqa: E402
+
+SWITCH_SECONDS = 0.0005
+
+
+def _settle() -> None:
+    """What the first requests would wait for: loops are compiled, and what was loaded until now is left out of the
+    garbage collections to come, each of which would stop everybody for a third of a second to look at it."""
+    warm_up()
+    gc.unfreeze()
+    gc.collect()
+    gc.freeze()
+
+
+class WSLPETApp(MONAILabelApp):
+    """Finds the tumour in whole-body FDG PET from one click and a cancer type."""
+
+    def __init__(self, app_dir: str, studies: str, conf: Mapping[str, str]) -> None:
+        self.configuration = configuration_from(conf)
+        self.settings = self.configuration.settings
+        super().__init__(
+            app_dir=app_dir,
+            studies=studies,
+            conf={"tracking": "none", **conf},
+            name="WSL-PET",
+            description="Weakly supervised lesion segmentation in whole-body FDG PET",
+            version="1.0.0",
+        )
+        # MONAI Label would score the whole datastore at the start, and after each next sample and each training.
+        self._auto_update_scoring = False
+        self.desk = Desk(self, self._datastore, self.predictions, self.settings)
+        self.scanner = BackgroundScanner(self.desk)
+        if http_routes.install(routes()):
+            # Requests run side by side. Threads of one that spin for each other would only be in the others' way.
+            torch.set_num_threads(1)
+            threadpool_limits(1)
+            # One that lets go of the interpreter for an array's sake would wait 5 ms to have it back, each time.
+            sys.setswitchinterval(SWITCH_SECONDS)
+            threading.Thread(target=_settle, daemon=True).start()
+
+    def init_datastore(self) -> SeriesDatastore:
+        return open_studies(self.studies, self.settings)
+
+    def init_infers(self) -> dict[str, Any]:
+        # Weights live with the annotations they come from, so that two cohorts on one installation do not mix.
+        model_dir = self.configuration.model_dir or self._datastore.private / "model"
+        shipped = SHIPPED_MODEL if self.configuration.use_pretrained_model else None
+        self.weights = ActiveModel(model_dir / "wslpet.pt", shipped, self.settings)
+        kept = self._datastore.private / "predictions"
+        self.predictions = Predictions(self._datastore, self.weights, kept)
+        tasks = {"wslpet": FindTumour, "wslpet_seed": DelineateClick}
+        return {name: task(self._datastore, self.weights, self.settings) for name, task in tasks.items()}
+
+    def init_trainers(self) -> dict[str, Any]:
+        return {"wslpet": LearnFromSeeds(self.weights, self.settings)}
+
+    def init_strategies(self) -> dict[str, Any]:
+        return {"uncertainty": Uncertainty(self.weights), "random": Random(), "first": First()}
+
+    def init_scoring_methods(self) -> dict[str, Any]:
+        return {"radiomics": Radiomics(self.settings)}
+
+    def infer(self, request: Mapping[str, Any], datastore: Any = None) -> dict[str, Any]:
+        """MONAI Label's `infer`, for an image of the datastore or of a session and for nothing else."""
+        return super().infer(self._addressed(request), datastore)
+
+    def answer(self, request: Mapping[str, Any]) -> tuple[bytes | None, dict[str, Any]]:
+        """As `infer`, in memory: what is in the mask's file (None when not asked for), and the result as JSON."""
+        content: tuple[bytes | None, dict[str, Any]] = self._infers[request["model"]].content(self._addressed(request))
+        return content
+
+    def _addressed(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        request = {**request, "image_id": None, "label_tag": DefaultLabelTag.ORIGINAL.value}
+        session, image = request.get("session"), request.get("image")
+        if session:
+            name = session.get("name") if isinstance(session, Mapping) else session
+            known = self.sessions() and self.sessions().get_session(str(name))
+            if not known or known.image != image:
+                raise UnknownName(f"session {quoted(name)} does not exist; open one with PUT /session/")
+            request["image_path"] = known.image
+        else:
+            request["image_path"] = str(self._datastore.image_path(image))
+            request["image_id"] = image
+        return request
+
+    def infer_dicom_seg(self, request: Mapping[str, Any]) -> Path:
+        """As `infer`, of a DICOM series: the mask as a DICOM SEG file, which the caller removes.
+
+        Raises
+        ------
+        InputError
+            when the image is no series, or nothing is found on it.
+        """
+        image, model = str(request["image"]), str(request["model"])
+        if not self._datastore.is_series(image):
+            raise InputError("output=dicom_seg needs an image that is a DICOM series; ask for output=image")
+        result = self.infer({**request, "result_extension": ".nii.gz", "result_write_to_file": True})
+        mask = Path(result["file"])
+        version = result["params"]["model_version"] or self.version
+        clicked = isinstance(self._infers[model], DelineateClick)
+        maker = Maker("SEMIAUTOMATIC", version, str(request["user"])) if clicked else Maker("AUTOMATIC", version)
+        names = {value: name for name, value in self.settings.labels.items()}
+        path = mask.with_name(f"{mask.name}.dcm")
+        try:
+            self._datastore.write_dicom_seg(image, mask, names, maker, path)
+        except BaseException:
+            path.unlink(missing_ok=True)
+            raise
+        finally:
+            mask.unlink(missing_ok=True)
+        return path
+
+    def infer_wsi(self, request: Mapping[str, Any], datastore: Any = None) -> dict[str, Any]:
+        """Refused: MONAI Label would open any file that it takes for a pathology slide."""
+        raise InputError("this app segments PET volumes, not slides; use POST /infer/{model}")
+
+    def batch_infer(self, request: Mapping[str, Any], datastore: Any = None) -> dict[str, Any]:
+        """MONAI Label's `batch_infer`, which divides by the number of GPUs."""
+        return super().batch_infer({**request, "multi_gpu": False}, datastore)
+
+    def check_training(self, model: str, request: Mapping[str, Any]) -> None:
+        """Raise what a training would fail of, before it is started."""
+        if model not in self._trainers:
+            raise UnknownName(f"train task {quoted(model)} does not exist; GET /info/ lists them")
+        self._trainers[model].check(request, self._datastore)

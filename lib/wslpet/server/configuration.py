@@ -1,0 +1,87 @@
+"""MONAI Label's string `conf` → one `Settings`, at the door."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from wslpet.core.errors import InputError
+from wslpet.core.settings import Settings, settings_from
+from wslpet.server.errors import quoted
+from wslpet.server.storage.clicks import RESERVED_KEYS
+
+# Keys of MONAI Label's own apps, which users carry over and which say nothing to this one.
+_STOCK = """
+models preload skip_scoring skip_strategies scribbles server_mode tracking_uri tracking_experiment_name auth_token
+zoo_source zoo_repo bundles epistemic_enabled heuristic_planner auto_finetune_models auto_finetune_check_interval
+"""
+_STOCK_KEYS = frozenset(_STOCK.split())
+_OWN_KEYS = ("preset", "tracking", "model_dir", "use_pretrained_model")
+_BOOLEANS = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """What `--conf` said.
+
+    Parameters
+    ----------
+    settings : the method's settings: a preset with the keys of `Settings` replaced.
+    model_dir : folder for published weights; None leaves the choice to the app.
+    use_pretrained_model : whether the shipped weights answer until others are published.
+    """
+
+    settings: Settings
+    model_dir: Path | None = None
+    use_pretrained_model: bool = True
+
+
+def configuration_from(conf: Mapping[str, str]) -> Configuration:
+    """Read `--conf KEY VALUE` pairs: preset, any setting (lists separated by commas), and `_OWN_KEYS`.
+
+    >>> configuration_from({"types": "breast, cervix", "no_tumour": "true"}).settings.classes
+    ('breast', 'cervix', 'no tumour')
+
+    Raises
+    ------
+    InputError
+        for a key that does not exist, or a value that is not of its kind.
+    """
+    kinds = {f.name: getattr(Settings(), f.name) for f in fields(Settings)}
+    for key in conf:
+        if key not in kinds and key not in _OWN_KEYS and key not in _STOCK_KEYS:
+            raise InputError(f"conf key {key!r} does not exist{_nearest(key, [*kinds, *_OWN_KEYS])}")
+    if conf.get("tracking", "none") not in ("none", "", "false"):
+        raise InputError(
+            f"conf tracking={quoted(conf['tracking'])} is not supported; TensorBoard is always on: use none"
+        )
+    overrides = {key: _parsed(key, conf[key], kinds[key]) for key in kinds if key in conf}
+    settings = settings_from(conf.get("preset", "default"), **overrides)
+    taken = RESERVED_KEYS.intersection(settings.types)
+    if taken:
+        raise InputError(f"cancer type {sorted(taken)[0]!r} is a key of MONAI Label's requests; name it otherwise")
+    model_dir = Path(conf["model_dir"]) if conf.get("model_dir") else None
+    pretrained = _parsed("use_pretrained_model", conf.get("use_pretrained_model", True), True)
+    return Configuration(settings, model_dir, pretrained)
+
+
+def _parsed(key: str, value: Any, like: Any) -> Any:
+    """A conf string as the kind of the setting's default."""
+    text = str(value).strip()
+    try:
+        if isinstance(like, bool):
+            return _BOOLEANS[text.lower()]
+        if isinstance(like, tuple):
+            return tuple(type(like[0])(part.strip()) for part in text.split(","))
+        return type(like)(text)
+    except (ValueError, KeyError):
+        example = ",".join(map(str, like)) if isinstance(like, tuple) else str(like).lower()
+        raise InputError(f"conf {key}={quoted(value)} cannot be read; write it like {example}") from None
+
+
+def _nearest(key: str, known: list[str]) -> str:
+    near = difflib.get_close_matches(key, known, n=1)
+    return f"; did you mean {near[0]!r}?" if near else f"; known are {', '.join(sorted(known))}"

@@ -1,0 +1,45 @@
+"""What the server says no to, beside the input errors of lib: each with its HTTP status."""
+
+from __future__ import annotations
+
+import errno
+from typing import Any
+
+from wslpet.core.errors import InputError
+
+
+class UnknownName(InputError):
+    """An image, a task or a session that is not there (404)."""
+
+
+class Conflict(InputError):
+    """A request that would overwrite something (409)."""
+
+
+class StorageError(InputError):
+    """A write that the disk refused; the old state is whole (507)."""
+
+
+class PacsError(InputError):
+    """A PACS that is down, slow, or answers nonsense; nothing is lost (502)."""
+
+
+def status_of(error: InputError) -> int:
+    """The HTTP status of a refusal."""
+    return {UnknownName: 404, Conflict: 409, StorageError: 507, PacsError: 502}.get(type(error), 400)
+
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
+
+
+def disk_refused(error: BaseException) -> StorageError | None:
+    """The refusal that a failed write is, when the disk is full or broken; None for another error."""
+    if not isinstance(error, OSError) or error.errno not in _FULL:
+        return None
+    return StorageError(f"the server could not write ({error.strerror}); free space on its disk and try again")
+
+
+def quoted(value: Any, limit: int = 80) -> str:
+    """A value as an error message quotes it: its repr, cut to `limit` characters."""
+    text = repr(value)
+    return text if len(text) <= limit else text[: limit - 1] + "…"

@@ -1,0 +1,251 @@
+"""MONAI Label's other routes, where they trust what they are sent: the same addresses and answers, checked first.
+
+`door` holds the routes that the app's own work goes through; these are the rest. Weights, logs and `/reload` are an
+administrator's; a session's files and names are looked at; what would be a stack trace is a refusal.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Annotated, Any
+
+from fastapi import APIRouter, BackgroundTasks, Depends, File, Form, HTTPException, Query, UploadFile
+from fastapi.responses import FileResponse, Response
+from fastapi.security import OAuth2PasswordRequestForm
+from monailabel.config import settings
+from monailabel.endpoints import batch_infer as stock_batch
+from monailabel.endpoints import datastore as stock_datastore
+from monailabel.endpoints import logs as stock_logs
+from monailabel.endpoints import ohif as stock_ohif
+from monailabel.endpoints import scoring as stock_scoring
+from monailabel.endpoints import session as stock_session
+from monailabel.interfaces.tasks.batch_infer import BatchInferImageType
+from monailabel.interfaces.utils.app import app_instance, clear_cache
+from monailabel.utils.others.generic import file_checksum
+
+from wslpet.core.errors import InputError
+from wslpet.io.readers import read_volume
+from wslpet.method.network.checkpoint import load_model
+from wslpet.server.errors import UnknownName, quoted
+from wslpet.server.http import authentication
+from wslpet.server.http.authentication import Administrator, Annotator, AnyUser
+from wslpet.server.http.request_models import MAX_INFO_BYTES, check_batch, check_score
+from wslpet.server.tasks.infer import EXTENSIONS
+
+router = APIRouter(include_in_schema=False)
+
+_SESSION = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_SAFE_FILE = re.compile(r"\w[\w.+ ()=@,-]{0,199}")
+_CHECKSUM = re.compile(r"(SHA256|SHA512|MD5):[0-9a-f]+|[0-9a-f]+")
+_LOG_LINES = 10_000
+
+
+@router.post("/reload")
+def reload(user: Administrator) -> dict[str, Any]:
+    """Load the app anew at the next request."""
+    clear_cache()
+    return {}
+
+
+@router.post("/auth/token")
+def token(form: Annotated[OAuth2PasswordRequestForm, Depends()]) -> dict[str, Any]:
+    """A token for a name and a password; the one route that needs none."""
+    if not settings.MONAI_LABEL_AUTH_ENABLE:
+        raise UnknownName("this server has no accounts; nobody needs to log in")
+    return authentication.log_in(form.username, form.password)
+
+
+@router.get("/model/{model}")
+def download_model(model: str, user: Administrator) -> FileResponse:
+    path = app_instance().weights.path() if model in app_instance()._infers else None
+    if path is None:
+        raise UnknownName(f"model {quoted(model)} does not exist, or has no weights yet; train, and it has")
+    return FileResponse(path, media_type="application/octet-stream", filename=f"{model}{path.suffix}")
+
+
+@router.put("/model/{model}")
+def publish_model(model: str, file: Annotated[UploadFile, File()], user: Administrator) -> dict[str, Any]:
+    """Weights made elsewhere: read as tensors only, and published when they are for these cancer types."""
+    instance = app_instance()
+    if model not in instance._infers:
+        raise UnknownName(f"model {quoted(model)} does not exist; GET /info/ lists them")
+    with tempfile.TemporaryDirectory(prefix="wslpet-") as scratch:
+        received = Path(scratch) / "received.pt"
+        with open(received, "wb") as target:
+            shutil.copyfileobj(file.file, target)
+        sent = load_model(received)
+    if sent.settings.classes != instance.settings.classes:
+        raise InputError(
+            f"the weights know {', '.join(sent.settings.classes)}, this server {', '.join(instance.settings.classes)}; "
+            "start it with --conf types for these weights"
+        )
+    instance.weights.history.publish(sent)
+    published = instance.weights.published
+    return {"checksum": file_checksum(str(published)), "modified_time": int(published.stat().st_mtime)}
+
+
+@router.delete("/model/{model}")
+def withdraw_model(model: str, user: Administrator) -> dict[str, Any]:
+    """Take back what training published, which is kept; the shipped weights answer again."""
+    if model not in app_instance()._infers:
+        raise UnknownName(f"model {quoted(model)} does not exist; GET /info/ lists them")
+    app_instance().weights.history.withdraw()
+    return {}
+
+
+@router.put("/session/")
+def create_session(
+    user: AnyUser,
+    files: Annotated[list[UploadFile], File()],
+    uncompress: bool = False,
+    expiry: Annotated[int, Query(ge=0, le=365 * 24 * 3600)] = 0,
+) -> Any:
+    """A scan that can be read: one image file, or the files of one DICOM series, by names that are no paths."""
+    if uncompress:
+        raise InputError("uncompress=true is not supported; send the files of the series one by one")
+    for file in files:
+        name = file.filename or ""
+        if not _SAFE_FILE.fullmatch(name):
+            raise InputError(f"file {quoted(name)} is not a safe name; use letters, digits, '.', '_' and '-'")
+    if len(files) == 1 and not str(files[0].filename).endswith(EXTENSIONS):
+        raise InputError(f"file {quoted(files[0].filename)} is none of {', '.join(EXTENSIONS)}; convert it")
+    cleaning = BackgroundTasks()
+    try:
+        created = stock_session.create_session(cleaning, False, expiry, files)
+        read_volume(created["session_info"]["image"])
+    except InputError:
+        stock_session.remove_session(created["session_id"])
+        raise
+    finally:
+        for task in cleaning.tasks:
+            task.func(*task.args, **task.kwargs)
+    return created
+
+
+@router.get("/session/{session_id}")
+def get_session(session_id: str, user: AnyUser, update_ts: bool = False, image: bool = False) -> Any:
+    _check_session(session_id)
+    info = stock_session.get_session(session_id, update_ts)
+    if not image:
+        return info
+    if Path(info["image"]).is_dir():
+        raise InputError("the session is a DICOM series of many files; only an image of one file can be downloaded")
+    return stock_session.get_session(session_id, update_ts, True)
+
+
+@router.delete("/session/{session_id}")
+def remove_session(session_id: str, user: AnyUser) -> Any:
+    _check_session(session_id)
+    return stock_session.remove_session(session_id)
+
+
+def _check_session(session_id: str) -> None:
+    if not _SESSION.fullmatch(session_id):
+        raise UnknownName(f"session {quoted(session_id)} does not exist; open one with PUT /session/")
+
+
+@router.head("/datastore/image")
+def check_image(image: str, user: AnyUser, check_sum: str | None = None) -> Any:
+    app_instance().datastore().image_path(image)
+    if check_sum and not _CHECKSUM.fullmatch(check_sum):
+        raise InputError(f"check_sum {quoted(check_sum)} is no checksum; send SHA256:, SHA512: or MD5: and its digits")
+    return stock_datastore.download_image(image, check_only=True, check_sum=check_sum)
+
+
+@router.put("/datastore/image/info")
+def put_image_info(image: str, user: Annotator, info: Annotated[str, Form()] = "{}") -> Any:
+    app_instance().datastore().image_path(image)
+    return app_instance().datastore().update_image_info(image, {**_info(info), "user": user.username})
+
+
+@router.put("/datastore/label/info")
+def put_label_info(label: str, tag: str, user: Annotator, info: Annotated[str, Form()] = "{}") -> Any:
+    app_instance().datastore().image_path(label)
+    return app_instance().datastore().update_label_info(label, tag, {**_info(info), "user": user.username})
+
+
+@router.put("/datastore/updatelabelinfo")
+def put_label_info_as_before(label: str, tag: str, user: Annotator, params: Annotated[str, Form()] = "{}") -> Any:
+    return put_label_info(label, tag, user, params)
+
+
+@router.get("/datastore/dataset")
+def download_dataset(
+    background_tasks: BackgroundTasks,
+    user: Annotator,
+    limit_cases: Annotated[int | None, Query(ge=1)] = None,
+) -> FileResponse:
+    """The archive, which goes when it was sent."""
+    path = Path(app_instance().datastore().get_dataset_archive(limit_cases))
+    background_tasks.add_task(path.unlink, missing_ok=True)
+    return FileResponse(path, media_type="application/zip", filename="dataset.zip")
+
+
+@router.post("/batch/infer/{model}")
+def batch_infer(
+    model: str,
+    user: Administrator,
+    params: dict[str, Any] | None = None,
+    images: BatchInferImageType = BatchInferImageType.IMAGES_ALL,
+    run_sync: bool = False,
+) -> Any:
+    if model not in app_instance()._infers:
+        raise UnknownName(f"infer task {quoted(model)} does not exist; GET /info/ lists them")
+    check_batch(params or {})
+    return stock_batch.run(model, images, {**(params or {}), "model": model}, run_sync)
+
+
+@router.post("/infer/wsi/{model}")
+@router.post("/infer/wsi_v2/{model}")
+def slide(model: str, user: AnyUser) -> None:
+    """Refused: MONAI Label would open any file that it takes for a pathology slide."""
+    raise InputError("this app segments PET volumes, not slides; use POST /infer/{model}")
+
+
+@router.post("/scoring/{method}")
+def score(method: str, user: Annotator, params: dict[str, Any] | None = None, run_sync: bool = False) -> Any:
+    if method not in app_instance()._scoring_methods:
+        raise UnknownName(f"scoring method {quoted(method)} does not exist; GET /info/ lists them")
+    check_score(params or {})
+    return stock_scoring.run_method(method, params, run_sync)
+
+
+@router.get("/logs/")
+def logs(
+    user: Administrator,
+    lines: Annotated[int, Query(ge=1, le=_LOG_LINES)] = 300,
+    html: bool = True,
+    text: bool = False,
+    refresh: Annotated[int, Query(ge=0, le=3600)] = 0,
+) -> Response:
+    path = Path(settings.MONAI_LABEL_APP_DIR) / "logs" / "app.log"
+    return stock_logs.get_logs(str(path), lines, html, text, refresh)
+
+
+@router.get("/logs/gpu")
+async def gpu(user: Administrator) -> Response:
+    if shutil.which("nvidia-smi") is None:
+        raise UnknownName("this server has no nvidia-smi, so no GPU to tell of")
+    return await stock_logs.gpu_info(user)
+
+
+@router.get("/ohif/{path:path}")
+def ohif(path: str, user: AnyUser) -> FileResponse:
+    """A file of OHIF's build, or its page."""
+    if "\0" in path or {".", ".."} & set(re.split(r"[/\\]", path)):
+        raise HTTPException(404, f"{quoted(path)} is no file of OHIF")
+    found = Path(stock_ohif.__file__).parent / "static" / "ohif" / path
+    return FileResponse(found) if found.is_file() else stock_ohif.get_ohif("")
+
+
+def _info(text: str) -> dict[str, Any]:
+    content = json.loads(text or "{}")
+    if not isinstance(content, dict):
+        raise InputError(f"info {quoted(text)} is not a JSON object")
+    if len(text) > MAX_INFO_BYTES:
+        raise InputError(f"info is {len(text)} characters long, at most {MAX_INFO_BYTES}; keep notes elsewhere")
+    return content

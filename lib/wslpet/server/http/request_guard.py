@@ -1,0 +1,187 @@
+"""Before any route: who may speak to the server from a browser, how much they may send, what a browser may make of it.
+
+A server without accounts trusts whoever reaches it. On 127.0.0.1 that is the person at the computer, and every web
+page that this person opens: a page may post forms anywhere (cross-site request forgery), and its host name may turn
+into 127.0.0.1 (DNS rebinding). So a request that a page of another origin sends is refused, and so is one for a host
+name that nobody gave this server. Where accounts are on, a request without a token gets nowhere, and no browser adds
+one by itself: host names are free then, as behind a proxy they must be.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import re
+import socket
+from collections.abc import Collection, Iterable
+from urllib.parse import urlsplit
+
+from fastapi import FastAPI
+from monailabel.config import settings
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from wslpet.core.limits import MAX_REQUEST_BYTES, MAX_UPLOAD_BYTES
+from wslpet.server.errors import quoted
+
+# Where files are sent to; the annotation page takes tables.
+_UPLOADS = re.compile(r"/(datastore/(image|label)?|session/|model/[^/]*|proxy/dicom/.*)")
+_HEADERS = {
+    b"x-content-type-options": b"nosniff",
+    b"x-frame-options": b"SAMEORIGIN",
+    # An address may name an image.
+    b"referrer-policy": b"same-origin",
+}
+
+
+def allowed_origins(configured: Iterable[object]) -> list[str]:
+    """Origins as browsers write them; `configured` are URLs, which end in a slash."""
+    return [f"{(url := urlsplit(str(origin))).scheme}://{url.netloc}" for origin in configured]
+
+
+def guard(server: FastAPI) -> None:
+    """Put the gate before the server, and explicit origins in the place of MONAI Label's `*`; once or again."""
+    origins = allowed_origins(settings.MONAI_LABEL_CORS_ORIGINS)
+    hosts = None if settings.MONAI_LABEL_AUTH_ENABLE else own_names() | {str(urlsplit(o).hostname) for o in origins}
+    cors = Middleware(
+        CORSMiddleware,
+        allow_origins=origins,
+        allow_methods=["GET", "HEAD", "POST", "PUT", "DELETE"],
+        allow_headers=["Authorization", "Content-Type"],
+    )
+    # By name: when the app is loaded again, so is this module.
+    replaced = (CORSMiddleware.__name__, RequestGuard.__name__)
+    stock = [m for m in server.user_middleware if getattr(m.cls, "__name__", "") not in replaced]
+    server.user_middleware[:] = [Middleware(RequestGuard, origins=origins, hosts=hosts), cors, *stock]
+
+
+def own_names() -> set[str]:
+    """What this computer is called, by itself and in its network."""
+    return {name.lower() for name in ("localhost", socket.gethostname(), socket.getfqdn())}
+
+
+class RequestGuard:
+    """ASGI middleware.
+
+    Parameters
+    ----------
+    origins : other origins whose pages may use the server, "https://host[:port]".
+    hosts : names that the server may be called by, beside every IP address; None for any.
+    upload_bytes, request_bytes : the largest body of an upload, and of any other request.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        origins: Collection[str] = (),
+        hosts: Collection[str] | None = None,
+        upload_bytes: int = MAX_UPLOAD_BYTES,
+        request_bytes: int = MAX_REQUEST_BYTES,
+    ) -> None:
+        self._app = app
+        self._origins = frozenset(origins)
+        self._hosts = None if hosts is None else frozenset(hosts)
+        self._upload_bytes = upload_bytes
+        self._request_bytes = request_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        answer = _Answer(send)
+        headers = {name.lower(): value.decode("latin-1") for name, value in scope["headers"]}
+        most = self._upload_bytes if _UPLOADS.fullmatch(scope["path"]) else self._request_bytes
+        refusal = self._stranger(headers) or _too_long(headers, most)
+        if refusal:
+            await answer.refuse(*refusal)
+            return
+        await self._app(scope, _Bounded(receive, most, answer), answer)
+        if answer.instead:
+            await answer.refuse(*answer.instead)
+
+    def _stranger(self, headers: dict[bytes, str]) -> tuple[int, str] | None:
+        host = headers.get(b"host", "")
+        if self._hosts is not None and not self._is_own(host):
+            return 421, (
+                f"host {quoted(host)} is no name of this server; open it by its IP address, or list its address in "
+                "MONAI_LABEL_CORS_ORIGINS"
+            )
+        origin = headers.get(b"origin")
+        if origin is None or origin in self._origins or urlsplit(origin).netloc.lower() == host.lower():
+            return None
+        return 403, f"a page of {quoted(origin)} may not use this server; list its origin in MONAI_LABEL_CORS_ORIGINS"
+
+    def _is_own(self, host: str) -> bool:
+        try:
+            name = urlsplit(f"//{host}").hostname or ""
+        except ValueError:
+            return False
+        return name in (self._hosts or ()) or _is_address(name)
+
+
+class _Answer:
+    """`send`, with the headers of a careful server, and a refusal in the place of an answer when one is due."""
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self._begun = False
+        self.instead: tuple[int, str] | None = None
+
+    async def __call__(self, message: Message) -> None:
+        if self.instead:
+            return
+        if message["type"] == "http.response.start":
+            self._begun = True
+            given = {name.lower() for name, _ in message["headers"]}
+            added = [(name, value) for name, value in _HEADERS.items() if name not in given]
+            message = {**message, "headers": [*message["headers"], *added]}
+        await self._send(message)
+
+    async def refuse(self, status: int, detail: str) -> None:
+        if self._begun:
+            return
+        self.instead = None
+        body = json.dumps({"detail": detail}, ensure_ascii=False).encode()
+        headers = [
+            (b"content-type", b"application/json"),
+            (b"content-length", str(len(body)).encode()),
+            (b"connection", b"close"),
+        ]
+        await self({"type": "http.response.start", "status": status, "headers": headers})
+        await self({"type": "http.response.body", "body": body})
+
+
+class _Bounded:
+    """`receive`, which ends where more came than may come."""
+
+    def __init__(self, receive: Receive, most: int, answer: _Answer) -> None:
+        self._receive = receive
+        self._most = most
+        self._answer = answer
+        self._came = 0
+
+    async def __call__(self) -> Message:
+        message = await self._receive()
+        self._came += len(message.get("body", b""))
+        if self._came > self._most:
+            self._answer.instead = _refused_size(self._most)
+            return {"type": "http.disconnect"}
+        return message
+
+
+def _too_long(headers: dict[bytes, str], most: int) -> tuple[int, str] | None:
+    length = headers.get(b"content-length", "0")
+    return _refused_size(most) if not length.isdigit() or int(length[:20]) > most else None
+
+
+def _refused_size(most: int) -> tuple[int, str]:
+    return 413, f"the request is larger than {most / 1e6:.0f} MB; send one scan a request, compressed"
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True

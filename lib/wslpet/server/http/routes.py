@@ -1,0 +1,334 @@
+"""The server's front door: what comes in is checked here, and refusals become HTTP answers here.
+
+MONAI Label turns every exception of an app into a 500, starts a training before it is known to be possible, runs
+an inference on the thread that serves everyone, leaves a refused upload in the temporary folder, and lets a
+request's `params` replace its image by any file. None of it can be configured. So when the app is loaded into a
+running server, `install` puts handlers for refusals, and routes of the same addresses and roles, before the stock
+ones, which most of them call after checking. What takes time runs in threads: others are served meanwhile.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import secrets
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from typing import Annotated, Any
+
+from anyio import CapacityLimiter, to_thread
+from fastapi import APIRouter, BackgroundTasks, Depends, FastAPI, File, Form, Request, UploadFile
+from fastapi.responses import JSONResponse, Response
+from monailabel.config import settings
+from monailabel.endpoints import activelearning as stock_activelearning
+from monailabel.endpoints import datastore as stock_datastore
+from monailabel.endpoints import infer as stock_infer
+from monailabel.endpoints import train as stock_train
+from monailabel.endpoints.user.auth import User
+from monailabel.interfaces.datastore import DefaultLabelTag
+from monailabel.interfaces.exception import (
+    ImageNotFoundException,
+    LabelNotFoundException,
+    MONAILabelError,
+    MONAILabelException,
+)
+from monailabel.interfaces.tasks.infer_v2 import InferType
+from monailabel.interfaces.utils.app import app_instance
+from monailabel.utils.others.generic import get_mime_type
+from requests_toolbelt import MultipartEncoder
+from starlette.concurrency import run_in_threadpool
+from starlette.routing import BaseRoute
+
+from wslpet.core.errors import InputError
+from wslpet.core.limits import CORES
+from wslpet.server.errors import UnknownName, disk_refused, quoted, status_of
+from wslpet.server.http import authentication, framework_routes, request_guard
+from wslpet.server.http.authentication import Administrator, Annotator, AnyUser, require
+from wslpet.server.http.request_models import check_infer, check_sample
+from wslpet.server.series.dicomweb import DicomWeb
+from wslpet.server.tasks.infer import extension_of
+
+# They tell whole requests, in which a viewer may have put anything, and who sent them.
+for _talkative in ("monailabel.endpoints", "monailabel.utils.async_tasks", "monailabel.utils.sessions"):
+    logging.getLogger(_talkative).setLevel(logging.WARNING)
+logger = logging.getLogger(__name__)
+
+Uploaded = Annotated[UploadFile, File()]
+
+# include_in_schema: the stock routes of the same addresses describe them already.
+router = APIRouter(include_in_schema=False)
+# Inferences at once, in the order they came. Who waits holds no thread, so that what is quick finds one.
+_computing = CapacityLimiter(CORES)
+# What a request says beside its params; a param of that name would replace it.
+_ADDRESSED = ("image", "model", "session", "session_id", "image_id", "image_path", "user")
+
+
+def install(added: Sequence[BaseRoute] = ()) -> bool:
+    """Guard the running server, once per load of the app; False outside one (training, tests).
+
+    Parameters
+    ----------
+    added : routes of the app's own, that MONAI Label has none like.
+    """
+    module = sys.modules.get("monailabel.app")
+    if module is None:
+        return False
+    server: FastAPI = module.app
+    server.add_exception_handler(InputError, _refused)
+    server.add_exception_handler(MONAILabelException, _refused_by_stock)
+    server.add_exception_handler(json.JSONDecodeError, _not_json)
+    server.add_exception_handler(RecursionError, _nested)
+    server.add_exception_handler(OSError, _disk)
+    authentication.install(server)
+    request_guard.guard(server)
+    own = [*router.routes, *framework_routes.router.routes, *added]
+    others = [route for route in server.router.routes if not getattr(route, "wslpet", False)]
+    for route in own:
+        route.wslpet = True  # type: ignore[attr-defined]
+    server.router.routes[:] = [*own, *others]
+    server.openapi_schema = None
+    # Handlers are read when the stack is built, which happened before the app was loaded.
+    server.middleware_stack = server.build_middleware_stack()
+    return True
+
+
+@router.post("/infer/{model}")
+async def infer(
+    model: str,
+    user: AnyUser,
+    image: str = "",
+    session_id: str = "",
+    params: str = Form("{}"),
+    file: Annotated[UploadFile | None, File()] = None,
+    label: Annotated[UploadFile | None, File()] = None,
+    output: stock_infer.ResultType | None = None,
+) -> Response:
+    """An image of the datastore, or of a session, by its name."""
+    if file is not None or label is not None:
+        raise InputError("a file came with the infer request; upload it first with PUT /datastore/image")
+    request = partial(_infer, model, user, image, session_id, params, output)
+    answer = await to_thread.run_sync(partial(request, fetch=False), limiter=_computing)
+    if answer is not None:
+        return answer
+    # Nobody's turn passes while a PACS is waited for.
+    await run_in_threadpool(app_instance().datastore().image_path, image)
+    fetched = await to_thread.run_sync(request, limiter=_computing)
+    assert fetched is not None
+    return fetched
+
+
+def _infer(
+    model: str,
+    user: User,
+    image: str,
+    session_id: str,
+    params: str,
+    output: stock_infer.ResultType | None,
+    fetch: bool = True,
+) -> Response | None:
+    """The answer; without `fetch`, None when the image has to be fetched first, and nothing was done."""
+    if model not in app_instance()._infers:
+        raise UnknownName(f"infer task {quoted(model)} does not exist; GET /info/ lists them")
+    if app_instance()._infers[model].type == InferType.DEEPEDIT:
+        require(user, settings.MONAI_LABEL_AUTH_ROLE_ANNOTATOR)  # a click teaches
+    if not image and not session_id:
+        raise InputError("no image named; ask with ?image=ID of one that GET /datastore/?output=all lists")
+    fields = _object("params", params)
+    for name, addressed in {"image": image, "model": model}.items():
+        if fields.get(name, addressed) != addressed:
+            raise InputError(f"params name another {name} ({quoted(fields[name])}); name it in the address only")
+    for name in _ADDRESSED:
+        fields.pop(name, None)
+    check_infer(fields, app_instance().settings.classes)
+    fields["user"] = who(user, fields.get("client_id"))
+    app, request = app_instance(), {"model": model, "image": image, **fields}
+    session = app.sessions().get_session(session_id) if session_id else None
+    if session:
+        request |= {"image": session.image, "session": session.to_json()}
+    elif not fetch and not app.datastore().is_at_hand(image):
+        return None
+    if output == stock_infer.ResultType.dicom_seg:
+        return _dicom_seg(request)
+    if output == stock_infer.ResultType.json:
+        request["result_write_to_file"] = False
+    mask, result = app.answer(request)
+    return _answer(mask, result, extension_of(request), output)
+
+
+def _answer(
+    mask: bytes | None, result: dict[str, Any], extension: str, output: stock_infer.ResultType | None
+) -> Response:
+    """As MONAI Label's `send_response`, which reads the mask from a file."""
+    told = json.dumps(result)
+    if mask is None:
+        return Response(told, media_type="application/json")
+    name = f"wslpet-{secrets.token_hex(8)}{extension}"  # a viewer may keep it by that name
+    if output == stock_infer.ResultType.image:
+        return _file(mask, get_mime_type(name), name)
+    fields = {"params": (None, told, "application/json"), "image": (name, mask, get_mime_type(name))}
+    both = MultipartEncoder(fields=fields)
+    return Response(both.to_string(), media_type=both.content_type)
+
+
+@router.put("/datastore/")
+@router.put("/datastore/image")
+def add_image(
+    file: Uploaded,
+    user: Annotator,
+    image: str | None = None,
+    params: str = Form("{}"),
+) -> Any:
+    """The datastore checks name and content."""
+    fields = _object("params", params)
+    with _cleaned_up() as cleaning:
+        return stock_datastore.add_image(cleaning, image, json.dumps(fields), file, who(user, fields.get("client_id")))
+
+
+@router.put("/datastore/label")
+def save_label(
+    image: str,
+    label: Uploaded,
+    user: Annotator,
+    params: str = Form("{}"),
+    tag: str = DefaultLabelTag.FINAL.value,
+) -> Any:
+    """The datastore checks tag and mask, and takes a final one as a seed, too."""
+    fields = _object("params", params)
+    fields["user"] = who(user, fields.get("client_id"))
+    with _cleaned_up() as cleaning:
+        return stock_datastore.save_label(cleaning, image, json.dumps(fields), tag, label, fields["user"])
+
+
+@router.post("/train/")
+async def train_all(user: Administrator, params: dict[str, Any] | None = None, run_sync: bool = False) -> Any:
+    """OHIF's way to train: options of one train task lie in `params` under its name."""
+    requests = {model: _train_options(model, params or {}) for model in app_instance()._trainers}
+    for model, request in requests.items():
+        app_instance().check_training(model, request)
+    return {model: stock_train.run_model(model, request, run_sync) for model, request in requests.items()}
+
+
+@router.post("/train/{model}")
+async def train(
+    model: str,
+    user: Administrator,
+    params: dict[str, Any] | None = None,
+    run_sync: bool = False,
+    enqueue: bool = False,
+) -> Any:
+    """Refuses at once what the training process would only refuse in its log."""
+    app_instance().check_training(model, params or {})
+    return stock_train.run_model(model, {**(params or {}), "model": model}, run_sync, enqueue)
+
+
+@router.post("/activelearning/{strategy}")
+def next_sample(
+    strategy: str,
+    user: AnyUser,
+    params: dict[str, Any] | None = None,
+) -> Any:
+    """An image that nobody annotated yet."""
+    check_sample(params or {})
+    if strategy not in app_instance()._strategies:
+        raise UnknownName(f"strategy {quoted(strategy)} does not exist; GET /info/ lists them")
+    return stock_activelearning.sample(strategy, {**(params or {}), "strategy": strategy}, user.username)
+
+
+async def _body(request: Request) -> bytes | None:
+    return await request.body() if request.method == "POST" else None
+
+
+# OHIF's way to the PACS. The stock routes know no time limit, and everyone waits while the PACS is silent.
+@router.api_route("/proxy/dicom/{address:path}", methods=["GET", "POST"])
+def relay(
+    request: Request,
+    address: str,
+    user: AnyUser,
+    body: Annotated[bytes | None, Depends(_body)],
+) -> Response:
+    """A viewer's DICOMweb request, passed on with the server's login."""
+    pacs = app_instance().datastore().source
+    if not isinstance(pacs, DicomWeb):
+        raise UnknownName("the studies are a folder, not a PACS; viewers of DICOMweb need a PACS")
+    service, _, path = address.partition("/")
+    if service not in ("qido", "wado", "stow"):
+        service, path = "", address
+    if body is not None:
+        require(user, settings.MONAI_LABEL_AUTH_ROLE_ANNOTATOR)  # it stores
+    content_type = request.headers.get("Content-Type", "application/octet-stream")
+    answer = pacs.relay(service, path, request.url.query, body, content_type)
+    return Response(answer.content, answer.status_code, media_type=answer.headers.get("Content-Type"))
+
+
+def _dicom_seg(request: dict[str, Any]) -> Response:
+    """The mask that an inference finds, as DICOM SEG."""
+    path = app_instance().infer_dicom_seg(request)
+    try:
+        return _file(path.read_bytes(), "application/dicom", f"{request['image']}.seg.dcm")
+    finally:
+        path.unlink()
+
+
+def _file(content: bytes, kind: str, name: str) -> Response:
+    return Response(content, media_type=kind, headers={"Content-Disposition": f'attachment; filename="{name}"'})
+
+
+def _train_options(model: str, params: dict[str, Any]) -> dict[str, Any]:
+    own = params.get(model, {})
+    if not isinstance(own, dict):
+        raise InputError(f"options of train task {model} are {quoted(own)}; send a JSON object")
+    shared = {key: value for key, value in params.items() if key not in app_instance()._trainers}
+    return {**shared, **own, "model": model}
+
+
+def _object(what: str, text: str) -> dict[str, Any]:
+    content = json.loads(text or "{}")
+    if not isinstance(content, dict):
+        raise InputError(f"{what} {quoted(text)} is not a JSON object")
+    return content
+
+
+@contextmanager
+def _cleaned_up() -> Iterator[BackgroundTasks]:
+    """Runs what the stock code leaves for after the answer, which it never does when it refuses."""
+    tasks = BackgroundTasks()
+    try:
+        yield tasks
+    finally:
+        for task in tasks.tasks:
+            task.func(*task.args, **task.kwargs)
+
+
+def who(user: User, name: Any) -> str:
+    """Who clicked: the account where the server knows accounts, else the name the viewer gives."""
+    return str((user.username if settings.MONAI_LABEL_AUTH_ENABLE else name) or "unknown")[:100]
+
+
+async def _refused(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, InputError)
+    return JSONResponse({"detail": str(error)}, status_of(error))
+
+
+async def _refused_by_stock(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, MONAILabelException)
+    missing = isinstance(error, ImageNotFoundException | LabelNotFoundException)
+    status = 404 if missing or error.error == MONAILabelError.INVALID_INPUT else 400
+    return JSONResponse({"detail": error.msg}, status)
+
+
+async def _disk(request: Request, error: Exception) -> JSONResponse:
+    refusal = disk_refused(error)
+    if refusal is None:
+        logger.error("%s %s failed", request.method, request.url.path, exc_info=error)
+        return JSONResponse({"detail": "the server failed to read or write a file; its log says which"}, 500)
+    return JSONResponse({"detail": str(refusal)}, status_of(refusal))
+
+
+async def _nested(request: Request, error: Exception) -> JSONResponse:
+    return JSONResponse({"detail": "the request holds JSON that is nested too deeply; send plain lists"}, 400)
+
+
+async def _not_json(request: Request, error: Exception) -> JSONResponse:
+    return JSONResponse({"detail": f"the request holds text that is not JSON ({error})"}, 400)

@@ -1,0 +1,200 @@
+"""All patients at a glance: what is annotated, what the weights make of it, what cannot be read and why."""
+
+from __future__ import annotations
+
+import io
+import logging
+import threading
+import time
+from collections.abc import Mapping
+
+import numpy as np
+from nibabel.affines import apply_affine
+from PIL import Image
+
+from wslpet.core.atomic_io import replacing
+from wslpet.core.errors import InputError
+from wslpet.core.seeds import NO_TUMOUR, Seed
+from wslpet.method.projection.mip import Views
+from wslpet.server.page.annotation import Desk
+from wslpet.server.page.schemas import Annotation, Cohort, CohortRow, State
+from wslpet.server.tasks.findings import Prediction
+
+logger = logging.getLogger(__name__)
+
+# A seed this far from the predicted lesion is another place, mm.
+ELSEWHERE_MM = 10.0
+THUMBNAIL_PIXELS = 176
+THUMBNAIL_SUV = 10.0
+# The look at all patients waits this long after a person asked for something.
+CALM_SECONDS = 1.5
+
+
+class BackgroundScanner:
+    """Looks at one image after the other in the background, while somebody has the cohort open.
+
+    Images of files are read; of DICOM series, those that are annotated, as fetching all of a PACS is not its business.
+    """
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+        self._store = desk.datastore
+        self._thumbnails = self._store.private / "thumbnails"
+        self._unreadable: dict[str, tuple[str, str]] = {}
+        self._disagreements: dict[tuple[str, str, str], str] = {}
+        self._seen: set[tuple[str, str, str | None]] = set()
+        self._guard = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._asked = 0.0
+
+    def note_activity(self) -> None:
+        """Called by whatever a person waits for."""
+        self._asked = time.monotonic()
+
+    def cohort(self) -> Cohort:
+        """Every image, by name; what is not known yet is looked at from now on."""
+        counts, revision = self._store.seeds.counts()
+        seeds, labelled = self._store.seeded(), set(self._store.get_labeled_images())
+        images = sorted(self._store.list_images())
+        rows = [self._row(image, image in labelled, counts.get(image, 0)) for image in images]
+        return Cohort(
+            revision=revision,
+            model_version=self._desk.predictions.model_version(),
+            rows=rows,
+            annotators=_counted(seeds),
+            looking=self._start(images),
+        )
+
+    def thumbnail(self, image_id: str) -> bytes:
+        """PNG: coronal and sagittal MIP in inverse grey. Raises what reading the image raises."""
+        try:
+            version = self._store.image_version(image_id)
+            kept = self._thumbnails / f"{_file_name(version)}.png"
+            try:
+                return kept.read_bytes()
+            except FileNotFoundError:
+                made = _drawn(self._store.views(image_id))
+            with replacing(kept) as temporary:
+                temporary.write_bytes(made)
+        except InputError as error:
+            self._refused(image_id, error)
+            raise
+        return made
+
+    def _row(self, image: str, labelled: bool, annotations: int) -> CohortRow:
+        history = self._desk.history(image) if annotations else []
+        annotation = _latest(history)
+        state: State = "annotated" if annotation or labelled else "unannotated"
+        reason, predicted = "", None
+        try:
+            predicted = self._desk.predictions.known(image)
+            refusal = self._unreadable.get(image)
+            if refusal is not None and refusal[0] == self._store.image_version(image):
+                state, reason = "unreadable", refusal[1]
+        except (InputError, OSError) as error:
+            state, reason = "unreadable", str(error)
+        if predicted and annotation and state != "unreadable":
+            reason = self._disagreement(image, annotation, predicted)
+            state = "disagreement" if reason else state
+        return CohortRow(
+            image=image,
+            title=self._desk.title(image),
+            state=state,
+            reason=reason,
+            annotation=annotation,
+            annotations=annotations,
+            predicted=predicted.cancer_type if predicted else None,
+            probability=predicted.probabilities.get(predicted.cancer_type) if predicted else None,
+            confidence=predicted.confidence if predicted else None,
+        )
+
+    def _disagreement(self, image: str, annotation: Annotation, predicted: Prediction) -> str:
+        key = (image, annotation.time, predicted.model_version)
+        if key not in self._disagreements:
+            self._disagreements[key] = disagreement(annotation, predicted)
+        return self._disagreements[key]
+
+    def _start(self, images: list[str]) -> bool:
+        """Have the rest looked at; whether there is any."""
+        model = self._desk.predictions.model_version()
+        annotated = self._store.annotated()
+        local = [i for i in images if i in annotated or not self._store.is_series(i)]
+        local.sort(key=lambda i: i not in annotated)
+        todo = [i for i in local if (i, self._version(i), model) not in self._seen]
+        with self._guard:
+            if todo and (self._thread is None or not self._thread.is_alive()):
+                self._thread = threading.Thread(target=self._look, args=(todo, model), daemon=True, name="rounds")
+                self._thread.start()
+        return bool(todo)
+
+    def _network_output(self, todo: list[str], model: str | None) -> None:
+        for image in todo:
+            while time.monotonic() - self._asked < CALM_SECONDS:
+                time.sleep(0.1)
+            try:
+                self.thumbnail(image)
+                if model is not None:
+                    self._desk.predictions.of(image)
+            except (InputError, OSError) as error:
+                self._refused(image, error)
+            except Exception:
+                logger.exception("image %s could not be looked at", image)
+            self._seen.add((image, self._version(image), model))
+
+    def _refused(self, image: str, error: Exception) -> None:
+        self._unreadable[image] = (self._version(image), str(error))
+
+    def _version(self, image: str) -> str:
+        try:
+            return self._store.image_version(image)
+        except (InputError, OSError):
+            return ""
+
+
+def _latest(history: list[Annotation]) -> Annotation | None:
+    """The annotation that counts."""
+    return next((said for said in reversed(history) if said.counts), None)
+
+
+def _counted(seeds: Mapping[str, Seed]) -> dict[str, int]:
+    """Annotator → how many of these seeds are theirs, most first."""
+    counts: dict[str, int] = {}
+    for seed in seeds.values():
+        counts[seed.user] = counts.get(seed.user, 0) + 1
+    return dict(sorted(counts.items(), key=lambda item: -item[1]))
+
+
+def disagreement(annotation: Annotation, predicted: Prediction) -> str:
+    """In words, how an annotation and the weights differ; empty when they agree."""
+    if annotation.cancer_type != predicted.cancer_type:
+        return f"type: {annotation.user} says {annotation.cancer_type}, the model {predicted.cancer_type}"
+    if annotation.cancer_type == NO_TUMOUR or annotation.position is None or predicted.position is None:
+        return ""
+    there = np.array([predicted.position])
+    if predicted.lesion is not None:
+        there = apply_affine(np.array(predicted.affine), predicted.lesion.mask.voxels())
+    away = float(np.linalg.norm(there - annotation.position, axis=1).min())
+    return f"place: the model looks {away:.0f} mm away" if away > ELSEWHERE_MM else ""
+
+
+def _drawn(of_scan: Views) -> bytes:
+    pictures = []
+    for view in of_scan:
+        grey = 242 - np.clip(view.mip / THUMBNAIL_SUV, 0, 1) * 242
+        image = Image.fromarray(grey.astype(np.uint8).T[::-1, ::-1])
+        height = THUMBNAIL_PIXELS
+        width = max(1, round(height * view.mip.shape[0] * view.spacing[0] / (view.mip.shape[1] * view.spacing[1])))
+        if width > height:
+            width, height = height, max(1, round(height * height / width))
+        pictures.append(image.resize((width, height), Image.Resampling.LANCZOS))
+    coronal, sagittal = pictures
+    sheet = Image.new("L", (coronal.width + 4 + sagittal.width, max(coronal.height, sagittal.height)), 242)
+    sheet.paste(coronal, (0, 0))
+    sheet.paste(sagittal, (coronal.width + 4, 0))
+    buffer = io.BytesIO()
+    sheet.save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def _file_name(version: str) -> str:
+    return "".join(c if c.isalnum() or c in ".-" else "_" for c in version)[:200]

@@ -1,0 +1,235 @@
+"""The annotation page and its API: `/wslpet/`, `/wslpet/api/…`.
+
+Every route is small: the desk, the rounds and the training do the work, through the code that viewers' requests use.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+from fastapi import APIRouter, File, Query, UploadFile
+from fastapi import Path as InPath
+from fastapi.responses import Response
+from monailabel.config import settings
+from monailabel.endpoints.user.auth import User
+from monailabel.interfaces.utils.app import app_instance
+from starlette.routing import BaseRoute, Mount
+from starlette.staticfiles import StaticFiles
+from starlette.types import Scope
+
+from wslpet.core.seeds import NO_TUMOUR
+from wslpet.server.errors import UnknownName, quoted
+from wslpet.server.http.routes import Administrator, Annotator, AnyUser, who
+from wslpet.server.page import table, training
+from wslpet.server.page.annotation import Desk
+from wslpet.server.page.overview import BackgroundScanner
+from wslpet.server.page.schemas import (
+    Annotation,
+    Click,
+    Cohort,
+    Configuration,
+    Imported,
+    Next,
+    NextRequest,
+    Patient,
+    Save,
+    Saved,
+    Status,
+    Strategy,
+    Training,
+    TrainOptions,
+    Withdraw,
+)
+from wslpet.server.tasks.findings import Delineated, Prediction
+
+WEB = Path(__file__).resolve().parents[1] / "web"
+# Nothing from another host, nothing inline: a scan's name is text and stays text.
+POLICY = "default-src 'self'; img-src 'self' blob:; object-src 'none'; base-uri 'none'; frame-ancestors 'self'"
+
+router = APIRouter(prefix="/wslpet/api", tags=["Annotation page"])
+Image = Annotated[str, InPath(description="an image's name", max_length=300)]
+_BINARY: dict[int | str, dict[str, Any]] = {200: {"content": {"application/octet-stream": {}}}}
+_PNG: dict[int | str, dict[str, Any]] = {200: {"content": {"image/png": {}}}}
+_CSV: dict[int | str, dict[str, Any]] = {200: {"content": {"text/csv": {}}}}
+
+
+class Page(StaticFiles):
+    """The page's files, asked for anew each time, so that an update of the server reaches every browser."""
+
+    async def get_response(self, path: str, scope: Scope) -> Response:
+        response = await super().get_response(path, scope)
+        response.headers.update({"Content-Security-Policy": POLICY, "Cache-Control": "no-cache"})
+        return response
+
+
+def routes() -> list[BaseRoute]:
+    """The API and the page; the API first, as the page takes all that is left."""
+    return [*router.routes, Mount("/wslpet", Page(directory=WEB, html=True), name="wslpet")]
+
+
+def _desk() -> Desk:
+    return app_instance().desk
+
+
+def _rounds() -> BackgroundScanner:
+    scanner: BackgroundScanner = app_instance().scanner
+    scanner.note_activity()
+    return scanner
+
+
+@router.get("/configuration")
+def configuration(user: AnyUser) -> Configuration:
+    """What the page has to know of the server and of its user."""
+    app = app_instance()
+    strategies = [Strategy(name=name, description=task.description) for name, task in app._strategies.items()]
+    return Configuration(
+        version=app.version,
+        classes=list(app.settings.classes),
+        no_tumour=NO_TUMOUR,
+        strategies=strategies,
+        training=app._trainers[training.TASK].config() if app._trainers else {},
+        user=user.username if settings.MONAI_LABEL_AUTH_ENABLE else None,
+        may_annotate=_may(user, settings.MONAI_LABEL_AUTH_ROLE_ANNOTATOR),
+        may_train=bool(app._trainers) and _may(user, settings.MONAI_LABEL_AUTH_ROLE_ADMIN),
+    )
+
+
+@router.get("/status")
+def status(user: AnyUser, client: str = "", open: Annotated[list[str], Query(max_length=20)] = []) -> Status:  # noqa: B006
+    """What changes meanwhile. A page that asks says which images it has `open`; others are not offered them."""
+    app, desk = app_instance(), _desk()
+    desk.hold(client, open)
+    store = desk.datastore
+    images = set(store.list_images())
+    return Status(
+        boot=desk.boot,
+        revision=store.seeds.counts()[1],
+        images=len(images),
+        annotated=len(images & store.annotated()),
+        model_version=desk.predictions.model_version(),
+        training=training.progress(app._trainers.get(training.TASK)),
+        trouble=store.trouble,
+    )
+
+
+@router.post("/next")
+def next_patient(asked: NextRequest, user: AnyUser) -> Next:
+    """The next patient without an annotation, by a strategy, that no other browser has open."""
+    if asked.strategy not in app_instance()._strategies:
+        raise UnknownName(f"strategy {quoted(asked.strategy)} does not exist")
+    return _desk().next(asked.strategy, asked.client, asked.exclude)
+
+
+@router.get("/images/{image}")
+def patient(image: Image, user: AnyUser) -> Patient:
+    """A scan's geometry and its annotations."""
+    _rounds()
+    return _desk().patient(image)
+
+
+@router.get("/images/{image}/mips", response_class=Response, responses=_BINARY)
+def mips(image: Image, user: AnyUser) -> Response:
+    """Four arrays of little-endian uint16, (u, z) each, z running fastest: the coronal MIP (u = x) in SUV steps, the
+    voxel y that each pixel came from, the sagittal MIP (u = y), the voxel x that each came from."""
+    _rounds()
+    return Response(_desk().mips(image), media_type="application/octet-stream")
+
+
+@router.get("/images/{image}/mips/{degrees}", response_class=Response, responses=_BINARY)
+def turned_mip(image: Image, degrees: Annotated[float, InPath(ge=0, lt=360)], user: AnyUser) -> Response:
+    """The MIP from a side: at 0° the coronal view, at 90° the sagittal view. Three arrays of little-endian uint16, (u, z)
+    each: SUV steps, and the voxel x and y that each pixel came from; square pixels of the smaller spacing across."""
+    _rounds()
+    return Response(_desk().turned(image, degrees), media_type="application/octet-stream")
+
+
+@router.get("/images/{image}/slices/{z}", response_class=Response, responses=_BINARY)
+def axial_slice(image: Image, z: int, user: AnyUser) -> Response:
+    """An axial slice of the RAS volume: little-endian uint16 (x, y), y running fastest, in SUV steps."""
+    _rounds()
+    return Response(_desk().slice(image, z), media_type="application/octet-stream")
+
+
+@router.get("/images/{image}/thumbnail", response_class=Response, responses=_PNG)
+def thumbnail(image: Image, user: AnyUser) -> Response:
+    """Both MIPs, small, in inverse grey."""
+    return Response(app_instance().scanner.thumbnail(image), media_type="image/png")
+
+
+@router.post("/images/{image}/delineation")
+def delineation(image: Image, click: Click, user: AnyUser) -> Delineated | None:
+    """The lesion at a click, which is not recorded; null where nothing stands out."""
+    _rounds()
+    return _desk().delineate(image, click.cancer_type, click.position)
+
+
+@router.get("/images/{image}/prediction")
+def prediction(image: Image, user: AnyUser) -> Prediction:
+    """What the weights in use say."""
+    _rounds()
+    return _desk().predictions.of(image)
+
+
+@router.get("/images/{image}/annotations")
+def history(image: Image, user: AnyUser) -> list[Annotation]:
+    """Who said what, newest last."""
+    _desk().datastore.image_path(image)
+    return _desk().history(image)
+
+
+@router.post("/images/{image}/annotations", status_code=201)
+def annotate(image: Image, save: Save, user: Annotator) -> Saved:
+    """Record a seed and a cancer type: on disk when this is answered, superseding what was there."""
+    _rounds()
+    return _desk().annotate(image, save, who(user, save.annotator))
+
+
+@router.post("/images/{image}/annotations/withdraw")
+def withdraw(image: Image, what: Withdraw, user: Annotator) -> list[Annotation]:
+    """Take back the newest annotation; the one before it, if any, counts again. Nothing is deleted."""
+    return _desk().withdraw(image, what.time, who(user, what.annotator))
+
+
+@router.get("/cohort")
+def cohort(user: AnyUser) -> Cohort:
+    """Every image with its state."""
+    return app_instance().scanner.cohort()
+
+
+@router.get("/annotations.csv", response_class=Response, responses=_CSV)
+def export(user: AnyUser, history: bool = False) -> Response:
+    """The annotation that counts of every image, or all that was ever said."""
+    name = "wslpet-history.csv" if history else "wslpet-annotations.csv"
+    headers = {"Content-Disposition": f'attachment; filename="{name}"'}
+    return Response(table.exported(_desk(), history), media_type="text/csv; charset=utf-8", headers=headers)
+
+
+@router.post("/annotations.csv")
+def import_table(file: Annotated[UploadFile, File()], user: Annotator, annotator: str = "") -> Imported:
+    """Record the rows of a table: image, cancer_type, x, y, z (mm RAS), user, time."""
+    return table.imported(_desk(), file.file.read(table.MAX_BYTES + 1), who(user, annotator))
+
+
+@router.get("/training")
+def show_training(user: AnyUser) -> Training:
+    """The training that runs, and those before it, epoch by epoch."""
+    return training.training(app_instance())
+
+
+@router.post("/training", status_code=202)
+def start_training(options: TrainOptions, user: Administrator) -> Training:
+    """Learn from all annotations."""
+    training.start(app_instance(), options)
+    return training.training(app_instance())
+
+
+@router.delete("/training")
+def stop_training(user: Administrator) -> Training:
+    """Stop learning; the weights in use stay."""
+    training.stop()
+    return training.training(app_instance())
+
+
+def _may(user: User, role: str) -> bool:
+    return not settings.MONAI_LABEL_AUTH_ENABLE or role in user.roles

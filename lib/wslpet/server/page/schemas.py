@@ -1,0 +1,176 @@
+"""What the page's API takes and gives."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, Field
+
+from wslpet.server.tasks.findings import Triple
+
+Finite = Annotated[float, Field(allow_inf_nan=False, ge=-1e6, le=1e6)]
+Position = tuple[Finite, Finite, Finite]
+Name = Annotated[str, Field(max_length=100)]
+State = Literal["annotated", "unannotated", "disagreement", "unreadable"]
+
+
+class Strategy(BaseModel):
+    name: str
+    description: str
+
+
+class Configuration(BaseModel):
+    """What the page has to know of the server."""
+
+    version: str
+    classes: list[str] = Field(description="what can be clicked, in the order of the keys 1, 2, …")
+    no_tumour: str = Field(description="the class that needs no click")
+    strategies: list[Strategy]
+    training: dict[str, Any] = Field(description="the train task's options and their defaults")
+    user: str | None = Field(description="the account; None where annotators name themselves")
+    may_annotate: bool
+    may_train: bool
+
+
+class TrainingProgress(BaseModel):
+    """How far the latest training is."""
+
+    state: Literal["none", "waiting", "running", "done", "failed", "stopped"]
+    epoch: int = 0
+    total_epochs: int = 0
+    seconds: float | None = Field(default=None, description="since it began")
+    seconds_left: float | None = Field(default=None, description="at most: it ends early when nothing improves")
+    message: str = Field(default="", description="what came of it, in words")
+
+
+class Status(BaseModel):
+    """What changes while a page is open; cheap to ask for."""
+
+    boot: str = Field(description="changes when the server starts anew")
+    revision: int = Field(description="changes with every annotation")
+    images: int
+    annotated: int
+    model_version: str | None
+    training: TrainingProgress
+    trouble: str = Field(default="", description="why the list of images may be old: a PACS that does not answer")
+
+
+class Annotation(BaseModel):
+    """One entry of an image's history; it is never overwritten, only superseded or withdrawn."""
+
+    kind: Literal["seed", "withdrawn"]
+    user: str
+    time: str
+    cancer_type: str = ""
+    position: Triple | None = Field(default=None, description="mm RAS; None of no tumour, and of a withdrawal")
+    counts: bool = Field(default=False, description="whether this is the annotation that is learned from")
+
+
+class Patient(BaseModel):
+    """A scan as the page shows it; its MIPs come as `mips`."""
+
+    image: str
+    title: str = Field(description="PatientID and StudyDate of a DICOM series, else the image's name")
+    shape: tuple[int, int, int] = Field(description="of the RAS volume along x (right), y (anterior), z (superior)")
+    spacing: Triple = Field(description="mm")
+    affine: list[list[float]] = Field(description="4 × 4, RAS voxel → mm RAS")
+    suv_step: float = Field(description="SUV of one step of the numbers in MIPs and slices")
+    history: list[Annotation] = Field(description="newest last")
+
+
+class NextRequest(BaseModel):
+    strategy: Name
+    client: Name = Field(
+        default="", description="any text of the browser's own; another browser is offered other patients"
+    )
+    exclude: list[str] = Field(default=[], max_length=1000)
+
+
+class Next(BaseModel):
+    image: str | None = Field(description="None when none is left")
+    waiting: int = Field(description="images without an annotation")
+    elsewhere: int = Field(description="of those, how many are open in other browsers")
+
+
+class Click(BaseModel):
+    position: Position = Field(description="mm RAS")
+    cancer_type: Name
+
+
+class Save(BaseModel):
+    cancer_type: Name
+    position: Position | None = Field(default=None, description="mm RAS; may be None of no tumour")
+    annotator: Name = Field(default="", description="who clicked, where the server does not know accounts")
+    seen: int = Field(default=0, ge=0, description="length of the history that the annotator saw")
+
+
+class Saved(BaseModel):
+    annotation: Annotation
+    known: bool = Field(description="it was recorded before: the request came twice")
+    meanwhile: list[Annotation] = Field(description="by others since the annotator looked; superseded, not lost")
+    history: list[Annotation]
+
+
+class Withdraw(BaseModel):
+    time: Name = Field(description="of the annotation to take back, which must be the newest")
+    annotator: Name = ""
+
+
+class CohortRow(BaseModel):
+    image: str
+    title: str
+    state: State
+    reason: str = Field(default="", description="of a disagreement, or why the image cannot be read")
+    annotation: Annotation | None
+    annotations: int = Field(description="length of the history")
+    predicted: str | None = Field(description="the type that the weights say; None while they were not asked")
+    probability: float | None
+    confidence: float | None
+
+
+class Cohort(BaseModel):
+    revision: int
+    model_version: str | None
+    rows: list[CohortRow]
+    annotators: dict[str, int] = Field(description="annotator → images whose annotation that counts is theirs")
+    looking: bool = Field(description="whether images are still being looked at in the background")
+
+
+class Imported(BaseModel):
+    recorded: int
+    superseded: int = Field(description="of those recorded, how many took the place of another annotation")
+    known: int = Field(description="rows that are on record already")
+    refused: list[str] = Field(description="one sentence a row that cannot be used")
+
+
+class Run(BaseModel):
+    """One training, now or before."""
+
+    id: str
+    name: str
+    started: float = Field(description="seconds since 1970")
+    state: Literal["running", "done", "failed", "stopped"]
+    total_epochs: int
+    total_time: str
+    patients: dict[str, int]
+    skipped: dict[str, str] = Field(description="image → why it was left out")
+    from_scratch: bool | None
+    published: bool | None = Field(description="whether its weights took the place of those in use")
+    not_published: str = Field(description='why they did not, in words that follow "the new model"; else empty')
+    model_version: str
+    error: str
+    best_metric: float
+    epochs: list[dict[str, Any]] = Field(
+        description="figures of each epoch, as `wslpet.method.training.trainer.EpochReport` names them"
+    )
+
+
+class TrainOptions(BaseModel):
+    max_epochs: int | None = None
+    from_scratch: bool = False
+
+
+class Training(BaseModel):
+    progress: TrainingProgress
+    ready: str = Field(description="empty when training can start; else what is missing, in words")
+    runs: list[Run] = Field(description="newest first")

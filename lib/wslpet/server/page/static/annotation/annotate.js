@@ -1,0 +1,386 @@
+// One patient after the other: a click, a type, Enter.
+import { aborted, call, image } from "../common/api.js";
+import { inWords, toVoxel, toWorld } from "./geometry.js";
+import { decoded } from "./lesion.js";
+import { notice, withdraw } from "../common/notices.js";
+import { Opinion } from "./opinion.js";
+import { Patients } from "../common/patients.js";
+import { drawFigures, drawHistory, drawTypes } from "./sheet.js";
+import { Viewer } from "./viewer.js";
+
+const AHEAD = 2; // patients fetched before they are needed
+const IDLE_MS = 10000;
+const HOVER_WORDS = "Click on the tumour, in either view. Arrow keys: slices and turning.";
+const $ = (selector) => document.querySelector(selector);
+
+export class Annotator {
+  patient = null;
+  seed = null; // { voxel, position mm }
+  type = null;
+  #undo = []; // within the patient: what was before each change
+  #saved = JSON.parse(sessionStorage.saved ?? "[]"); // across patients: what Z takes back
+  #queue = [];
+  #opening = null; // neither waiting any more nor on the screen yet
+  #skipped = new Set();
+  #changed = false;
+  #lesionRequest = null;
+  #filling = null;
+  #idleSince = Infinity;
+  #moving = false; // on to the next patient
+
+  constructor(configuration, outbox, annotator) {
+    Object.assign(this, { configuration, outbox, annotator });
+    this.patients = new Patients();
+    this.viewer = new Viewer($("#annotate"));
+    this.opinion = new Opinion(this.viewer, this.root);
+    drawTypes(configuration.classes, (number) => this.choose(number));
+    this.#listen();
+    this.viewer.dispatchEvent(new Event("window"));
+  }
+
+  // What this browser has open; the server offers it to nobody else.
+  get open() {
+    return [this.patient?.image, this.#opening, ...this.#queue].filter(Boolean);
+  }
+
+  async start() {
+    const draft = JSON.parse(localStorage.draft ?? "null");
+    if (draft && await this.show(draft.image)) {
+      this.#put(draft);
+      notice(`${this.patient.title}: your click from before the reload is here again, not saved yet.`);
+    } else if (!this.patient) await this.next();
+  }
+
+  // Open a patient by name; whether it worked.
+  async show(name) {
+    let patient;
+    this.#opening = name;
+    try {
+      patient = await this.patients.get(name);
+    } catch (error) {
+      notice(`${name}: ${error.message}`, { kind: "trouble", key: name });
+      return false;
+    } finally {
+      if (this.#opening === name) this.#opening = null;
+    }
+    if (this.#changed && this.patient.image !== name) this.#leave();
+    this.#queue = this.#queue.filter((other) => other !== name);
+    Object.assign(this, { patient, seed: null, type: null });
+    this.#undo = [];
+    this.#changed = false;
+    $("#empty").hidden = true;
+    this.root.classList.remove("none");
+    const drawn = this.viewer.show(patient);
+    $("#title").textContent = patient.title;
+    const current = patient.history.findLast((said) => said.counts);
+    if (current) this.#put({ type: current.cancer_type, position: current.position }, false);
+    else this.#refresh();
+    drawFigures(null);
+    drawHistory(patient.history);
+    this.opinion.of(patient);
+    this.#fillQueue();
+    await drawn;
+    this.root.dataset.drawn = name;
+    return true;
+  }
+
+  async next(since = performance.now()) {
+    if (this.#moving) return;
+    this.#moving = true;
+    try {
+      await this.#move(since);
+    } finally {
+      this.#moving = false;
+    }
+  }
+
+  async #move(since) {
+    const waited = !this.#queue.length;
+    if (waited) {
+      $("#busy").textContent = "next patient…";
+      await this.#fillQueue();
+      $("#busy").textContent = "";
+    }
+    while (this.#queue.length) {
+      const name = this.#queue.shift();
+      const ready = this.patients.ready(name);
+      if (await this.show(name)) {
+        performance.measure(ready ? "enter-to-mips" : "enter-to-mips-cold", { start: since });
+        return;
+      }
+      this.#skipped.add(name);
+      if (!this.#queue.length) await this.#fillQueue();
+    }
+    this.#nobody();
+  }
+
+  async save(since = performance.now()) {
+    const { patient, seed, type } = this;
+    if (!patient || this.#moving) return;
+    if (!this.configuration.may_annotate) return this.#say("Your account may look, not annotate; ask your administrator.");
+    if (!type) return this.#say("Choose the cancer type first: a key from 1 up, or its button.");
+    if (!seed && type !== this.configuration.no_tumour) return this.#say("Click on the tumour first, in either view.");
+    const entry = {
+      id: crypto.randomUUID?.() ?? `${Date.now()}-${Math.random()}`, image: patient.image, title: patient.title, cancer_type: type,
+      position: type === this.configuration.no_tumour ? null : seed.position,
+      annotator: await this.annotator(), seen: patient.history.length,
+    };
+    this.#remember([...this.#saved, { ...entry, type }]);
+    this.#edited(false);
+    this.patients.forget(patient.image);
+    this.outbox.add(entry);
+    await this.next(since);
+  }
+
+  skip() {
+    if (this.#moving) return;
+    if (!this.patient) {
+      this.#skipped.clear();
+      return this.next();
+    }
+    this.#skipped.add(this.patient.image);
+    this.#edited(false);
+    this.next();
+  }
+
+  async undo() {
+    if (this.#undo.length) return this.#put(this.#undo.pop(), this.#undo.length > 0);
+    const entry = this.#saved.at(-1);
+    if (!entry) return this.#say("There is nothing to undo.");
+    const unsent = this.outbox.remove(entry.id);
+    if (!unsent && !entry.time) return this.#say("It is being saved; undo it in a moment.");
+    if (!unsent) {
+      try {
+        const body = { time: entry.time, annotator: entry.annotator };
+        await call(`${image(entry.image)}/annotations/withdraw`, { method: "POST", body });
+      } catch (error) {
+        if (error.status) this.#remember(this.#saved.slice(0, -1));
+        return this.#say(error.message, "trouble");
+      }
+    }
+    this.#remember(this.#saved.slice(0, -1));
+    this.patients.forget(entry.image);
+    if (this.patient) this.#queue.unshift(this.patient.image);
+    if (!await this.show(entry.image)) return;
+    this.#put(entry);
+    notice(`${entry.title}: taken back. Correct it and press Enter, or skip it with N.`, { key: "undo" });
+  }
+
+  async agree() {
+    if (!this.patient) return;
+    if (!this.opinion.shown) {
+      this.opinion.toggle();
+      return this.#say("This is what the model thinks. Press A again to agree.");
+    }
+    const said = await this.opinion.about(this.patient.image).catch(() => null);
+    if (!said) return this.#say("The model has no opinion on this patient; click on the tumour.");
+    this.#put({ type: said.cancer_type, position: said.position });
+    await this.save();
+  }
+
+  choose(number) {
+    const type = this.configuration.classes[number];
+    if (!type || !this.patient) return;
+    this.#keep();
+    this.type = type;
+    this.#edited();
+    this.#delineate();
+  }
+
+  // Others may have annotated; the patient on the screen says so.
+  async othersAnnotated() {
+    const { patient } = this;
+    if (!patient) return;
+    const history = await call(`${image(patient.image)}/annotations`).catch(() => null);
+    if (!history || this.patient !== patient || history.length <= (patient.told ?? patient.history.length)) return;
+    patient.told = history.length;
+    const { user, kind, cancer_type } = history.at(-1);
+    const did = kind === "seed" ? `annotated this patient as ${cancer_type}` : "took an annotation of this patient back";
+    notice(`${user} has just ${did}. What you save now supersedes it; nothing is lost.`, { key: "others", stays: true });
+    drawHistory(history);
+  }
+
+  stored({ entry, answer }) {
+    this.#remember(this.#saved.map((one) => (one.id === entry.id ? { ...one, time: answer.annotation.time } : one)));
+    for (const { user, cancer_type } of answer.meanwhile.slice(-1)) {
+      const did = cancer_type ? `had annotated it as ${cancer_type}` : "had taken an annotation of it back";
+      notice(`${entry.title}: ${user} ${did} meanwhile; yours is the newest, both are kept.`, { stays: true });
+    }
+  }
+
+  refused({ entry, error }) {
+    this.#remember(this.#saved.filter((one) => one.id !== entry.id));
+    const action = { text: "Open", run: async () => await this.show(entry.image) && this.#put({ ...entry, type: entry.cancer_type }) };
+    notice(`${entry.title} was not saved. ${error.message}`, { kind: "trouble", action });
+  }
+
+  // Another patient was opened before this one was saved.
+  #leave() {
+    const { patient: { image, title }, type, seed } = this, position = seed?.position ?? null;
+    const run = async () => await this.show(image) && this.#put({ type, position });
+    notice(`${title}: your click there was not saved.`, { key: "left", stays: true, action: { text: "Back to it", run } });
+  }
+
+  // Put a seed and a type on the desk.
+  #put({ type = null, position = null }, changed = true) {
+    const { affine } = this.patient;
+    this.type = type;
+    this.seed = position && { position, voxel: toVoxel(affine, position) };
+    if (this.seed) this.viewer.look(Math.round(this.seed.voxel[2]));
+    this.#edited(changed);
+    this.#delineate();
+  }
+
+  #place(voxel, since) {
+    if (!this.patient) return;
+    this.#keep();
+    this.seed = { voxel, position: toWorld(this.patient.affine, voxel) };
+    this.viewer.lesion = null;
+    delete this.root.dataset.lesion;
+    this.viewer.look(voxel[2]);
+    this.#edited();
+    this.#delineate(since);
+  }
+
+  #keep() {
+    this.#undo.push({ type: this.type, position: this.seed?.position ?? null });
+  }
+
+  #edited(changed = true) {
+    this.#changed = changed;
+    if (changed) localStorage.draft = JSON.stringify({ image: this.patient.image, type: this.type, position: this.seed?.position ?? null });
+    else localStorage.removeItem("draft");
+    this.#refresh();
+  }
+
+  async #delineate(since) {
+    this.#lesionRequest?.abort();
+    const { patient, seed, type } = this;
+    if (!seed || type === this.configuration.no_tumour) {
+      this.viewer.lesion = null;
+      return drawFigures(null);
+    }
+    if (this.viewer.lesion && this.lesionOf === seed) return;
+    const request = (this.#lesionRequest = new AbortController());
+    const body = { position: seed.position, cancer_type: type ?? this.configuration.classes[0] };
+    try {
+      const found = await call(`${image(patient.image)}/delineation`, { method: "POST", body, signal: request.signal });
+      if (this.seed !== seed) return;
+      this.lesionOf = seed;
+      this.viewer.lesion = found && decoded(found.mask);
+      drawFigures(found);
+      if (!found) this.#say("Nothing stands out there; the click counts all the same.");
+      this.viewer.refresh();
+      requestAnimationFrame(() => requestAnimationFrame(() => {
+        if (since) performance.measure("click-to-lesion", { start: since });
+        this.root.dataset.lesion = patient.image;
+      }));
+    } catch (error) {
+      if (!aborted(error)) this.#say(error.message, "trouble");
+    }
+  }
+
+  // Ask for the next patients and fetch them; one asking at a time.
+  #fillQueue() {
+    this.#filling ??= this.#fill().finally(() => { this.#filling = null; });
+    return this.#filling;
+  }
+
+  async #fill() {
+    withdraw("next");
+    while (this.#queue.length < AHEAD) {
+      const pending = this.outbox.waiting.map((entry) => entry.image);
+      const body = { strategy: $("#strategy").value, client: sessionStorage.client, exclude: [...this.open, ...pending, ...this.#skipped] };
+      try {
+        const next = await call("next", { method: "POST", body });
+        this.left = next;
+        if (!next.image) return;
+        this.#queue.push(next.image);
+        const fetched = this.patients.get(next.image);
+        if (this.opinion.shown) fetched.then(() => this.opinion.about(next.image)).catch(() => {});
+        fetched.catch(() => {});
+      } catch (error) {
+        notice(error.message, { kind: "trouble", key: "next", action: { text: "Try again", run: () => this.next() } });
+        return;
+      }
+    }
+  }
+
+  // Patients that were open elsewhere, or are new, may be free by now.
+  lookAgain() {
+    if (!this.patient && performance.now() - this.#idleSince > IDLE_MS) this.next();
+  }
+
+  #nobody() {
+    this.patient = null;
+    this.#idleSince = performance.now();
+    this.opinion.of(null);
+    this.viewer.clear();
+    this.root.classList.add("none");
+    const skipped = this.#skipped.size ? ` ${this.#skipped.size} skipped; N shows them again.` : "";
+    const elsewhere = this.left?.elsewhere ? ` ${this.left.elsewhere} open in other browsers.` : "";
+    $("#title").textContent = "No patient is left";
+    $("#empty").textContent = `Every patient is annotated or open elsewhere.${elsewhere}${skipped} The cohort shows them all; train when you are ready.`;
+    $("#empty").hidden = false;
+    this.seed = this.type = null;
+    this.#undo = [];
+    this.#refresh();
+    drawFigures(null);
+    this.root.dataset.drawn = "";
+  }
+
+  #refresh() {
+    this.viewer.seed = this.seed?.voxel ?? null;
+    if (!this.seed) this.viewer.lesion = null;
+    this.viewer.refresh();
+    for (const button of $("#types").children) button.setAttribute("aria-checked", button.value === this.type);
+    $("#undo").disabled = !this.#undo.length && !this.#saved.length;
+    $("#save").disabled = !this.patient;
+    this.root.dataset.seed = this.seed ? this.seed.position.map((v) => v.toFixed(1)).join(" ") : "";
+    this.#readout(null);
+  }
+
+  #remember(saved) {
+    this.#saved = saved.slice(-100);
+    sessionStorage.saved = JSON.stringify(this.#saved);
+    $("#undo").disabled = !this.#undo.length && !this.#saved.length;
+  }
+
+  #say(text, kind = "info") {
+    notice(text, { kind, key: "annotate", stays: false });
+  }
+
+  #readout(at) {
+    const { patient, seed } = this;
+    if (!patient) return void ($("#readout").textContent = "");
+    if (at) $("#readout").textContent = `SUV ${at.suv.toFixed(2)}   ${inWords(toWorld(patient.affine, at.voxel))}`;
+    else $("#readout").textContent = seed ? `Seed   ${inWords(seed.position)}` : HOVER_WORDS;
+  }
+
+  get root() {
+    return $("#annotate");
+  }
+
+  #listen() {
+    const { viewer } = this;
+    viewer.addEventListener("seed", ({ detail }) => this.#place(detail.voxel, detail.time));
+    viewer.addEventListener("hover", ({ detail }) => this.#readout(detail));
+    viewer.addEventListener("window", () => {
+      [$("#low").value, $("#high").value] = [viewer.low, viewer.high];
+      [$("#low-text").value, $("#high-text").value] = [viewer.low.toFixed(1), viewer.high.toFixed(1)];
+    });
+    for (const end of ["low", "high"]) $(`#${end}`).addEventListener("input", () => viewer.setWindow(Number($("#low").value), Number($("#high").value)));
+    const on = (id, run) => $(`#${id}`).addEventListener("click", run);
+    on("save", (event) => this.save(event.timeStamp));
+    on("undo", () => this.undo());
+    on("skip", () => this.skip());
+    on("agree", () => this.agree());
+    on("show-model", () => this.opinion.toggle());
+    on("show-cam", () => this.opinion.toggleCam());
+    $("#strategy").addEventListener("change", ({ target }) => {
+      target.blur(); // keys are the page's again
+      this.#queue = [];
+      this.#fillQueue();
+    });
+  }
+}

@@ -1,0 +1,24 @@
+// Voxels of the RAS volume (x right, y anterior, z superior) ↔ mm, and the two views of it.
+
+// u: the view's horizontal axis; ray: the axis it looks along.
+export const VIEWS = { coronal: { u: 0, ray: 1 }, sagittal: { u: 1, ray: 0 } };
+
+export function toWorld(affine, voxel) {
+  return [0, 1, 2].map((row) => affine[row][3] + voxel.reduce((sum, v, axis) => sum + affine[row][axis] * v, 0));
+}
+
+export function toVoxel(affine, position) {
+  const [a, b, c] = [0, 1, 2].map((axis) => [0, 1, 2].map((row) => affine[row][axis])); // columns
+  const d = [0, 1, 2].map((row) => position[row] - affine[row][3]);
+  const whole = dot(a, cross(b, c));
+  return [dot(d, cross(b, c)) / whole, dot(a, cross(d, c)) / whole, dot(a, cross(b, d)) / whole];
+}
+
+const dot = (a, b) => a[0] * b[0] + a[1] * b[1] + a[2] * b[2];
+const cross = (a, b) => [a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]];
+
+// "R 48 · A 39 · S 655 mm", from mm RAS.
+export function inWords(position) {
+  const ends = ["LR", "PA", "IS"]; // of negative and positive numbers
+  return `${position.map((v, axis) => `${ends[axis][v < 0 ? 0 : 1]} ${Math.abs(v).toFixed(0)}`).join(" · ")} mm`;
+}

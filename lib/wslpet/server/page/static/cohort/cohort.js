@@ -1,0 +1,158 @@
+// All patients at a glance.
+import { call, image } from "../common/api.js";
+import { notice } from "../common/notices.js";
+
+const STATES = {
+  unannotated: "○ to annotate", annotated: "● annotated", disagreement: "◆ model disagrees", unreadable: "✕ unreadable",
+};
+const LOOKING_MS = 3000, AT_ONCE = 3;
+const $ = (selector) => document.querySelector(selector);
+
+export class CohortTab {
+  #rows = [];
+  #state = "";
+  #cards = new Map();
+  #visible = false;
+  #stamp = "";
+  #looking = false;
+  #asked = 0;
+  #thumbnails = new Queue(AT_ONCE);
+
+  constructor(configuration, open, annotator) {
+    Object.assign(this, { configuration, open, annotator });
+    $("#search").addEventListener("input", () => this.#draw());
+    $("#export").addEventListener("click", () => download("annotations.csv", "wslpet-annotations.csv"));
+    $("#export-history").addEventListener("click", () => download("annotations.csv?history=true", "wslpet-history.csv"));
+    $("#import").addEventListener("change", (event) => this.#import(event.target));
+    this.seen = new IntersectionObserver((entries) => {
+      for (const { target, isIntersecting } of entries) if (isIntersecting) this.#thumbnail(target);
+    }, { rootMargin: "300px" });
+  }
+
+  visible(is) {
+    this.#visible = is;
+    if (is) this.#load();
+  }
+
+  // Called with each status.
+  update({ revision, images, model_version }) {
+    const stamp = `${revision} ${images} ${model_version}`;
+    const again = this.#looking && performance.now() - this.#asked > LOOKING_MS;
+    if (this.#visible && (stamp !== this.#stamp || again)) this.#load();
+    this.#stamp = stamp;
+  }
+
+  async #load() {
+    this.#asked = performance.now();
+    try {
+      const cohort = await call("cohort");
+      this.#rows = cohort.rows;
+      this.#looking = cohort.looking;
+      const people = Object.entries(cohort.annotators).map(([name, n]) => `${name} ${n}`);
+      $("#annotators").textContent = people.length ? `by ${people.join(", ")}` : "";
+      this.#draw();
+    } catch (error) {
+      notice(error.message, { kind: "trouble", key: "cohort" });
+    }
+  }
+
+  #draw() {
+    const words = $("#search").value.toLowerCase().split(/\s+/).filter(Boolean);
+    const counts = Object.fromEntries(Object.keys(STATES).map((state) => [state, 0]));
+    for (const row of this.#rows) counts[row.state]++;
+    $("#states").replaceChildren(...[["", `all ${this.#rows.length}`], ...Object.entries(STATES).map(([s, text]) => [s, `${text} ${counts[s]}`])].map(([state, text]) => {
+      const button = Object.assign(document.createElement("button"), { textContent: text, className: state });
+      button.setAttribute("aria-pressed", state === this.#state);
+      button.addEventListener("click", () => { this.#state = state; this.#draw(); });
+      return button;
+    }));
+    const shown = this.#rows.filter((row) => {
+      const text = `${row.image} ${row.title} ${row.annotation?.cancer_type ?? ""} ${row.annotation?.user ?? ""} ${row.reason}`.toLowerCase();
+      return (!this.#state || row.state === this.#state) && words.every((word) => text.includes(word));
+    });
+    $("#grid").replaceChildren(...shown.map((row) => this.#card(row)));
+  }
+
+  #card(row) {
+    let card = this.#cards.get(row.image);
+    if (!card) {
+      card = document.createElement("button");
+      card.append(document.createElement("img"), document.createElement("strong"), document.createElement("span"), document.createElement("small"));
+      card.dataset.image = row.image;
+      card.firstChild.alt = "";
+      card.addEventListener("click", () => this.open(row.image));
+      this.#cards.set(row.image, card);
+      this.seen.observe(card);
+    }
+    const [, title, state, details] = card.children;
+    card.className = `card ${row.state}`;
+    title.textContent = row.title;
+    state.textContent = STATES[row.state];
+    const said = row.annotation && `${row.annotation.cancer_type} by ${row.annotation.user}, ${new Date(row.annotation.time).toLocaleDateString()}`;
+    const model = row.predicted && `model: ${row.predicted} ${Math.round(100 * row.probability)} %`;
+    details.textContent = [said, row.reason || model].filter(Boolean).join("\n");
+    return card;
+  }
+
+  async #thumbnail(card) {
+    this.seen.unobserve(card);
+    await this.#thumbnails.run(async () => {
+      const picture = await call(`${image(card.dataset.image)}/thumbnail`, { as: "blob" });
+      card.firstChild.src = URL.createObjectURL(picture);
+    }).catch((error) => { card.title = error.message; });
+  }
+
+  async #import(input) {
+    const [file] = input.files;
+    input.value = "";
+    if (!file) return;
+    const form = new FormData();
+    form.append("file", file);
+    try {
+      const who = encodeURIComponent(this.configuration.user ?? await this.annotator());
+      const told = await call(`annotations.csv?annotator=${who}`, { method: "POST", form });
+      const parts = [`${told.recorded} recorded`, `${told.known} known already`];
+      if (told.superseded) parts.push(`${told.superseded} superseded another`);
+      notice(`${file.name}: ${parts.join(", ")}.`, { stays: true });
+      if (told.refused.length) notice(`${told.refused.length} rows were refused. ${told.refused.slice(0, 4).join(". ")}`, { kind: "trouble" });
+    } catch (error) {
+      notice(`${file.name}: ${error.message}`, { kind: "trouble" });
+    }
+  }
+}
+
+async function download(path, name) {
+  try {
+    const link = document.createElement("a");
+    link.href = URL.createObjectURL(await call(path, { as: "blob" }));
+    link.download = name;
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(link.href), 10000);
+  } catch (error) {
+    notice(error.message, { kind: "trouble" });
+  }
+}
+
+// A few tasks at a time, in the order they came.
+class Queue {
+  #waiting = [];
+  #running = 0;
+
+  constructor(atOnce) {
+    this.atOnce = atOnce;
+  }
+
+  run(task) {
+    return new Promise((done, failed) => {
+      this.#waiting.push(() => task().then(done, failed).finally(() => { this.#running--; this.#advance(); }));
+      this.#advance();
+    });
+  }
+
+  #advance() {
+    while (this.#running < this.atOnce && this.#waiting.length) {
+      this.#running++;
+      this.#waiting.shift()();
+    }
+  }
+}

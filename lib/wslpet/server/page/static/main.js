@@ -1,0 +1,172 @@
+// The page: who is here, which tab is open, what the server says meanwhile, and the keys.
+import { call, fetchToken, onSignIn } from "./common/api.js";
+import { Annotator } from "./annotation/annotate.js";
+import { CohortTab } from "./cohort/cohort.js";
+import { notice, withdraw } from "./common/notices.js";
+import { Outbox } from "./common/outbox.js";
+import { TrainingTab } from "./training/training.js";
+
+const POLL_MS = 2000, TRAINING_POLL_MS = 1000;
+const $ = (selector) => document.querySelector(selector);
+const TABS = ["annotate", "cohort", "training"];
+
+let annotator, cohort, training, status, silent = false;
+const outbox = new Outbox();
+sessionStorage.client ??= Math.random().toString(36).slice(2);
+
+const KEYS = [
+  ["1 … 9", "cancer type", /^[1-9]$/, (key) => annotator.choose(Number(key) - 1)],
+  ["Enter", "save, and on to the next patient", /^Enter$/, (key, event) => annotator.save(event.timeStamp)],
+  ["Z", "undo: the last click or type, then the last patient saved", /^z$/i, () => annotator.undo()],
+  ["N", "skip this patient", /^n$/i, () => annotator.skip()],
+  ["M", "what the model thinks: lesion, CAM, figures", /^m$/i, () => annotator.opinion.toggle()],
+  ["C", "CAM on and off", /^c$/i, () => annotator.opinion.toggleCam()],
+  ["A", "agree with the model, save, next", /^a$/i, () => annotator.agree()],
+  ["[  ]", "black at a lower, a higher SUV", /^[[\]]$/, (key) => annotator.viewer.scaleWindow(key === "[" ? 1 / 1.15 : 1.15)],
+  ["0", "SUV window 0 to 10", /^0$/, () => annotator.viewer.resetWindow()],
+  ["I", "invert the greys", /^i$/i, () => annotator.viewer.invert()],
+  ["↑  ↓", "next slice up, down", /^Arrow(Up|Down)$/, (key) => annotator.viewer.step(key === "ArrowUp" ? 1 : -1)],
+  ["←  →", "turn the patient", /^Arrow(Left|Right)$/, (key) => annotator.viewer.turn(key === "ArrowLeft" ? -1 : 1)],
+  ["?", "these keys", /^\?$/, () => $("#help").showModal()],
+];
+
+async function start() {
+  $("#keys").replaceChildren(...KEYS.flatMap(([keys, what]) => [element("dt", keys), element("dd", what)]));
+  onSignIn(signIn);
+  let configuration;
+  while (!configuration) configuration = await call("configuration").catch(waitForServer);
+  withdraw("server");
+  $("#strategy").replaceChildren(...configuration.strategies.map(({ name, description }) => Object.assign(new Option(name), { title: description })));
+  $("#strategy").value = localStorage.strategy ?? configuration.strategies[0]?.name;
+  $("#strategy").addEventListener("change", () => { localStorage.strategy = $("#strategy").value; });
+  annotator = new Annotator(configuration, outbox, () => configuration.user ?? nameOf());
+  cohort = new CohortTab(configuration, (image) => { location.hash = "annotate"; annotator.show(image); }, nameOf);
+  training = new TrainingTab(configuration);
+  listenToOutbox();
+  if (configuration.user) showName(configuration.user);
+  else { showName(await nameOf()); $("#who").addEventListener("click", async () => showName(await nameOf(true))); }
+  addEventListener("hashchange", openTab);
+  addEventListener("keydown", onKey);
+  $("#help-open").addEventListener("click", () => $("#help").showModal());
+  openTab();
+  await poll();
+  const { length } = outbox.waiting;
+  if (length) notice(`${length} annotation${length > 1 ? "s" : ""} from before the reload ${length > 1 ? "are" : "is"} being sent now; nothing is lost.`);
+  outbox.flush();
+  await annotator.start();
+  document.body.dataset.ready = "true";
+}
+
+async function waitForServer(error) {
+  notice(error.message, { kind: "trouble", key: "server" });
+  await new Promise((later) => setTimeout(later, POLL_MS));
+}
+
+function openTab() {
+  const tab = TABS.find((name) => location.hash === `#${name}`) ?? TABS[0];
+  for (const name of TABS) $(`#${name}`).hidden = name !== tab;
+  for (const link of document.querySelectorAll("nav a")) link.toggleAttribute("aria-current", link.hash === `#${tab}`);
+  cohort.visible(tab === "cohort");
+  training.visible(tab === "training");
+}
+
+function onKey(event) {
+  const typing = event.target.closest("input:not([type=range]), select, textarea");
+  if (event.key.startsWith("Arrow") && event.target.closest("input")) return;
+  if (event.ctrlKey || event.metaKey || event.altKey || typing || document.querySelector("dialog[open]")) return;
+  const found = KEYS.find(([, , pattern]) => pattern.test(event.key));
+  if (!found || ($("#annotate").hidden && event.key !== "?")) return;
+  if (event.key === "Enter" && event.target.closest("nav, summary, header")) return;
+  event.preventDefault();
+  found[3](event.key, event);
+}
+
+// What changed meanwhile: annotations by others, a new model, a training, a server that was restarted.
+async function poll() {
+  const before = status;
+  try {
+    const query = new URLSearchParams([["client", sessionStorage.client], ...annotator.open.map((image) => ["open", image])]);
+    status = await call(`status?${query}`);
+    if (silent) answersAgain(before);
+    showStatus(before);
+  } catch (error) {
+    if (!silent) notice(`${error.message} What you save meanwhile is kept in this browser, and sent then.`, { kind: "trouble", key: "server" });
+    silent = true;
+  }
+  const busy = ["waiting", "running"].includes(status?.training.state);
+  setTimeout(poll, busy ? TRAINING_POLL_MS : POLL_MS);
+}
+
+function answersAgain(before) {
+  silent = false;
+  withdraw("server");
+  const what = before && before.boot !== status.boot ? "The server was restarted" : "The server answers again";
+  const { length } = outbox.waiting;
+  notice(`${what}. Nothing is lost${length ? `: ${length} annotation${length > 1 ? "s are" : " is"} being sent` : ""}.`, { key: "again" });
+  outbox.flush();
+}
+
+function showStatus(before) {
+  const { annotated, images, model_version, trouble } = status;
+  [$("#done").max, $("#done").value] = [Math.max(images, 1), annotated];
+  $("#done-text").textContent = `${annotated} of ${images} annotated`;
+  if (trouble) notice(trouble, { kind: "trouble", key: "trouble" });
+  else withdraw("trouble");
+  annotator.lookAgain();
+  if (before && before.revision !== status.revision) annotator.othersAnnotated();
+  if (before && model_version && before.model_version !== model_version) annotator.opinion.renew(model_version);
+  cohort.update(status);
+  training.update(status);
+}
+
+function listenToOutbox() {
+  outbox.addEventListener("saved", ({ detail }) => annotator.stored(detail));
+  outbox.addEventListener("refused", ({ detail }) => annotator.refused(detail));
+  outbox.addEventListener("change", () => {
+    const { length } = outbox.waiting;
+    $("#busy").textContent = length ? `saving ${length}…` : "";
+    document.body.dataset.saving = length;
+  });
+  outbox.addEventListener("delayed", ({ detail }) => notice(`${detail.error.message} What you saved waits in this browser, and is sent again.`, { kind: "trouble", key: "server" }));
+}
+
+function nameOf(anew = false) {
+  if (localStorage.annotator && !anew) return Promise.resolve(localStorage.annotator);
+  const dialog = $("#name"), input = dialog.querySelector("input");
+  input.value = localStorage.annotator ?? "";
+  dialog.showModal();
+  return new Promise((named) => dialog.addEventListener("close", () => {
+    localStorage.annotator = input.value.trim() || localStorage.annotator || "unknown";
+    named(localStorage.annotator);
+  }, { once: true }));
+}
+
+function showName(name) {
+  $("#who").textContent = name;
+}
+
+let signingIn = null;
+
+// One dialog, however many requests were refused; whether somebody signed in.
+function signIn() {
+  signingIn ??= new Promise((signedIn) => {
+    const dialog = $("#login"), form = dialog.querySelector("form");
+    dialog.addEventListener("cancel", (event) => event.preventDefault());
+    form.onsubmit = async (event) => {
+      event.preventDefault();
+      const trouble = await fetchToken(new FormData(form));
+      if (trouble) { $("#login-trouble").textContent = trouble; return; }
+      dialog.close();
+      signingIn = null;
+      signedIn(true);
+    };
+    dialog.showModal();
+  });
+  return signingIn;
+}
+
+function element(tag, text) {
+  return Object.assign(document.createElement(tag), { textContent: text });
+}
+
+start();

@@ -1,0 +1,144 @@
+"""Training as the page shows it: what runs, what ran, and how long it takes still."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+from fastapi import HTTPException
+from monailabel.endpoints import train as stock
+from monailabel.utils.async_tasks.task import AsyncTask
+
+from wslpet.core.errors import InputError
+from wslpet.server.errors import Conflict
+from wslpet.server.page.schemas import Run, Training, TrainingProgress, TrainOptions
+from wslpet.server.tasks.train import RUN_FILE, LearnFromSeeds
+
+TASK = "wslpet"
+RUNS_SHOWN = 30
+_STATES = {"SUBMITTED": "waiting", "RUNNING": "running", "DONE": "done", "ERROR": "failed", "STOPPED": "stopped"}
+
+
+def start(app: Any, options: TrainOptions) -> None:
+    """Start a training as POST /train/wslpet does.
+
+    Raises
+    ------
+    TrainingError
+        when the annotations teach nothing yet.
+    Conflict
+        when one runs already.
+    """
+    request = {**options.model_dump(exclude_none=True), "pretrained": not options.from_scratch}
+    app.check_training(TASK, request)
+    if _state() in ("waiting", "running"):
+        raise Conflict("a training is running already; wait for it, or stop it first")
+    try:
+        stock.run_model(TASK, {**request, "model": TASK})
+    except HTTPException as error:
+        raise Conflict(f"the training did not start: {error.detail}") from error
+
+
+def stop() -> None:
+    """Stop the training that runs; the weights in use stay."""
+    stock.stop()
+
+
+def training(app: Any) -> Training:
+    task: LearnFromSeeds = app._trainers[TASK]
+    ready = ""
+    try:
+        app.check_training(TASK, {})
+    except InputError as error:
+        ready = str(error)
+    files = sorted(task.folder.glob(f"*/*/{RUN_FILE}"), key=lambda file: file.parent.name, reverse=True)
+    runs = [run for file in files[:RUNS_SHOWN] if (run := _run(file, is_newest=file == files[0]))]
+    return Training(progress=progress(task), ready=ready, runs=runs)
+
+
+def progress(task: LearnFromSeeds) -> TrainingProgress:
+    """Of the latest training since the server started."""
+    state = _state()
+    if state == "none":
+        return TrainingProgress(state="none")
+    started, stats = _started(), task.stats()
+    if stats.get("start_ts", 0) < int(started):  # of an earlier one: this one is still starting
+        stats = {}
+    epoch, total = int(stats.get("epoch", 0)), int(stats.get("total_epochs", 0))
+    elapsed = time.time() - started
+    per_epoch = _seconds(stats.get("current_time")) / epoch if epoch else None
+    return TrainingProgress(
+        state=state,  # type: ignore[arg-type]
+        epoch=epoch,
+        total_epochs=total,
+        seconds=elapsed if state == "running" else None,
+        seconds_left=None if per_epoch is None or state != "running" else per_epoch * (total - epoch),
+        message=_message(state, stats),
+    )
+
+
+def _message(state: str, stats: dict[str, Any]) -> str:
+    if state == "done":
+        if stats.get("published"):
+            return "The new model is in use."
+        return f"The new model {stats.get('not_published')}; the one in use stays."
+    if state == "stopped":
+        return "Stopped; the model in use stays."
+    if state == "failed":
+        return str(stats.get("error") or "") or _last_words()
+    return ""
+
+
+def _last_words() -> str:
+    task, _ = AsyncTask.status("train")
+    lines = list(task.get("details", [])) if isinstance(task, dict) else []
+    return f"It ended with an error: {lines[-1]}" if lines else "It ended with an error; the server's log says which."
+
+
+def _state() -> str:
+    task, _ = AsyncTask.status("train")
+    return "none" if not isinstance(task, dict) else _STATES.get(str(task.get("status")), "failed")
+
+
+def _started() -> float:
+    task, _ = AsyncTask.status("train")
+    text = task.get("start_ts", "") if isinstance(task, dict) else ""
+    return time.mktime(time.strptime(text, "%Y-%m-%d %H:%M:%S")) if text else 0.0
+
+
+def _run(file: Path, is_newest: bool) -> Run | None:
+    try:
+        stats = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    ended = "total_time" in stats
+    if ended:
+        state = "failed" if stats.get("error") else "done"
+    else:
+        state = "running" if is_newest and _state() == "running" else "stopped"
+    return Run(
+        id=f"{file.parent.parent.name}/{file.parent.name}",
+        name=str(stats.get("name", "")),
+        started=float(stats.get("start_ts", 0)),
+        state=state,  # type: ignore[arg-type]
+        total_epochs=int(stats.get("total_epochs", 0)),
+        total_time=str(stats.get("total_time") or stats.get("current_time") or ""),
+        patients=stats.get("patients", {}),
+        skipped=stats.get("skipped", {}),
+        from_scratch=stats.get("from_scratch"),
+        published=stats.get("published"),
+        not_published=str(stats.get("not_published", "")),
+        model_version=str(stats.get("model_version", "")),
+        error=str(stats.get("error", "")),
+        best_metric=float(stats.get("eval", {}).get("best_metric", 0.0)),
+        epochs=stats.get("epochs", []),
+    )
+
+
+def _seconds(text: Any) -> float:
+    """Of MONAI Label's "1 day, 0:02:31"."""
+    days, _, clock = str(text or "0:00:00").rpartition(", ")
+    hours, minutes, seconds = (int(part) for part in clock.split(":"))
+    return int(days.split()[0]) * 86400.0 if days else hours * 3600.0 + minutes * 60.0 + seconds

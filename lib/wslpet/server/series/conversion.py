@@ -1,0 +1,70 @@
+"""A series of a source → SUV, when it is first used; what cannot be SUV is remembered for a while."""
+
+from __future__ import annotations
+
+import logging
+import time
+from pathlib import Path
+
+from wslpet.core.errors import DicomError
+from wslpet.io.dicom.series import read_series
+from wslpet.server.series.cache import CachedSeries, SeriesCache
+from wslpet.server.series.source import FoundSeries, SeriesSource
+
+logger = logging.getLogger(__name__)
+
+# Then a refused series is looked at again: a transfer may have been cut short, a header mended.
+REFUSED_SECONDS = 300.0
+
+
+class Conversion:
+    """Fetches from `source`, keeps in `cache`; any number of threads and processes may ask."""
+
+    def __init__(self, source: SeriesSource, cache: SeriesCache) -> None:
+        self._source = source
+        self._cache = cache
+        self._refused: dict[tuple[str, str], tuple[float, DicomError]] = {}
+
+    def of(self, series: FoundSeries) -> CachedSeries:
+        """The series in SUV, converted now if this version of it was not before.
+
+        Raises
+        ------
+        DicomError
+            when it cannot be SUV.
+        InputError
+            when the source does not give it, or the disk does not take it.
+        """
+        kept = self._cache.get(series.uid, series.version)
+        if kept is not None:
+            return kept
+        with self._cache.lock(series.uid) as scratch:
+            # Another may have converted it meanwhile.
+            return self._cache.get(series.uid, series.version) or self._convert(series, scratch)
+
+    def has(self, series: FoundSeries) -> bool:
+        """Whether this version of it was converted."""
+        return self._cache.get(series.uid, series.version) is not None
+
+    def refused(self) -> set[str]:
+        """UIDs of the series that were tried and refused lately."""
+        return {uid for (uid, _), (when, _) in self._refused.items() if _is_recent(when)}
+
+    def _convert(self, series: FoundSeries, scratch: Path) -> CachedSeries:
+        key = (series.uid, series.version)
+        if key in self._refused and _is_recent(self._refused[key][0]):
+            raise self._refused[key][1]
+        fetched = scratch / "fetched"
+        fetched.mkdir()
+        try:
+            read = read_series(self._source.fetch(series, fetched))
+        except DicomError as error:
+            self._refused[key] = (time.monotonic(), error)
+            raise
+        self._refused.pop(key, None)
+        logger.info("series %s is converted to SUV", series.uid)
+        return self._cache.put(series.uid, series.version, read, scratch)
+
+
+def _is_recent(when: float) -> bool:
+    return time.monotonic() - when < REFUSED_SECONDS

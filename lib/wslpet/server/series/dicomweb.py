@@ -1,0 +1,284 @@
+"""DICOM series and segmentations on a PACS, over DICOMweb (PS3.18): QIDO finds, WADO fetches, STOW stores.
+
+Whatever a PACS does instead of answering becomes a PacsError with a sentence: it is down, slow, refuses the password,
+sends a web page, half a series, or another one than was asked for.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import time
+import urllib.parse
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pydicom
+import requests
+from dicomweb_client import DICOMwebClient
+from pydicom.dataset import Dataset
+from requests.adapters import HTTPAdapter
+
+from wslpet.core.errors import InputError
+from wslpet.io.dicom.segmentation import referenced_series, segment_names
+from wslpet.server.errors import PacsError, quoted
+from wslpet.server.series.source import FACTS, FoundSegmentation, FoundSeries, facts_of, is_shown, is_uid
+
+logger = logging.getLogger(__name__)
+# It tells every request.
+logging.getLogger("dicomweb_client").setLevel(logging.WARNING)
+
+CONNECT_SECONDS = 5.0
+# Of one series, however slowly it drips.
+DOWNLOAD_SECONDS = 900.0
+_FIELDS = [*FACTS, "NumberOfSeriesRelatedInstances"]
+_JUDGED_BY = ["SOPClassUID", "CorrectedImage", "SeriesType"]
+_MAX_PAGES = 1000
+
+
+class DicomWeb:
+    """A `SeriesSource`.
+
+    Parameters
+    ----------
+    url : of the DICOMweb service.
+    login : user name and password, where the PACS asks for them.
+    search_filter : QIDO attributes that narrow the search; the modality is always PT.
+    prefixes : of QIDO, WADO and STOW below the URL, where they differ.
+    read_seconds : how long the PACS may be silent.
+    """
+
+    keeps_segmentations = True
+    fresh_seconds = 5.0
+
+    def __init__(
+        self,
+        url: str,
+        login: tuple[str, str] | None = None,
+        search_filter: Mapping[str, Any] | None = None,
+        prefixes: tuple[str | None, str | None, str | None] = (None, None, None),
+        read_seconds: float = 30.0,
+    ) -> None:
+        self._session = session = requests.Session()
+        session.auth = login
+        for scheme in ("http://", "https://"):
+            session.mount(scheme, _Impatient(read_seconds))
+        qido, wado, stow = prefixes
+        self._prefixes = {"qido": qido, "wado": wado, "stow": stow, "": None}
+        self._client = DICOMwebClient(url, session, qido, wado, stow)
+        self._client.set_http_retry_params(retry=False)
+        self.name = f"PACS {self._client.protocol}://{self._client.host}:{self._client.port}"
+        self._filter = {**(search_filter or {}), "Modality": "PT"}
+        self._hidden: set[str] = set()
+        self._segmentations: dict[str, tuple[FoundSegmentation, list[str]] | None] = {}
+
+    def search(self, known: Collection[str] = ()) -> dict[str, FoundSeries]:
+        found = {}
+        with self._asked("for its PET series"):
+            for answer in self._series(self._filter):
+                series = _found(answer)
+                if series is not None and (series.uid in known or self._is_shown(series)):
+                    found[series.uid] = series
+        return found
+
+    def fetch(self, series: FoundSeries, folder: Path) -> list[Path]:
+        what = f"for series {series.uid}"
+        with self._asked(what):
+            expected = self._instances(series)
+            files = self._download(series, folder, what)
+        if len(files) != expected:
+            raise self._wrong(f"{what}, and sent {len(files)} of its {expected} slices; try again")
+        return files
+
+    def segmentations(self, images: Mapping[str, FoundSeries], types: Collection[str]) -> dict[str, FoundSegmentation]:
+        newest: dict[str, FoundSegmentation] = {}
+        names = {name.casefold() for name in types}
+        studies = {series.facts["StudyInstanceUID"] for series in images.values()}
+        with self._asked("for its segmentations"):
+            for answer in self._series({"Modality": "SEG"}):
+                known = self._segmentation(answer) if answer.StudyInstanceUID in studies else None
+                if known is None:
+                    continue
+                found, segments = known
+                if found.image not in images or not segments or not names.issuperset(segments):
+                    continue
+                if found.image not in newest or newest[found.image].made < found.made:
+                    newest[found.image] = found
+        return newest
+
+    def fetch_segmentation(self, study: str, uid: str, path: Path) -> None:
+        what = f"for segmentation {uid}"
+        with self._asked(what):
+            sent = self._client.retrieve_series(study, uid)
+            if len(sent) != 1 or sent[0].SeriesInstanceUID != uid:
+                raise self._wrong(f"{what}, and sent {len(sent)} files, or others")
+            sent[0].save_as(path, write_like_original=False)
+
+    def store(self, path: Path) -> None:
+        with self._asked("to store a segmentation"):
+            answer = self._client.store_instances([pydicom.dcmread(path)])
+            if answer.get("FailedSOPSequence"):
+                reason = answer.FailedSOPSequence[0].get("FailureReason", "no reason given")
+                raise self._wrong(f"to store a segmentation, and refused it (failure reason {reason})")
+
+    def relay(self, service: str, path: str, query: str, body: bytes | None, content_type: str) -> requests.Response:
+        """Pass a viewer's request on; a body is posted. What the PACS answers is the answer, whatever it is.
+
+        Raises
+        ------
+        InputError
+            for a path that would leave the DICOMweb service.
+        """
+        steps = re.split(r"[/\\]", path)
+        if {".", ".."} & set(steps) or steps[0] not in _RESOURCES or (body is not None and steps[0] != "studies"):
+            raise InputError(f"path {quoted(path)} is no DICOMweb resource; name studies, series or instances")
+        # OHIF asks QIDO for metadata, which WADO has.
+        prefix = self._prefixes["wado" if path.endswith("metadata") else service]
+        parts = [self._client.base_url, *([prefix] if prefix else []), urllib.parse.quote(path, safe="/,:;=@")]
+        address = "/".join(part.strip("/") for part in parts) + (f"?{query}" if query else "")
+        with self._asked("by a viewer"):
+            if body is None:
+                return self._session.get(address)
+            return self._session.post(address, data=body, headers={"Content-Type": content_type})
+
+    def _series(self, search_filter: Mapping[str, Any]) -> Iterator[Dataset]:
+        """Of all pages of an answer; a PACS that knows no pages sends the first one again."""
+        seen: set[str] = set()
+        for _ in range(_MAX_PAGES):
+            page = self._client.search_for_series(
+                search_filters=dict(search_filter), fields=_FIELDS, offset=len(seen) or None
+            )
+            answers = [Dataset.from_json(entry) for entry in page]
+            new = [answer for answer in answers if str(answer.SeriesInstanceUID) not in seen]
+            if not new:
+                return
+            seen.update(str(answer.SeriesInstanceUID) for answer in new)
+            yield from (answer for answer in new if answer.get("Modality") == search_filter["Modality"])
+
+    def _is_shown(self, series: FoundSeries) -> bool:
+        """Judged by one image, once while the server runs."""
+        key = f"{series.uid} {series.version}"
+        if key in self._hidden:
+            return False
+        answer = self._client.search_for_instances(
+            series.facts["StudyInstanceUID"], series.uid, fields=_JUDGED_BY, limit=1
+        )
+        header = Dataset.from_json(answer[0]) if answer else Dataset()
+        if "CorrectedImage" not in header and "SOPInstanceUID" in header:  # QIDO need not send what is asked for
+            metadata = self._client.retrieve_instance_metadata(
+                series.facts["StudyInstanceUID"], series.uid, str(header.SOPInstanceUID)
+            )
+            header = _header({tag: metadata[tag] for tag in _TAGS_JUDGED_BY if tag in metadata})
+        if is_shown(header):
+            return True
+        logger.info("series %s is no attenuation-corrected PET image series; not shown", series.uid)
+        self._hidden.add(key)
+        return False
+
+    def _instances(self, series: FoundSeries) -> int:
+        """How many slices the series has."""
+        study = series.facts["StudyInstanceUID"]
+        answer = self._client.search_for_series(
+            study, search_filters={"SeriesInstanceUID": series.uid}, fields=["NumberOfSeriesRelatedInstances"]
+        )
+        for entry in answer:
+            found = Dataset.from_json(entry)
+            if found.SeriesInstanceUID == series.uid and found.get("NumberOfSeriesRelatedInstances"):
+                return int(found.NumberOfSeriesRelatedInstances)
+        return len(self._client.search_for_instances(study, series.uid))
+
+    def _download(self, series: FoundSeries, folder: Path, what: str) -> list[Path]:
+        deadline = time.monotonic() + DOWNLOAD_SECONDS
+        files = []
+        for number, slice_ in enumerate(self._client.iter_series(series.facts["StudyInstanceUID"], series.uid)):
+            if slice_.get("SeriesInstanceUID") != series.uid:
+                sent = quoted(str(slice_.get("SeriesInstanceUID")))
+                raise self._wrong(f"{what}, and sent another one ({sent})")
+            if time.monotonic() > deadline:
+                raise self._wrong(f"{what}, and was not done after {DOWNLOAD_SECONDS:g} s")
+            files.append(folder / f"{number:05d}.dcm")
+            slice_.save_as(files[-1], write_like_original=False)
+        return files
+
+    def _segmentation(self, answer: Dataset) -> tuple[FoundSegmentation, list[str]] | None:
+        """What a segmentation is of, and its segments' names; its metadata is asked for once."""
+        uid, study = str(answer.SeriesInstanceUID), str(answer.StudyInstanceUID)
+        if uid not in self._segmentations:
+            self._segmentations[uid] = None
+            metadata = self._client.retrieve_series_metadata(study, uid) if is_uid(uid) and is_uid(study) else []
+            if len(metadata) == 1:
+                header = _header(metadata[0])
+                images = referenced_series(header)
+                made = "".join(str(header.get(tag) or "") for tag in ("ContentDate", "ContentTime"))
+                if len(images) == 1:
+                    names = [name.casefold() for name in segment_names(header)]
+                    self._segmentations[uid] = FoundSegmentation(uid, study, images[0], made), names
+        return self._segmentations[uid]
+
+    @contextmanager
+    def _asked(self, what: str) -> Iterator[None]:
+        try:
+            yield
+        except (InputError, OSError) as error:
+            if not isinstance(error, requests.RequestException):
+                raise
+            raise self._wrong(f"{what}, and {_trouble(error)}") from error
+        except Exception as error:  # the client raises nearly anything for an answer that is none
+            logger.debug("nonsense from the PACS", exc_info=True)
+            raise self._wrong(f"{what}, and answered what is not DICOMweb ({type(error).__name__})") from error
+
+    def _wrong(self, how: str) -> PacsError:
+        return PacsError(f"{self.name} was asked {how}")
+
+
+def _found(answer: Dataset) -> FoundSeries | None:
+    facts = facts_of(answer)
+    uid = facts["SeriesInstanceUID"]
+    if not is_uid(uid) or not is_uid(facts["StudyInstanceUID"]):
+        logger.warning("the PACS lists a series with the UID %s; left out", quoted(uid))
+        return None
+    return FoundSeries(uid, str(answer.get("NumberOfSeriesRelatedInstances") or ""), facts)
+
+
+def _header(metadata: Mapping[str, Any]) -> Dataset:
+    """A header without its bulk data, which would have to be fetched."""
+    return Dataset.from_json({tag: element for tag, element in metadata.items() if "BulkDataURI" not in element})
+
+
+_TAGS_JUDGED_BY = [f"{pydicom.datadict.tag_for_keyword(keyword):08X}" for keyword in _JUDGED_BY]
+
+
+def _trouble(error: requests.RequestException) -> str:
+    response = error.response
+    if isinstance(error, requests.Timeout) or "timed out" in str(error):
+        return "did not answer in time; look after it, or try again"
+    if response is not None and response.status_code in (401, 403):
+        return (
+            f"refused the login ({response.status_code}); set MONAI_LABEL_DICOMWEB_USERNAME and "
+            "MONAI_LABEL_DICOMWEB_PASSWORD"
+        )
+    if response is not None:
+        return f"answered {response.status_code} {response.reason}; look into its log"
+    if isinstance(error, requests.exceptions.ChunkedEncodingError):
+        return "broke off in the middle of its answer; try again"
+    if isinstance(error, requests.exceptions.JSONDecodeError):
+        return "answered what is not DICOMweb (no JSON); check the address"
+    return "cannot be reached; start it, or check the address"
+
+
+# What a viewer may reach with the server's login. A PACS has more below the same address: Orthanc, its peers.
+_RESOURCES = ("studies", "series", "instances")
+
+
+class _Impatient(HTTPAdapter):
+    """Gives up on a server that does not take the connection or falls silent."""
+
+    def __init__(self, read_seconds: float) -> None:
+        self._seconds = (CONNECT_SECONDS, read_seconds)
+        super().__init__()
+
+    def send(self, request: Any, *args: Any, **kwargs: Any) -> requests.Response:
+        kwargs["timeout"] = kwargs.get("timeout") or self._seconds
+        return super().send(request, *args, **kwargs)

@@ -1,0 +1,169 @@
+"""The annotations on disk: an append-only log, one JSON record a line.
+
+A line counts once its newline is there. A record is written and fsynced under a file lock before `append`
+returns, so what was acknowledged survives a kill; what was cut off in the middle was never acknowledged and is
+dropped by the next writer. Any number of processes may read and append; a reader takes in only what is new.
+Nothing is ever rewritten: a later seed supersedes an earlier one; taking a seed back, or removing an image, is a
+record, too.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import threading
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+from wslpet.core.atomic_io import sync_folder
+from wslpet.core.errors import SeedError
+from wslpet.core.seeds import Seed, Withdrawal, take_in
+from wslpet.server.errors import Conflict, StorageError, quoted
+
+logger = logging.getLogger(__name__)
+
+
+class SeedLog:
+    """Seeds by image, oldest first.
+
+    Parameters
+    ----------
+    path : the log; made with its folder when the first seed arrives.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._seeds: dict[str, list[Seed]] = {}
+        self._history: dict[str, list[Seed | Withdrawal]] = {}
+        self._read_bytes = 0
+        self._guard = threading.RLock()
+
+    def append(self, image_id: str, seed: Seed) -> None:
+        """Record a seed; it is on disk when this returns. Raises StorageError when it cannot be written."""
+        self._write({"image": image_id, **seed.to_dict()})
+
+    def retire(self, image_id: str) -> None:
+        """Forget the seeds of an image that was removed, so that a new image of that name starts without."""
+        if self.history(image_id):
+            self._write({"image": image_id, "removed": _now()})
+
+    def withdraw(self, image_id: str, time: str, user: str) -> None:
+        """Take back the newest seed of an image, which was recorded at `time`; on disk when this returns.
+
+        Raises
+        ------
+        Conflict
+            when another seed is the newest by now.
+        StorageError
+            when it cannot be written.
+        """
+        with self._guard, self._between_processes():
+            newest = next(iter(self.of(image_id)[-1:]), None)
+            if newest is None or newest.time != time:
+                by = "withdrawn already" if newest is None else f"superseded by {newest.user} at {newest.time}"
+                raise Conflict(f"the annotation of {quoted(image_id)} from {time} was {by}; nothing was undone")
+            self._append({"image": image_id, "withdrawn": _now(), "user": user})
+
+    def of(self, image_id: str) -> list[Seed]:
+        """All seeds of an image that were not withdrawn, newest last."""
+        with self._guard:
+            self._catch_up()
+            return list(self._seeds.get(image_id, ()))
+
+    def history(self, image_id: str) -> list[Seed | Withdrawal]:
+        """All that was said of an image, newest last."""
+        with self._guard:
+            self._catch_up()
+            return list(self._history.get(image_id, ()))
+
+    def counts(self) -> tuple[dict[str, int], int]:
+        """Image → how much was said of it; and the records' bytes, which grow with every record."""
+        with self._guard:
+            self._catch_up()
+            return {image: len(said) for image, said in self._history.items()}, self._read_bytes
+
+    def newest(self) -> dict[str, Seed]:
+        """Image → the seed that counts."""
+        with self._guard:
+            self._catch_up()
+            return {image: seeds[-1] for image, seeds in self._seeds.items() if seeds}
+
+    def _write(self, record: dict[str, Any]) -> None:
+        with self._guard, self._between_processes():
+            self._append(record)
+
+    def _between_processes(self) -> FileLock:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        return FileLock(self.path.with_suffix(".lock"))
+
+    def _append(self, record: dict[str, Any]) -> None:
+        self._append_line(json.dumps(record, ensure_ascii=False).encode() + b"\n")
+
+    def _append_line(self, line: bytes) -> None:
+        new = not self.path.exists()
+        handle = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            end = _end_of_records(handle)
+            try:
+                os.ftruncate(handle, end)
+                os.lseek(handle, end, os.SEEK_SET)
+                while line:
+                    line = line[os.write(handle, line) :]
+                os.fsync(handle)
+            except OSError as error:
+                os.ftruncate(handle, end)
+                raise StorageError(
+                    f"the annotation could not be written ({error.strerror}); nothing was recorded: "
+                    "free space on the server's disk and click again"
+                ) from error
+        finally:
+            os.close(handle)
+        if new:
+            sync_folder(self.path.parent)
+
+    def _catch_up(self) -> None:
+        if not self.path.exists():
+            self._forget()
+            return
+        with open(self.path, "rb") as log:
+            if log.seek(0, os.SEEK_END) < self._read_bytes:
+                self._forget()
+            log.seek(self._read_bytes)
+            fresh = log.read()
+        complete = fresh[: fresh.rfind(b"\n") + 1]
+        for line in complete.splitlines():
+            try:
+                image, said = take_in(line, self._seeds)
+            except SeedError as error:
+                logger.error("%s: %s; it is skipped", self.path.name, error)
+                continue
+            if said is None:
+                self._history.pop(image, None)
+            else:
+                self._history.setdefault(image, []).append(said)
+        self._read_bytes += len(complete)
+
+    def _forget(self) -> None:
+        self._seeds, self._history, self._read_bytes = {}, {}, 0
+
+
+def _now() -> str:
+    return datetime.now(timezone.utc).isoformat(timespec="milliseconds")
+
+
+def _end_of_records(handle: int) -> int:
+    """Offset behind the last newline; what follows was cut off while it was written."""
+    end = os.lseek(handle, 0, os.SEEK_END)
+    position = end
+    while position > 0:
+        start = max(0, position - 4096)
+        os.lseek(handle, start, os.SEEK_SET)
+        newline = os.read(handle, position - start).rfind(b"\n")
+        if newline >= 0:
+            return start + newline + 1
+        position = start
+    return 0

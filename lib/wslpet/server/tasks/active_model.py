@@ -1,0 +1,61 @@
+"""Which weights answer: the published ones, else the shipped ones, else none."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from pathlib import Path
+
+from wslpet.core.settings import Settings
+from wslpet.method.network.checkpoint import Model, best_device, load_model
+from wslpet.method.network.registry import ModelRegistry
+
+logger = logging.getLogger(__name__)
+
+
+class ActiveModel:
+    """The model in use, loaded again when its file changes.
+
+    Training, in another process, renames a new file into place; the next `current` sees it by its inode,
+    size and time of change, so no restart is needed and a half-written file is never read.
+
+    Parameters
+    ----------
+    published : where training puts its weights.
+    shipped : weights to answer with until then; None for none.
+    settings : the app's; weights for other cancer types are passed over.
+    """
+
+    def __init__(self, published: Path, shipped: Path | None, settings: Settings, device: str | None = None) -> None:
+        self.published = published
+        self.history = ModelRegistry(published)
+        self._files = [path for path in (published, shipped) if path is not None]
+        self.device = device or best_device()
+        self._settings = settings
+        self._loaded: dict[Path, tuple[tuple[int, int, int], Model]] = {}
+        self._guard = threading.Lock()
+
+    def current(self) -> Model | None:
+        """The model to infer with and to start training from. Raises ModelError when its file is damaged."""
+        with self._guard:
+            for path in self._files:
+                model = self._load(path)
+                if model is not None:
+                    return model
+        return None
+
+    def path(self) -> Path | None:
+        """The file that `current` reads, if there is one."""
+        return next((path for path in self._files if path.exists()), None)
+
+    def _load(self, path: Path) -> Model | None:
+        try:
+            stat = path.stat()
+        except FileNotFoundError:
+            return None
+        stamp = (stat.st_ino, stat.st_size, stat.st_mtime_ns)
+        if path not in self._loaded or self._loaded[path][0] != stamp:
+            self._loaded[path] = (stamp, load_model(path, self.device))
+            logger.info("weights %s, version %s", path.name, self._loaded[path][1].version)
+        model = self._loaded[path][1]
+        return model if model.settings.classes == self._settings.classes else None

@@ -1,0 +1,211 @@
+"""`wslpet` finds the tumour by itself; `wslpet_seed` is told by one click. Request in, label out.
+
+A click is recorded, and on disk, before it is delineated; so it is there even when the answer is not. Requests
+run in threads of the server: as many at once as there are processors, and as their volumes fit the memory.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from monailabel.interfaces.tasks.infer_v2 import InferTask, InferType
+
+from wslpet.analysis.radiomics import radiomics
+from wslpet.core.errors import InputError, ModelError, SeedError
+from wslpet.core.limits import CORES
+from wslpet.core.seeds import Seed
+from wslpet.core.settings import Settings
+from wslpet.core.volume import Volume
+from wslpet.io.readers import mask_content, write_mask
+from wslpet.method.inference.pipeline import Result, segment
+from wslpet.server.errors import quoted
+from wslpet.server.storage.clicks import newest_click, place
+from wslpet.server.storage.datastore import SeededDatastore
+from wslpet.server.tasks.active_model import ActiveModel
+from wslpet.server.tasks.fifo_semaphore import FifoSemaphore
+
+logger = logging.getLogger(__name__)
+
+EXTENSIONS = (".nii.gz", ".nii", ".nrrd", ".mha")
+# Whoever computes holds one.
+processors = FifoSemaphore(CORES)
+
+Kept = TypeVar("Kept")
+
+
+class FindTumour(InferTask):
+    """Auto-segmentation: no click, the weights decide."""
+
+    def __init__(self, datastore: SeededDatastore, weights: ActiveModel, settings: Settings) -> None:
+        super().__init__(
+            type=InferType.SEGMENTATION,
+            labels=settings.labels,
+            dimension=3,
+            description="Finds the tumour in whole-body FDG PET (SUV) and names its cancer type",
+        )
+        self._datastore = datastore
+        self._weights = weights
+        self._settings = settings
+
+    def is_valid(self) -> bool:
+        return True
+
+    def get_path(self, validate: bool = True) -> str | None:
+        """The weights in use, for MONAI Label's model download."""
+        path = self._weights.path()
+        return str(path) if path else None
+
+    def __call__(self, request: Mapping[str, Any]) -> tuple[str | None, dict[str, Any]]:
+        """Segment one image.
+
+        Parameters
+        ----------
+        request : "image_path" of the scan, and "image_id" unless it is a session's; in a click request, points by
+            type; "result_extension", one of `EXTENSIONS`; "result_write_to_file"; "result_compress" (.nrrd, .mha);
+            "radiomics", true to have every feature of the lesion in the answer.
+
+        Returns
+        -------
+        the mask's file (in the geometry of the image as stored; None when not asked for), and the result as JSON.
+
+        Raises
+        ------
+        InputError
+            naming what cannot be used; nothing was recorded.
+        """
+        return self._answered(request, _written)
+
+    def content(self, request: Mapping[str, Any]) -> tuple[bytes | None, dict[str, Any]]:
+        """As `__call__`, with what is in the mask's file, and no file."""
+        return self._answered(request, _content)
+
+    def _answered(
+        self, request: Mapping[str, Any], kept: Callable[[Result, str, bool], Kept]
+    ) -> tuple[Kept | None, dict[str, Any]]:
+        start = time.monotonic()
+        extension, with_features = extension_of(request), request.get("radiomics") is True
+        click = newest_click(request, self._settings.classes, lambda: self._recorded(request))
+        self._check(click)
+        image = Path(request["image_path"])
+        with processors:
+            reading = time.monotonic()
+            with self._datastore.scans.checkout(image) as volume:
+                seconds = {"read": time.monotonic() - reading}
+                seed = None
+                if click is not None:
+                    seed = place(click, volume, str(request.get("user") or "unknown"))
+                    self._record(request, seed)
+                result = self._segment(image, volume, seed)
+                features = _features(volume, result) if with_features else None
+            writing = time.monotonic()
+            mask = None
+            if request.get("result_write_to_file", True) is not False:
+                mask = kept(result, extension, request.get("result_compress", True) is not False)
+        seconds |= {"write": time.monotonic() - writing, "total": time.monotonic() - start}
+        answer = self._answer(result, seconds)
+        return mask, answer if features is None else {**answer, "radiomics": features}
+
+    def _check(self, click: Any) -> None:
+        if click is not None:
+            raise SeedError("the task wslpet takes no clicks; send them to wslpet_seed")
+
+    def _recorded(self, request: Mapping[str, Any]) -> list[Seed]:
+        image_id = request.get("image_id")
+        return [] if image_id is None else self._datastore.seeds.of(image_id)
+
+    def _record(self, request: Mapping[str, Any], seed: Seed) -> None:
+        """A session's image is gone when the session ends: its clicks are answered, and teach nothing."""
+        if request.get("image_id") is not None:
+            self._datastore.record_seed(request["image_id"], seed)
+
+    def _segment(self, image: Path, volume: Volume, seed: Seed | None) -> Result:
+        model = None
+        try:
+            model = self._weights.current()
+        except ModelError as error:
+            if seed is None:
+                raise
+            logger.error("delineated without weights: %s", error)
+        if model is None and seed is None:
+            raise ModelError(
+                "no weights yet for these cancer types: click one tumour per patient with wslpet_seed, then train "
+                "wslpet; clicks are delineated without weights"
+            )
+        looking = time.monotonic()
+        seen = None if model is None else self._datastore.scans.network_output(image, model)
+        seconds = time.monotonic() - looking
+        result = segment(volume, model, seed, self._settings if model is None else None, seen)
+        result.latencies["network"] = seconds
+        return result
+
+    def _answer(self, result: Result, seconds: dict[str, float]) -> dict[str, Any]:
+        answer = result.to_dict()
+        answer["label_names"] = self._settings.labels
+        answer["latencies"] = {name: round(s, 4) for name, s in {**answer["latencies"], **seconds}.items()}
+        # OHIF reads them; one per type, of its first lesion.
+        answer["centroids"] = {
+            lesion["cancer_type"]: [str(round(v)) for v in lesion["centroid"]["index"]]
+            for lesion in reversed(answer["lesions"])
+        }
+        return answer
+
+
+class DelineateClick(FindTumour):
+    """One click with a cancer type: recorded as a seed, and answered with the delineated lesion.
+
+    Of MONAI Label's type "deepedit", whose points an unmodified OHIF or Slicer sends by label name. The labels
+    are the cancer types, so one click carries the whole supervision.
+    """
+
+    def __init__(self, datastore: SeededDatastore, weights: ActiveModel, settings: Settings) -> None:
+        super().__init__(datastore, weights, settings)
+        self.type = InferType.DEEPEDIT
+        labels = {name: value for value, name in enumerate(settings.classes, start=1)}
+        self.labels = labels
+        self.description = "Click once on the tumour with its cancer type: delineates it and learns from it"
+
+    def _check(self, click: Any) -> None:
+        if click is None:
+            raise SeedError(
+                f"no click in the request; click once on the tumour, with the label that names its type: "
+                f"{', '.join(self._settings.classes)}"
+            )
+
+
+def extension_of(request: Mapping[str, Any]) -> str:
+    """How the name of the mask's file is to end. Raises InputError when it is not one of `EXTENSIONS`."""
+    extension = request.get("result_extension") or ".nii.gz"
+    if extension not in EXTENSIONS:
+        raise InputError(f"result_extension {quoted(extension)} is not one of {', '.join(EXTENSIONS)}")
+    return str(extension)
+
+
+def _features(volume: Volume, result: Result) -> dict[str, float | None]:
+    """Name → value, None where a feature is not defined; nothing where no lesion was found."""
+    inside = result.mask.array > 0
+    if not inside.any():
+        return {}
+    values = radiomics(volume, inside, strict=False)
+    return {name: value if math.isfinite(value) else None for name, value in values.items()}
+
+
+def _content(result: Result, extension: str, compress: bool) -> bytes:
+    return mask_content(result.mask, extension, compress, result.slices)
+
+
+def _written(result: Result, extension: str, compress: bool) -> str:
+    handle, name = tempfile.mkstemp(prefix="wslpet-", suffix=extension)
+    os.close(handle)
+    try:
+        write_mask(result.mask, name, compress)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+    return name

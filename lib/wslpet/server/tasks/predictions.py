@@ -1,0 +1,111 @@
+"""What the weights in use say of each image, kept by content: the page shows it, and strategies choose by it."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import shutil
+import threading
+from pathlib import Path
+
+from wslpet.core.atomic_io import replacing
+from wslpet.core.errors import ModelError
+from wslpet.method.inference.pipeline import segment
+from wslpet.method.network.checkpoint import Model
+from wslpet.server.storage.datastore import SeededDatastore
+from wslpet.server.tasks.active_model import ActiveModel
+from wslpet.server.tasks.findings import Prediction, prediction
+from wslpet.server.tasks.infer import processors
+
+logger = logging.getLogger(__name__)
+
+
+class Predictions:
+    """Made when first asked for, one at a time, and kept on disk for as long as the weights are in use.
+
+    Parameters
+    ----------
+    folder : for the files, `<model version>/<image version>.json`.
+    """
+
+    def __init__(self, datastore: SeededDatastore, weights: ActiveModel, folder: Path) -> None:
+        self._datastore = datastore
+        self._weights = weights
+        self._folder = folder
+        self._known: dict[str, Prediction] = {}
+        self._version = ""
+        self._guard = threading.Lock()
+        self._one_at_a_time = threading.Lock()
+
+    def model_version(self) -> str | None:
+        """Of the weights in use; None without, also when their file is damaged."""
+        try:
+            model = self._weights.current()
+        except ModelError as error:
+            logger.error("no predictions: %s", error)
+            return None
+        return None if model is None else model.version
+
+    def of(self, image_id: str) -> Prediction:
+        """What the weights say of an image.
+
+        Raises
+        ------
+        ModelError
+            when there are no weights, or they cannot be read.
+        InputError
+            when the image cannot be read.
+        """
+        model = self._weights.current()
+        if model is None:
+            raise ModelError("no weights yet for these cancer types; annotate some patients of each, then train")
+        name = self._name(image_id)
+        known = self._look_up(name, model)
+        if known is not None:
+            return known
+        with self._one_at_a_time:
+            known = self._look_up(name, model)
+            if known is not None:
+                return known
+            cell_mm = model.settings.grid_mm * model.settings.stride
+            seen = self._datastore.network_output(image_id, model)
+            with processors, self._datastore.checkout(image_id) as volume:
+                made = prediction(segment(volume, model, seen=seen), volume, cell_mm)
+            with replacing(self._folder / model.version / name) as temporary:
+                temporary.write_text(made.model_dump_json(), encoding="utf-8")
+            with self._guard:
+                self._known[name] = made
+        return made
+
+    def known(self, image_id: str) -> Prediction | None:
+        """What `of` would say at once; None when it would have to look, or cannot."""
+        try:
+            model = self._weights.current()
+        except ModelError:
+            return None
+        return None if model is None else self._look_up(self._name(image_id), model)
+
+    def _name(self, image_id: str) -> str:
+        version = self._datastore.image_version(image_id)
+        return f"{hashlib.sha256(version.encode()).hexdigest()[:32]}.json"
+
+    def _look_up(self, name: str, model: Model) -> Prediction | None:
+        with self._guard:
+            if self._version != model.version:
+                self._forget(model.version)
+            if name in self._known:
+                return self._known[name]
+        try:
+            kept = Prediction.model_validate_json((self._folder / model.version / name).read_bytes())
+        except (OSError, ValueError):
+            return None
+        with self._guard:
+            self._known[name] = kept
+        return kept
+
+    def _forget(self, version: str) -> None:
+        """Drop what other weights said."""
+        self._known, self._version = {}, version
+        for folder in self._folder.glob("*"):
+            if folder.name != version:
+                shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,101 @@
+"""Radiomics of every annotated image of the datastore, as a CSV: MONAI Label's scoring method `radiomics`.
+
+`POST /scoring/radiomics` starts it, in a process of its own; `GET /scoring/` tells how it went. The lesion is the one
+of the final label, or else the one that the newest click delineates. What was measured before, of the same image and
+the same annotation, is kept.
+"""
+
+from __future__ import annotations
+
+import csv
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from monailabel.interfaces.datastore import DefaultLabelTag
+from monailabel.interfaces.tasks.scoring import ScoringMethod
+
+from wslpet.analysis.radiomics import catalogue, radiomics
+from wslpet.core.atomic_io import replacing
+from wslpet.core.errors import InputError
+from wslpet.core.seeds import NO_TUMOUR, Seed
+from wslpet.core.settings import Settings
+from wslpet.core.volume import Volume
+from wslpet.io.dicom.segmentation import onto
+from wslpet.io.readers import read_mask
+from wslpet.method.inference.pipeline import segment
+from wslpet.server.storage.datastore import SeededDatastore
+
+logger = logging.getLogger(__name__)
+
+FILE = "radiomics.csv"
+# What a row is of, before the features.
+ABOUT = ("image", "cancer_type", "outline", "annotation")
+
+
+class Radiomics(ScoringMethod):
+    """Fills `.wslpet/radiomics.csv`: image, cancer type, whose outline, which annotation, and every feature."""
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__("Radiomics of every annotated image, by PyRadiomics under IBSI ids, to .wslpet/radiomics.csv")
+        self._settings = settings
+
+    def __call__(self, request: Mapping[str, Any], datastore: SeededDatastore) -> dict[str, Any]:
+        """Measure what has not been measured yet.
+
+        Returns
+        -------
+        "file"; how many rows were "measured" now and "kept" from before; "refused": image → why.
+        """
+        path = datastore.private / FILE
+        before = {(row["image"], row["annotation"]): row for row in _rows(path)}
+        rows, measured, refused = [], 0, {}
+        for image, seed in sorted(datastore.seeded().items()):
+            if seed.cancer_type == NO_TUMOUR:
+                continue
+            try:
+                annotation = _annotation(image, seed, datastore)
+                row = before.get((image, annotation))
+                if row is None:
+                    row = self._measured(image, seed, annotation, datastore)
+                    measured += 1
+                rows.append(row)
+            except InputError as error:
+                refused[image] = str(error)
+                logger.warning("radiomics of %s: %s", image, error)
+        with replacing(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, (*ABOUT, *catalogue()), lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(rows)
+        return {"file": str(path), "measured": measured, "kept": len(rows) - measured, "refused": refused}
+
+    def _measured(self, image: str, seed: Seed, annotation: str, datastore: SeededDatastore) -> dict[str, Any]:
+        with datastore.scans.checkout(datastore.image_path(image)) as volume:
+            label = datastore.get_label_uri(image, DefaultLabelTag.FINAL.value)
+            inside = _submitted(label, volume) if label else segment(volume, None, seed, self._settings).mask.array > 0
+            features = radiomics(volume, inside, strict=False)
+        outline = "label" if label else "click"
+        return dict(zip(ABOUT, (image, seed.cancer_type, outline, annotation), strict=True)) | features
+
+
+def _submitted(label: str, volume: Volume) -> np.ndarray:
+    return onto(read_mask(label), volume).array > 0
+
+
+def _annotation(image: str, seed: Seed, datastore: SeededDatastore) -> str:
+    """Changes when the image, its newest seed or its final label does."""
+    stamp = ""
+    if datastore.get_label_uri(image, DefaultLabelTag.FINAL.value):
+        stamp = str(datastore.get_label_info(image, DefaultLabelTag.FINAL.value).get("ts", ""))
+    return f"{datastore.image_version(image)} {seed.time} {stamp}".strip()
+
+
+def _rows(path: Any) -> list[dict[str, Any]]:
+    if not path.exists():
+        return []
+    with open(path, newline="", encoding="utf-8") as file:
+        reader = csv.DictReader(file)
+        if tuple(reader.fieldnames or ()) != (*ABOUT, *catalogue()):
+            return []  # of another version: measured anew
+        return list(reader)

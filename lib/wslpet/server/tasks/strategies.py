@@ -1,0 +1,108 @@
+"""Which patient to annotate next. None serves an image that has a seed or a final label."""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+import time
+from abc import abstractmethod
+from collections.abc import Mapping
+from typing import Any
+
+from monailabel.interfaces.tasks.strategy import Strategy
+
+from wslpet.core.errors import DicomError, InputError
+from wslpet.method.network.checkpoint import Model
+from wslpet.server.errors import quoted
+from wslpet.server.storage.datastore import SeededDatastore
+from wslpet.server.tasks.active_model import ActiveModel
+
+logger = logging.getLogger(__name__)
+
+# An annotator waits no longer than this for images to be scored; the rest is scored at the next asking.
+SECONDS = 3.0
+
+
+class _Unannotated(Strategy):
+    """Chooses among the images that nobody annotated yet."""
+
+    def __call__(self, request: Mapping[str, Any], datastore: SeededDatastore) -> dict[str, Any] | None:
+        """{"id": image, ...}, or None when every image is annotated, or none can be used.
+
+        Parameters
+        ----------
+        request : "exclude", a list of images that are not to be served.
+        """
+        exclude = request.get("exclude") or []
+        if not isinstance(exclude, list) or not all(isinstance(image, str) for image in exclude):
+            raise InputError(f"exclude {quoted(exclude)} is not a list of images")
+        waiting = [image for image in datastore.waiting() if image not in exclude]
+        while waiting:
+            chosen = self.choose(waiting, datastore)
+            try:
+                datastore.image_path(chosen["id"])
+                return chosen
+            except DicomError as error:
+                logger.warning("image %s is passed over: %s", chosen["id"], error)
+                waiting.remove(chosen["id"])
+        return None
+
+    @abstractmethod
+    def choose(self, waiting: list[str], datastore: SeededDatastore) -> dict[str, Any]:
+        """One of the images, which are in alphabetical order and at least one."""
+
+
+class First(_Unannotated):
+    def __init__(self) -> None:
+        super().__init__("The first patient, by name, without an annotation")
+
+    def choose(self, waiting: list[str], datastore: SeededDatastore) -> dict[str, Any]:
+        return {"id": waiting[0]}
+
+
+class Random(_Unannotated):
+    def __init__(self) -> None:
+        super().__init__("A random patient without an annotation")
+
+    def choose(self, waiting: list[str], datastore: SeededDatastore) -> dict[str, Any]:
+        return {"id": random.choice(waiting)}
+
+
+class Uncertainty(_Unannotated):
+    """The patient whose cancer type and tumour site, taken together, the weights are least sure of.
+
+    Scores are kept by image and weights, so that asking again is quick; without weights any patient is as good
+    and the first one is served.
+    """
+
+    def __init__(self, weights: ActiveModel) -> None:
+        super().__init__("The patient without an annotation that the weights are least sure of")
+        self._weights = weights
+        self._scores: dict[tuple[str, str], float] = {}
+        self._guard = threading.Lock()
+
+    def choose(self, waiting: list[str], datastore: SeededDatastore) -> dict[str, Any]:
+        model = self._weights.current()
+        if model is None:
+            return {"id": waiting[0]}
+        with self._guard:
+            scores = self._scored(waiting, datastore, model)
+        if not scores:
+            return {"id": waiting[0]}
+        best = max(scores, key=scores.__getitem__)
+        return {"id": best, "uncertainty": round(scores[best], 4), "scored": len(scores), "waiting": len(waiting)}
+
+    def _scored(self, waiting: list[str], datastore: SeededDatastore, model: Model) -> dict[str, float]:
+        # In random order: an image that cannot be read, or a slow one, must not keep the same others from a score.
+        deadline, scores = time.monotonic() + SECONDS, {}
+        for image in random.sample(waiting, len(waiting)):
+            try:
+                key = (datastore.image_version(image), model.version)
+                if key not in self._scores and time.monotonic() < deadline:
+                    self._scores[key] = 1.0 - datastore.network_output(image, model).confidence
+            except (InputError, OSError):
+                continue
+            if key in self._scores:
+                scores[image] = self._scores[key]
+        return scores

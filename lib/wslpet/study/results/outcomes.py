@@ -1,0 +1,140 @@
+"""Treatment response and survival from what each system found, one cancer type at a time.
+
+Features of a patient are of the mask that a model found which never saw that patient; the outcome model of a fold is
+fitted on the patients of the other folds (`wslpet.analysis.outcome`). No outcome has a part in any mask.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.stats import t
+
+from wslpet.analysis.outcome import Performance, out_of_fold, performance
+from wslpet.analysis.statistics import Estimate, auc, delong_p
+from wslpet.core.errors import TrainingError
+from wslpet.study.design.patients import Patient
+from wslpet.study.systems.system import System
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """How well a system's findings tell the outcome of one cancer type.
+
+    Parameters
+    ----------
+    outcomes : (patient,) 0 or 1.
+    probabilities : (patient,) of 1, each by a model that never saw the patient.
+    performance : of these.
+    """
+
+    outcomes: np.ndarray
+    probabilities: np.ndarray
+    performance: Performance
+
+    def p_against(self, other: Outcome) -> float:
+        """DeLong's p of the two AUCs, which are of the same patients."""
+        return delong_p(self.outcomes, self.probabilities, other.probabilities)
+
+
+@dataclass(frozen=True, eq=False)
+class Known:
+    """The patients of one type whose outcome is known.
+
+    Parameters
+    ----------
+    names : of the patients.
+    outcomes : (patient,) 0 or 1.
+    folds : indices of the patients that each fold is tried on.
+    """
+
+    names: list[str]
+    outcomes: np.ndarray
+    folds: list[np.ndarray]
+
+    @classmethod
+    def of(cls, patients: Sequence[Patient], fold_of: np.ndarray, cancer_type: str) -> Known:
+        chosen = [
+            (patient, fold)
+            for patient, fold in zip(patients, fold_of, strict=True)
+            if patient.cancer_type == cancer_type and patient.row.outcome is not None
+        ]
+        of = np.array([fold for _, fold in chosen], dtype=int)
+        return cls(
+            [patient.name for patient, _ in chosen],
+            np.array([patient.row.outcome for patient, _ in chosen], dtype=int),
+            [test for fold in np.unique(of) if len(test := np.flatnonzero(of == fold))],
+        )
+
+
+def outcome_of(
+    known: Known, good: Mapping[str, float], features: Mapping[str, Mapping[str, float]], seed: int
+) -> Outcome | str:
+    """A system's outcome; why there is none, where there is none.
+
+    Parameters
+    ----------
+    good : patient → probability, where the system gives it by itself.
+    features : patient → feature → value, elsewhere.
+    """
+    if not known.names:
+        return "no outcome known"
+    try:
+        if features:
+            probabilities = out_of_fold(matrix(known, features), known.outcomes, known.folds, seed)
+        else:
+            probabilities = np.array([good[name] for name in known.names])
+    except TrainingError as error:
+        return str(error)
+    if not np.isfinite(probabilities).all():
+        return "too few outcomes to learn from"
+    return Outcome(known.outcomes, probabilities, performance(known.outcomes, probabilities, known.folds))
+
+
+def matrix(known: Known, features: Mapping[str, Mapping[str, float]]) -> np.ndarray:
+    """(patient, feature)."""
+    return np.array([list(features[name].values()) for name in known.names])
+
+
+def has_outcome(system: System) -> bool:
+    """Whether a system has columns of outcome in the tables."""
+    return system.features != () or system.name == "rpet"
+
+
+@dataclass(frozen=True)
+class Shuffled:
+    """Outcomes permuted, so that there is nothing to find: AUC must be 0.5.
+
+    Parameters
+    ----------
+    mean : of the AUCs, with the 95 % interval of that mean (Student's t).
+    aucs : one for each permutation.
+    """
+
+    mean: Estimate
+    aucs: tuple[float, ...]
+
+    @property
+    def holds(self) -> bool:
+        """Whether 0.5 is in the interval."""
+        return self.mean.low <= 0.5 <= self.mean.high
+
+    def p_of(self, value: float) -> float:
+        """Share of permutations that reach an AUC, the observed one counted among them."""
+        return (1 + sum(one >= value for one in self.aucs)) / (1 + len(self.aucs))
+
+
+def shuffled(known: Known, features: Mapping[str, Mapping[str, float]], times: int, seed: int) -> Shuffled | str:
+    """The whole way from features to AUC, on permuted outcomes."""
+    rng, table, aucs = np.random.default_rng(seed), matrix(known, features), []
+    try:
+        for number in range(times):
+            outcomes = rng.permutation(known.outcomes)
+            aucs.append(auc(outcomes, out_of_fold(table, outcomes, known.folds, number)))
+    except TrainingError as error:
+        return str(error)
+    mean = float(np.mean(aucs))
+    half = float(t.ppf(0.975, times - 1) * np.std(aucs, ddof=1) / np.sqrt(times)) if times > 1 else float("nan")
+    return Shuffled(Estimate(mean, mean - half, mean + half), tuple(aucs))

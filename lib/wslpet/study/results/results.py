@@ -1,0 +1,154 @@
+"""What the runs left on disk → Dice, intervals, tests, outcome: everything that tables and figures show."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from wslpet.analysis.statistics import Estimate, bootstrap, paired_p
+from wslpet.study.design.study import CURVE_SYSTEMS, Study
+from wslpet.study.execution.runs import Measured, Run, features_in, is_kept, measured_in
+from wslpet.study.execution.stability import Stability
+from wslpet.study.results.outcomes import Known, Outcome, Shuffled, has_outcome, outcome_of, shuffled
+from wslpet.study.systems import SYSTEMS
+from wslpet.study.systems.system import System
+
+# The system that others are tested against.
+REFERENCE = "ours"
+
+
+@dataclass(frozen=True, eq=False)
+class SystemResults:
+    """One system on all patients, in the cohort's order.
+
+    Parameters
+    ----------
+    measured : one a patient.
+    outcomes : cancer type → outcome, or why there is none.
+    """
+
+    system: System
+    measured: tuple[Measured, ...]
+    outcomes: dict[str, Outcome | str] = field(default_factory=dict)
+
+    def dice(self, cancer_type: str | None = None) -> np.ndarray:
+        """(patient,) of one type, or of all."""
+        return np.array([one.dice for one in self.measured if cancer_type in (None, one.cancer_type)])
+
+    def each(self, of: Callable[[Measured], float]) -> np.ndarray:
+        """(patient,) of some quantity."""
+        return np.array([of(one) for one in self.measured], dtype=float)
+
+    @property
+    def names_types(self) -> bool:
+        """Whether it makes a guess of the cancer type."""
+        return any(one.predicted for one in self.measured)
+
+
+@dataclass(frozen=True)
+class CurvePoint:
+    """Dice of one system that learned from so many patients, over the patients of the curve's folds."""
+
+    system: str
+    annotated: int
+    dice: Estimate
+
+
+@dataclass(frozen=True, eq=False)
+class Results:
+    """A whole study.
+
+    Parameters
+    ----------
+    systems : name → results, in the order of the tables.
+    curve : by system, then number of patients.
+    test_patients : the system whose features are tested for leakage: ours, or else the first with features.
+    shuffled : cancer type → that test, or why there is none.
+    stability : of features; None where it was not measured.
+    """
+
+    study: Study
+    systems: dict[str, SystemResults]
+    curve: tuple[CurvePoint, ...]
+    test_patients: str | None
+    shuffled: dict[str, Shuffled | str]
+    stability: Stability | None
+
+    @property
+    def reference(self) -> SystemResults | None:
+        return self.systems.get(REFERENCE)
+
+    def fold_sd(self, values: np.ndarray, cancer_type: str | None = None) -> float:
+        """SD over the folds of the folds' means of a quantity of the patients of a type, or of all."""
+        own = np.array([cancer_type in (None, patient.cancer_type) for patient in self.study.patients])
+        of = self.study.fold_of[own]
+        means = [values[of == fold].mean() for fold in np.unique(of)]
+        return float(np.std(means, ddof=1)) if len(means) > 1 else float("nan")
+
+    def dice_p(self, name: str, cancer_type: str | None = None) -> float | None:
+        """Wilcoxon's p of a system's Dice and ours; None where one is missing, or both are the same."""
+        if self.reference is None or name == REFERENCE or not self.systems[name].system.segments:
+            return None
+        return paired_p(self.reference.dice(cancer_type), self.systems[name].dice(cancer_type))
+
+    def auc_p(self, name: str, cancer_type: str) -> float | None:
+        """DeLong's p of a system's AUC and ours; None where one is missing, or both are the same."""
+        one, ours = self.systems[name].outcomes.get(cancer_type), None
+        if self.reference is not None:
+            ours = self.reference.outcomes.get(cancer_type)
+        if name == REFERENCE or not isinstance(one, Outcome) or not isinstance(ours, Outcome):
+            return None
+        return ours.p_against(one)
+
+
+def read_results(study: Study, stability: Stability | None = None) -> Results:
+    """From the runs that are kept; a system of which a fold is missing is left out."""
+    known = {name: Known.of(study.patients, study.fold_of, name) for name in study.plan.types}
+    systems: dict[str, SystemResults] = {}
+    features: dict[str, dict[str, dict[str, float]]] = {}
+    for system in study.systems:
+        runs = [Run(system.name, fold) for fold in range(study.plan.folds)]
+        if not all(is_kept(run, study.folder) for run in runs):
+            continue
+        rows = {one.name: one for run in runs for one in measured_in(run, study.folder)}
+        measured = tuple(rows[patient.name] for patient in study.patients)
+        features[system.name] = {}
+        if system.features != ():
+            features[system.name] = {k: v for run in runs for k, v in features_in(run, study.folder).items()}
+        outcomes: dict[str, Outcome | str] = {}
+        if has_outcome(system):
+            good = {one.name: one.good for one in measured}
+            outcomes = {
+                name: outcome_of(own, good, features[system.name], study.plan.seed) for name, own in known.items()
+            }
+        systems[system.name] = SystemResults(system, measured, outcomes)
+    leakage: dict[str, Shuffled | str] = {}
+    test_patients = next(
+        (name for name in (REFERENCE, *systems) if name in systems and _all_features(systems[name])), None
+    )
+    if test_patients is not None:
+        leakage = {
+            name: shuffled(own, features[test_patients], study.plan.shuffles, study.plan.seed)
+            for name, own in known.items()
+            if own.names
+        }
+    return Results(study, systems, tuple(_curve(study)), test_patients, leakage, stability)
+
+
+def _all_features(one: SystemResults) -> bool:
+    return one.system.features is None
+
+
+def _curve(study: Study) -> Sequence[CurvePoint]:
+    folds = range(min(study.plan.curve_folds, study.plan.folds))
+    points = []
+    for name in (name for name in CURVE_SYSTEMS if name in SYSTEMS and name in study.names):
+        for size in (*study.plan.curve, 0):
+            runs = [Run(name, fold, size) for fold in folds]
+            if all(is_kept(run, study.folder) for run in runs):
+                dice = [one.dice for run in runs for one in measured_in(run, study.folder)]
+                train_patients = size or round(np.mean([len(study.train_patients(run)) for run in runs]))
+                points.append(CurvePoint(name, train_patients, bootstrap(np.array(dice), seed=study.plan.seed)))
+    return points

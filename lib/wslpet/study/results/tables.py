@@ -1,0 +1,284 @@
+"""Tables 1 and 2 beside the paper's, and what the paper does not have: intervals, tests, errors in ml and mm."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from wslpet.analysis.statistics import Estimate, bootstrap
+from wslpet.study.design.paper import NUMBER_OF_TABLE, OUTCOME, PAPER, QUANTITIES
+from wslpet.study.execution.stability import EXCELLENT, GOOD
+from wslpet.study.results.outcomes import Outcome, Shuffled
+from wslpet.study.results.results import Results, SystemResults
+
+NONE = "–"
+HEADINGS = {
+    "dice": "Dice",
+    "accuracy": "accuracy",
+    "sensitivity": "sensitivity",
+    "specificity": "specificity",
+    "auc": "AUC",
+}
+_LATEX = {
+    "±": r"$\pm$",
+    "≥": r"$\geq$",
+    "%": r"\%",
+    "&": r"\&",
+    "–": "--",
+    "<": "$<$",
+    "²": "$^2$",
+    "³": "$^3$",
+    "_": r"\_",
+}
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table in words.
+
+    Parameters
+    ----------
+    name : for file names and references.
+    title : what it shows, and on what data.
+    head, rows : cells as text; the first column names the row.
+    notes : below it.
+    """
+
+    name: str
+    title: str
+    head: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    notes: tuple[str, ...] = ()
+
+    def markdown(self) -> str:
+        lines = [f"**{self.title}**", "", _line(self.head), _line(["---"] * len(self.head)), *map(_line, self.rows)]
+        return "\n".join([*lines, "", *self.notes, ""])
+
+    def latex(self) -> str:
+        """booktabs."""
+        columns = "l" + "c" * (len(self.head) - 1)
+        body = [" & ".join(map(_latex, row)) + r" \\" for row in (self.head, *self.rows)]
+        return "\n".join(
+            [
+                r"\begin{table}",
+                rf"\caption{{{_latex(' '.join([self.title, *self.notes]))}}}\label{{tab:{self.name}}}",
+                rf"\begin{{tabular}}{{{columns}}}",
+                r"\toprule",
+                body[0],
+                r"\midrule",
+                *body[1:],
+                r"\bottomrule",
+                r"\end{tabular}",
+                r"\end{table}",
+                "",
+            ]
+        )
+
+
+def _line(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(cells) + " |"
+
+
+def _latex(text: str) -> str:
+    return "".join(_LATEX.get(letter, letter) for letter in text)
+
+
+def all_tables(results: Results, data: str) -> list[Table]:
+    """The paper's two first; `data` says on what data ours were measured."""
+    types = sorted(results.study.plan.types, key=lambda name: (NUMBER_OF_TABLE.get(name, 9), name))
+    tables = [papers_table(results, name, data) for name in types]
+    tables += [delineation(results, data)]
+    tables += [outcome(results, name, data) for name in types if _with_outcome(results, name)]
+    tables += [leakage(results, data)] if results.shuffled else []
+    tables += [stability(results, data)] if results.stability else []
+    return [*tables, who(results)]
+
+
+def papers_table(results: Results, cancer_type: str, data: str) -> Table:
+    """As the paper's: Dice and outcome of one cancer type, mean ± SD over the folds, the paper's beside them."""
+    theirs = PAPER.get(cancer_type, {})
+    shown = [one for one in results.systems.values() if one.system.segments or cancer_type in one.outcomes]
+    rows = []
+    for one in shown:
+        cells = [one.system.title]
+        for quantity in QUANTITIES:
+            paper = theirs.get(one.system.paper, {}).get(quantity)
+            cells += [NONE if paper is None else _spread(*paper), _cell(results, one, cancer_type, quantity)]
+        rows.append(tuple(cells))
+    head = ["method", *(f"{HEADINGS[q]}, {whose}" for q in QUANTITIES for whose in ("paper", "here"))]
+    what = OUTCOME.get(cancer_type, "outcome")
+    number = NUMBER_OF_TABLE.get(cancer_type)
+    title = f"Table {number}. " if number else ""
+    reasons = {one.outcomes[cancer_type] for one in shown if isinstance(one.outcomes.get(cancer_type), str)}
+    return Table(
+        f"{cancer_type}-paper",
+        f'{title}Segmentation and {what}, {cancer_type}. "Here": {data}.',
+        tuple(head),
+        tuple(rows),
+        (
+            f"Mean ± SD over {results.study.plan.folds} folds. The paper's figures are of its own patients, so columns "
+            "compare methods within, not across.",
+            *(f"No outcome: {reason}." for reason in sorted(map(str, reasons))),
+        ),
+    )
+
+
+def _cell(results: Results, one: SystemResults, cancer_type: str, quantity: str) -> str:
+    if quantity == "dice":
+        dice = one.dice(cancer_type)
+        return _spread(float(dice.mean()), results.fold_sd(dice, cancer_type)) if one.system.segments else NONE
+    found = one.outcomes.get(cancer_type)
+    if not isinstance(found, Outcome):
+        return NONE
+    return _spread(found.performance.fold_mean[quantity], found.performance.fold_sd[quantity])
+
+
+def delineation(results: Results, data: str) -> Table:
+    """All cancer types together: how well the tumour is found and outlined."""
+    rows = []
+    for name, one in results.systems.items():
+        if not one.system.segments:
+            continue
+        rows.append(
+            (
+                one.system.title,
+                one.system.told,
+                interval(bootstrap(one.dice(), seed=results.study.plan.seed)),
+                shown_p(results.dice_p(name)),
+                _percent(one.each(lambda m: m.detected)),
+                _percent(one.each(lambda m: m.localisation_rate)),
+                f"{np.median(one.each(lambda m: m.hd95_mm)):.0f}",
+                interval(bootstrap(one.each(lambda m: m.false_positive_ml), seed=results.study.plan.seed), ".1f"),
+                interval(bootstrap(one.each(lambda m: m.false_negative_ml), seed=results.study.plan.seed), ".1f"),
+                _percent(one.each(lambda m: m.predicted == m.cancer_type)) if one.names_types else NONE,
+            )
+        )
+    head = (
+        "method",
+        "told",
+        "Dice",
+        "p",
+        "detected %",
+        "seed hit %",
+        "HD95 mm",
+        "false positive ml",
+        "false negative ml",
+        "type %",
+    )
+    return Table(
+        "delineation",
+        f"Detection and delineation, all types: {data}.",
+        head,
+        tuple(rows),
+        (
+            "Mean [95 % interval, bootstrap over patients]; HD95 is the median, inf where most masks are empty. "
+            "p: Wilcoxon's signed-rank test on the patients' Dice, against ours. \"Told\": what is given on the "
+            "patient, beside the scan.",
+        ),
+    )
+
+
+def outcome(results: Results, cancer_type: str, data: str) -> Table:
+    """Outcome of one type, out of fold, with intervals and DeLong's test."""
+    rows = []
+    for name, one in results.systems.items():
+        found = one.outcomes.get(cancer_type)
+        if isinstance(found, Outcome):
+            pooled = [interval(found.performance.pooled[quantity]) for quantity in QUANTITIES[1:]]
+            rows.append((one.system.title, *pooled, shown_p(results.auc_p(name, cancer_type))))
+    good = next(
+        f.outcomes for one in results.systems.values() if isinstance(f := one.outcomes.get(cancer_type), Outcome)
+    )
+    return Table(
+        f"{cancer_type}-outcome",
+        f"{OUTCOME.get(cancer_type, 'outcome').capitalize()}, {cancer_type}: {data}, {len(good)} with a known outcome, "
+        f"{int(good.sum())} of them good.",
+        ("method", *(HEADINGS[quantity] for quantity in QUANTITIES[1:]), "p"),
+        tuple(rows),
+        (
+            "All patients pooled, each predicted by a model that never saw it [95 % interval: DeLong's of the AUC, "
+            "bootstrap of the others]. p: DeLong's test of the AUC, against ours.",
+        ),
+    )
+
+
+def leakage(results: Results, data: str) -> Table:
+    """Outcomes permuted: nothing to find."""
+    rows = []
+    test_patients = results.systems[results.test_patients or ""]
+    for cancer_type, found in results.shuffled.items():
+        if not isinstance(found, Shuffled):
+            rows.append((cancer_type, NONE, NONE, NONE, found))
+            continue
+        low, high = np.percentile(found.aucs, [2.5, 97.5])
+        true, observed = test_patients.outcomes.get(cancer_type), NONE
+        if isinstance(true, Outcome):
+            value = true.performance.pooled["auc"].value
+            observed = f"{value:.2f} (p {found.p_of(value):.3f})"
+        verdict = "0.5 is inside" if found.holds else "**0.5 is outside**"
+        rows.append((cancer_type, interval(found.mean), f"{low:.2f}–{high:.2f}", observed, verdict))
+    return Table(
+        "leakage",
+        f'Outcomes shuffled {results.study.plan.shuffles} times, features of "{test_patients.system.title}": {data}.',
+        ("type", "mean AUC", "95 % of the AUCs", "AUC of the true outcomes", ""),
+        tuple(rows),
+        ("With nothing to find, the AUC is 0.5 unless something leaks from test to training. p: permutation test.",),
+    )
+
+
+def stability(results: Results, data: str) -> Table:
+    """How many features survive another click or another threshold."""
+    found = results.stability
+    assert found is not None
+    what = {"seed": "another annotator's click, ours", "threshold": "37, 41 or 45 % at the click"}
+    rows = []
+    for moved, values in found.icc.items():
+        ordered = sorted((v, k) for k, v in values.items() if np.isfinite(v))
+        worst = ", ".join(f"{name} {value:.2f}" for value, name in ordered[:3])
+        rows.append(
+            (what[moved], f"{100 * found.share(moved, EXCELLENT):.0f}", f"{100 * found.share(moved, GOOD):.0f}", worst)
+        )
+    return Table(
+        "stability",
+        f"Stability of {len(next(iter(found.icc.values())))} features, {found.patients} patients: {data}.",
+        ("what moves", f"ICC ≥ {EXCELLENT:.2f}, % of features", f"ICC ≥ {GOOD:.2f}, %", "least stable"),
+        tuple(rows),
+        ("ICC(2,1), absolute agreement. stability.csv has every value.",),
+    )
+
+
+def who(results: Results) -> Table:
+    """What each row is."""
+    rows = [
+        (one.system.title, one.system.train_patients, one.system.told, one.system.reference)
+        for one in results.systems.values()
+    ]
+    return Table("systems", "The systems.", ("method", "taught, for each patient", "told", "what it is"), tuple(rows))
+
+
+def _with_outcome(results: Results, cancer_type: str) -> bool:
+    return any(isinstance(one.outcomes.get(cancer_type), Outcome) for one in results.systems.values())
+
+
+def _spread(mean: float, sd: float) -> str:
+    return f"{mean:.2f} ± {sd:.2f}" if np.isfinite(sd) else f"{mean:.2f}"
+
+
+def interval(estimate: Estimate, form: str = ".2f") -> str:
+    """A value with its interval, in words."""
+    if not np.isfinite(estimate.low):
+        return f"{estimate.value:{form}}"
+    return f"{estimate.value:{form}} [{estimate.low:{form}}–{estimate.high:{form}}]"
+
+
+def _percent(values: np.ndarray) -> str:
+    return f"{100 * values.mean():.0f}"
+
+
+def shown_p(value: float | None) -> str:
+    """A p-value, in words."""
+    if value is None:
+        return NONE
+    return "< 0.001" if value < 0.001 else f"{value:.3f}"

@@ -1,0 +1,54 @@
+"""CAMs alone: the cancer type is all that is learned from; no distance loss (Zhou et al. 2016, CVPR)."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+
+from wslpet.core.settings import Settings, settings_from
+from wslpet.method.network.checkpoint import Model, best_device, load_model, save_model
+from wslpet.study.design.patients import Patient
+from wslpet.study.design.plan import Plan
+from wslpet.study.systems.ours import learned, trained
+from wslpet.study.systems.system import FittedSystem, Report, System
+
+
+def learn(patients: Sequence[Patient], plan: Plan, report: Report) -> FittedSystem:
+    """As ours, from types alone; from the maps to the lesion it has everything that ours has."""
+    return learned(cam_model(patients, plan, report))
+
+
+def cam_settings(plan: Plan) -> Settings:
+    """The setting in which CAMs without the distance loss do best: see `CAMS.reference`."""
+    return settings_from(
+        types=plan.types,
+        distance="off",
+        pooling="average",
+        epochs=plan.cam_epochs,
+        patience=plan.cam_epochs,
+        seed=plan.seed,
+    )
+
+
+def cam_model(patients: Sequence[Patient], plan: Plan, report: Report) -> Model:
+    """A CAM network trained on types alone; kept beside the patients, since CAMs & FCNs starts from it, too."""
+    settings = cam_settings(plan)
+    who = "|".join([*sorted(patient.kept.name for patient in patients), str(settings.to_dict())])
+    path = patients[0].kept.parent / "cams" / f"{hashlib.sha256(who.encode()).hexdigest()[:20]}.pt"
+    if not path.exists():
+        save_model(trained(patients, settings, report), path)
+    return load_model(path, best_device())
+
+
+CAMS = System(
+    name="cams",
+    title="CAMs alone",
+    reference="Zhou et al. 2016; Amyar et al., §4. The network of ours without the distance loss, with the global "
+    "average pooling that CAMs are defined with.",
+    train_patients="type",
+    told="nothing",
+    learn=learn,
+    paper="CAMs alone",
+    features=None,
+    cost=130,
+)

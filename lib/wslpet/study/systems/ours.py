@@ -1,0 +1,96 @@
+"""Ours: CAMs pulled onto one seed a patient by the distance loss; from scratch, and from the shipped weights."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
+
+from wslpet.core.settings import Settings, settings_from
+from wslpet.core.volume import Volume
+from wslpet.method.inference.pipeline import segment
+from wslpet.method.network.checkpoint import Model, best_device, load_model
+from wslpet.method.shipped import SHIPPED_MODEL
+from wslpet.method.training.trainer import EpochReport, train
+from wslpet.study.design.patients import Patient
+from wslpet.study.design.plan import Plan
+from wslpet.study.systems.system import FittedSystem, Prediction, Report, System
+
+
+def learn(patients: Sequence[Patient], plan: Plan, report: Report) -> FittedSystem:
+    """From scratch, on the clicks and types of these patients only."""
+    settings = settings_from(types=plan.types, seed=plan.seed)
+    if plan.epochs is not None:
+        settings = replace(settings, epochs=plan.epochs)
+    return learned(trained(patients, settings, report))
+
+
+def learn_from_shipped(patients: Sequence[Patient], plan: Plan, report: Report) -> FittedSystem:
+    """As a site would: on top of the shipped weights, which are kept where the clicks do not better them.
+
+    They know lung and oesophagus only; for other types this is `learn`.
+    """
+    shipped = load_model(SHIPPED_MODEL, best_device())
+    if shipped.settings.classes != plan.types:
+        report(0.0, f"the shipped weights know {', '.join(shipped.settings.classes)} only: from scratch")
+        return learn(patients, plan, report)
+    settings = settings_from(
+        **{**shipped.settings.to_dict(), "epochs": plan.tuning_epochs, "batch_size": 8, "seed": plan.seed}
+    )
+    return learned(trained(patients, settings, report, shipped))
+
+
+def trained(patients: Sequence[Patient], settings: Settings, report: Report, initial: Model | None = None) -> Model:
+    """A model of the paper's kind, of the validation's best epoch."""
+    examples = [patient.example() for patient in patients]
+    result = train(examples, settings, initial, best_device(), report_epochs(report))
+    return result.model if result.better or initial is None else initial
+
+
+def learned(model: Model) -> FittedSystem:
+    """The model, and how it finds the tumour of a patient it is told nothing of."""
+    return FittedSystem(partial(_find, model), model)
+
+
+def _find(model: Model, patient: Patient, volume: Volume) -> Prediction:
+    result = segment(volume, model)
+    return Prediction(result.mask.array > 0, result.cancer_type)
+
+
+def report_epochs(report: Report, start: float = 0.0, share: float = 1.0) -> Callable[[EpochReport], bool]:
+    """For `wslpet.method.training.trainer.train`: its epochs as the share from `start` on of a system's learning."""
+
+    def one(epoch: EpochReport) -> bool:
+        report(
+            start + share * epoch.epoch / epoch.total_epochs,
+            f"epoch {epoch.epoch}/{epoch.total_epochs}: loss {epoch.loss:.3f}, validation {epoch.val_loss:.3f}, "
+            f"seed hit {epoch.localisation_rate:.0%}, type {epoch.type_accuracy:.0%}{' (best)' if epoch.best else ''}",
+        )
+        return False
+
+    return one
+
+
+OURS = System(
+    name="ours",
+    title="ours",
+    reference="Amyar et al., §2: eight convolutions, CAMs, type loss and distance loss; docs/method.md says what "
+    "is ours. From scratch in every fold; the contour score was fitted on phantoms with known masks.",
+    train_patients="type, one point",
+    told="nothing",
+    learn=learn,
+    paper="Our",
+    features=None,
+    cost=90,
+)
+SHIPPED = System(
+    name="shipped",
+    title="ours, from the shipped weights",
+    reference="The same, fine-tuned in every fold from model/pretrained_wslpet.pt, which was trained on other "
+    "phantoms: what a site would use.",
+    train_patients="type, one point",
+    told="nothing",
+    learn=learn_from_shipped,
+    features=None,
+    cost=35,
+)

@@ -1,0 +1,203 @@
+"""Annotate, train and look at predictions by clicks on the MIPs and keys only, in a real browser on a real server."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import requests
+
+from tests.browser.page.annotator import WAIT_MS, Annotator
+from tests.helpers.browser import needs_chromium
+
+pytestmark = needs_chromium
+KEYS = {"lung": "1", "oesophagus": "2"}
+
+
+@pytest.fixture(scope="module")
+def ann(ward, browser):
+    annotator = Annotator(browser, ward.page, "Ann")
+    yield annotator
+    annotator.close()
+
+
+def ras_index(patient):
+    return patient.scan.to_index(patient.centre)
+
+
+def annotate(annotator, ward):
+    """Click the tumour of the patient on the screen, say its type, and go on; returns the patient and the view."""
+    image = annotator.image
+    patient = ward.patients[image]
+    view = patient.views_that_show_it()[0]
+    x, y, z = ras_index(patient)
+    annotator.click(view, x if view == "coronal" else y, z)
+    annotator.sees_lesion(image)
+    annotator.press(KEYS[patient.cancer_type], "Enter")
+    annotator.wait_for_other(image)
+    return patient, view
+
+
+def test_ten_patients_by_clicks_and_keys(ward, ann):
+    done = {}
+    for _ in range(len(ward.patients)):
+        patient, view = annotate(ann, ward)
+        done[patient.name] = view
+    ann.saved()
+    assert set(done) == set(ward.patients)
+    for name, view in done.items():
+        patient, (seed,) = ward.patients[name], ward.server.seeds(name)
+        assert (seed["cancer_type"], seed["user"]) == (patient.cancer_type, "Ann")
+        # The axis: the line of sight through the tumour's middle.
+        across = [0, 2] if view == "coronal" else [1, 2]
+        away = (np.array(seed["position"]) - patient.centre)[across]
+        assert np.linalg.norm(away) <= 5, (name, away)
+        voxel = np.rint(patient.scan.to_index(np.array(seed["position"]))).astype(int)
+        assert patient.truth[tuple(voxel)], name
+    for name in ("enter-to-mips", "enter-to-mips-cold", "click-to-lesion"):
+        if times := ann.milliseconds(name):
+            print(f"\n{name}: p50 {np.median(times):.0f} ms of {len(times)}", end="")
+    assert "No patient is left" in ann.page.locator("#title").text_content()
+
+
+def test_training_from_the_page_shows_its_curves_and_new_predictions_without_reload(ward, ann):
+    ann.page.evaluate("window.here = true")
+    ann.page.locator("nav a[href='#training']").click()
+    ann.page.locator("#epochs").fill("3")
+    ann.page.locator("#train").click()
+    ann.page.locator("#running").wait_for()
+    ann.page.locator("#notices p", has_text="Training:").wait_for(timeout=5 * WAIT_MS)
+    ann.page.locator("#runs tbody tr").first.wait_for()
+    points = ann.page.locator("#losses polyline").first.get_attribute("points")
+    assert len(points.split()) == 3
+    assert ann.page.evaluate("window.here") is True
+    run = requests.get(f"{ward.page}api/training", timeout=30).json()["runs"][0]
+    assert run["state"] == "done" and run["patients"] == {"lung": 5, "oesophagus": 5}
+    assert len(run["epochs"]) == 3
+
+
+def test_predictions_lie_over_the_mips(ward, ann):
+    ann.page.locator("nav a[href='#cohort']").click()
+    image = "lps_0"
+    ann.page.locator(f".card[data-image='{image}']").click()
+    ann.page.locator(f"#annotate[data-drawn='{image}']").wait_for()
+    bare = marked(ann)
+    ann.press("m")
+    ann.page.locator("#annotate[data-model]").wait_for()
+    ann.page.wait_for_function(f"before => {MARKED} > before + 500", arg=bare)
+    with_cam = marked(ann)
+    said = ann.page.locator("#opinion").text_content()
+    for word in ("Model:", "%", "volume", "SUVmax", "SUVpeak", "MTV", "TLG"):
+        assert word in said
+    ann.press("c")
+    ann.page.wait_for_function(f"before => {MARKED} < before", arg=with_cam)
+    assert marked(ann) > bare
+    ann.press("c", "m")
+
+
+# How many pixels are marked above the MIPs.
+MARKED = """['coronal', 'sagittal'].reduce((sum, view) => {
+  const canvas = document.querySelector(`#${view} .overlay`);
+  const { data } = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
+  return sum + data.filter((value, at) => at % 4 === 3 && value > 0).length;
+}, 0)"""
+
+
+def marked(annotator):
+    return annotator.page.evaluate(MARKED)
+
+
+def test_a_click_tried_gives_the_contour_of_the_click_recorded(ward):
+    patient = ward.patients["off_origin_1"]
+    position = patient.centre.tolist()
+    url = f"{ward.page}api/images/{patient.name}"
+    before = len(ward.server.seeds(patient.name))
+    tried = requests.post(
+        f"{url}/delineation", json={"position": position, "cancer_type": patient.cancer_type}, timeout=60
+    ).json()
+    assert len(ward.server.seeds(patient.name)) == before
+    stored = requests.get(f"{ward.server.url}/datastore/image/info", params={"image": patient.name}, timeout=60)
+    assert stored.ok
+    saved = requests.post(
+        f"{url}/annotations", json={"position": position, "cancer_type": patient.cancer_type, "seen": 9}, timeout=60
+    )
+    assert saved.status_code == 201
+    index = ward.server.seeds(patient.name)[-1]["index"]
+    answer = ward.server.click(patient.name, patient.cancer_type, index, output="json").json()
+    (lesion,) = answer["lesions"]
+    for figure in ("volume_ml", "suv_max", "suv_peak", "suv_mean", "tlg"):
+        assert tried[figure] == pytest.approx(lesion[figure], rel=1e-9)
+
+
+def test_z_takes_back_what_was_not_saved_and_then_what_was(ward, ann):
+    image = "ras_1"
+    ann.page.locator("nav a[href='#cohort']").click()
+    ann.page.locator(f".card[data-image='{image}']").click()
+    ann.page.locator(f"#annotate[data-drawn='{image}']").wait_for()
+    recorded = ann.seed
+    patient = ward.patients[image]
+    x, _, z = ras_index(patient)
+    ann.click("coronal", x + 8, z - 8)
+    moved = ann.seed
+    assert not np.allclose(moved, recorded)
+    ann.press("z")
+    np.testing.assert_allclose(ann.seed, recorded)
+    ann.click("coronal", x + 8, z - 8)
+    ann.press("Enter")
+    ann.wait_for_other(image)
+    ann.saved()
+    assert len(ward.server.seeds(image)) == 2
+    ann.press("z")
+    ann.page.locator(f"#annotate[data-drawn='{image}']").wait_for()
+    ann.told("taken back")
+    np.testing.assert_allclose(ann.seed, moved)
+    assert len(ward.server.seeds(image)) == 1
+    history = requests.get(f"{ward.page}api/images/{image}/annotations", timeout=30).json()
+    assert [said["kind"] for said in history] == ["seed", "seed", "withdrawn"]
+    assert [said["counts"] for said in history] == [True, False, False]
+
+
+def test_windowing_turning_and_the_slice(ward, ann):
+    page = ann.page
+    ann.press("0")
+    box = page.locator("#coronal").bounding_box()
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    page.mouse.move(x, y)
+    assert page.locator("#readout").text_content().startswith("SUV ")
+    page.mouse.down()
+    page.mouse.move(x, y - 60, steps=6)
+    page.mouse.up()
+    assert float(page.locator("#high-text").text_content()) > 12
+    ann.press("0")
+    assert page.locator("#high-text").text_content() == "10.0"
+    seed = ann.seed
+    ann.press("ArrowRight")
+    page.locator("#coronal.turned").wait_for()
+    page.mouse.click(x, y)
+    assert not np.allclose(ann.seed, seed)
+    ann.press("z", "ArrowLeft")
+    page.wait_for_function("() => !document.querySelector('#coronal').classList.contains('turned')")
+    ann.press("?")
+    assert page.locator("#help").is_visible()
+    ann.press("Escape")
+
+
+def test_no_request_to_another_host(ward, ann):
+    assert len(ann.requested) > 50
+    assert {url.split("/wslpet/")[0] for url in ann.requested if not url.startswith("blob:")} == {ward.server.url}
+
+
+def test_the_cohort_shows_states_and_filters(ward, ann):
+    (ward.server.studies / "broken.nii.gz").write_bytes(b"no scan")
+    ann.page.locator("nav a[href='#cohort']").click()
+    ann.page.locator(".card.unreadable", has_text="cannot be read").wait_for(timeout=WAIT_MS)
+    ann.page.locator("#states .unreadable").click()
+    assert ann.page.locator(".card").count() == 1
+    ann.page.locator("#states button").first.click()
+    ann.page.locator("#search").fill("lps lung")
+    assert ann.page.locator(".card").count() == 1
+    ann.page.locator("#search").fill("")
+    with ann.page.expect_download() as download:
+        ann.page.locator("#export").click()
+    lines = Path(download.value.path()).read_text().splitlines()
+    assert lines[0] == "image,cancer_type,x,y,z,user,time" and len(lines) == 11
+    assert "Ann" in ann.page.locator("#annotators").text_content()

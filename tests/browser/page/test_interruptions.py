@@ -1,0 +1,106 @@
+"""Two browsers at once, a reload, a server that dies: nothing is lost, and the page says what happened."""
+
+import pytest
+import requests
+
+from tests.browser.page.annotator import Annotator
+from tests.helpers.app_server import Server
+from tests.helpers.browser import needs_chromium
+from tests.helpers.synthetic import write_scan
+from wslpet.io.readers import read_volume
+
+pytestmark = needs_chromium
+
+
+@pytest.fixture(scope="module")
+def scans(tmp_path_factory):
+    studies = tmp_path_factory.mktemp("studies")
+    shifts = {f"case{n}": (n - 12, 0, 2 * n - 24) for n in range(24)}
+    return {name: write_scan(studies, name, "lps", "lung", shift) for name, shift in shifts.items()}
+
+
+@pytest.fixture(scope="module")
+def server(scans, tmp_path_factory):
+    server = Server(scans["case0"].path.parent, tmp_path_factory.mktemp("scratch")).start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def people(server, browser):
+    """Ann and Bob, each with a browser."""
+    both = [Annotator(browser, f"{server.url}/wslpet/", name) for name in ("Ann", "Bob")]
+    yield both
+    for person in both:
+        person.close()
+
+
+def place(person, scans):
+    """Click on the tumour and say its type; nothing is saved yet."""
+    image = person.image
+    x, _, z = read_volume(scans[image].path).to_ras().to_index(scans[image].centre)
+    person.click("coronal", x, z)
+    person.press("1")
+    return image
+
+
+def annotate(person, scans):
+    image = place(person, scans)
+    person.press("Enter")
+    person.wait_for_other(image)
+    return image
+
+
+def test_two_browsers_get_different_patients_and_lose_nothing(server, scans, people):
+    ann, bob = people
+    assert ann.image != bob.image
+    first, second = annotate(ann, scans), annotate(bob, scans)
+    for person in people:
+        person.saved()
+    assert first != second
+    assert [server.seeds(image)[-1]["user"] for image in (first, second)] == ["Ann", "Bob"]
+    # Both open the same patient; who saves last is the newest, and both are told.
+    for person in people:
+        person.page.locator("nav a[href='#cohort']").click()
+        person.page.locator(f".card[data-image='{first}']").click()
+        person.page.locator(f"#annotate[data-drawn='{first}']").wait_for()
+    annotate(bob, scans)
+    ann.told("Bob has just annotated")
+    annotate(ann, scans)
+    ann.told("Bob had annotated it as lung meanwhile")
+    assert [seed["user"] for seed in server.seeds(first)] == ["Ann", "Bob", "Ann"]
+
+
+def test_a_reload_keeps_the_click_that_was_not_saved(server, scans, people):
+    ann, _ = people
+    image = place(ann, scans)
+    seed = ann.seed
+    ann.page.reload()
+    ann.ready()
+    ann.told("from before the reload")
+    assert ann.image == image and (ann.seed == seed).all()
+    ann.press("Enter")
+    ann.wait_for_other(image)
+    ann.saved()
+    assert len(server.seeds(image)) == 1
+
+
+def test_what_is_saved_while_the_server_is_down_is_there_when_it_is_back(server, scans, people):
+    ann, _ = people
+    ann.next_is_fetched()
+    server.kill()
+    image = annotate(ann, scans)
+    ann.told("The server does not answer")
+    server.start()
+    ann.told("The server was restarted. Nothing is lost")
+    ann.saved()
+    assert [seed["user"] for seed in server.seeds(image)] == ["Ann"]
+
+
+def test_a_save_that_is_sent_twice_is_recorded_once(server):
+    url = f"{server.url}/wslpet/api/images/case23"
+    body = {"cancer_type": "lung", "position": [0, 0, 0], "annotator": "Eve", "seen": len(server.seeds("case23"))}
+    before = len(server.seeds("case23"))
+    first, second = (requests.post(f"{url}/annotations", json=body, timeout=30).json() for _ in range(2))
+    assert (first["known"], second["known"]) == (False, True)
+    assert len(server.seeds("case23")) == before + 1

@@ -1,0 +1,179 @@
+from __future__ import annotations
+
+import gzip
+
+import nibabel as nib
+import numpy as np
+import pytest
+import SimpleITK as sitk
+
+from tests.helpers.blobs import STORAGES, affine_of, stored_as
+from wslpet.core.errors import GeometryError, InputError
+from wslpet.core.volume import Volume
+from wslpet.io.readers import mask_content, read_mask, read_volume, write_mask
+
+SHAPE = (5, 6, 7)
+
+
+def original() -> Volume:
+    array = np.random.default_rng(0).uniform(0, 9, SHAPE).astype(np.float32)
+    return Volume(array, affine_of((2.0, 3.0, 4.5), (-20.0, 31.0, 410.0), 10.0), "SUV", "case")
+
+
+def write(volume: Volume, path) -> None:
+    if path.name.endswith((".nii", ".nii.gz")):
+        nib.save(nib.Nifti1Image(volume.array, volume.affine), path)
+        return
+    lps = np.diag([-1.0, -1.0, 1.0, 1.0]) @ volume.affine
+    image = sitk.GetImageFromArray(np.ascontiguousarray(volume.array.T))
+    image.SetSpacing(volume.spacing)
+    image.SetDirection((lps[:3, :3] / volume.spacing).ravel().tolist())
+    image.SetOrigin(lps[:3, 3].tolist())
+    sitk.WriteImage(image, str(path))
+
+
+def nifti(path, array, affine=None, code=1):
+    image = nib.Nifti1Image(array, affine_of() if affine is None else affine)
+    image.set_sform(image.affine, code)
+    image.set_qform(None, 0)
+    nib.save(image, path)
+    return path
+
+
+@pytest.mark.parametrize("extension", [".nii", ".nii.gz", ".nrrd", ".mha"])
+@pytest.mark.parametrize(("permutation", "flips"), STORAGES[::7])
+def test_every_format_keeps_values_and_world(tmp_path, extension, permutation, flips):
+    stored = stored_as(original(), permutation, flips)
+    path = tmp_path / f"case{extension}"
+    write(stored, path)
+    read = read_volume(path)
+    assert (read.unit, read.array.dtype) == ("SUV", np.float32)
+    assert np.array_equal(read.array, stored.array)
+    assert np.allclose(read.affine, stored.affine, atol=1e-4)
+
+
+def test_slope_is_applied(tmp_path):
+    image = nib.Nifti1Image(np.full(SHAPE, 100, np.int16), affine_of())
+    image.header.set_slope_inter(0.05, 0)
+    nib.save(image, tmp_path / "case.nii.gz")
+    assert read_volume(tmp_path / "case.nii.gz").array.max() == pytest.approx(5.0)
+
+
+def test_a_single_frame_is_3d(tmp_path):
+    nifti(tmp_path / "case.nii.gz", np.ones((*SHAPE, 1), np.float32))
+    assert read_volume(tmp_path / "case.nii.gz").shape == SHAPE
+
+
+@pytest.mark.parametrize("extension", [".nii.gz", ".nii", ".nrrd", ".mha"])
+def test_a_mask_is_written_where_the_scan_is(tmp_path, extension):
+    stored = stored_as(original(), (2, 0, 1), (True, False, True))
+    mask = stored.with_array((stored.array > 5).astype(np.uint8) * 2, "label")
+    write_mask(mask, tmp_path / f"mask{extension}")
+    back = read_volume(tmp_path / f"mask{extension}")
+    assert np.array_equal(back.array, mask.array)
+    assert np.allclose(back.affine, stored.affine, atol=1e-4)
+
+
+@pytest.mark.parametrize("compress", [True, False])
+@pytest.mark.parametrize("extension", [".nii.gz", ".nii", ".nrrd", ".mha"])
+@pytest.mark.parametrize("slices", [None, slice(1, 3), slice(0, 0), slice(0, 5), slice(4, 5)])
+def test_a_mask_in_memory_is_the_file(tmp_path, extension, compress, slices, monkeypatch):
+    monkeypatch.setattr("wslpet.io.readers._NOTHING_BYTES", 7)
+    array = np.zeros((3, 4, 5), np.uint8, order="F")
+    array[1, 2:, slices or slice(2, 4)] = 2
+    mask = Volume(array, np.diag([2.0, 3, 4, 1]), "label")
+    write_mask(mask, tmp_path / f"file{extension}", compress)
+    (tmp_path / f"memory{extension}").write_bytes(mask_content(mask, extension, compress, slices))
+    file, memory = (read_mask(tmp_path / f"{name}{extension}") for name in ("file", "memory"))
+    assert np.array_equal(memory.array, array) and np.array_equal(file.array, array)
+    assert np.array_equal(memory.affine, file.affine)
+
+
+def test_a_nifti_mask_is_bytes(tmp_path):
+    volume = original()
+    write_mask(volume.with_array(np.ones(SHAPE, np.uint8), "label"), tmp_path / "mask.nii.gz")
+    assert nib.load(tmp_path / "mask.nii.gz").get_data_dtype() == np.uint8
+
+
+def filled(value: float, k: int = 3) -> np.ndarray:
+    array = np.ones(SHAPE, np.float32)
+    array[1, 2, k] = value
+    return array
+
+
+@pytest.mark.parametrize(
+    ("array", "said"),
+    [
+        (np.ones((5, 6), np.float32), "not 3D"),
+        (np.ones((5, 6, 7, 2), np.float32), "not 3D"),
+        (filled(np.nan), "NaN or infinite"),
+        (filled(np.nan, 0), "NaN or infinite"),
+        (filled(np.nan, -1), "NaN or infinite"),
+        (filled(np.inf), "NaN or infinite"),
+        (np.zeros(SHAPE, np.float32), "is empty"),
+        (filled(-1024.0), "CT in HU"),
+        (filled(25_000.0), "Bq/ml"),
+        (filled(25_000.0, -1), "Bq/ml"),
+    ],
+)
+def test_what_is_no_pet_in_suv_is_refused(tmp_path, array, said):
+    with pytest.raises(InputError, match=rf"case\.nii\.gz.*{said}"):
+        read_volume(nifti(tmp_path / "case.nii.gz", array))
+
+
+def test_no_orientation_is_refused(tmp_path):
+    with pytest.raises(GeometryError, match="no orientation"):
+        read_volume(nifti(tmp_path / "case.nii.gz", np.ones(SHAPE, np.float32), code=0))
+
+
+@pytest.mark.parametrize(
+    ("affine", "said"),
+    [
+        (np.array([[4, 4, 0, 0], [0, 0, 4, 0], [0, 0, 4, 0], [0, 0, 0, 1.0]]), "singular"),
+        (np.diag([4, 0, 4, 1.0]), "spacing"),
+    ],
+)
+def test_a_useless_affine_is_refused(tmp_path, affine, said):
+    path = nifti(tmp_path / "case.nii", np.ones(SHAPE, np.float32))
+    raw = bytearray(path.read_bytes())
+    raw[280:328] = affine[:3].astype("<f4").tobytes()  # srow_x, srow_y, srow_z
+    path.write_bytes(raw)
+    with pytest.raises(GeometryError, match=said):
+        read_volume(path)
+
+
+def test_a_truncated_gzip_is_refused(tmp_path):
+    rng = np.random.default_rng(0)
+    path = nifti(tmp_path / "case.nii.gz", rng.uniform(0, 9, (20, 20, 20)).astype(np.float32))
+    path.write_bytes(path.read_bytes()[:-4000])
+    with pytest.raises(InputError, match=r"case\.nii\.gz cannot be read"):
+        read_volume(path)
+
+
+@pytest.mark.parametrize("name", ["case.nii", "case.nii.gz", "case.nrrd", "case.mha"])
+@pytest.mark.parametrize("content", [b"", b"nothing of the kind" * 40])
+def test_another_kind_of_file_is_refused(tmp_path, name, content):
+    path = tmp_path / name
+    path.write_bytes(gzip.compress(content) if name.endswith(".gz") and content else content)
+    with pytest.raises(InputError, match=r"case\..* cannot be read"):
+        read_volume(path)
+
+
+def test_a_missing_file_and_a_strange_name_are_refused(tmp_path):
+    with pytest.raises(InputError, match=r"gone\.nii does not exist"):
+        read_volume(tmp_path / "gone.nii")
+    (tmp_path / "case.png").write_bytes(b"x")
+    with pytest.raises(InputError, match="convert it to NIfTI"):
+        read_volume(tmp_path / "case.png")
+
+
+def test_an_oversized_image_is_refused_before_it_is_decoded(tmp_path):
+    header = nib.Nifti1Header()
+    header.set_data_shape((2000, 2000, 2000))
+    header.set_data_dtype(np.int16)
+    header.set_sform(affine_of(), 1)
+    with open(tmp_path / "case.nii", "wb") as file:
+        header.write_to(file)
+        file.write(b"\0" * 4000)
+    with pytest.raises(InputError, match="crop or resample"):
+        read_volume(tmp_path / "case.nii")

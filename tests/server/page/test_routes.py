@@ -1,0 +1,185 @@
+"""The page's API, without a browser."""
+
+import json
+
+import numpy as np
+import pytest
+import requests
+
+from tests.helpers.app_server import Server
+from tests.helpers.synthetic import ORIENTATIONS, write_scan
+from wslpet.io.readers import read_volume
+from wslpet.method.projection.mip import project
+
+
+@pytest.fixture(scope="module")
+def scans(tmp_path_factory):
+    studies = tmp_path_factory.mktemp("studies")
+    (studies / "broken.nii.gz").write_bytes(b"no scan")
+    for number in range(2):
+        write_scan(studies, f"waiting{number}")
+    return {name: write_scan(studies, name, name) for name in ORIENTATIONS}
+
+
+@pytest.fixture(scope="module")
+def server(scans, tmp_path_factory):
+    server = Server(scans["ras"].path.parent, tmp_path_factory.mktemp("scratch")).start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="module")
+def ask(server):
+    def ask(path, method="GET", status=200, **body):
+        answer = requests.request(method, f"{server.url}/wslpet/api/{path}", timeout=60, **body)
+        assert answer.status_code == status, answer.text
+        return answer
+
+    return ask
+
+
+def numbers(answer, *shapes):
+    found, flat = [], np.frombuffer(answer.content, "<u2")
+    for shape in shapes:
+        found.append(flat[: np.prod(shape)].reshape(shape))
+        flat = flat[np.prod(shape) :]
+    assert not flat.size
+    return found
+
+
+@pytest.mark.parametrize("name", ORIENTATIONS)
+def test_mips_and_slices_are_those_of_the_scan_in_ras(scans, ask, name):
+    ras = read_volume(scans[name].path).to_ras()
+    patient = ask(f"images/{name}").json()
+    assert tuple(patient["shape"]) == ras.shape
+    np.testing.assert_allclose(patient["affine"], ras.affine)
+    x, y, z = ras.shape
+    coronal, coronal_depth, sagittal, sagittal_depth = numbers(
+        ask(f"images/{name}/mips"), (x, z), (x, z), (y, z), (y, z)
+    )
+    step = patient["suv_step"]
+    for view, mip, depth in zip(project(ras), (coronal, sagittal), (coronal_depth, sagittal_depth), strict=True):
+        np.testing.assert_allclose(mip * step, view.mip, atol=step)
+        np.testing.assert_array_equal(depth, view.depth)
+    (slice_,) = numbers(ask(f"images/{name}/slices/{z // 3}"), (x, y))
+    np.testing.assert_allclose(slice_ * step, ras.array[:, :, z // 3], atol=step)
+
+
+@pytest.mark.parametrize("name", ["anisotropic", "oblique"])
+def test_the_turned_mip_at_a_right_angle_is_the_profile(scans, ask, name):
+    ras = read_volume(scans[name].path).to_ras()
+    flat = np.frombuffer(ask(f"images/{name}/mips/90").content, "<u2").reshape(3, -1, ras.shape[2])
+    mip, xs, ys = flat
+    seen = mip > 0
+    step = ask(f"images/{name}").json()["suv_step"]
+    values = ras.array[xs, ys, np.broadcast_to(np.arange(ras.shape[2]), xs.shape)]
+    np.testing.assert_allclose(mip[seen] * step, values[seen], atol=step)
+    _, sagittal = project(ras)
+    np.testing.assert_allclose(mip.max(axis=0) * step, sagittal.mip.max(axis=0), atol=step)
+
+
+@pytest.mark.parametrize("name", ORIENTATIONS)
+def test_a_click_is_tried_without_a_record_then_recorded_where_it_was(scans, server, ask, name):
+    scan = scans[name]
+    position = scan.centre.tolist()
+    tried = ask(f"images/{name}/delineation", "POST", json={"position": position, "cancer_type": "lung"}).json()
+    assert np.linalg.norm(np.array(tried["centroid"]) - scan.centre) < 6
+    assert server.seeds(name) == []
+    start, shape = np.array(tried["mask"]["start"]), tried["mask"]["shape"]
+    ras = read_volume(scan.path).to_ras()
+    assert ((start >= 0) & (start + shape <= ras.shape)).all()
+    save = {"cancer_type": "lung", "position": position, "annotator": "Ann"}
+    saved = ask(f"images/{name}/annotations", "POST", 201, json=save).json()
+    (seed,) = server.seeds(name)
+    np.testing.assert_allclose(seed["position"], position, atol=0.01)
+    np.testing.assert_allclose(read_volume(scan.path).to_world(np.array(seed["index"])), position, atol=0.01)
+    assert saved["history"] == [{**saved["annotation"], "counts": True}]
+    answer = server.click(name, "lung", seed["index"], output="json").json()["lesions"][0]
+    assert tried["volume_ml"] == pytest.approx(answer["volume_ml"], rel=1e-9)
+    ask(f"images/{name}/annotations/withdraw", "POST", json={"time": server.seeds(name)[-1]["time"]})
+
+
+def test_withdrawing_brings_back_what_was_before_and_deletes_nothing(server, ask):
+    url = "images/ras/annotations"
+    times = [
+        ask(url, "POST", 201, json={"cancer_type": kind, "position": [0, 0, 0], "annotator": who}).json()["annotation"][
+            "time"
+        ]
+        for kind, who in (("lung", "Ann"), ("oesophagus", "Bob"))
+    ]
+    refused = ask(f"{url}/withdraw", "POST", 409, json={"time": times[0], "annotator": "Ann"}).json()["detail"]
+    assert "superseded by Bob" in refused and "nothing was undone" in refused
+    history = ask(f"{url}/withdraw", "POST", json={"time": times[1], "annotator": "Bob"}).json()
+    assert [(said["user"], said["kind"], said["counts"]) for said in history[-3:]] == [
+        ("Ann", "seed", True), ("Bob", "seed", False), ("Bob", "withdrawn", False),
+    ]  # fmt: skip
+    assert server.seeds("ras")[-1]["user"] == "Ann"
+
+
+def test_next_excludes_and_gives_each_browser_its_own(ask):
+    def next_(client, *exclude):
+        return ask("next", "POST", json={"strategy": "first", "client": client, "exclude": exclude}).json()["image"]
+
+    mine = next_("a")
+    theirs = next_("b")
+    assert mine != theirs
+    assert next_("a", mine) not in (mine, theirs)
+
+
+def test_csv_goes_out_and_in(server, ask):
+    ask("images/lps/annotations", "POST", 201, json={"cancer_type": "lung", "position": [1, 2, 3], "annotator": "Ann"})
+    table = ask("annotations.csv").content
+    again = ask("annotations.csv", "POST", files={"file": ("table.csv", table)}).json()
+    assert again["recorded"] == 0 and again["known"] == len(table.splitlines()) - 1
+    lines = ["image,cancer_type,x,y,z", "lps,oesophagus,4,5,6", "nobody,lung,1,1,1", "ras,liver,1,1,1"]
+    rows = "\n".join([*lines, "ras,lung,9000,0,0", "ras,lung,a,b,c"])
+    told = ask("annotations.csv?annotator=Eve", "POST", files={"file": ("table.csv", rows)}).json()
+    assert (told["recorded"], told["superseded"], len(told["refused"])) == (1, 1, 4)
+    for number, words in enumerate(("not in the datastore", "'liver' is not one of", "outside", "not three numbers")):
+        assert told["refused"][number].startswith(f"row {number + 3}: ") and words in told["refused"][number]
+    seed = server.seeds("lps")[-1]
+    assert (seed["user"], seed["cancer_type"]) == ("Eve", "oesophagus")
+    np.testing.assert_allclose(seed["position"], [4, 5, 6], atol=0.01)
+    assert b"seed,lps,lung" in ask("annotations.csv?history=true").content
+
+
+@pytest.mark.parametrize(
+    ("path", "method", "body", "status", "words"),
+    [
+        ("images/nobody", "GET", None, 404, "not in the datastore"),
+        ("images/broken", "GET", None, 400, "cannot be read"),
+        ("images/broken/thumbnail", "GET", None, 400, "cannot be read"),
+        ("images/ras/slices/9999", "GET", None, 400, "there are 0 to"),
+        ("images/ras/prediction", "GET", None, 400, "no weights yet"),
+        ("images/ras/delineation", "POST", {"position": [9e5, 0, 0], "cancer_type": "lung"}, 400, "outside"),
+        ("images/ras/annotations", "POST", {"cancer_type": "liver", "position": [0, 0, 0]}, 400, "unknown cancer type"),
+        ("images/ras/annotations", "POST", {"cancer_type": "lung"}, 400, "click on the tumour"),
+        ("images/ras/annotations", "POST", {"cancer_type": "lung", "position": [1, 2]}, 422, ""),
+        ("next", "POST", {"strategy": "magic"}, 404, "does not exist"),
+        ("training", "POST", {}, 400, "training needs"),
+    ],
+)
+def test_refusals_in_words(server, ask, path, method, body, status, words):
+    before = len(server.seeds("ras"))
+    answer = ask(path, method, status, json=body)
+    assert words in str(answer.json()["detail"])
+    assert len(server.seeds("ras")) == before
+
+
+def test_an_unreadable_image_says_why_in_the_cohort(ask):
+    ask("images/broken/thumbnail", status=400)
+    rows = {row["image"]: row for row in ask("cohort").json()["rows"]}
+    assert rows["broken"]["state"] == "unreadable" and "cannot be read" in rows["broken"]["reason"]
+
+
+def test_the_page_is_there_and_allows_no_other_host(server):
+    answer = requests.get(f"{server.url}/wslpet", timeout=30)
+    assert answer.url.endswith("/wslpet/") and "<title>WSL-PET</title>" in answer.text
+    assert "default-src 'self'" in answer.headers["Content-Security-Policy"]
+
+
+def test_the_api_is_documented(server):
+    paths = requests.get(f"{server.url}/openapi.json", timeout=30).json()["paths"]
+    own = {path: json.dumps(said) for path, said in paths.items() if path.startswith("/wslpet/api/")}
+    assert len(own) > 12
+    assert all("summary" in said for said in own.values())

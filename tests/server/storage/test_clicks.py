@@ -1,0 +1,93 @@
+"""A viewer's request → the click in it."""
+
+import math
+
+import numpy as np
+import pytest
+
+from wslpet.core.errors import SeedError
+from wslpet.core.seeds import Seed
+from wslpet.core.volume import Volume
+from wslpet.server.storage.clicks import MAX_POINTS, newest_click, place
+
+TYPES = ("lung", "oesophagus")
+
+
+def test_a_viewer_request_is_one_click():
+    request = {"lung": [], "oesophagus": [[1, 2, 3]], "background": [], "label": "oesophagus", "device": ["cpu"]}
+    assert newest_click(request, TYPES) == ("oesophagus", [1, 2, 3])
+
+
+def test_the_last_point_wins():
+    assert newest_click({"lung": [[1, 1, 1], [4, 5, 6]]}, TYPES) == ("lung", [4, 5, 6])
+
+
+def seeds(*clicks) -> list[Seed]:
+    return [Seed(name, (0, 0, 0), index) for name, index in clicks]
+
+
+def test_a_corrected_type_wins_over_the_points_on_record():
+    request = {"lung": [[1, 1, 1], [4, 5, 6]], "oesophagus": [[4, 5, 7]]}
+    assert newest_click(request, TYPES, lambda: seeds(("lung", (4, 5, 6)))) == ("oesophagus", [4, 5, 7])
+    back = {"lung": [[1, 1, 1], [4, 5, 6], [4, 5, 8]], "oesophagus": [[4, 5, 7]]}
+    both = seeds(("lung", (4, 5, 6)), ("oesophagus", (4, 5, 7)))
+    assert newest_click(back, TYPES, lambda: both) == ("lung", [4, 5, 8])
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_of_points_that_are_all_on_record_the_latest_wins(order):
+    request = {"lung": [[1, 1, 1]], "oesophagus": [[2, 2, 2]]}
+    recorded = seeds(("lung", (1, 1, 1)), ("oesophagus", (2, 2, 2)))[::order]
+    latest = recorded[-1]
+    assert newest_click(request, TYPES, lambda: recorded) == (latest.cancer_type, list(latest.index))
+
+
+def test_new_points_of_two_types_are_refused_beside_an_older_seed():
+    recorded = seeds(("lung", (1, 1, 1)))
+    with pytest.raises(SeedError, match="2 types"):
+        newest_click({"lung": [[1, 1, 2]], "oesophagus": [[1, 1, 1]]}, TYPES, lambda: recorded)
+
+
+def test_no_points_is_no_click():
+    assert newest_click({"lung": [], "oesophagus": []}, TYPES) is None
+
+
+@pytest.mark.parametrize(
+    ("request_", "said"),
+    [
+        ({"lung": [[1, 2, 3]], "oesophagus": [[1, 2, 3]]}, "2 types"),
+        ({"stomach": [[1, 2, 3]]}, "unknown cancer type 'stomach'"),
+        ({"background": [[1, 2, 3]]}, "background points"),
+        ({"foreground": [[1, 2, 3]]}, "foreground points"),
+        ({"lung": [[1, 2]]}, "not three voxel indices"),
+        ({"lung": [[1, 2, 3, 4]]}, "not three voxel indices"),
+        ({"lung": [1, 2, 3]}, "list of voxel indices"),
+        ({"lung": "1,2,3"}, "list of voxel indices"),
+        ({"lung": {"i": 1}}, "list of voxel indices"),
+        ({"lung": [["1", "2", "3"]]}, "not three voxel indices"),
+        ({"lung": [[True, 2, 3]]}, "not three voxel indices"),
+        ({"lung": [[None, 2, 3]]}, "not three voxel indices"),
+        ({"lung": [[math.nan, 2, 3]]}, "not three voxel indices"),
+        ({"lung": [[math.inf, 2, 3]]}, "not three voxel indices"),
+        ({"lung": [[10**400, 2, 3]]}, "not three voxel indices"),
+        ({"lung": [[1, 2, 3]] * (MAX_POINTS + 1)}, "at most"),
+    ],
+)
+def test_what_is_no_click_is_refused(request_, said):
+    with pytest.raises(SeedError, match=said):
+        newest_click(request_, TYPES)
+
+
+def test_a_click_is_placed_in_millimetres():
+    affine = np.array([[0, 0, -4, 100], [2, 0, 0, -50], [0, 3, 0, 7], [0, 0, 0, 1]], float)
+    seed = place(("lung", [5, 6, 7]), Volume(np.ones((10, 11, 12), np.float32), affine), "ann")
+    assert seed.position == (100 - 28, -50 + 10, 7 + 18)
+    assert seed.index == (5, 6, 7)
+    assert (seed.cancer_type, seed.user) == ("lung", "ann")
+
+
+@pytest.mark.parametrize("index", [[-1, 5, 5], [10, 5, 5], [5, 5, 99]])
+def test_a_click_outside_is_refused(index):
+    volume = Volume(np.ones((10, 11, 12), np.float32), np.diag([2, 2, 2, 1.0]), name="case7.nii.gz")
+    with pytest.raises(SeedError, match=r"outside case7\.nii\.gz"):
+        place(("lung", index), volume, "ann")

@@ -1,0 +1,128 @@
+"""Annotations on disk."""
+
+import subprocess
+import sys
+
+import pytest
+
+from wslpet.core.seeds import Seed, Withdrawal
+from wslpet.server.errors import Conflict, StorageError
+from wslpet.server.storage import seed_log
+from wslpet.server.storage.seed_log import SeedLog
+
+
+def seed(n: int, cancer_type: str = "lung") -> Seed:
+    return Seed(cancer_type, (n, n + 0.5, -n), (n, n, n), "ann")
+
+
+@pytest.fixture
+def log(tmp_path):
+    return SeedLog(tmp_path / "private" / "seeds.jsonl")
+
+
+def test_history_is_kept_newest_last(log):
+    for n in range(3):
+        log.append("case", seed(n))
+    assert [s.position[0] for s in log.of("case")] == [0, 1, 2]
+    assert log.newest() == {"case": log.of("case")[-1]}
+    assert log.of("other") == []
+
+
+def test_a_new_reader_reads_what_was_written(log):
+    log.append("case ä", seed(1, "oesophagus"))
+    assert SeedLog(log.path).of("case ä") == log.of("case ä")
+
+
+def test_two_writers_see_each_other(log):
+    other = SeedLog(log.path)
+    log.append("a", seed(1))
+    other.append("b", seed(2))
+    log.append("a", seed(3))
+    assert set(other.newest()) == set(log.newest()) == {"a", "b"}
+    assert other.newest()["a"].position[0] == 3
+
+
+def test_a_torn_record_is_dropped_and_nothing_else(log):
+    log.append("a", seed(1))
+    with open(log.path, "ab") as file:
+        file.write(b'{"image": "b", "cancer_type": "lu')
+    log.append("c", seed(2))
+    for reader in (log, SeedLog(log.path)):
+        assert list(reader.newest()) == ["a", "c"]
+
+
+def test_a_damaged_line_hides_no_other(log):
+    log.append("a", seed(1))
+    with open(log.path, "ab") as file:
+        file.write(b"\xff\xfenonsense\n[]\n")
+    log.append("b", seed(2))
+    assert list(SeedLog(log.path).newest()) == ["a", "b"]
+
+
+def test_a_full_disk_is_said_and_leaves_the_old_state(log, monkeypatch):
+    log.append("a", seed(1))
+    before = log.path.read_bytes()
+    write = seed_log.os.write
+
+    def full(handle, data):
+        write(handle, data[:10])
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(seed_log.os, "write", full)
+    with pytest.raises(StorageError, match="No space left"):
+        log.append("b", seed(2))
+    monkeypatch.undo()
+    assert log.path.read_bytes() == before
+    assert list(log.newest()) == ["a"]
+
+
+def test_a_removed_image_starts_anew(log):
+    log.append("a", seed(1))
+    log.retire("a")
+    assert log.of("a") == []
+    log.append("a", seed(2))
+    assert len(SeedLog(log.path).of("a")) == 1
+
+
+def test_many_processes_lose_nothing(log):
+    program = (
+        "import sys; from pathlib import Path; from wslpet.server.storage.seed_log import SeedLog; from wslpet.core.seeds import Seed\n"
+        "log = SeedLog(Path(sys.argv[1]))\n"
+        "for n in range(25): log.append(f'{sys.argv[2]}-{n}', Seed('lung', (n, 0, 0)))"
+    )
+    writers = [subprocess.Popen([sys.executable, "-c", program, str(log.path), str(w)]) for w in range(3)]
+    assert [writer.wait(60) for writer in writers] == [0, 0, 0]
+    assert len(log.newest()) == 75
+
+
+def test_a_withdrawn_seed_makes_room_for_the_one_before_it_and_stays_in_the_history(log):
+    log.append("a", seed(1))
+    log.append("a", seed(2))
+    log.withdraw("a", log.of("a")[-1].time, "bob")
+    for reader in (log, SeedLog(log.path)):
+        assert [s.position[0] for s in reader.of("a")] == [1]
+        assert [type(said) for said in reader.history("a")] == [Seed, Seed, Withdrawal]
+    log.withdraw("a", log.of("a")[-1].time, "bob")
+    assert log.of("a") == [] and log.newest() == {}
+    assert log.history("a")[-1].user == "bob"
+    log.append("a", seed(3))
+    assert [s.position[0] for s in SeedLog(log.path).of("a")] == [3]
+
+
+def test_only_the_newest_seed_can_be_withdrawn(log):
+    log.append("a", seed(1))
+    first = log.of("a")[-1].time
+    log.append("a", Seed("lung", (2, 2, 2), user="bob", time="2030-01-01T00:00:00+00:00"))
+    before = log.path.read_bytes()
+    with pytest.raises(Conflict, match="superseded by bob"):
+        log.withdraw("a", first, "ann")
+    with pytest.raises(Conflict, match="withdrawn already"):
+        log.withdraw("b", first, "ann")
+    assert log.path.read_bytes() == before
+
+
+def test_a_removed_image_has_no_history(log):
+    log.append("a", seed(1))
+    log.withdraw("a", log.of("a")[-1].time, "ann")
+    log.retire("a")
+    assert log.history("a") == SeedLog(log.path).history("a") == []

@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+import threading
+import time
+
+from wslpet.server.tasks.fifo_semaphore import FifoSemaphore
+
+
+def wait_until(condition):
+    deadline = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
+
+
+def test_who_came_first_is_first_and_no_more_are_inside_than_there_are_places():
+    turns, order, inside, most = FifoSemaphore(2), [], 0, 0
+    leave = [threading.Event() for _ in range(6)]
+    guard = threading.Lock()
+
+    def visit(number):
+        nonlocal inside, most
+        with turns:
+            with guard:
+                order.append(number)
+                inside += 1
+                most = max(most, inside)
+            leave[number].wait(10)
+            with guard:
+                inside -= 1
+
+    visitors = []
+    for number in range(6):
+        visitors.append(threading.Thread(target=visit, args=(number,)))
+        visitors[-1].start()
+        wait_until(lambda n=number: len(order) + len(turns._waiting) == n + 1)
+    for number in range(6):
+        leave[number].set()
+        visitors[number].join(10)
+        wait_until(lambda n=number: len(order) == min(n + 3, 6))
+    assert order == list(range(6))
+    assert most == 2
+
+
+def test_a_place_is_given_back_when_the_work_fails():
+    turns = FifoSemaphore(1)
+    for _ in range(3):
+        try:
+            with turns:
+                raise ValueError("a scan that cannot be read")
+        except ValueError:
+            pass
+    assert turns._free == 1
