@@ -7,8 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-# Before MONAI Label is imported: tests load the app beside their own import of lib.
-os.environ.setdefault("MONAI_LABEL_RELOAD_APP_LIB", "false")
+# Before torch is imported.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest

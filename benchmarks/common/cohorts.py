@@ -22,7 +22,8 @@ from wslpet.data.phantom import PRESETS, write_cohort
 from wslpet.io.readers import read_mask
 
 # `write_cohort` draws patient i of cohort s from phantom seed s·100 000 + i: 7.1 and 7.2 million here, far above the
-# training cohort's (`wslpet.data.pretraining.weights.FIRST_SEED`, 100 000 on) and the seeds below it that the method was tuned on.
+# training cohort's (`wslpet.data.pretraining.weights.FIRST_SEED`,
+# 100 000 on) and the seeds below it that the method was tuned on.
 COHORT_SEEDS = {"plain": 71, "hard": 72}
 
 
@@ -107,7 +108,7 @@ def _case(row: dict[str, str], truths: Path) -> Case:
 def _stamp(preset: str) -> dict[str, Any]:
     """What a cohort depends on: its seed, its settings, and the code that draws it."""
     code = hashlib.sha256()
-    for source in sorted(Path(wslpet.data.phantom.__file__).parent.glob("*.py")):
+    for source in sorted(Path(wslpet.data.phantom.__file__).parent.rglob("*.py")):
         code.update(source.read_bytes())
     return {"seed": COHORT_SEEDS[preset], "settings": repr(PRESETS[preset]), "code": code.hexdigest()}
 

@@ -26,8 +26,8 @@ from benchmarks.end_to_end.report import TITLE, Measured, Outcome, text_of, writ
 from wslpet.analysis.overlap import agreement, click_threshold
 from wslpet.core.volume import Volume
 from wslpet.io.readers import read_volume
+from wslpet.method.shipped import SHIPPED_MODEL
 
-SHIPPED = Path(__file__).resolve().parents[2] / "model" / "pretrained_wslpet.pt"
 FEW = 10
 GEOMETRY_MM = 1e-2
 
@@ -112,9 +112,9 @@ class Bench:
         models = (self.folder / "models" / system).resolve()
         shutil.rmtree(models, ignore_errors=True)
         models.mkdir(parents=True)
-        if weights is not None and weights != SHIPPED:
+        if weights is not None and weights != SHIPPED_MODEL:
             shutil.copyfile(weights, models / "wslpet.pt")
-        pretrained = "true" if weights == SHIPPED else "false"
+        pretrained = "true" if weights == SHIPPED_MODEL else "false"
         conf = {"model_dir": str(models), "use_pretrained_model": pretrained, **conf}
         return Server(studies, self.folder / "scratch" / system, conf)
 
@@ -191,7 +191,7 @@ def main() -> int:
     parser.add_argument("--patients", nargs=2, type=int, metavar=("CLICKED", "UNSEEN"), help="default: 40 40")
     parser.add_argument("--epochs", type=int, help="of every training; default: the app's setting")
     parser.add_argument("--quick", action="store_true", help="6 + 6 patients and 2 epochs, to see that it runs")
-    parser.add_argument("--weights", type=Path, default=SHIPPED, help="measured as the shipped ones")
+    parser.add_argument("--weights", type=Path, default=SHIPPED_MODEL, help="measured as the shipped ones")
     parser.add_argument("--out", type=Path, default=Path("work/e2e"))
     given = parser.parse_args()
     clicked, unseen = given.patients or ((6, 6) if given.quick else (40, 40))

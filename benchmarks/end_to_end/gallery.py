@@ -1,4 +1,4 @@
-"""The README's picture: phantom patients that the shipped weights never saw (python -m benchmarks.end_to_end.gallery)."""
+"""The README's picture: phantom patients new to the shipped weights: python -m benchmarks.end_to_end.gallery"""
 
 from __future__ import annotations
 

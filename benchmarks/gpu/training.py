@@ -57,7 +57,8 @@ def _tell_training(section: Section, way: str, trained: Trained) -> None:
     last, best = trained.epochs[-1], trained.model.history["best"]
     section.note(
         f"{way}: {last.epoch} of {last.total_epochs} epochs in {last.seconds:.1f} s; best is epoch {best['epoch']}, "
-        f"val_loss {best['val_loss']:.3f}, type_accuracy {best['type_accuracy']:.1%}, localisation_rate {best['localisation_rate']:.1%}.",
+        f"val_loss {best['val_loss']:.3f}, type_accuracy {best['type_accuracy']:.1%}, "
+        f"localisation_rate {best['localisation_rate']:.1%}.",
         **{way: {"epochs": last.epoch, "seconds": last.seconds, "first_seconds": trained.epochs[0].seconds, **best}},
     )
 

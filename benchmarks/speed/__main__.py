@@ -36,8 +36,8 @@ from wslpet.method.inference.pipeline import run_network, segment
 from wslpet.method.inference.scan_cache import MEMORY_BYTES
 from wslpet.method.network.checkpoint import load_model
 from wslpet.method.projection.mip import project
+from wslpet.method.shipped import SHIPPED_MODEL
 
-SHIPPED = Path(__file__).resolve().parents[2] / "model" / "pretrained_wslpet.pt"
 VIEWERS, REQUESTS = 8, 200
 # One request in so many is the first of its image.
 LATE = 10
@@ -113,7 +113,7 @@ def limit_of(path: Path, voxels: int) -> float:
 @as_the_server()
 def _stages(speed: Speed, repeat: int) -> None:
     """One inference step by step. The first run warms up and is not kept."""
-    model = load_model(SHIPPED)
+    model = load_model(SHIPPED_MODEL)
     mask = Path(f"{speed.scan.path}.mask.nii.gz")
     for n in range(repeat + 1):
         seconds: dict[str, float] = {}

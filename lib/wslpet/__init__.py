@@ -1,34 +1,54 @@
-"""The method, in the order data flows. Nothing here knows MONAI Label.
+"""Weakly supervised tumour detection in FDG PET: from one click and a cancer type to 3D lesions.
 
-volume      array and affine that never travel apart; RAS inside, as stored outside
-limits      how large an image may be, and how high its SUV
-header      DICOM values, read with suspicion; suv: SUVbw from PET headers; series: a PET series → Volume
-rtstruct    contours drawn on a series → masks; dicom_seg: masks ↔ DICOM SEG
-readers     files → Volume, or a refusal that names the file and the remedy
-seeds       the supervision: a point in mm and a cancer type
-settings    every choice, the paper's preset beside ours
-compiled    loops over voxels as machine code; maxima: of a volume, in one pass; voxels: parts and surface of a set
-projection  coronal and sagittal MIP with depth maps, on the volume's own voxels and on the network's grid
-examples    a patient as the network sees one, batches; augmentation: patients changed anew for each epoch
-network     eight convolutions
-cam         class activation maps, and the 3D map that the two views make together
-losses      loss 1: the type; loss 2: the distance to the seed
-training    seeds and types in, a model out; ranks: the processes that train together; gpus: one for each GPU
-model       weights with their settings, and their file; shipped: where ours are
-delineation a point → the lesion: cut at the valleys that basins finds into bodies, each measured at many thresholds
-lesions     CAMs and depth maps → points → lesions
-measures    SUVmax, SUVpeak, SUVmean, MTV, TLG
-pipeline    the whole way, scan → result; the only composer
-batch       one function over many files, on all processors or on Dask
-scans       what was read and looked at lately, kept in memory and on disk
-pacs        Orthanc on loopback, for the demo and the tests
-radiomics   features under IBSI ids, by PyRadiomics; ibsi: against IBSI's digital phantom; feature_table: of a folder
-cohort      a table of scans, types, seeds, masks and outcomes; importers, importing: published data sets → that table
-statistics  folds, intervals, tests; evaluation: masks against the truth, and the click + 41 % baseline
-outcome     response or survival from features, nested cross-validation
-study       the paper's comparison: systems behind one interface, cross-validation, tables, report
-phantom     whole-body FDG PET patients with a known tumour: the embedded default data
-pretraining the shipped weights; contour_fit: the contour score
-pictures    MIPs with CAM, lesion and seed
-cli         the same from a terminal, with welcome's text
+>>> import wslpet
+>>> volume = wslpet.read_scan("scan.nii.gz")                       # PET in SUV, or a folder with a DICOM series
+>>> result = wslpet.find_lesions(volume, wslpet.load_model())      # the shipped weights
+>>> seed = wslpet.Seed("lung", position=(-42.0, 18.0, 105.0))      # a click, mm RAS
+>>> print(wslpet.delineate(volume, seed).lesions[0].volume_ml)
 """
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "2.0.0.dev0"
+
+if TYPE_CHECKING:
+    from wslpet.core.seeds import Seed
+    from wslpet.core.settings import Settings
+    from wslpet.core.volume import Volume
+    from wslpet.io.readers import read_volume as read_scan
+    from wslpet.method.inference.pipeline import delineate, find_lesions
+    from wslpet.method.network.checkpoint import load_model
+    from wslpet.method.training.trainer import train
+
+_PUBLIC = {
+    "Seed": ("wslpet.core.seeds", "Seed"),
+    "Settings": ("wslpet.core.settings", "Settings"),
+    "Volume": ("wslpet.core.volume", "Volume"),
+    "delineate": ("wslpet.method.inference.pipeline", "delineate"),
+    "find_lesions": ("wslpet.method.inference.pipeline", "find_lesions"),
+    "load_model": ("wslpet.method.network.checkpoint", "load_model"),
+    "read_scan": ("wslpet.io.readers", "read_volume"),
+    "train": ("wslpet.method.training.trainer", "train"),
+}
+__all__ = [
+    "Seed",
+    "Settings",
+    "Volume",
+    "__version__",
+    "delineate",
+    "find_lesions",
+    "load_model",
+    "read_scan",
+    "train",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Import public names at first use: `import wslpet` and `wslpet --help` answer without loading torch."""
+    if name not in _PUBLIC:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module, attribute = _PUBLIC[name]
+    return getattr(importlib.import_module(module), attribute)

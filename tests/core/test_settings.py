@@ -42,8 +42,8 @@ def test_settings_survive_json():
         ({"validation": 0.9}, "validation=0.9"),
         ({"grid_mm": 0.0}, "grid_mm=0.0"),
         ({"learning_rate": float("nan")}, "learning_rate=nan"),
-        ({"test_time_scales": ()}, "zooms="),
-        ({"test_time_scales": (1.0, 3.0)}, "zooms="),
+        ({"test_time_scales": ()}, "test_time_scales="),
+        ({"test_time_scales": (1.0, 3.0)}, "test_time_scales="),
     ],
 )
 def test_wrong_settings_are_named(changes, said):

@@ -12,8 +12,8 @@ import requests
 from benchmarks.common.serving import Process
 
 ROOT = Path(__file__).resolve().parents[2]
-# One thread beside other tests; and MONAI Label forgets `lib` when it loads an app, as it does for users.
-SETTINGS = {"OMP_NUM_THREADS": "1", "MONAI_LABEL_RELOAD_APP_LIB": "true"}
+# One thread beside other tests.
+SETTINGS = {"OMP_NUM_THREADS": "1"}
 
 
 class Server(Process):

@@ -107,7 +107,7 @@ def least() -> dict[tuple[str, str], str]:
 
 def test_no_route_is_forgotten(tmp_path):
     command = [sys.executable, str(ROOT / "tests" / "security" / "list_routes.py"), str(ROOT / "apps" / "wslpet")]
-    environment = {**os.environ, "MONAI_LABEL_AUTH_ENABLE": "true", "MONAI_LABEL_RELOAD_APP_LIB": "true"}
+    environment = {**os.environ, "MONAI_LABEL_AUTH_ENABLE": "true"}
     listed = subprocess.run(
         [*command, str(tmp_path)], env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=300
     )

@@ -56,13 +56,6 @@ def test_a_saved_prediction_is_no_annotation(make_app, tmp_path):
     assert app.datastore().get_labeled_images() == []
 
 
-def test_lib_is_the_repositorys(make_app):
-    make_app()
-    import lib
-
-    assert list(wslpet.__path__) == [str(APP.parents[1] / "lib")]
-
-
 def test_damaged_weights_stop_predictions_and_no_clicks(make_app, tmp_path):
     scan = write_scan(tmp_path, "case")
     app = make_app()

@@ -36,7 +36,7 @@ TRAINING_OPTIONS: dict[str, tuple[Any, str]] = {
     "validation": (float, "share of the patients held out"),
     "distance": (str, "loss 2: likelihood, expected or off"),
     "distance_weight": (float, "weight of loss 2 against loss 1"),
-    "seed": (int, "random seed"),
+    "random_seed": (int, "random seed"),
 }
 
 
@@ -82,7 +82,8 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--no-tumour", action="store_true", help='also learn "no tumour"')
     train.add_argument("--limit", type=int, metavar="N", help="use the first N patients only")
     for name, (kind, text) in TRAINING_OPTIONS.items():
-        train.add_argument(f"--{name.replace('_', '-')}", type=kind, help=text)
+        flag = "seed" if name == "random_seed" else name.replace("_", "-")
+        train.add_argument(f"--{flag}", dest=name, type=kind, help=text)
     train.set_defaults(command=_train)
 
     segment = commands.add_parser("segment", help="find the tumour in scans, or the one at a click")

@@ -1,4 +1,4 @@
-"""`python -m wslpet radiomics`: the features of every lesion of a cohort, or of a folder of scans and masks, as a CSV."""
+"""`wslpet radiomics`: the features of every lesion of a cohort, or of a folder of scans and masks, as a CSV."""
 
 from __future__ import annotations
 

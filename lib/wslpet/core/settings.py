@@ -26,8 +26,8 @@ class Settings:
     types : the cancer types, in the order of their label values 1, 2, ...
     no_tumour : also learn to say that there is none.
     grid_mm : pixel size of the network's two MIPs, mm.
-    test_time_scales : a scan is looked at on grids of grid_mm times each of these, and the maps averaged (ours); on the middle
-        one alone where that is sure enough, see `wslpet.method.inference.pipeline.look`.
+    test_time_scales : test-time augmentation (ours): the network runs on grids of grid_mm times each of these and the
+        maps are averaged; on the middle one alone where that is sure enough, see `pipeline.run_network`.
     suv_limit : SUV clipped to [0, suv_limit] and scaled to [0, 1] (paper §3.2: 30).
     intensity : "linear" (paper) or "sqrt" of the scaled SUV, which spreads the faint end (ours).
     depth : whether the depth map of a MIP is a second channel beside it (ours).
@@ -88,7 +88,7 @@ class Settings:
             if not all(isinstance(n, int) and n >= 1 for n in getattr(self, name)):
                 raise InputError(f"setting {name}={list(getattr(self, name))!r} is not 8 whole numbers from 1 up")
         if not self.test_time_scales or not all(0.5 <= zoom <= 2.0 for zoom in self.test_time_scales):
-            raise InputError(f"setting zooms={list(self.test_time_scales)!r} is not one or more numbers from 0.5 to 2")
+            raise InputError(f"setting test_time_scales={list(self.test_time_scales)!r} is not one or more numbers from 0.5 to 2")
         if any(width % NORM_GROUPS for width in self.widths):
             raise InputError(f"setting widths={list(self.widths)!r}: each must be a multiple of {NORM_GROUPS}")
         for name, (low, high) in _RANGES.items():

@@ -1,7 +1,4 @@
-"""WSL-PET as a MONAI Label app: one click and a cancer type per patient in, masks and a model out.
-
-Started by `monailabel start_server --app apps/wslpet --studies FOLDER_OR_DICOMWEB_URL`.
-"""
+"""WSL-PET as a MONAI Label app: one click and a cancer type per patient in, masks and a model out."""
 
 from __future__ import annotations
 
@@ -12,38 +9,30 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[2]
-if str(ROOT) not in sys.path:
-    sys.path.insert(0, str(ROOT))
-# MONAI Label forgets `lib` each time it loads an app, and puts this folder, with an empty `lib` in it, first on the
-# path. What was imported from the forgotten `lib` must go with it, or two generations of its classes would meet.
-if "lib" not in sys.modules:
-    for _name in [name for name in sys.modules if f"{name}.".startswith("apps.wslpet.")]:
-        del sys.modules[_name]
+import torch
+from monailabel.interfaces.app import MONAILabelApp
+from monailabel.interfaces.datastore import DefaultLabelTag
+from threadpoolctl import threadpool_limits
 
-import torch  # noqa: E402
-from monailabel.interfaces.app import MONAILabelApp  # noqa: E402
-from monailabel.interfaces.datastore import DefaultLabelTag  # noqa: E402
-from threadpoolctl import threadpool_limits  # noqa: E402
-
-from wslpet.core.errors import InputError  # noqa: E402
-from wslpet.io.dicom.segmentation import Maker  # noqa: E402
-from wslpet.method.inference.pipeline import warm_up  # noqa: E402
-from wslpet.method.shipped import SHIPPED_MODEL  # noqa: E402
-from wslpet.server.configuration import configuration_from  # noqa: E402
-from wslpet.server.errors import UnknownName, quoted  # noqa: E402
-from wslpet.server.http import routes as http_routes  # noqa: E402
-from wslpet.server.page.annotation import Desk  # noqa: E402
-from wslpet.server.page.overview import BackgroundScanner  # noqa: E402
-from wslpet.server.page.routes import routes  # noqa: E402
-from wslpet.server.series.datastore import SeriesDatastore  # noqa: E402
-from wslpet.server.storage.opening import open_studies  # noqa: E402
-from wslpet.server.tasks.active_model import ActiveModel  # noqa: E402
-from wslpet.server.tasks.infer import DelineateClick, FindTumour  # noqa: E402
-from wslpet.server.tasks.predictions import Predictions  # noqa: E402
-from wslpet.server.tasks.scoring import Radiomics  # noqa: E402
-from wslpet.server.tasks.strategies import First, Random, Uncertainty  # noqa: E402
-from wslpet.server.tasks.train import LearnFromSeeds  # noqa: E402
+import wslpet
+from wslpet.core.errors import InputError
+from wslpet.io.dicom.segmentation import Maker
+from wslpet.method.inference.pipeline import warm_up
+from wslpet.method.shipped import SHIPPED_MODEL
+from wslpet.server.configuration import configuration_from
+from wslpet.server.errors import UnknownName, quoted
+from wslpet.server.http import routes as http_routes
+from wslpet.server.page.annotation import Desk
+from wslpet.server.page.overview import BackgroundScanner
+from wslpet.server.page.routes import routes
+from wslpet.server.series.datastore import SeriesDatastore
+from wslpet.server.storage.opening import open_studies
+from wslpet.server.tasks.active_model import ActiveModel
+from wslpet.server.tasks.infer import DelineateClick, FindTumour
+from wslpet.server.tasks.predictions import Predictions
+from wslpet.server.tasks.scoring import Radiomics
+from wslpet.server.tasks.strategies import First, Random, Uncertainty
+from wslpet.server.tasks.train import LearnFromSeeds
 
 SWITCH_SECONDS = 0.0005
 
@@ -69,7 +58,7 @@ class WSLPETApp(MONAILabelApp):
             conf={"tracking": "none", **conf},
             name="WSL-PET",
             description="Weakly supervised lesion segmentation in whole-body FDG PET",
-            version="1.0.0",
+            version=wslpet.__version__,
         )
         # MONAI Label would score the whole datastore at the start, and after each next sample and each training.
         self._auto_update_scoring = False

@@ -11,7 +11,7 @@ from typing import Any
 from wslpet.core.errors import InputError
 from wslpet.core.settings import Settings, settings_from
 from wslpet.server.errors import quoted
-from wslpet.server.storage.clicks import RESERVED_KEYS
+from wslpet.server.http.request_models import RESERVED_KEYS
 
 # Keys of MONAI Label's own apps, which users carry over and which say nothing to this one.
 _STOCK = """

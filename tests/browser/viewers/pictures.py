@@ -1,4 +1,7 @@
-"""The pictures of OHIF in the documentation, taken from a running `make demo-pacs`: python -m tests.browser.viewers.pictures"""
+"""The pictures of OHIF in the documentation, taken from a running `make demo-pacs`.
+
+Run: python -m tests.browser.viewers.pictures
+"""
 
 from __future__ import annotations
 

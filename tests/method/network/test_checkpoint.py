@@ -39,7 +39,7 @@ def test_the_same_seed_builds_the_same_network():
     state = torch.random.get_rng_state()
     assert model().version == model().version
     assert torch.equal(state, torch.random.get_rng_state())
-    other = settings_from(**{**SETTINGS.to_dict(), "seed": 1})
+    other = settings_from(**{**SETTINGS.to_dict(), "random_seed": 1})
     assert Model(new_network(other), other).version != model().version
 
 

@@ -13,7 +13,7 @@ from wslpet.method.network.registry import ModelRegistry
 
 
 def model(seed: int) -> Model:
-    settings = replace(Settings(), seed=seed)
+    settings = replace(Settings(), random_seed=seed)
     return Model(new_network(settings).eval(), settings)
 
 

@@ -16,7 +16,6 @@ from wslpet.core.settings import settings_from
 from wslpet.method.network.checkpoint import load_model, new_network, save_model
 from wslpet.method.network.inputs import Example
 from wslpet.method.training.augmentation import Augmentation, augmented_batches
-from wslpet.method.training.ranks import Ranks
 from wslpet.method.training.trainer import EpochReport, _is_better, localisation_error_mm, losses, step, train
 
 SETTINGS = settings_from(
@@ -216,10 +215,9 @@ def test_neither_a_batch_nor_its_losses_ask_the_device_for_values(patients, dist
     network = new_network(settings).train()
     with Asked() as asked:
         for batch in augmented_batches(samples, settings, np.random.default_rng(0), Augmentation()):
-            share = Ranks(0, 2).share(batch)
-            cams, scores, first, second = losses(network, share.batch, settings)
-            (first + second * share.of_seeds).backward()
-            localisation_error_mm(cams, scores, share.batch, settings)
+            cams, scores, first, second = losses(network, batch, settings)
+            (first + second).backward()
+            localisation_error_mm(cams, scores, batch, settings)
         assert not asked.calls
         assert bool(second > 0) and len(asked.calls) == 1
 
@@ -230,10 +228,10 @@ def test_a_gpu_is_not_waited_for_within_an_epoch(patients):
     network = new_network(SETTINGS).to("cuda").train()
     optimiser = torch.optim.AdamW(network.parameters(), 1e-3)
     for batch in augmented_batches(samples[:6], SETTINGS, rng, Augmentation()):
-        step(network, batch, SETTINGS, optimiser, Ranks())  # what is set up once may wait
+        step(network, batch, SETTINGS, optimiser)  # what is set up once may wait
     torch.cuda.set_sync_debug_mode("error")
     try:
         for batch in augmented_batches(samples, SETTINGS, rng, Augmentation()):
-            step(network, batch, SETTINGS, optimiser, Ranks())
+            step(network, batch, SETTINGS, optimiser)
     finally:
         torch.cuda.set_sync_debug_mode("default")

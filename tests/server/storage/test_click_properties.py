@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from wslpet.core.errors import InputError
 from wslpet.core.seeds import Seed
 from wslpet.core.volume import Volume
-from wslpet.server.http.request_models import check_batch, check_infer, check_sample
+from wslpet.server.http.request_models import BatchOptions, SampleOptions, parsed, parsed_infer
 from wslpet.server.storage.clicks import newest_click, place
 from wslpet.server.storage.seed_log import SeedLog
 
@@ -30,7 +30,11 @@ numbers = st.floats(-1e4, 1e4, allow_nan=False)
 @quick
 @given(st.dictionaries(keys, json_values, max_size=6))
 def test_any_request_is_a_click_or_a_refusal(request):
-    for check in (lambda r: check_infer(r, CLASSES), check_batch, check_sample):
+    for check in (
+        lambda r: parsed_infer(r, CLASSES),
+        lambda r: parsed(BatchOptions, "batch infer", r),
+        lambda r: parsed(SampleOptions, "activelearning", r),
+    ):
         try:
             check(request)
         except InputError as error:

@@ -86,7 +86,9 @@ def test_a_removed_image_starts_anew(log):
 
 def test_many_processes_lose_nothing(log):
     program = (
-        "import sys; from pathlib import Path; from wslpet.server.storage.seed_log import SeedLog; from wslpet.core.seeds import Seed\n"
+        "import sys; from pathlib import Path\n"
+        "from wslpet.core.seeds import Seed\n"
+        "from wslpet.server.storage.seed_log import SeedLog\n"
         "log = SeedLog(Path(sys.argv[1]))\n"
         "for n in range(25): log.append(f'{sys.argv[2]}-{n}', Seed('lung', (n, 0, 0)))"
     )

@@ -56,12 +56,6 @@ def test_better_weights_replace_the_old_and_worse_ones_do_not(trained_clinic):
     assert after == (stats["model_version"] if stats["published"] else before)
 
 
-def test_several_gpus_may_be_asked_of_a_computer_that_has_none(trained_clinic):
-    task = trained_clinic.server.train(max_epochs=1, multi_gpu=True, gpus="all")
-    assert task["status"] == "DONE", task["details"]
-    assert trained_clinic.server.info()["train_stats"]["wslpet"]["epoch"] == 1
-
-
 def test_training_runs_while_others_are_served(trained_clinic):
     server = trained_clinic.server
     assert requests.post(f"{server.url}/train/wslpet", json={"max_epochs": 500}, timeout=30).ok

@@ -45,7 +45,7 @@ def write_cohort(
     with one PET series in Bq/ml, whose instances run along the slices or against them, and head or feet first, from
     patient to patient. `orientation` is a NIfTI axis code such as "RAS", or "mixed" for another one, and another
     origin, for each patient. `progress` is called with (done, n). Returns the rows of cohort.csv: x, y, z is the
-    jittered click in mm RAS, the outcome is drawn (see `wslpet.data.phantom.disease.outcome`); paths are relative to its folder.
+    jittered click in mm RAS, the outcome is drawn (see `phantom.outcome`); paths are relative to its folder.
     """
     if orientation != "mixed":
         _check_orientation(orientation)

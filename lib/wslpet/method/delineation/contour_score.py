@@ -1,7 +1,8 @@
 """How much a candidate contour looks like the whole lesion and nothing else.
 
 A network of one small hidden layer over the contour's measurements, fitted on phantoms whose masks are
-known (`wslpet.data.pretraining.contours`); no patient's mask is used. Its few hundred numbers are `model/contour_score.json`.
+known (`wslpet.data.pretraining.contours`); no patient's mask is used. Its few hundred numbers are
+`model/contour_score.json`.
 """
 
 from __future__ import annotations
@@ -14,8 +15,9 @@ from pathlib import Path
 import numpy as np
 
 from wslpet.core.errors import ModelError
+from wslpet.method.shipped import CONTOUR_SCORE
 
-FILE = Path(__file__).resolve().parent.parent / "model" / "contour_score.json"
+FILE = CONTOUR_SCORE
 
 
 @dataclass(frozen=True, eq=False)

@@ -227,7 +227,7 @@ class NetworkOutput:
         return findings(self.scale_outputs, list(self.probabilities).index(self.cancer_type), self.projections)
 
     def answer(self, ras: Volume, stored: Volume, label: int) -> _Answer:
-        """`wslpet.method.inference.localisation.select_lesion` on the volume that the projections are of, and what it measures; worked out once."""
+        """`select_lesion` on the volume that the projections are of, and its measures; computed once."""
         if not self._answer:
             places, contour = select_lesion(ras, self.findings)
             self._answer.append((places, contour, _lesions(ras, contour, stored, label, self.cancer_type)))

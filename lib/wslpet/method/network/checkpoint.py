@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ from wslpet.core.settings import Settings, settings_from
 from wslpet.method.network.cam_net import CamNet
 
 FORMAT = "wslpet-1"
+# Names of settings in files of version 1 of this software.
+_RENAMED = {"zooms": "test_time_scales", "seed": "random_seed"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,6 +62,11 @@ def best_device() -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
+def _current_names(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings under the names they have now: files written before version 2 have older ones."""
+    return {_RENAMED.get(name, name): value for name, value in settings.items()}
+
+
 def save_model(model: Model, path: str | os.PathLike[str]) -> None:
     """Write the model's file so that a reader sees the old one or the new one, never a part."""
     content = {
@@ -89,7 +97,7 @@ def load_model(path: str | os.PathLike[str], device: str = "cpu") -> Model:
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise ModelError(f"model {name} is not a {FORMAT} file; train one with this version")
     try:
-        settings = settings_from(**content["settings"])
+        settings = settings_from(**_current_names(content["settings"]))
         network = CamNet(settings)
         network.load_state_dict(content["weights"])
     except (InputError, RuntimeError, KeyError, TypeError) as error:

@@ -123,7 +123,7 @@ class StreamingProjector:
 
 @dataclass(frozen=True, eq=False)
 class Projected:
-    """What `StreamingProjector` has seen. range : lowest and highest value, see `wslpet.method.projection.ray_maxima.Maxima.range`."""
+    """What `StreamingProjector` has seen. range : lowest and highest value, see `ray_maxima.Maxima.range`."""
 
     views: Views
     range: tuple[float, float]

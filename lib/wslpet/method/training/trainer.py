@@ -22,7 +22,6 @@ from wslpet.method.network.inputs import Batch, Example, Sample, collate
 from wslpet.method.projection.mip import VIEWS
 from wslpet.method.training.augmentation import Augmentation, augmented_batches
 from wslpet.method.training.losses import distance_loss, type_loss
-from wslpet.method.training.ranks import Ranks
 
 # A seed counts as hit when the 3D map's strongest cell is this near, mm.
 HIT_MM = 30.0
@@ -82,7 +81,6 @@ def train(
     report: Callable[[EpochReport], bool] | None = None,
     augmentation: Augmentation | None = None,
     incumbent: Model | None = None,
-    ranks: Ranks | None = None,
 ) -> Trained:
     """Learn from annotated patients.
 
@@ -94,8 +92,6 @@ def train(
     report : called after each epoch; True from it ends the training early.
     augmentation : None is the default of `Augmentation`.
     incumbent : the model in use, to be beaten; `initial` when not given.
-    ranks : where several processes train together, this one among them. Each is called with the same arguments, and
-        returns the same; rank 0 validates and reports.
 
     Raises
     ------
@@ -104,8 +100,7 @@ def train(
     """
     _check(examples, settings)
     fitting, held_out = _split([example.to(device) for example in examples], settings)
-    ranks = ranks or Ranks()
-    torch.manual_seed(settings.random_seed + ranks.rank)  # dropout differs; patients are drawn alike
+    torch.manual_seed(settings.random_seed)  # dropout
     rng = np.random.default_rng(settings.random_seed)
     config = augmentation or Augmentation()
     network = (new_network(settings) if initial is None else copy.deepcopy(initial.network)).to(device)
@@ -113,10 +108,8 @@ def train(
     incumbent = incumbent or initial
     before = None
     if incumbent is not None:
-        network_in_use, settings_in_use = incumbent.network.to(device), incumbent.settings
-        before = ranks.told(lambda: _validate(network_in_use, validation, settings_in_use))
+        before = _validate(incumbent.network.to(device), validation, incumbent.settings)
 
-    joined = ranks.joined(network, device)
     per_epoch = max(1, -(-len(fitting) // settings.batch_size))
     rate = settings.learning_rate * (1.0 if initial is None else settings.fine_tuning)
     on_gpu = torch.device(device).type == "cuda"
@@ -126,23 +119,23 @@ def train(
     )
     start, reports, best_state, best_loss, since = time.monotonic(), [], None, float("inf"), 0
     for epoch in range(1, settings.epochs + 1):
-        means = _epoch(joined, fitting, settings, rng, config, optimiser, schedule, ranks)
-        after = ranks.told(lambda: _validate(network, validation, settings))
+        means = _epoch(network, fitting, settings, rng, config, optimiser, schedule)
+        after = _validate(network, validation, settings)
         improved = after["val_loss"] < best_loss
         since = 0 if improved else since + 1
         if improved:
             best_loss, best_state = after["val_loss"], copy.deepcopy(network.state_dict())
         latest = EpochReport(epoch, settings.epochs, *means, **after, seconds=time.monotonic() - start, best=improved)
         reports.append(latest)
-        told_to_stop = ranks.told(lambda: report is not None and report(reports[-1]))
-        if told_to_stop or since >= settings.patience:
+        asked_to_stop = report is not None and report(reports[-1])
+        if asked_to_stop or since >= settings.patience:
             break
     if best_state is None:
         raise TrainingError("training diverged: no epoch had a finite loss; lower learning_rate")
     network.load_state_dict(best_state)
     history = _history(reports, fitting, held_out, settings)
     model = Model(network.eval(), settings, history)
-    better = incumbent is None or ranks.told(lambda: _is_better(_gains(incumbent, model, held_out)))
+    better = incumbent is None or _is_better(_gains(incumbent, model, held_out))
     return Trained(model, reports, before, better)
 
 
@@ -189,32 +182,27 @@ def _epoch(
     config: Augmentation,
     optimiser: torch.optim.Optimizer,
     schedule: torch.optim.lr_scheduler.LRScheduler,
-    ranks: Ranks,
 ) -> tuple[float, float, float]:
     network.train()
     sums = torch.zeros(3, dtype=torch.float64, device=samples[0].device)
     for batch in augmented_batches(samples, settings, rng, config):
-        sums += step(network, batch, settings, optimiser, ranks).double() * len(batch.types)
+        sums += step(network, batch, settings, optimiser).double() * len(batch.types)
         schedule.step()
-    loss_mean, type_mean, distance_mean = (ranks.summed(sums.cpu().numpy()) / len(samples)).tolist()
+    loss_mean, type_mean, distance_mean = (sums / len(samples)).tolist()
     return loss_mean, type_mean, distance_mean
 
 
-def step(
-    network: nn.Module, batch: Batch, settings: Settings, optimiser: torch.optim.Optimizer, ranks: Ranks
-) -> Tensor:
+def step(network: nn.Module, batch: Batch, settings: Settings, optimiser: torch.optim.Optimizer) -> Tensor:
     """Learn from a batch; a GPU is not waited for.
 
     Returns
     -------
-    (3,) loss, loss 1 and loss 2: this rank's share of the means over the batch.
+    (3,) loss, loss 1 and loss 2: means over the batch.
     """
-    share = ranks.share(batch)
-    _, _, first, second = losses(network, share.batch, settings)
-    first, second = first * share.of_patients, second * share.of_seeds
+    _, _, first, second = losses(network, batch, settings)
     loss = first + settings.distance_weight * second
     optimiser.zero_grad(set_to_none=True)
-    (loss * ranks.size).backward()  # the mean over the ranks is taken of the gradients
+    loss.backward()
     torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
     optimiser.step()
     return torch.stack([loss, first, second]).detach()

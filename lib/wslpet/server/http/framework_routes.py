@@ -33,7 +33,7 @@ from wslpet.method.network.checkpoint import load_model
 from wslpet.server.errors import UnknownName, quoted
 from wslpet.server.http import authentication
 from wslpet.server.http.authentication import Administrator, Annotator, AnyUser
-from wslpet.server.http.request_models import MAX_INFO_BYTES, check_batch, check_score
+from wslpet.server.http.request_models import MAX_INFO_BYTES, BatchOptions, ScoreOptions, parsed
 from wslpet.server.tasks.infer import EXTENSIONS
 
 router = APIRouter(include_in_schema=False)
@@ -195,7 +195,7 @@ def batch_infer(
 ) -> Any:
     if model not in app_instance()._infers:
         raise UnknownName(f"infer task {quoted(model)} does not exist; GET /info/ lists them")
-    check_batch(params or {})
+    parsed(BatchOptions, "batch infer", params or {})
     return stock_batch.run(model, images, {**(params or {}), "model": model}, run_sync)
 
 
@@ -210,7 +210,7 @@ def slide(model: str, user: AnyUser) -> None:
 def score(method: str, user: Annotator, params: dict[str, Any] | None = None, run_sync: bool = False) -> Any:
     if method not in app_instance()._scoring_methods:
         raise UnknownName(f"scoring method {quoted(method)} does not exist; GET /info/ lists them")
-    check_score(params or {})
+    parsed(ScoreOptions, "scoring", params or {})
     return stock_scoring.run_method(method, params, run_sync)
 
 

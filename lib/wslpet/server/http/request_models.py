@@ -1,134 +1,265 @@
-"""What a request may say beside its clicks: each key has a kind and bounds, and there are no others."""
+"""What a request may say: a pydantic model for each kind, and one handler that says what is wrong in a sentence.
+
+MONAI Label and its viewers send keys that mean nothing here. They are declared, under `_Viewer`, so that they are
+accepted and checked; every other key is refused by name.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Mapping
-from typing import Any
+from collections.abc import Collection, Mapping
+from typing import Annotated, Any, ClassVar, TypeVar
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
 from wslpet.core.errors import InputError
 from wslpet.server.errors import quoted
-from wslpet.server.storage.clicks import RESERVED_KEYS
 
 MAX_TEXT = 200
 MAX_INFO_BYTES = 64 << 10
+MAX_EPOCHS = 1000
 _MAX_ENTRIES = 1000
 _SAFE_WORD = re.compile(r"[\w.:, +-]{0,64}", re.ASCII)
-
-Check = Callable[[Any], bool]
-
-
-def _text(value: Any) -> bool:
-    return isinstance(value, str) and len(value) <= MAX_TEXT and value.isprintable()
+_SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
 
-def _word(value: Any) -> bool:
-    return isinstance(value, str) and bool(_SAFE_WORD.fullmatch(value))
+def _printable(text: str) -> str:
+    if not text.isprintable():
+        raise ValueError("not printable")
+    return text
 
 
-def _flag(value: Any) -> bool:
-    return isinstance(value, bool)
+def _matches(pattern: re.Pattern[str]) -> AfterValidator:
+    def check(text: str) -> str:
+        if not pattern.fullmatch(text):
+            raise ValueError(f"does not match {pattern.pattern}")
+        return text
+
+    return AfterValidator(check)
 
 
-def _count(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= 1_000_000
+def _no_flag(value: Any) -> Any:
+    if isinstance(value, bool):
+        raise ValueError("a flag is no number")
+    return value
 
 
-def _seconds(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and 0 < value <= 3600
+_Line = Annotated[str, StringConstraints(max_length=MAX_TEXT), AfterValidator(_printable)]
+# The description is what a refusal says that the value is not.
+Text = Annotated[_Line | None, Field(description=f"a line of at most {MAX_TEXT} characters")]
+Word = Annotated[
+    Annotated[str, _matches(_SAFE_WORD)] | None,
+    Field(description="a word of letters, digits and .:,+- of at most 64 characters"),
+]
+Flag = Annotated[bool | None, Field(description="true or false")]
+Count = Annotated[
+    Annotated[int, Field(ge=0, le=1_000_000)] | None, Field(description="a whole number from 0 to 1000000")
+]
+Seconds = Annotated[Annotated[float, Field(gt=0, le=3600)] | None, Field(description="a number of seconds up to 3600")]
+Names = Annotated[
+    Annotated[list[_Line], Field(max_length=_MAX_ENTRIES)] | None,
+    Field(description=f"a list of at most {_MAX_ENTRIES} names"),
+]
+Segments = Annotated[
+    Annotated[list[dict[str, Any]], Field(max_length=MAX_TEXT)] | None,
+    Field(description=f"a list of at most {MAX_TEXT} objects"),
+]
+Ignored = Annotated[
+    bool | int | float | _Line | None,
+    Field(description="a number, a flag or a line of text", json_schema_extra={"ignored": True}),
+]
+
+Unread = Annotated[Any, Field(json_schema_extra={"ignored": True})]
 
 
-def _names(value: Any) -> bool:
-    return isinstance(value, list) and len(value) <= _MAX_ENTRIES and all(map(_text, value))
+class _Options(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, protected_namespaces=())
 
 
-def _segments(value: Any) -> bool:
-    """As 3D Slicer names label values: [{"name", "idx", …}]."""
-    return isinstance(value, list) and len(value) <= MAX_TEXT and all(isinstance(entry, Mapping) for entry in value)
+class _Common(_Options):
+    """Options that MONAI Label's viewers send with every request."""
+
+    client_id: Text = None
+    model: Word = None
+    device: Word = None
+    gpus: Word = None
+    logging: Word = None
+    multi_gpu: Flag = None
+    max_workers: Count = None
+    save_label: Flag = None
+    label_tag: Word = None
 
 
-# What the kinds are called in a refusal.
-_KINDS: dict[Check, str] = {
-    _text: f"a line of at most {MAX_TEXT} characters",
-    _word: "a word of letters, digits and .:,+- of at most 64 characters",
-    _flag: "true or false",
-    _count: "a whole number from 0 to 1000000",
-    _seconds: "a number of seconds up to 3600",
-    _names: f"a list of at most {_MAX_ENTRIES} names",
-    _segments: f"a list of at most {MAX_TEXT} objects",
-}
-_COMMON: dict[str, Check] = {
-    "client_id": _text,
-    "model": _word,
-    "device": _word,
-    "gpus": _word,
-    "logging": _word,
-    "multi_gpu": _flag,
-    "max_workers": _count,
-    "save_label": _flag,
-    "label_tag": _word,
-}
-_INFER: dict[str, Check] = {
-    **_COMMON,
-    "result_extension": _text,
-    "result_dtype": _word,
-    "result_compress": _flag,
-    "result_write_to_file": _flag,
-    "restore_label_idx": _flag,
-    "radiomics": _flag,
-    "label": _text,
-    "label_info": _segments,
-    "output": _word,
-    "timeout": _seconds,
-}
-_BATCH: dict[str, Check] = {**_COMMON, "images": _names, "max_batch_size": _count, "timeout": _seconds}
-_SAMPLE: dict[str, Check] = {"client_id": _text, "strategy": _word, "exclude": _names}
-_SCORE: dict[str, Check] = {**_COMMON, "method": _word}
+class InferOptions(_Common):
+    """An infer request, without the points, which lie under the names of the cancer types."""
+
+    result_extension: Text = None
+    result_dtype: Word = None
+    result_compress: Flag = None
+    result_write_to_file: Flag = None
+    restore_label_idx: Flag = None
+    radiomics: Flag = None
+    label: Text = None
+    label_info: Segments = None
+    output: Word = None
+    timeout: Seconds = None
+    # What viewers add, and what means nothing here.
+    image: Ignored = None
+    labels: Ignored = None
+    description: Ignored = None
+    background: Ignored = None
+    foreground: Ignored = None
+    points: Ignored = None
+    user: Ignored = None
+    session: Ignored = None
+    session_id: Ignored = None
+    file: Ignored = None
+    params: Ignored = None
+    model_filename: Ignored = None
+    roi_size: Ignored = None
+    sw_batch_size: Ignored = None
+    sw_overlap: Ignored = None
+    slice: Ignored = None
+    slices: Ignored = None
+    dimension: Ignored = None
+    cache_transforms: Ignored = None
+    cache_transforms_in_memory: Ignored = None
+    cache_transforms_ttl: Ignored = None
+    image_id: Ignored = None
+    images: Ignored = None
+    max_batch_size: Ignored = None
+    config: Ignored = None
 
 
-def check_infer(options: Mapping[str, Any], classes: Collection[str]) -> None:
-    """Raise InputError for what an infer request may not say. Clicks, under `classes`, are `clicks.newest_click`'s.
+class BatchOptions(_Common):
+    """A batch inference."""
 
-    Other keys of MONAI Label's viewers, which mean nothing here, may hold a number, a flag or a line of text.
+    images: Names = None
+    max_batch_size: Count = None
+    timeout: Seconds = None
+
+
+class SampleOptions(_Options):
+    """A request for the next image."""
+
+    client_id: Text = None
+    strategy: Word = None
+    exclude: Names = None
+
+
+class ScoreOptions(_Common):
+    """A scoring request."""
+
+    method: Word = None
+
+
+class TrainRequest(_Options):
+    """A train request.
+
+    Parameters
+    ----------
+    name : of the run; its TensorBoard folder.
+    max_epochs : None is the setting.
+    val_split : share of the patients held out; None is the setting.
+    pretrained : start from the weights in use; else from scratch, as `from_scratch` says.
     """
-    for key, value in options.items():
-        check = _INFER.get(key)
-        if check is not None:
-            _check("infer", key, value, check)
-        elif key in classes or isinstance(value, list):
-            continue  # points; those of an unknown type are refused as such
-        elif key not in RESERVED_KEYS:
-            raise _unknown("infer", key, _INFER)
-        elif not (value is None or _flag(value) or _text(value) or isinstance(value, int | float)):
-            raise InputError(f"infer request: {key} {quoted(value)} is no number, no flag and no line of text")
+
+    NAME: ClassVar[str] = "train_01"
+
+    name: Annotated[str, _matches(_SAFE_NAME), Field(description="a safe name; use letters, digits, '_' and '-'")] = (
+        NAME
+    )
+    max_epochs: Annotated[
+        Annotated[int, Field(ge=1, le=MAX_EPOCHS)] | None, Field(description=f"a number between 1 and {MAX_EPOCHS}")
+    ] = None
+    val_split: Annotated[
+        Annotated[float, AfterValidator(_no_flag), Field(ge=0, le=0.5)] | None,
+        Field(description="a number between 0.0 and 0.5"),
+    ] = None
+    pretrained: Annotated[bool | None, Field(description="true or false")] = None
+    from_scratch: Annotated[bool, Field(description="true or false")] = False
+    # What MONAI Label and its viewers add, and what means nothing here.
+    model: Unread = None
+    client_id: Unread = None
+    device: Unread = None
+    gpus: Unread = None
+    multi_gpu: Unread = None
+    dataset: Unread = None
+    local_rank: Unread = None
+    tracking: Unread = None
+    tracking_uri: Unread = None
+    tracking_experiment_name: Unread = None
+    early_stop_patience: Unread = None
+    train_batch_size: Unread = None
+    val_batch_size: Unread = None
+    train_random_seed: Unread = None
+    train_random_slices: Unread = None
+    run_id: Unread = None
+    bundle_path: Unread = None
+    description: Unread = None
+    logging: Unread = None
+    max_workers: Unread = None
+    user: Unread = None
+
+    @model_validator(mode="after")
+    def _one_start(self) -> TrainRequest:
+        if self.pretrained and self.from_scratch:
+            raise InputError("train request: both pretrained and from_scratch are true; give one")
+        return self
+
+    @property
+    def continues(self) -> bool:
+        """Whether training starts from the weights in use, where they fit."""
+        return self.pretrained is not False and not self.from_scratch
 
 
-def check_batch(options: Mapping[str, Any]) -> None:
-    """Raise InputError for what a batch inference may not say."""
-    _check_all("batch infer", options, _BATCH)
+# Keys of a request that mean something else than a cancer type; a type cannot have one of these names.
+RESERVED_KEYS = frozenset(InferOptions.model_fields)
+
+Options = TypeVar("Options", bound=_Options)
 
 
-def check_sample(options: Mapping[str, Any]) -> None:
-    """Raise InputError for what a request for the next image may not say."""
-    _check_all("activelearning", options, _SAMPLE)
+def parsed(model: type[Options], what: str, options: Mapping[str, Any]) -> Options:
+    """The request as its model.
+
+    Parameters
+    ----------
+    what : what to call the request in a refusal, such as "train".
+
+    Raises
+    ------
+    InputError
+        naming the key, its value and what it should be.
+    """
+    try:
+        return model.model_validate(dict(options))
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        if not first["loc"]:  # of the request as a whole
+            raise InputError(str(first["ctx"]["error"])) from None
+        key = str(first["loc"][0])
+        if first["type"] == "extra_forbidden":
+            known = ", ".join(sorted(name for name in model.model_fields if not _is_ignored(model, name)))
+            raise InputError(f"{what} request: {quoted(key)} does not exist; known are {known}") from None
+        kind = model.model_fields[key].description
+        raise InputError(f"{what} request: {key} {quoted(options[key])} is not {kind}") from None
 
 
-def check_score(options: Mapping[str, Any]) -> None:
-    """Raise InputError for what a scoring request may not say."""
-    _check_all("scoring", options, _SCORE)
+def parsed_infer(options: Mapping[str, Any], classes: Collection[str]) -> InferOptions:
+    """The options of an infer request; points, which lie under the classes' names, are `clicks.newest_click`'s.
+
+    Lists under other names are points of an unknown type, and refused as such there.
+    """
+    told = {
+        key: value
+        for key, value in options.items()
+        if key not in classes and not (isinstance(value, list) and _is_ignored(InferOptions, key))
+    }
+    return parsed(InferOptions, "infer", told)
 
 
-def _check_all(what: str, options: Mapping[str, Any], known: Mapping[str, Check]) -> None:
-    for key, value in options.items():
-        if key not in known:
-            raise _unknown(what, key, known)
-        _check(what, key, value, known[key])
-
-
-def _check(what: str, key: str, value: Any, check: Check) -> None:
-    if value is not None and not check(value):
-        raise InputError(f"{what} request: {key} {quoted(value)} is not {_KINDS[check]}")
-
-
-def _unknown(what: str, key: str, known: Mapping[str, Check]) -> InputError:
-    return InputError(f"{what} request: {quoted(key)} does not exist; known are {', '.join(sorted(known))}")
+def _is_ignored(model: type[BaseModel], name: str) -> bool:
+    if name not in model.model_fields:
+        return True
+    extra = model.model_fields[name].json_schema_extra
+    return isinstance(extra, dict) and bool(extra.get("ignored"))

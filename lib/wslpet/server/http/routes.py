@@ -46,7 +46,7 @@ from wslpet.core.limits import CORES
 from wslpet.server.errors import UnknownName, disk_refused, quoted, status_of
 from wslpet.server.http import authentication, framework_routes, request_guard
 from wslpet.server.http.authentication import Administrator, Annotator, AnyUser, require
-from wslpet.server.http.request_models import check_infer, check_sample
+from wslpet.server.http.request_models import SampleOptions, parsed, parsed_infer
 from wslpet.server.series.dicomweb import DicomWeb
 from wslpet.server.tasks.infer import extension_of
 
@@ -141,7 +141,7 @@ def _infer(
             raise InputError(f"params name another {name} ({quoted(fields[name])}); name it in the address only")
     for name in _ADDRESSED:
         fields.pop(name, None)
-    check_infer(fields, app_instance().settings.classes)
+    parsed_infer(fields, app_instance().settings.classes)
     fields["user"] = who(user, fields.get("client_id"))
     app, request = app_instance(), {"model": model, "image": image, **fields}
     session = app.sessions().get_session(session_id) if session_id else None
@@ -230,7 +230,7 @@ def next_sample(
     params: dict[str, Any] | None = None,
 ) -> Any:
     """An image that nobody annotated yet."""
-    check_sample(params or {})
+    parsed(SampleOptions, "activelearning", params or {})
     if strategy not in app_instance()._strategies:
         raise UnknownName(f"strategy {quoted(strategy)} does not exist; GET /info/ lists them")
     return stock_activelearning.sample(strategy, {**(params or {}), "strategy": strategy}, user.username)

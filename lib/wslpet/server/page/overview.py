@@ -123,11 +123,11 @@ class BackgroundScanner:
         todo = [i for i in local if (i, self._version(i), model) not in self._seen]
         with self._guard:
             if todo and (self._thread is None or not self._thread.is_alive()):
-                self._thread = threading.Thread(target=self._look, args=(todo, model), daemon=True, name="rounds")
+                self._thread = threading.Thread(target=self._scan, args=(todo, model), daemon=True, name="scanner")
                 self._thread.start()
         return bool(todo)
 
-    def _network_output(self, todo: list[str], model: str | None) -> None:
+    def _scan(self, todo: list[str], model: str | None) -> None:
         for image in todo:
             while time.monotonic() - self._asked < CALM_SECONDS:
                 time.sleep(0.1)

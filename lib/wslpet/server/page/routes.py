@@ -43,7 +43,7 @@ from wslpet.server.page.schemas import (
 )
 from wslpet.server.tasks.findings import Delineated, Prediction
 
-WEB = Path(__file__).resolve().parents[1] / "web"
+WEB = Path(__file__).resolve().with_name("static")
 # Nothing from another host, nothing inline: a scan's name is text and stays text.
 POLICY = "default-src 'self'; img-src 'self' blob:; object-src 'none'; base-uri 'none'; frame-ancestors 'self'"
 
@@ -138,8 +138,8 @@ def mips(image: Image, user: AnyUser) -> Response:
 
 @router.get("/images/{image}/mips/{degrees}", response_class=Response, responses=_BINARY)
 def turned_mip(image: Image, degrees: Annotated[float, InPath(ge=0, lt=360)], user: AnyUser) -> Response:
-    """The MIP from a side: at 0° the coronal view, at 90° the sagittal view. Three arrays of little-endian uint16, (u, z)
-    each: SUV steps, and the voxel x and y that each pixel came from; square pixels of the smaller spacing across."""
+    """The MIP from a side: at 0° the coronal view, at 90° the sagittal view. Three arrays of little-endian uint16,
+    (u, z) each: SUV steps, and the voxel x and y that each pixel came from; pixels are square."""
     _rounds()
     return Response(_desk().turned(image, degrees), media_type="application/octet-stream")
 

@@ -17,20 +17,12 @@ from wslpet.core.errors import SeedError
 from wslpet.core.seeds import NO_TUMOUR, Seed
 from wslpet.core.volume import Volume
 from wslpet.server.errors import quoted
+from wslpet.server.http.request_models import RESERVED_KEYS
 
 # A person places a handful; viewers send all of them each time.
 MAX_POINTS = 100
 # Beyond any scan, and still exact in a float.
 _LARGEST_INDEX = 1e6
-
-# Keys of a request that mean something else than a cancer type; a type cannot have one of these names.
-_RESERVED = """
-model image label label_info label_tag labels device description background foreground points client_id user output
-session session_id file params logging gpus multi_gpu max_workers timeout save_label result_extension result_dtype
-result_compress result_write_to_file restore_label_idx model_filename roi_size sw_batch_size sw_overlap slice slices
-dimension cache_transforms cache_transforms_in_memory cache_transforms_ttl image_id images max_batch_size config
-"""
-RESERVED_KEYS = frozenset(_RESERVED.split())
 
 Click = tuple[str, list[float]]
 

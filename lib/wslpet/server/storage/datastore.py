@@ -6,7 +6,7 @@ What it keeps in the studies folder, beside the images, `labels/<tag>/` and `dat
     .wslpet/store.lock      held by whichever process is changing the datastore
     .wslpet/projections/    MIPs with depth maps of scans that were used, least recently used gone first
     .wslpet/prepared/       annotated patients on the network's grid, so that training again is quick
-    .wslpet/model/          published weights, those before them (see `wslpet.method.network.registry`), training statistics
+    .wslpet/model/          published weights, those before them (see `network.registry`), training statistics
     .wslpet/superseded/     labels and images that were replaced or removed, by the time when they were
 
 MONAI Label's own class holds the list of images in memory and rewrites its file in place; with two processes on one
@@ -46,8 +46,8 @@ from wslpet.method.inference.scan_cache import ScanCache
 from wslpet.method.network.checkpoint import Model, best_device
 from wslpet.method.projection.mip import Views
 from wslpet.server.errors import Conflict, StorageError, UnknownName, quoted
+from wslpet.server.storage.label_seeds import seed_from_label
 from wslpet.server.storage.seed_log import SeedLog
-from wslpet.server.storage.submitted_labels import seed_from_label
 
 # It tells of every look at the folder.
 logging.getLogger("monailabel.datastore.local").setLevel(logging.WARNING)

@@ -12,12 +12,11 @@ import json
 import logging
 import math
 import os
-import re
 import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,11 +28,10 @@ from wslpet.core.atomic_io import write_json
 from wslpet.core.errors import InputError, TrainingError
 from wslpet.core.seeds import Seed
 from wslpet.core.settings import Settings
-from wslpet.method.network.checkpoint import Model
+from wslpet.method.network.checkpoint import Model, best_device
 from wslpet.method.network.inputs import Example, load_example, prepare, save_example
-from wslpet.method.training.gpus import ALL, chosen, gpu_count, train_on
-from wslpet.method.training.trainer import MIN_PER_TYPE, EpochReport, Trained
-from wslpet.server.errors import quoted
+from wslpet.method.training.trainer import MIN_PER_TYPE, EpochReport, Trained, train
+from wslpet.server.http.request_models import TrainRequest, parsed
 from wslpet.server.storage.datastore import SeededDatastore
 from wslpet.server.tasks.active_model import ActiveModel
 
@@ -42,74 +40,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-_SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
-_GPU_NUMBERS = re.compile(r"\d{1,2}(,\d{1,2}){0,63}", re.ASCII)
-MAX_EPOCHS = 1000
 RUN_FILE = "run.json"
 # At 10 the scheduler gives nine tenths of a processor to the server when both want it.
 NICENESS = 10
-# What MONAI Label and its viewers add to a train request, and what has no meaning here.
-_STOCK = """
-model client_id device dataset local_rank tracking tracking_uri tracking_experiment_name
-early_stop_patience train_batch_size val_batch_size train_random_seed train_random_slices run_id bundle_path
-description logging max_workers user
-"""
-_STOCK_KEYS = frozenset(_STOCK.split())
-
-
-@dataclass(frozen=True)
-class TrainRequest:
-    """What a train request may say.
-
-    Parameters
-    ----------
-    name : of the run; its TensorBoard folder.
-    max_epochs : None is the setting.
-    val_split : share of the patients held out; None is the setting.
-    pretrained : start from the weights in use; else from scratch.
-    multi_gpu : train on several GPUs, a process for each, where there are several.
-    gpus : which: "all", or numbers from 0 such as "0,1".
-    """
-
-    name: str = "train_01"
-    max_epochs: int | None = None
-    val_split: float | None = None
-    pretrained: bool = True
-    multi_gpu: bool = True
-    gpus: str = ALL
-
-    @classmethod
-    def read(cls, request: Mapping[str, Any]) -> TrainRequest:
-        """Raises InputError for unknown keys and values of another kind or out of bounds."""
-        unknown = sorted(set(request) - {*cls.__dataclass_fields__, "from_scratch"} - _STOCK_KEYS)
-        if unknown:
-            known = ", ".join([*cls.__dataclass_fields__, "from_scratch"])
-            raise InputError(f"train request: {quoted(unknown)} do not exist; known are {known}")
-        name = request.get("name", cls.name)
-        if not isinstance(name, str) or not _SAFE_NAME.fullmatch(name):
-            raise InputError(f"train request: name {quoted(name)} is not a safe name; use letters, digits, '_' and '-'")
-        for key in ("pretrained", "from_scratch", "multi_gpu"):
-            if not isinstance(request.get(key, True), bool):
-                raise InputError(f"train request: {key} {quoted(request[key])} is neither true nor false")
-        if request.get("pretrained") and request.get("from_scratch"):
-            raise InputError("train request: both pretrained and from_scratch are true; give one")
-        return cls(
-            name,
-            _bounded(request, "max_epochs", int, 1, MAX_EPOCHS),
-            _bounded(request, "val_split", float, 0.0, 0.5),
-            request.get("pretrained", True) and not request.get("from_scratch", False),
-            request.get("multi_gpu", True),
-            _gpus(request),
-        )
-
-    def devices(self) -> list[str]:
-        """What to train on. Raises InputError for GPUs that do not exist."""
-        return chosen(self.multi_gpu, self.gpus, gpu_count())
-
-    def applied_to(self, settings: Settings) -> Settings:
-        epochs = settings.epochs if self.max_epochs is None else self.max_epochs
-        validation = settings.validation if self.val_split is None else self.val_split
-        return replace(settings, epochs=epochs, validation=validation)
 
 
 class _Record:
@@ -138,12 +71,10 @@ class LearnFromSeeds(TrainTask):
     def config(self) -> dict[str, Any]:
         """The options that viewers show, those of MONAI Label's own tasks among them."""
         return {
-            "name": TrainRequest.name,
+            "name": TrainRequest.NAME,
             "pretrained": True,
             "max_epochs": self._settings.epochs,
             "val_split": self._settings.validation,
-            "multi_gpu": TrainRequest.multi_gpu,
-            "gpus": TrainRequest.gpus,
         }
 
     def stats(self) -> dict[str, Any]:
@@ -155,7 +86,7 @@ class LearnFromSeeds(TrainTask):
 
     def check(self, request: Mapping[str, Any], datastore: SeededDatastore) -> None:
         """Raise what training would refuse: the request's values, or annotations that teach nothing."""
-        TrainRequest.read(request).devices()
+        parsed(TrainRequest, "train", request)
         counts = Counter(seed.cancer_type for seed in self._seeds(datastore).values())
         found = ", ".join(f"{counts[name]} {name}" for name in self._settings.classes)
         if sum(counts[name] >= MIN_PER_TYPE for name in self._settings.classes) < 2:
@@ -174,7 +105,7 @@ class LearnFromSeeds(TrainTask):
         """
         _give_way()
         self.check(request, datastore)
-        asked = TrainRequest.read(request)
+        asked = parsed(TrainRequest, "train", request)
         start = time.time()
         stats: dict[str, Any] = {"name": asked.name, "start_ts": int(start), "epoch": 0, "best_metric": 0.0}
         stamp = time.strftime("%Y%m%d-%H%M%S", time.localtime(start))
@@ -198,20 +129,19 @@ class LearnFromSeeds(TrainTask):
     def _train(self, asked: TrainRequest, datastore: SeededDatastore, record: _Record, start: float) -> None:
         from torch.utils.tensorboard import SummaryWriter  # heavy, and the server needs none of it
 
-        settings, stats = asked.applied_to(self._settings), record.stats
+        settings, stats = _applied(asked, self._settings), record.stats
         stats.update(total_epochs=settings.epochs, current_time=_since(start))
         record.write()
         examples, skipped = self._examples(datastore, settings)
         in_use = self._weights.current()
-        initial = in_use if asked.pretrained and in_use and _same_network(in_use.settings, settings) else None
+        initial = in_use if asked.continues and in_use and _same_network(in_use.settings, settings) else None
         counts = dict(Counter(example.cancer_type for example in examples))
         logger.info("training on %s, %s", counts, "from the weights in use" if initial else "from scratch")
         stats.update(patients=counts, skipped=skipped, from_scratch=initial is None)
         with SummaryWriter(str(record.run)) as board:
             report = self._reporter(record, start, board)
-            trained = train_on(
-                asked.devices(), examples, settings, initial, report, incumbent=_comparable(in_use, settings)
-            )
+            incumbent = _comparable(in_use, settings)
+            trained = train(examples, settings, initial, best_device(), report, incumbent=incumbent)
         self._publish(trained, stats)
 
     def _seeds(self, datastore: SeededDatastore) -> dict[str, Seed]:
@@ -283,6 +213,12 @@ class LearnFromSeeds(TrainTask):
         logger.info("version %s %s", trained.model.version, f"{objection}: dropped" if objection else "published")
 
 
+def _applied(request: TrainRequest, settings: Settings) -> Settings:
+    epochs = settings.epochs if request.max_epochs is None else request.max_epochs
+    validation = settings.validation if request.val_split is None else request.val_split
+    return replace(settings, epochs=epochs, validation=validation)
+
+
 def _give_way() -> None:
     """Let the server's answers go before a training beside it; one that runs in the server itself cannot."""
     if "monailabel.app" not in sys.modules and os.nice(0) < NICENESS:
@@ -333,21 +269,3 @@ def _since(start: float) -> str:
 def _finite(value: Any) -> Any:
     """JSON, and so /info/, has no NaN."""
     return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def _gpus(request: Mapping[str, Any]) -> str:
-    gpus = request.get("gpus") or ALL  # MONAI Label: nothing is all
-    numbers = gpus.split(",") if isinstance(gpus, str) and _GPU_NUMBERS.fullmatch(gpus) else []
-    if gpus != ALL and len(set(map(int, numbers))) != max(1, len(numbers)):
-        raise InputError(f'train request: gpus {quoted(gpus)} is not "{ALL}" or different GPU numbers such as "0,1"')
-    return str(gpus)
-
-
-def _bounded(request: Mapping[str, Any], key: str, kind: type, low: float, high: float) -> Any:
-    value = request.get(key)
-    if value is None:
-        return None
-    number = isinstance(value, int if kind is int else int | float) and not isinstance(value, bool)
-    if not number or not low <= value <= high:
-        raise InputError(f"train request: {key} {quoted(value)} is not a number between {low} and {high}")
-    return kind(value)

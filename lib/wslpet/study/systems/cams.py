@@ -26,7 +26,7 @@ def cam_settings(plan: Plan) -> Settings:
         pooling="average",
         epochs=plan.cam_epochs,
         patience=plan.cam_epochs,
-        seed=plan.seed,
+        random_seed=plan.seed,
     )
 
 

@@ -19,7 +19,7 @@ from wslpet.study.systems.system import FittedSystem, Prediction, Report, System
 
 def learn(patients: Sequence[Patient], plan: Plan, report: Report) -> FittedSystem:
     """From scratch, on the clicks and types of these patients only."""
-    settings = settings_from(types=plan.types, seed=plan.seed)
+    settings = settings_from(types=plan.types, random_seed=plan.seed)
     if plan.epochs is not None:
         settings = replace(settings, epochs=plan.epochs)
     return learned(trained(patients, settings, report))
@@ -35,7 +35,7 @@ def learn_from_shipped(patients: Sequence[Patient], plan: Plan, report: Report) 
         report(0.0, f"the shipped weights know {', '.join(shipped.settings.classes)} only: from scratch")
         return learn(patients, plan, report)
     settings = settings_from(
-        **{**shipped.settings.to_dict(), "epochs": plan.tuning_epochs, "batch_size": 8, "seed": plan.seed}
+        **{**shipped.settings.to_dict(), "epochs": plan.tuning_epochs, "batch_size": 8, "random_seed": plan.seed}
     )
     return learned(trained(patients, settings, report, shipped))
 

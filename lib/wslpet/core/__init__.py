@@ -1,0 +1,1 @@
+"""What everything else stands on: errors, limits, volumes, seeds, settings, safe writes, parallel work."""

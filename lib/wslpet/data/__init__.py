@@ -1,0 +1,1 @@
+"""Cohorts: tables, importers of published data sets, phantoms, and what ships that was learned from them."""

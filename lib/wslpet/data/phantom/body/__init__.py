@@ -1,0 +1,1 @@
+"""People: their outline, organs and the canvas that they are painted on."""

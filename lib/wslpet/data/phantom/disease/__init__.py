@@ -1,0 +1,1 @@
+"""Tumours, what imitates them, and what becomes of the patient."""

@@ -1,0 +1,1 @@
+"""Files and DICOM series to volumes in SUV, and masks back to files."""

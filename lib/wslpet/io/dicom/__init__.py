@@ -1,0 +1,1 @@
+"""DICOM PET: headers, SUV, series, RTSTRUCT, SEG."""

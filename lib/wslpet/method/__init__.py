@@ -1,0 +1,1 @@
+"""The method of the paper (Amyar et al.), and what goes beyond it."""

@@ -1,0 +1,1 @@
+"""The CAM network, its inputs, its maps and its files."""

@@ -1,0 +1,1 @@
+"""Maximum intensity projections with depth maps."""

@@ -1,0 +1,1 @@
+"""The MONAI Label server app: the only place that knows MONAI Label."""

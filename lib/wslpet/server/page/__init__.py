@@ -1,0 +1,1 @@
+"""The annotation page: its API and its static files."""

@@ -1,0 +1,1 @@
+"""DICOM series as images of the datastore, from folders or a PACS."""

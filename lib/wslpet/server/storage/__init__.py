@@ -1,0 +1,1 @@
+"""Images, labels and seeds on disk."""

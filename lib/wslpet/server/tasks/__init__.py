@@ -1,0 +1,1 @@
+"""MONAI Label tasks: inference, training, strategies, scoring, and the model in use."""

@@ -1,0 +1,1 @@
+"""What a study compares: plan, patients, folds, and the figures of the paper."""

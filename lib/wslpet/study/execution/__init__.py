@@ -1,0 +1,1 @@
+"""The runs of a study, each kept when it is done."""

@@ -1,0 +1,1 @@
+"""Figures, tests and tables of the runs."""
