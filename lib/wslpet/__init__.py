@@ -30,5 +30,6 @@ study       the paper's comparison: systems behind one interface, cross-validati
 phantom     whole-body FDG PET patients with a known tumour: the embedded default data
 pretraining the shipped weights; contour_fit: the contour score
 pictures    MIPs with CAM, lesion and seed
-cli         the same from a terminal, with welcome's text
+cli         the same from a terminal, with welcome's text; demo: its clicks, by themselves
+port        whether a server can have an address; threads: how those of OpenMP wait
 """

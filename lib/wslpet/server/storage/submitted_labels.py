@@ -16,8 +16,12 @@ from wslpet.core.volume import Volume
 from wslpet.io.readers import read_mask
 from wslpet.server.errors import quoted
 
+_AS_NAMED: Mapping[str, str] = {}
 
-def seed_from_label(path: Path, image: Volume, info: Mapping[str, Any], settings: Settings) -> Seed:
+
+def seed_from_label(
+    path: Path, image: Volume, info: Mapping[str, Any], settings: Settings, renamed: Mapping[str, str] = _AS_NAMED
+) -> Seed:
     """The centre of the largest lesion, and the type that its label value or segment name stands for.
 
     An empty mask says "no tumour" where the settings know of that.
@@ -27,20 +31,21 @@ def seed_from_label(path: Path, image: Volume, info: Mapping[str, Any], settings
     path : the mask; its grid may differ from the image's (a cropped segmentation), positions are compared in mm.
     image : the scan that it annotates.
     info : of the submission; "label_info": [{"name", "idx"}] names label values as 3D Slicer does.
+    renamed : former name of a cancer type → its name in the settings.
 
     Raises
     ------
     SeedError
         for an empty mask, two types in it, an unknown one, or a lesion outside the image.
     """
-    mask = _read(path)
+    mask = _read(path, image)
     values = np.unique(mask.array[mask.array > 0])
     user = str(info.get("user") or info.get("client_id") or "unknown")[:100]
     if values.size == 0 and settings.no_tumour:
         return Seed(NO_TUMOUR, tuple(image.to_world((np.array(image.shape) - 1) / 2)), user=user)
     if values.size == 0:
         raise SeedError(f"label of {image.name} is empty; outline the tumour, or leave the patient unannotated")
-    types = {_type_of(float(value), info.get("label_info"), settings) for value in values}
+    types = {_type_of(float(value), info.get("label_info"), settings, renamed) for value in values}
     if len(types) != 1:
         raise SeedError(
             f"label of {image.name} holds {len(types)} types ({', '.join(sorted(types))}); a patient has one: "
@@ -56,21 +61,22 @@ def seed_from_label(path: Path, image: Volume, info: Mapping[str, Any], settings
     return Seed(types.pop(), tuple(position), tuple(np.round(index, 3)), user)
 
 
-def _read(path: Path) -> Volume:
+def _read(path: Path, image: Volume) -> Volume:
     try:
-        return read_mask(path)
+        return read_mask(path, image)
     except InputError as error:
         raise SeedError(f"label cannot be used: {error}") from error
 
 
-def _type_of(value: float, label_info: Any, settings: Settings) -> str:
-    names = {name.casefold(): name for name in settings.types}
+def _type_of(value: float, label_info: Any, settings: Settings, renamed: Mapping[str, str]) -> str:
+    names = {former.casefold(): name for former, name in renamed.items()}
+    names |= {name.casefold(): name for name in settings.types}
     if isinstance(label_info, list):
         for entry in label_info:
             if isinstance(entry, Mapping) and entry.get("idx") == value:
                 name = str(entry.get("name")).casefold()
                 if name not in names:
-                    known = ", ".join(names.values())
+                    known = ", ".join(settings.types)
                     raise SeedError(f"segment {quoted(entry.get('name'))} is no cancer type; name it one of {known}")
                 return names[name]
     for name, label in settings.labels.items():
