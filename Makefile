@@ -9,7 +9,10 @@ PORT ?= 8000
 # The address of an OpenID Connect issuer turns accounts on; see SECURITY.md.
 OIDC ?=
 ACCOUNTS := $(if $(OIDC),MONAI_LABEL_AUTH_ENABLE=true MONAI_LABEL_AUTH_REALM_URI="$(OIDC)")
-DEMO := demo/studies
+DEMO ?= demo/fed
+DEMO_PRESET := fed
+START = exec env PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(ACCOUNTS) $(RUN) -m apps.wslpet.start \
+  --host $(HOST) --port $(PORT) $(ARGS)
 # Not 8042, which an Orthanc that is here already would have.
 PACS_PORT ?= 8142
 PACS := http://127.0.0.1:$(PACS_PORT)/dicom-web
@@ -17,12 +20,14 @@ PACS := http://127.0.0.1:$(PACS_PORT)/dicom-web
 # Phantom patients of no other seed: not the training cohort's, not those of the end-to-end figures.
 STUDY := work/study
 
-.PHONY: help setup demo demo-pacs serve test test-viewers lint e2e bench study study-full pretrain kills fuzz soak audit \
+.PHONY: help setup demo demo-clicks demo-score demo-pacs serve test test-viewers lint e2e bench study study-full pretrain kills fuzz soak audit \
   clean _serve-pacs
 
 help:
 	@echo "make demo              phantom cohort, server on http://$(HOST):$(PORT)"
-	@echo "make demo-pacs         the same as DICOM on a PACS (Orthanc), for OHIF; installs it"
+	@echo "make demo-clicks       in another terminal: its clicks and a training by themselves, and what they brought"
+	@echo "make demo-score        what is found in the demo's patients that nobody clicked"
+	@echo "make demo-pacs         phantoms as DICOM on a PACS (Orthanc), for OHIF; installs it"
 	@echo "make test              set up and run the tests"
 	@echo "make test-viewers      the page and OHIF in Chromium, 3D Slicer's requests; installs what they need"
 	@echo "make lint              ruff and mypy"
@@ -48,29 +53,34 @@ $(READY): $(PINS)
 	touch $@
 
 demo: setup
-	@test -d $(DEMO) || $(RUN) -m wslpet phantom $(DEMO) --patients 12 --preset plain --seed 2024
-	@$(RUN) -m wslpet welcome --studies $(DEMO) --host $(HOST) --port $(PORT)
-	$(MAKE) --no-print-directory serve STUDIES=$(DEMO)
+	@$(RUN) -m wslpet.port $(HOST) $(PORT)
+	@test -f $(DEMO)-truth/cohort.csv || $(RUN) -m wslpet phantom $(DEMO) --patients 24 --preset $(DEMO_PRESET) --seed 2024
+	@$(START) --studies $(DEMO) --welcome demo
+
+demo-clicks: setup
+	@$(RUN) -m wslpet demo $(DEMO) --url http://127.0.0.1:$(PORT)
+
+demo-score: setup
+	@$(RUN) -m wslpet demo $(DEMO) --url http://127.0.0.1:$(PORT) --clicks 0
 
 demo-pacs: setup
+	@$(RUN) -m wslpet.port $(HOST) $(PORT)
 	@tools/debian-packages orthanc orthanc-dicomweb
 	@test -f demo/dicom-truth/cohort.csv || \
 	  $(RUN) -m wslpet phantom demo/dicom --patients 12 --preset plain --seed 2024 --orientation LPS --dicom
 	@$(RUN) -m wslpet pacs demo/pacs --port $(PACS_PORT) --load demo/dicom --run $(MAKE) --no-print-directory _serve-pacs
 
 _serve-pacs:
-	@$(RUN) -m wslpet welcome --studies $(PACS) --host $(HOST) --port $(PORT)
-	@exec env MONAI_LABEL_DICOMWEB_CACHE_PATH="$(CURDIR)/demo/dicomweb" $(MAKE) --no-print-directory serve STUDIES=$(PACS)
+	@export MONAI_LABEL_DICOMWEB_CACHE_PATH="$(CURDIR)/demo/dicomweb"; $(START) --studies $(PACS) --welcome long
 
 serve: setup
 	@test -n "$(STUDIES)" || { echo "make serve STUDIES=folder of scans, or http://host:port/dicom-web"; exit 2; }
-	exec env PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(ACCOUNTS) $(RUN) -m monailabel.main start_server \
-	  --app apps/wslpet --studies "$(STUDIES)" --host $(HOST) --port $(PORT) $(ARGS)
+	@$(START) --studies "$(STUDIES)"
 
 test: setup
 	$(RUN) -m pytest -n 2 --dist loadfile $(ARGS)
 
-# A viewer that is missing fails here; in `make test` its tests are skipped.
+# A viewer that is missing fails here; in `make test` its tests are skipped, unless VIEWERS=required.
 test-viewers: setup
 	@tools/debian-packages orthanc orthanc-dicomweb chromium
 	VIEWERS=required $(RUN) -m pytest tests/viewers tests/web $(ARGS)
@@ -110,7 +120,7 @@ audit: setup
 	$(RUN) -m pip_audit --local --skip-editable $(ARGS)
 
 pretrain: setup
-	$(RUN) -m wslpet.pretraining $(ARGS)
+	OMP_WAIT_POLICY=PASSIVE $(RUN) -m wslpet.pretraining $(ARGS)
 
 clean:
 	rm -rf $(VENV) demo work

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -25,6 +26,14 @@ class Clinic:
 
     server: Server
     scans: dict[str, Scan]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def no_loop_is_left() -> None:
+    """While a browser is open, Playwright's event loop counts as running: another browser, and asyncio.run, refuse to
+    start. So each module of tests closes its own, and any order of the modules passes."""
+    with pytest.raises(RuntimeError):
+        asyncio.get_running_loop()
 
 
 @pytest.fixture(scope="session")

@@ -4,7 +4,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.helpers.dicom_series import real_data
 from wslpet.analysis.ibsi import compare, table
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -19,7 +18,7 @@ DEVIATES = {
 
 @pytest.fixture(scope="module")
 def comparisons():
-    return compare(real_data("ibsi_1_digital_phantom"))
+    return compare(ROOT / "tests" / "data" / "ibsi_1_digital_phantom")
 
 
 def test_features_are_ibsis_but_for_those_that_are_named(comparisons):

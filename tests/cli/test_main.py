@@ -16,6 +16,8 @@ import wslpet.data.phantom
 from wslpet.cli import main
 from wslpet.core.settings import settings_from
 from wslpet.data.phantom import CohortSettings, Scanner, write_cohort
+from wslpet.data.phantom.dicom import write_series
+from wslpet.io.readers import read_volume
 from wslpet.method.network.checkpoint import Model, load_model, new_network, save_model
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -156,6 +158,25 @@ def test_segment_writes_mask_figures_and_picture(capsys, cohort, weights, tmp_pa
         assert (tmp_path / f"{name}.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_segment_takes_files_series_and_folders_of_a_folder(capsys, cohort, weights, tmp_path):
+    volume = read_volume(cohort / "patient-0000.nii.gz")
+    folder = tmp_path / "mixed"
+    for name in ("a.nii.gz", "sub/b.NII.GZ", "x/c.nii.gz", "y/c.nii.gz", "x/old-mask.nii.gz"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(cohort / "patient-0000.nii.gz", folder / name)
+    write_series(volume, folder / "series", "p")
+    write_series(volume, folder / "deep" / "series", "q")
+    (folder / "sub" / "blob.nii.gz").symlink_to((folder / "a.nii.gz").rename(tmp_path / "3f2a9c"))
+    (folder / "circle").symlink_to(folder)
+    code, out, err = run(capsys, "segment", folder, "--model", weights, "--out", tmp_path / "out", "--workers", 1)
+    names = ["deep/series", "series", "sub/b", "sub/blob", "x/c", "y/c"]
+    masks = sorted(str(p.relative_to(tmp_path / "out")) for p in (tmp_path / "out").rglob("*-mask.nii.gz"))
+    assert code == 0
+    assert masks == [f"{name}-mask.nii.gz" for name in names]
+    assert sorted(line.split(":")[0] for line in out.splitlines()) == names
+    assert "circle: a link to the folder itself, which is listed already" in err
+
+
 def test_segment_takes_a_click(capsys, cohort, weights, tmp_path):
     row = rows_of(cohort)[0]
     scan = cohort / f"{row['name']}.nii.gz"
@@ -239,6 +260,15 @@ def test_welcome_names_a_scan_and_its_tumour(capsys, cohort):
     assert f"params={click}" in out
     assert "http://127.0.0.1:8123/infer/wslpet?image=patient-0000" in out
     assert "6 scans" in out
+
+
+@pytest.mark.parametrize(("port", "added"), [(8000, ""), (8123, " PORT=8123")])
+def test_welcome_tells_the_demos_way(capsys, cohort, port, added):
+    _, out, _ = run(capsys, "welcome", "--studies", cohort, "--port", port, "--demo")
+    assert f"make demo-score{added}\n" in out and f"make demo-clicks{added}\n" in out
+    assert f"http://127.0.0.1:{port}/wslpet/" in out and f"http://127.0.0.1:{port}/docs" in out
+    _, out, _ = run(capsys, "welcome", "--studies", cohort)
+    assert "demo-clicks" not in out
 
 
 def test_welcome_works_on_ones_own_scans(capsys, cohort, tmp_path):

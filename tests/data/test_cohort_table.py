@@ -5,8 +5,8 @@ import math
 
 import pytest
 
-from wslpet.core.seeds import NO_TUMOUR, Seed
 from wslpet.data.cohort_table import Row, read_table, write_table
+from wslpet.core.seeds import NO_TUMOUR, Seed
 
 TYPES = ("lung", "oesophagus")
 HEADER = "name,scan,cancer_type,x,y,z,patient,mask,outcome,covariate_age"

@@ -17,10 +17,10 @@ SETTINGS = {"OMP_NUM_THREADS": "1"}
 
 
 class Server(Process):
-    """Without weights, unless `conf` says so."""
+    """Without weights, and with whatever folder it is given, unless `conf` says so."""
 
     def __init__(self, studies: Path | str, scratch: Path, conf: Any = None, settings: Any = None) -> None:
-        conf = {"use_pretrained_model": "false", **(conf or {})}
+        conf = {"use_pretrained_model": "false", "wait_for_scans": "true", **(conf or {})}
         super().__init__(studies, scratch, conf, {**SETTINGS, **(settings or {})})
 
     def info(self) -> dict[str, Any]:

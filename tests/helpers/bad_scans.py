@@ -17,8 +17,8 @@ File = tuple[str, bytes]
 
 def pet() -> np.ndarray:
     """A usable scan's array, which each of the others spoils."""
-    array = np.ones(SHAPE, np.float32)
-    array[5:8, 3:6, 6:9] = 9
+    array = np.random.default_rng(0).uniform(0.6, 1.4, SHAPE).astype(np.float32)
+    array[5:8, 3:6, 6:9] += 8
     return array
 
 
@@ -115,7 +115,17 @@ FILES: dict[str, Callable[[], File]] = {
     "NaN": lambda: ("x.nii.gz", spoilt(_set(np.nan))),
     "infinite": lambda: ("x.nii.gz", spoilt(_set(np.inf))),
     "CT in HU": lambda: ("x.nii.gz", spoilt(lambda array: (array * 250 - 1000).astype(np.int16))),
-    "negative SUV": lambda: ("x.nii.gz", spoilt(_set(-3))),
+    "CT as stored": lambda: ("x.nii.gz", spoilt(lambda array: (array * 300).astype(np.int16))),
+    "CT as stored, resampled": lambda: ("x.nii.gz", spoilt(lambda array: array * 300)),
+    "mask": lambda: ("x.nii.gz", spoilt(lambda array: (array > 5).astype(np.uint8))),
+    "mask with a slope": lambda: ("x.nii.gz", spoilt(lambda array: (array > 5) * np.float32(0.7))),
+    "Bq/ml of a low dose": lambda: ("x.nii.gz", spoilt(lambda array: array * 240)),
+    "MBq/ml": lambda: ("x.nii.gz", spoilt(lambda array: array * np.float32(4e-9))),
+    "one slice": lambda: ("x.nii.gz", packed(nifti(pet()[:, :, 6:7]))),
+    "one sagittal slice": lambda: ("x.nii", nifti(pet()[6:7])),
+    "sheared sform alone": lambda: ("x.nii", with_header(srow_y=[0, 4, 0.4, 0])),
+    "sform and pixdim of two sizes": lambda: ("x.nii", with_header(pixdim=[1, 4, 4, 2, 1, 1, 1, 1])),
+    "unit of metres": lambda: ("x.nii", with_header(xyzt_units=1)),
     "Bq/ml": lambda: ("x.nii.gz", spoilt(lambda array: array * 7000)),
     "absurdly large": lambda: ("x.nii.gz", spoilt(_set(3e38))),
     "overflowing integers": lambda: ("x.nii", with_header(datatype=1280, bitpix=64, dim=[3, 6, 10, 14, 1, 1, 1, 1])),

@@ -2,27 +2,19 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+from tests.helpers.needs import CHROMIUM
+
 # Viewers draw with WebGL, which SwiftShader computes where no graphics card is.
 FLAGS = [
     *("--no-sandbox", "--disable-quic", "--no-first-run", "--disable-sync", "--disable-dev-shm-usage"),
     *("--disable-background-networking", "--disable-component-update"),
     *("--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"),
 ]
-# `make test-viewers` sets it: what is missing fails there, and is skipped elsewhere.
-REQUIRED = os.environ.get("VIEWERS") == "required"
-
-needs_chromium = pytest.mark.skipif(
-    CHROMIUM is None and not REQUIRED, reason="no Chromium here: apt-get install chromium"
-)
 
 
 @contextmanager

@@ -7,13 +7,16 @@ import shutil
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+import imagecodecs
 import numpy as np
 import pydicom
 import pytest
 from pydicom.datadict import dictionary_VR
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
+from pydicom.encaps import encapsulate
 from pydicom.tag import Tag
+from pydicom.uid import UID, JPEGLSLossless, JPEGLSNearLossless
 
 from tests.helpers.blobs import affine_of
 from wslpet.core.volume import Volume
@@ -79,6 +82,18 @@ def philips(dataset: Dataset, suv: str | None, activity: str | None = None) -> N
     for element, value in ((0x00, suv), (0x09, activity)):
         if value is not None:
             block.add_new(element, "DS", value)
+
+
+def compress(dataset: Dataset, syntax: str, cut: int = 0) -> None:
+    """Pixels as one JPEG Lossless or JPEG-LS frame, its last bytes cut off."""
+    words = np.frombuffer(dataset.PixelData, "<u2").reshape(dataset.Rows, dataset.Columns)
+    if syntax in (JPEGLSLossless, JPEGLSNearLossless):
+        code = bytes(imagecodecs.jpegls_encode(words, level=int(syntax == JPEGLSNearLossless)))
+    else:
+        code = bytes(imagecodecs.ljpeg_encode(words, bitspersample=16))
+    dataset.file_meta.TransferSyntaxUID = UID(syntax)
+    dataset.PixelData = encapsulate([code[: len(code) - cut]])
+    dataset["PixelData"].is_undefined_length = True
 
 
 def copied(folder: Path, to: Path) -> Path:

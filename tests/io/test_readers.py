@@ -10,7 +10,7 @@ import SimpleITK as sitk
 from tests.helpers.blobs import STORAGES, affine_of, stored_as
 from wslpet.core.errors import GeometryError, InputError
 from wslpet.core.volume import Volume
-from wslpet.io.readers import mask_content, read_mask, read_volume, write_mask
+from wslpet.io.readers import decoded_bytes, mask_content, read_mask, read_volume, write_mask
 
 SHAPE = (5, 6, 7)
 
@@ -53,15 +53,77 @@ def test_every_format_keeps_values_and_world(tmp_path, extension, permutation, f
 
 
 def test_slope_is_applied(tmp_path):
-    image = nib.Nifti1Image(np.full(SHAPE, 100, np.int16), affine_of())
+    stored = np.random.default_rng(0).integers(0, 101, SHAPE).astype(np.int16)
+    stored[1, 2, 3] = 100
+    image = nib.Nifti1Image(stored, affine_of())
     image.header.set_slope_inter(0.05, 0)
     nib.save(image, tmp_path / "case.nii.gz")
     assert read_volume(tmp_path / "case.nii.gz").array.max() == pytest.approx(5.0)
 
 
-def test_a_single_frame_is_3d(tmp_path):
-    nifti(tmp_path / "case.nii.gz", np.ones((*SHAPE, 1), np.float32))
-    assert read_volume(tmp_path / "case.nii.gz").shape == SHAPE
+@pytest.mark.parametrize("frames", [1, 2])
+@pytest.mark.parametrize("extension", [".nii.gz", ".nrrd", ".mha"])
+def test_a_single_frame_is_3d(tmp_path, extension, frames):
+    """Frames are axes of one voxel beyond the third."""
+    volume = original()
+    path = tmp_path / f"case{extension}"
+    if extension == ".nii.gz":
+        nib.save(nib.Nifti1Image(volume.array[(..., *[None] * frames)], volume.affine), path)
+    else:
+        write(volume, path)
+        image = sitk.ReadImage(str(path))
+        for _ in range(frames):
+            image = sitk.JoinSeries([image])
+        sitk.WriteImage(image, str(path))
+    read = read_volume(path)
+    assert np.array_equal(read.array, volume.array)
+    assert np.allclose(read.affine, volume.affine, atol=1e-4)
+
+
+@pytest.mark.parametrize("extension", [".nii.gz", ".nrrd", ".mha"])
+def test_two_frames_are_refused(tmp_path, extension):
+    volume = original()
+    path = tmp_path / f"case{extension}"
+    write(volume, path)
+    image = sitk.ReadImage(str(path))
+    sitk.WriteImage(sitk.JoinSeries([image, image]), str(path))
+    with pytest.raises(GeometryError, match=r"\(5, 6, 7, 2\) is not 3D"):
+        read_volume(path)
+
+
+@pytest.mark.parametrize("extension", [".NII.GZ", ".Nii", ".NRRD", ".MHA"])
+def test_an_ending_may_be_in_capitals(tmp_path, extension):
+    write(original(), tmp_path / f"case{extension.lower()}")
+    path = (tmp_path / f"case{extension.lower()}").rename(tmp_path / f"CASE{extension}")
+    assert np.array_equal(read_volume(path).array, original().array)
+    assert decoded_bytes(path) == original().array.nbytes
+
+
+def test_the_name_of_a_link_tells_the_format(tmp_path):
+    write(original(), tmp_path / "case.nii.gz")
+    (tmp_path / "case.nii.gz").rename(tmp_path / "3f2a9c")
+    (tmp_path / "case.nii.gz").symlink_to(tmp_path / "3f2a9c")
+    assert np.array_equal(read_volume(tmp_path / "case.nii.gz").array, original().array)
+
+
+@pytest.mark.parametrize("axis", range(3))
+@pytest.mark.parametrize("extension", [".nii.gz", ".nrrd", ".mha"])
+def test_one_slice_is_no_volume(tmp_path, extension, axis):
+    volume = original()
+    window = [slice(0, n) for n in SHAPE]
+    window[axis] = slice(1, 2)
+    write(volume.cropped(tuple(window)), tmp_path / f"case{extension}")
+    with pytest.raises(GeometryError, match="is one slice, no volume; give the whole scan"):
+        read_volume(tmp_path / f"case{extension}")
+    window[axis] = slice(1, 3)
+    write(volume.cropped(tuple(window)), tmp_path / f"case{extension}")
+    assert read_volume(tmp_path / f"case{extension}").shape[axis] == 2
+
+
+def test_a_mask_may_be_one_slice(tmp_path):
+    mask = Volume(np.ones((4, 5, 1), np.uint8), affine_of(), "label")
+    write_mask(mask, tmp_path / "mask.nrrd")
+    assert read_mask(tmp_path / "mask.nrrd").shape == (4, 5, 1)
 
 
 @pytest.mark.parametrize("extension", [".nii.gz", ".nii", ".nrrd", ".mha"])
@@ -69,7 +131,7 @@ def test_a_mask_is_written_where_the_scan_is(tmp_path, extension):
     stored = stored_as(original(), (2, 0, 1), (True, False, True))
     mask = stored.with_array((stored.array > 5).astype(np.uint8) * 2, "label")
     write_mask(mask, tmp_path / f"mask{extension}")
-    back = read_volume(tmp_path / f"mask{extension}")
+    back = read_mask(tmp_path / f"mask{extension}")
     assert np.array_equal(back.array, mask.array)
     assert np.allclose(back.affine, stored.affine, atol=1e-4)
 
@@ -96,7 +158,7 @@ def test_a_nifti_mask_is_bytes(tmp_path):
 
 
 def filled(value: float, k: int = 3) -> np.ndarray:
-    array = np.ones(SHAPE, np.float32)
+    array = original().array
     array[1, 2, k] = value
     return array
 
@@ -111,7 +173,7 @@ def filled(value: float, k: int = 3) -> np.ndarray:
         (filled(np.nan, -1), "NaN or infinite"),
         (filled(np.inf), "NaN or infinite"),
         (np.zeros(SHAPE, np.float32), "is empty"),
-        (filled(-1024.0), "CT in HU"),
+        (original().array * 60 - 200, "% of its voxels are below -1.*CT in HU"),
         (filled(25_000.0), "Bq/ml"),
         (filled(25_000.0, -1), "Bq/ml"),
     ],

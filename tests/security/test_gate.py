@@ -6,6 +6,8 @@ import asyncio
 
 import pytest
 import requests
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from wslpet.server.http.request_guard import RequestGuard, allowed_origins
 
@@ -34,7 +36,7 @@ def ask(gate, headers=(), path="/", pieces=(b"",)):
     async def send(message):
         sent.append(message)
 
-    raw = [(name.lower().encode(), value.encode()) for name, value in headers]
+    raw = [(name.lower().encode(), value.encode("latin-1")) for name, value in headers]
     asyncio.run(gate({"type": "http", "path": path, "headers": raw}, receive, send))
     start, *bodies = sent
     return start["status"], dict(start["headers"]), b"".join(body["body"] for body in bodies)
@@ -54,6 +56,9 @@ HOST = ("Host", "127.0.0.1:8000")
         ("http://viewer.hospital.example", 403),
         ("null", 403),
         ("", 403),
+        ("http://[", 403),
+        ("http://[::1", 403),
+        ("http://[v1.x", 403),
     ],
 )
 def test_pages_of_other_origins_are_refused(origin, status):
@@ -86,9 +91,18 @@ def test_sizes_are_bounded_whether_told_or_not():
     assert ask(gate, [("Content-Length", "11")])[0] == 413
     assert ask(gate, [("Content-Length", "-1")])[0] == 413
     assert ask(gate, [("Content-Length", "9" * 100)])[0] == 413
+    assert ask(gate, [("Content-Length", "\u00b2")])[0] == 413
     for path in ("/datastore/image", "/datastore/label", "/datastore/", "/session/", "/model/wslpet"):
         assert ask(gate, [("Content-Length", "100")], path)[0] == 200
         assert ask(gate, path=path, pieces=[b"x" * 60, b"x" * 60])[0] == 413
+
+
+@given(host=st.binary(max_size=40), origin=st.binary(max_size=40), length=st.binary(max_size=24))
+@settings(deadline=None)
+def test_headers_of_any_bytes_are_let_in_or_refused(host, origin, length):
+    headers = [("Host", host), ("Origin", origin), ("Content-Length", length)]
+    raw = [(name, value.decode("latin-1")) for name, value in headers]
+    assert ask(RequestGuard(_echo, hosts={"localhost"}), raw)[0] in (200, 403, 413, 421)
 
 
 def test_browsers_are_told_to_be_careful():

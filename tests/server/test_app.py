@@ -17,7 +17,11 @@ APP = Path(__file__).resolve().parents[2] / "apps" / "wslpet"
 def make_app(tmp_path):
     def make(**conf):
         found = get_class_of_subclass_from_file("main", str(APP / "main.py"), "MONAILabelApp")
-        return found(app_dir=str(APP), studies=str(tmp_path), conf={"use_pretrained_model": "false", **conf})
+        return found(
+            app_dir=str(APP),
+            studies=str(tmp_path),
+            conf={"use_pretrained_model": "false", "wait_for_scans": "true", **conf},
+        )
 
     return make
 

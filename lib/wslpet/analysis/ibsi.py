@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from wslpet.analysis.radiomics import Feature, catalogue, radiomics
-from wslpet.io.readers import read_mask, read_volume
+from wslpet.io.readers import decoded, read_mask
 
 # IBSI counts mm³ where we count ml.
 IN_ML = ("volume_ml", "tlg")
@@ -37,7 +37,7 @@ def compare(folder: Path) -> list[Comparison]:
     ----------
     folder : with image.nii.gz, mask.nii.gz and reference_values.csv (value;tolerance;tag) of the IBSI data sets.
     """
-    volume, mask = read_volume(folder / "image.nii.gz"), read_mask(folder / "mask.nii.gz")
+    volume, mask = decoded(folder / "image.nii.gz"), read_mask(folder / "mask.nii.gz")
     # The phantom is defined by its voxels and whole numbers.
     measured = radiomics(volume, mask.array > 0, binWidth=1.0, resampledPixelSpacing=None)
     references = _references(folder / "reference_values.csv")

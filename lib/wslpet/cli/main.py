@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -66,7 +67,7 @@ def _parser() -> argparse.ArgumentParser:
     phantom = commands.add_parser("phantom", help="write a cohort of phantom patients")
     phantom.add_argument("folder", type=Path, help="for the scans; truths and cohort.csv go to FOLDER-truth")
     phantom.add_argument("--patients", type=int, default=12, metavar="N")
-    phantom.add_argument("--preset", default="plain", help="plain, hard or train (default: plain)")
+    phantom.add_argument("--preset", default="plain", help="plain, hard, fed, train or train-mimics (default: plain)")
     phantom.add_argument("--seed", type=int, default=0, metavar="S", help="another seed, another cohort")
     phantom.add_argument("--orientation", default="mixed", help='axis code such as LPS, or "mixed" (default)')
     phantom.add_argument("--workers", type=int, default=2, metavar="N", help="processes (default: 2)")
@@ -87,10 +88,11 @@ def _parser() -> argparse.ArgumentParser:
     train.set_defaults(command=_train)
 
     segment = commands.add_parser("segment", help="find the tumour in scans, or the one at a click")
-    segment.add_argument("scans", type=Path, nargs="+", help="scans in SUV, DICOM series, or folders of them")
+    segment.add_argument("scans", type=Path, nargs="+", help="scans in SUV, DICOM series, or folders with them below")
     segment.add_argument("--model", type=Path, metavar="MODEL.pt", help="default: the shipped weights")
     segment.add_argument("--seed", type=float, nargs=3, metavar=("X", "Y", "Z"), help="a click, mm RAS")
     segment.add_argument("--type", dest="cancer_type", help="cancer type of the click")
+    segment.add_argument("--sure", action="store_true", help="the click is on a tumour, though it hardly stands out")
     segment.add_argument("--out", type=Path, default=Path("."), metavar="DIR", help="default: where you are")
     parallel.add_options(segment)
     segment.set_defaults(command=_segment)
@@ -109,7 +111,16 @@ def _parser() -> argparse.ArgumentParser:
     welcome.add_argument("--studies", required=True, help="folder, or DICOMweb address")
     welcome.add_argument("--host", default="127.0.0.1")
     welcome.add_argument("--port", type=int, default=8000)
+    welcome.add_argument("--demo", action="store_true", help="the studies are those of make demo")
     welcome.set_defaults(command=_welcome)
+
+    demo = commands.add_parser(
+        "demo", help="the demo's clicks from the phantoms' truth, a training, and what it brought"
+    )
+    demo.add_argument("studies", type=Path, help="the phantoms that the running server has")
+    demo.add_argument("--url", default="http://127.0.0.1:8000", help="of the server (default: %(default)s)")
+    demo.add_argument("--clicks", type=int, default=12, metavar="N", help="0 only judges what is in use (default: 12)")
+    demo.set_defaults(command=_demo)
 
     model = commands.add_parser("model", help="what weights were trained on; those that were published; the way back")
     what = "MODEL.pt (default: the shipped weights), or versions STUDIES, or rollback STUDIES"
@@ -247,9 +258,10 @@ def _segment(args: argparse.Namespace) -> int:
         load_model(weights)  # refused once, not for each scan
     out = args.out.resolve()
     out.mkdir(parents=True, exist_ok=True)
-    one = partial(_segment_one, weights=weights, seed=seed, out=out, shown=args.out)
+    one = partial(_segment_one, weights=weights, seed=seed, sure=args.sure, out=out, shown=args.out)
     failures = 0
-    answers = parallel.over(one, [scan.resolve() for scan in scans], args.workers, args.scheduler)
+    named = [(name, Path(os.path.abspath(scan))) for name, scan in scans.items()]
+    answers = parallel.over(one, named, args.workers, args.scheduler)
     for answer in tqdm(answers, total=len(scans), unit="scan", disable=len(scans) == 1):
         failed = isinstance(answer, InputError)
         failures += failed
@@ -257,39 +269,54 @@ def _segment(args: argparse.Namespace) -> int:
     return 2 if failures else 0
 
 
-def _scans(paths: Sequence[Path]) -> list[Path]:
-    """The files named, and the files or series in the folders named; refuses two that would write the same results."""
+def _scans(paths: Sequence[Path]) -> dict[str, Path]:
+    """Name → scan: the files and series named, and those in and below the folders named, called by their path there.
+
+    Raises
+    ------
+    InputError
+        when there is none, or two would write the same results.
+    """
     from wslpet.io.readers import ITK, NIFTI
 
     scans: dict[str, Path] = {}
     for path in paths:
-        found = [path]
         if not path.exists():
             raise InputError(f"{path} does not exist; name scans or folders of scans")
-        if path.is_dir():
-            found = sorted(p for p in path.iterdir() if p.name.endswith(NIFTI + ITK) and not p.name.endswith(MASK_END))
-            found = found or _series_folders(path)
-            if not found:
-                raise InputError(f"folder {path} holds no scan ({', '.join(NIFTI + ITK)}, DICOM series); give another")
-        for scan in found:
-            other = scans.setdefault(_stem(scan), scan)
-            if other != scan:
+        found = _below(path) if path.is_dir() else {_stem(path.name): path}
+        if not found:
+            raise InputError(f"folder {path} holds no scan ({', '.join(NIFTI + ITK)}, DICOM series); give another")
+        for name, scan in found.items():
+            other = scans.setdefault(name, scan)
+            if os.path.abspath(other) != os.path.abspath(scan):
                 raise InputError(f"{scan} and {other} have one name; segment them into different --out folders")
-    return list(scans.values())
+    return scans
 
 
-def _series_folders(path: Path) -> list[Path]:
-    """The folder of each PET series in or below a folder."""
+def _below(folder: Path) -> dict[str, Path]:
+    """Name → image file or series, of all in a folder and below it; what cannot be looked at is told."""
     from wslpet.io.dicom.series import find_series
+    from wslpet.io.folders import look_into
+    from wslpet.io.readers import ending
 
-    return sorted({files[0].parent for files in find_series(path, "PT").values()})
+    tree = look_into(folder)
+    for name, why in tree.left_out.items():
+        print(f"left out: {folder / name}: {why}", file=sys.stderr)
+    found: dict[str, Path] = {}
+    files = [(name, folder / name) for name in tree.files if ending(name) and not name.endswith(MASK_END)]
+    series = sorted({files[0].parent for files in find_series(folder, "PT").values()})
+    beside = [(str(path.relative_to(folder)) if path != folder else path.name, path) for path in series]
+    for name, path in [*((_stem(name), path) for name, path in files), *beside]:
+        other = found.setdefault(name, path)
+        if other != path:
+            raise InputError(f"{path} and {other} have one name; rename or remove one of the two")
+    return found
 
 
-def _stem(path: Path) -> str:
-    from wslpet.io.readers import ITK, NIFTI
+def _stem(name: str) -> str:
+    from wslpet.io.readers import ending
 
-    end = next((end for end in NIFTI + ITK if path.name.endswith(end)), "")
-    return path.name.removesuffix(end)
+    return name[: len(name) - len(ending(name))]
 
 
 @lru_cache(maxsize=1)
@@ -300,27 +327,32 @@ def _loaded(weights: Path) -> Model:
     return load_model(weights, best_device())
 
 
-def _segment_one(path: Path, weights: Path | None, seed: Any, out: Path, shown: Path) -> str:
+def _segment_one(scan: tuple[str, Path], weights: Path | None, seed: Any, sure: bool, out: Path, shown: Path) -> str:
+    """`scan` is its name, which may hold folders, and where it is."""
+    from wslpet.io.dicom.series import read_series
     from wslpet.io.readers import read_volume, write_mask
     from wslpet.method.inference.pipeline import segment
     from wslpet.method.inference.plotting import Case, picture
 
+    name, path = scan
     model = None if weights is None else _loaded(weights)
-    volume = read_volume(path)
-    result = segment(volume, model, seed)
-    name = _stem(path)
+    series = read_series(path) if path.is_dir() else None
+    volume = read_volume(path) if series is None else series.volume
+    result = segment(volume, model, seed, sure=sure)
     mask = out / f"{name}{MASK_END}"
+    mask.parent.mkdir(parents=True, exist_ok=True)
     write_mask(result.mask, mask)
     answer = {"name": name, "scan": str(path), "seed": None if seed is None else seed.to_dict(), **result.to_dict()}
+    answer["notes"] = [] if series is None else list(series.notes)
     (out / f"{name}.json").write_text(json.dumps(answer, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     cell_mm = None if model is None else model.settings.grid_mm * model.settings.stride
     picture(Case(volume, result, cell_mm, seed), out / f"{name}.png")
-    sure = "" if seed is not None else f" ({result.type_probabilities[result.cancer_type]:.0%})"
+    probability = "" if seed is not None else f" ({result.type_probabilities[result.cancer_type]:.0%})"
     measured = "nothing delineated"
     if result.lesions:
         hottest = max(lesion.suv_max for lesion in result.lesions)
         measured = f"{answer['mtv_ml']:.1f} ml, SUVmax {hottest:.1f}, TLG {answer['tlg']:.0f}"
-    return f"{name}: {result.cancer_type}{sure}, {measured} → {shown / mask.name}"
+    return f"{name}: {result.cancer_type}{probability}, {measured} → {shown / f'{name}{MASK_END}'}"
 
 
 def _pacs(args: argparse.Namespace) -> int:
@@ -354,7 +386,13 @@ def _welcome(args: argparse.Namespace) -> None:
     if args.studies.startswith(("http://", "https://")):
         print(welcome_to_pacs(args.studies, args.host, args.port))
     else:
-        print(welcome(Path(args.studies), args.host, args.port))
+        print(welcome(Path(args.studies), args.host, args.port, demo=args.demo))
+
+
+def _demo(args: argparse.Namespace) -> None:
+    from wslpet.cli.demo.play import Demo, play
+
+    play(Demo(args.studies, args.url), args.clicks, partial(print, flush=True))
 
 
 def _model(args: argparse.Namespace) -> None:
@@ -386,9 +424,10 @@ def _describe(path: Path) -> None:
 
 def _published(what: str, folder: Path, to: str | None) -> None:
     """`folder` is that of the studies, or the one that the weights lie in. A server that runs takes over at once."""
+    from wslpet.core.state_folder import state_folder
     from wslpet.method.network.registry import ModelRegistry
 
-    places = [folder / ".wslpet" / "model" / "wslpet.pt", folder / "wslpet.pt"]
+    places = [state_folder(folder) / "model" / "wslpet.pt", folder / "model" / "wslpet.pt", folder / "wslpet.pt"]
     file = next((place for place in places if place.exists()), None)
     if file is None:
         raise InputError(f"{folder} holds no published weights (.wslpet/model/wslpet.pt); give the studies' folder")

@@ -12,6 +12,7 @@ from typing import Any
 from wslpet.core import parallel
 from wslpet.core.atomic_io import replacing
 from wslpet.core.errors import InputError
+from wslpet.io.csv_cells import guarded
 
 # What `python -m wslpet segment` writes beside a scan's name.
 MASK_END = "-mask.nii.gz"
@@ -47,7 +48,7 @@ def run(args: argparse.Namespace) -> int:
                 tqdm.write(f"{name}: {features}", file=sys.stderr)
                 failures += 1
             else:
-                writer.writerow({"name": name, **features})
+                writer.writerow({"name": guarded(name), **features})
     print(f"{args.out}: {len(lesions) - failures} lesions, {len(catalogue())} features (docs/radiomics.md)")
     return 2 if failures else 0
 
@@ -59,7 +60,7 @@ def _measured(files: tuple[Path, Path]) -> dict[str, float]:
 
     scan, mask = files
     volume = read_volume(scan)
-    return radiomics(volume, onto(read_mask(mask), volume).array > 0, strict=False)
+    return radiomics(volume, onto(read_mask(mask, volume), volume).array > 0, strict=False)
 
 
 def with_masks(scans: Path, masks: Path | None) -> Iterator[tuple[str, Path, Path]]:
@@ -89,7 +90,7 @@ def _of_table(cohort: Path) -> Iterator[tuple[str, Path, Path]]:
 
 
 def _of_folder(scans: Path, masks: Path) -> Iterator[tuple[str, Path, Path]]:
-    from wslpet.io.readers import ITK, NIFTI
+    from wslpet.io.readers import ending
 
     if scans.is_file() and masks.is_file():
         yield scans.name, scans, masks
@@ -97,8 +98,8 @@ def _of_folder(scans: Path, masks: Path) -> Iterator[tuple[str, Path, Path]]:
     if not scans.is_dir():
         raise InputError(f"{scans} is not a folder of scans; name one")
     for scan in sorted(scans.iterdir()):
-        end = next((end for end in NIFTI + ITK if scan.name.endswith(end)), None)
-        if end is not None and not scan.name.endswith(MASK_END):
+        end = ending(scan.name)
+        if end and not scan.name.endswith(MASK_END):
             mask = masks / f"{scan.name.removesuffix(end)}{MASK_END}"
             if mask.exists():
                 yield scan.name.removesuffix(end), scan, mask

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import shutil
 import tempfile
@@ -12,7 +13,17 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
+
+from wslpet.core.errors import BusyError
+
+logger = logging.getLogger(__name__)
+
 ABANDONED_SECONDS = 3600
+# Longer than any change takes that is made under a lock.
+LOCK_SECONDS = 120.0
+# A wait is told in the log this often.
+TOLD_SECONDS = 15.0
 
 
 @contextmanager
@@ -34,6 +45,34 @@ def replacing(target: Path) -> Iterator[Path]:
         sync_folder(target.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def locked(lock: FileLock, seconds: float = LOCK_SECONDS) -> Iterator[None]:
+    """Hold a lock between processes for the block.
+
+    Raises
+    ------
+    BusyError
+        when another process holds it for longer than `seconds`.
+    """
+    deadline = time.monotonic() + seconds
+    while True:
+        left = max(0.0, deadline - time.monotonic())
+        try:
+            lock.acquire(timeout=min(left, TOLD_SECONDS))
+            break
+        except Timeout:
+            logger.warning("%s is held by another process; it is waited for", lock.lock_file)
+            if left <= TOLD_SECONDS:
+                raise BusyError(
+                    f"{Path(lock.lock_file).name} was held by another process for {seconds:g} s; nothing was changed: "
+                    "try again, and see which process hangs"
+                ) from None
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def write_json(target: Path, content: Any) -> None:

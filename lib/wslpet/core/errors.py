@@ -20,3 +20,7 @@ class ModelError(InputError):
 
 class DicomError(InputError):
     """A DICOM file or series that cannot be read, or whose SUV cannot be known; the message names file and tag."""
+
+
+class BusyError(InputError):
+    """Something that others use for too long; nothing is lost, and asking again may work."""

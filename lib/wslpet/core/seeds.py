@@ -24,6 +24,7 @@ class Seed:
     index : [i, j, k] of the volume as stored, exactly as the viewer sent it.
     user : who clicked.
     time : when, ISO 8601 in UTC.
+    id : of the request that brought it, where that has one: it is recorded once, however often it comes.
 
     Raises
     ------
@@ -36,6 +37,7 @@ class Seed:
     index: tuple[float, float, float] | None = None
     user: str = "unknown"
     time: str = ""
+    id: str = ""
 
     def __post_init__(self) -> None:
         if not isinstance(self.cancer_type, str) or not self.cancer_type:
@@ -47,8 +49,10 @@ class Seed:
             object.__setattr__(self, "time", datetime.now(timezone.utc).isoformat(timespec="milliseconds"))
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-ready: cancer_type, index, position, user, time."""
+        """JSON-ready: cancer_type, index, position, user, time, and id where there is one."""
         record = asdict(self)
+        if not self.id:
+            del record["id"]
         record["position"] = list(self.position)
         record["index"] = None if self.index is None else list(self.index)
         return record
@@ -65,6 +69,7 @@ class Seed:
             index=record.get("index"),
             user=record.get("user", "unknown"),
             time=record.get("time", ""),
+            id=record.get("id", ""),
         )
 
 

@@ -88,7 +88,9 @@ class Settings:
             if not all(isinstance(n, int) and n >= 1 for n in getattr(self, name)):
                 raise InputError(f"setting {name}={list(getattr(self, name))!r} is not 8 whole numbers from 1 up")
         if not self.test_time_scales or not all(0.5 <= zoom <= 2.0 for zoom in self.test_time_scales):
-            raise InputError(f"setting test_time_scales={list(self.test_time_scales)!r} is not one or more numbers from 0.5 to 2")
+            raise InputError(
+                f"setting test_time_scales={list(self.test_time_scales)!r} is not one or more numbers from 0.5 to 2"
+            )
         if any(width % NORM_GROUPS for width in self.widths):
             raise InputError(f"setting widths={list(self.widths)!r}: each must be a multiple of {NORM_GROUPS}")
         for name, (low, high) in _RANGES.items():

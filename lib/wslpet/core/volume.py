@@ -48,6 +48,8 @@ class Volume(VoxelGrid):
     affine : (4, 4) array, voxel index → mm in RAS (+x right, +y anterior, +z superior), as NIfTI has it.
     unit : what a voxel value is: "SUV", "label".
     name : what to call the volume in an error.
+    forms : the orientation in the words of the NIfTI file that it was read from (`wslpet.io.nifti_forms.forms_of`), so that
+        a mask of it can bear the same; empty for none.
 
     Raises
     ------
@@ -60,6 +62,7 @@ class Volume(VoxelGrid):
     affine: np.ndarray
     unit: str = "SUV"
     name: str = "volume"
+    forms: bytes = field(default=b"", repr=False)
     spacing: tuple[float, float, float] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -105,7 +108,7 @@ class Volume(VoxelGrid):
         """The same geometry around another array of the same shape."""
         if array.shape != self.shape:
             raise GeometryError(f"{self.name}: array of shape {array.shape} does not fit geometry {self.shape}")
-        return Volume(array, self.affine, unit or self.unit, self.name)
+        return Volume(array, self.affine, unit or self.unit, self.name, self.forms)
 
     def cropped(self, window: tuple[slice, ...]) -> Volume:
         """The part inside a window of slices with a start and a stop; a view, placed where it was."""

@@ -5,12 +5,13 @@ from __future__ import annotations
 import csv
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from wslpet.core.errors import InputError
 from wslpet.core.seeds import NO_TUMOUR, Seed
+from wslpet.io.tables import Table, parse_table
 
 COLUMNS = ("name", "scan", "cancer_type", "x", "y", "z")
 OPTIONAL = ("patient", "mask", "outcome")
@@ -85,11 +86,11 @@ def read_table(path: str | os.PathLike[str], types: tuple[str, ...]) -> tuple[li
         when the table cannot be read, lacks a column, or has no rows.
     """
     path = Path(path)
-    records = _records(path)
+    table = _table(path)
     rows, problems = [], []
-    for number, record in records:
+    for number, record in table.rows:
         try:
-            rows.append(_row(number, record, path.parent, types))
+            rows.append(_row(number, record, path.parent, types, table.number))
         except InputError as error:
             problems.append(f"row {number}: {error}")
     return rows, problems
@@ -97,38 +98,27 @@ def read_table(path: str | os.PathLike[str], types: tuple[str, ...]) -> tuple[li
 
 def types_in(path: str | os.PathLike[str]) -> tuple[str, ...]:
     """The cancer types of a table, "no tumour" not among them, by name; raises as `read_table`."""
-    named = {(record["cancer_type"] or "").strip() for _, record in _records(Path(path))}
+    named = {record["cancer_type"] or "" for _, record in _table(Path(path)).rows}
     return tuple(sorted(named - {"", NO_TUMOUR}))
 
 
 def sources_in(path: str | os.PathLike[str]) -> tuple[str, ...]:
     """What the table says of where its patients come from, as "phantom (plain)"; nothing where it does not say."""
-    return tuple(
-        dict.fromkeys(text for _, record in _records(Path(path)) if (text := (record.get(SOURCE) or "").strip()))
-    )
+    return tuple(dict.fromkeys(text for _, record in _table(Path(path)).rows if (text := record.get(SOURCE) or "")))
 
 
-def _records(path: Path) -> list[tuple[int, dict[str, str | None]]]:
+def _table(path: Path) -> Table:
     try:
-        with open(path, newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file)
-            header = reader.fieldnames or []
-            missing = [column for column in COLUMNS if column not in header]
-            if missing:
-                raise InputError(
-                    f"{path.name} lacks the column{'s' * (len(missing) > 1)} {', '.join(missing)}; "
-                    f"it needs {','.join(COLUMNS)}"
-                )
-            records = [(reader.line_num, record) for record in reader]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        content = path.read_bytes()
+    except OSError as error:
         raise InputError(f"{path} cannot be read as CSV ({error}); save it as comma-separated UTF-8") from error
-    if not records:
-        raise InputError(f"{path.name} has no rows; write one for each annotated patient")
-    return records
+    return parse_table(content, path.name, COLUMNS, COLUMNS)
 
 
-def _row(number: int, record: dict[str, str | None], folder: Path, types: tuple[str, ...]) -> Row:
-    name, scan, cancer_type, *point = ((record[column] or "").strip() for column in COLUMNS)
+def _row(
+    number: int, record: dict[str, str | None], folder: Path, types: tuple[str, ...], as_number: Callable[[str], float]
+) -> Row:
+    name, scan, cancer_type, *point = (record[column] or "" for column in COLUMNS)
     if not scan:
         raise InputError("no scan; write its path, relative to the table")
     file = folder / scan
@@ -139,37 +129,37 @@ def _row(number: int, record: dict[str, str | None], folder: Path, types: tuple[
     if cancer_type == NO_TUMOUR:
         point = [value or "0" for value in point]
     try:
-        position = tuple(float(value) for value in point)
+        position = tuple(as_number(value) for value in point)
     except ValueError:
         raise InputError(f"seed {','.join(point)!r} is not three numbers; write x,y,z in mm RAS") from None
-    mask = (record.get("mask") or "").strip()
+    mask = record.get("mask") or ""
     return Row(
         number,
         name or file.name,
         file,
         Seed(cancer_type, position),  # type: ignore[arg-type]
-        (record.get("patient") or "").strip() or name or file.name,
+        record.get("patient") or name or file.name,
         folder / mask if mask else None,  # read, and refused, by whoever needs it
         _outcome(record),
-        {column.removeprefix(COVARIATE): _number(record, column) for column in record if _is_covariate(column)},
+        {
+            column.removeprefix(COVARIATE): _number(record, column, as_number)
+            for column in record
+            if column.startswith(COVARIATE)
+        },
     )
 
 
 def _outcome(record: dict[str, str | None]) -> int | None:
-    outcome = (record.get("outcome") or "").strip()
+    outcome = record.get("outcome") or ""
     if outcome not in ("", "0", "1"):
         raise InputError(f"outcome {outcome!r} is not 1 (good), 0 or empty (not known); correct it")
     return int(outcome) if outcome else None
 
 
-def _is_covariate(column: object) -> bool:
-    return isinstance(column, str) and column.startswith(COVARIATE)
-
-
-def _number(record: dict[str, str | None], column: str) -> float:
-    text = (record[column] or "").strip()
+def _number(record: dict[str, str | None], column: str, as_number: Callable[[str], float]) -> float:
+    text = record[column] or ""
     try:
-        return float(text) if text else math.nan
+        return as_number(text) if text else math.nan
     except ValueError:
         raise InputError(f"{column} {text!r} is not a number; write one, or leave it empty where not known") from None
 

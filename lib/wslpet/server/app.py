@@ -16,15 +16,18 @@ from threadpoolctl import threadpool_limits
 
 import wslpet
 from wslpet.core.errors import InputError
+from wslpet.core.threads import wait_asleep
 from wslpet.io.dicom.segmentation import Maker
 from wslpet.method.inference.pipeline import warm_up
 from wslpet.method.shipped import SHIPPED_MODEL
 from wslpet.server.configuration import configuration_from
 from wslpet.server.errors import UnknownName, quoted
+from wslpet.server.http import front
 from wslpet.server.http import routes as http_routes
 from wslpet.server.page.annotation import Desk
 from wslpet.server.page.overview import BackgroundScanner
 from wslpet.server.page.routes import routes
+from wslpet.server.quiet import quieten
 from wslpet.server.series.datastore import SeriesDatastore
 from wslpet.server.storage.opening import open_studies
 from wslpet.server.tasks.active_model import ActiveModel
@@ -50,21 +53,27 @@ class WSLPETApp(MONAILabelApp):
     """Finds the tumour in whole-body FDG PET from one click and a cancer type."""
 
     def __init__(self, app_dir: str, studies: str, conf: Mapping[str, str]) -> None:
-        self.configuration = configuration_from(conf)
-        self.settings = self.configuration.settings
-        super().__init__(
-            app_dir=app_dir,
-            studies=studies,
-            conf={"tracking": "none", **conf},
-            name="WSL-PET",
-            description="Weakly supervised lesion segmentation in whole-body FDG PET",
-            version=wslpet.__version__,
-        )
+        quieten()
+        try:
+            self.configuration = configuration_from(conf)
+            self.settings = self.configuration.settings
+            super().__init__(
+                app_dir=app_dir,
+                studies=studies,
+                conf={"tracking": "none", **conf},
+                name="WSL-PET",
+                description="Weakly supervised lesion segmentation in whole-body FDG PET",
+                version=wslpet.__version__,
+            )
+        except InputError as error:
+            http_routes.end_if_starting(error)
+            raise
         # MONAI Label would score the whole datastore at the start, and after each next sample and each training.
         self._auto_update_scoring = False
         self.desk = Desk(self, self._datastore, self.predictions, self.settings)
         self.scanner = BackgroundScanner(self.desk)
-        if http_routes.install(routes()):
+        if http_routes.install([*front.routes(), *routes()]):
+            wait_asleep()  # a training, which has a process of its own
             # Requests run side by side. Threads of one that spin for each other would only be in the others' way.
             torch.set_num_threads(1)
             threadpool_limits(1)
@@ -73,13 +82,14 @@ class WSLPETApp(MONAILabelApp):
             threading.Thread(target=_settle, daemon=True).start()
 
     def init_datastore(self) -> SeriesDatastore:
-        return open_studies(self.studies, self.settings)
+        told = self.configuration
+        return open_studies(self.studies, self.settings, told.renamed, told.state_dir, told.wait_for_scans)
 
     def init_infers(self) -> dict[str, Any]:
         # Weights live with the annotations they come from, so that two cohorts on one installation do not mix.
         model_dir = self.configuration.model_dir or self._datastore.private / "model"
         shipped = SHIPPED_MODEL if self.configuration.use_pretrained_model else None
-        self.weights = ActiveModel(model_dir / "wslpet.pt", shipped, self.settings)
+        self.weights = ActiveModel(model_dir / "wslpet.pt", shipped, self.settings, renamed=self.configuration.renamed)
         kept = self._datastore.private / "predictions"
         self.predictions = Predictions(self._datastore, self.weights, kept)
         tasks = {"wslpet": FindTumour, "wslpet_seed": DelineateClick}

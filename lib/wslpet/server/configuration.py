@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ models preload skip_scoring skip_strategies scribbles server_mode tracking_uri t
 zoo_source zoo_repo bundles epistemic_enabled heuristic_planner auto_finetune_models auto_finetune_check_interval
 """
 _STOCK_KEYS = frozenset(_STOCK.split())
-_OWN_KEYS = ("preset", "tracking", "model_dir", "use_pretrained_model")
+_OWN_KEYS = ("preset", "tracking", "model_dir", "use_pretrained_model", "rename", "state_dir", "wait_for_scans")
 _BOOLEANS = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
 
 
@@ -32,11 +32,17 @@ class Configuration:
     settings : the method's settings: a preset with the keys of `Settings` replaced.
     model_dir : folder for published weights; None leaves the choice to the app.
     use_pretrained_model : whether the shipped weights answer until others are published.
+    renamed : former name of a cancer type → its name in the settings.
+    state_dir : folder for all that is learned; None leaves the choice to `wslpet.core.state_folder`.
+    wait_for_scans : whether studies without a scan that can be used are meant.
     """
 
     settings: Settings
     model_dir: Path | None = None
     use_pretrained_model: bool = True
+    renamed: Mapping[str, str] = field(default_factory=dict)
+    state_dir: Path | None = None
+    wait_for_scans: bool = False
 
 
 def configuration_from(conf: Mapping[str, str]) -> Configuration:
@@ -65,7 +71,27 @@ def configuration_from(conf: Mapping[str, str]) -> Configuration:
         raise InputError(f"cancer type {sorted(taken)[0]!r} is a key of MONAI Label's requests; name it otherwise")
     model_dir = Path(conf["model_dir"]) if conf.get("model_dir") else None
     pretrained = _parsed("use_pretrained_model", conf.get("use_pretrained_model", True), True)
-    return Configuration(settings, model_dir, pretrained)
+    state_dir = Path(conf["state_dir"]) if conf.get("state_dir") else None
+    waits = _parsed("wait_for_scans", conf.get("wait_for_scans", False), False)
+    renamed = _renamed(conf.get("rename", ""), settings)
+    return Configuration(settings, model_dir, pretrained, renamed, state_dir, waits)
+
+
+def _renamed(text: str, settings: Settings) -> dict[str, str]:
+    """Of "old:new, older:newer": former name → present name."""
+    renamed: dict[str, str] = {}
+    for pair in filter(None, (part.strip() for part in text.split(","))):
+        former, colon, name = (part.strip() for part in pair.partition(":"))
+        if not former or not colon or not name:
+            raise InputError(f'conf rename={quoted(text)} cannot be read; write it like "oesophagus:esophagus"')
+        if name not in settings.classes:
+            known = ", ".join(settings.classes)
+            raise InputError(f"conf rename: {name!r} is no cancer type here; the types are {known}")
+        if former in settings.classes or former in renamed:
+            why = "is given twice" if former in renamed else "is still a cancer type here"
+            raise InputError(f"conf rename: {former!r} {why}; name only types that went, each once")
+        renamed[former] = name
+    return renamed
 
 
 def _parsed(key: str, value: Any, like: Any) -> Any:

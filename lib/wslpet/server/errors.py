@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 from typing import Any
 
-from wslpet.core.errors import InputError
+from wslpet.core.errors import BusyError, InputError
 
 
 class UnknownName(InputError):
@@ -26,7 +26,8 @@ class PacsError(InputError):
 
 def status_of(error: InputError) -> int:
     """The HTTP status of a refusal."""
-    return {UnknownName: 404, Conflict: 409, StorageError: 507, PacsError: 502}.get(type(error), 400)
+    statuses = {UnknownName: 404, Conflict: 409, StorageError: 507, PacsError: 502, BusyError: 503}
+    return statuses.get(type(error), 400)
 
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)

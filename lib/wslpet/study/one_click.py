@@ -29,7 +29,7 @@ Delineation = Callable[[Volume, np.ndarray], np.ndarray]
 
 def _ours(volume: Volume, position: np.ndarray) -> np.ndarray:
     seed = Seed("lung", tuple(position.tolist()))  # the type has no part in the outline
-    return segment(volume, None, seed).mask.array > 0
+    return segment(volume, None, seed, checked=False).mask.array > 0
 
 
 METHODS: dict[str, Delineation] = {
@@ -68,7 +68,8 @@ def clicked(folder: Path, jitter_mm: float = CLICK_SD_MM) -> Iterator[Clicked]:
         raise InputError("\n  ".join([f"{table}: {len(problems)} rows cannot be used", *problems]))
     for row in rows:
         if row.mask is not None:
-            volume, mask = read_volume(row.scan), read_mask(row.mask)
+            volume = read_volume(row.scan)
+            mask = read_mask(row.mask, volume)
             yield Clicked(row.name, volume, mask.array > 0, np.array(row.seed.position))
 
 
@@ -78,8 +79,9 @@ def _of_folders(folder: Path, jitter_mm: float) -> Iterator[Clicked]:
     if not found:
         raise InputError(f"{folder} has no cohort.csv, and no folder in it an *image*.nii.gz and a *mask*.nii.gz")
     for image, path in found:
-        mask, name = read_mask(path), image.parent.name
-        yield Clicked(name, read_volume(image), mask.array > 0, np.array(click_in(mask, name, jitter_mm)))
+        volume, name = read_volume(image), image.parent.name
+        mask = read_mask(path, volume)
+        yield Clicked(name, volume, mask.array > 0, np.array(click_in(mask, name, jitter_mm)))
 
 
 def _below(folder: Path) -> list[Path]:

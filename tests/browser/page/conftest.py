@@ -81,7 +81,8 @@ def ward(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ward]:
     server.stop()
 
 
-@pytest.fixture(scope="session")
+# Not for the session: see `tests.conftest.no_loop_is_left`.
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     with chromium() as launched:
         yield launched

@@ -7,7 +7,7 @@ import pytest
 import requests
 
 from tests.browser.page.annotator import WAIT_MS, Annotator
-from tests.helpers.browser import needs_chromium
+from tests.helpers.needs import needs_chromium
 
 pytestmark = needs_chromium
 KEYS = {"lung": "1", "oesophagus": "2"}
@@ -176,9 +176,57 @@ def test_windowing_turning_and_the_slice(ward, ann):
     assert not np.allclose(ann.seed, seed)
     ann.press("z", "ArrowLeft")
     page.wait_for_function("() => !document.querySelector('#coronal').classList.contains('turned')")
+    assert page.locator("#coronal .angle").text_content() == "0°"
     ann.press("?")
     assert page.locator("#help").is_visible()
     ann.press("Escape")
+
+
+ENDS = """['coronal', 'sagittal'].map((view) =>
+  ['.left', '.angle', '.right'].map((part) => document.querySelector(`#${view} ${part}`).textContent).join(' '))"""
+
+
+def test_a_turned_patient_has_letters_and_an_angle_and_a_key_back(ward, ann):
+    page = ann.page
+    ann.press("f")
+    assert page.evaluate(ENDS) == ["R 0° L", "A 90° P"]
+    for _ in range(12):
+        ann.press("ArrowRight")
+    page.wait_for_function("() => document.querySelector('#coronal .angle').textContent === '180°'")
+    assert page.evaluate(ENDS) == ["L 180° R", "P 270° A"]
+    assert page.locator("#coronal .left").is_visible() and page.locator("#sagittal .angle").is_visible()
+    ann.press("f")
+    assert page.evaluate(ENDS) == ["R 0° L", "A 90° P"]
+    ann.press("ArrowRight")
+    page.wait_for_function("() => document.querySelector('#coronal .angle').textContent === '15°'")
+    assert page.evaluate(ENDS) == ["RA 15° LP", "AL 105° PR"]
+    ann.press("f")
+
+
+def test_the_letters_are_those_of_the_axis_that_is_seen(ann):
+    letters = ann.page.evaluate(
+        """async () => {
+          const { ends } = await import('./geometry.js');
+          return [0, 45, 60, 90, 180, 270, 345].map((angle) => ends(angle));
+        }"""
+    )
+    assert letters == [
+        ["R", "L"], ["RA", "LP"], ["AR", "PL"], ["A", "P"], ["L", "R"], ["P", "A"], ["RP", "LA"],
+    ]  # fmt: skip
+
+
+def test_the_cam_stays_while_the_patient_is_turned(ward, ann):
+    ann.press("f")
+    if not ann.page.locator("#annotate[data-model]").count():
+        ann.press("m")
+        ann.page.locator("#annotate[data-model]").wait_for()
+    ann.press("ArrowRight")
+    ann.page.wait_for_function("() => document.querySelector('#coronal .angle').textContent === '15°'")
+    ann.page.wait_for_timeout(300)
+    with_cam = marked(ann)
+    ann.press("c")
+    ann.page.wait_for_function(f"before => {MARKED} < before / 2", arg=with_cam)
+    ann.press("c", "m", "f")
 
 
 def test_no_request_to_another_host(ward, ann):

@@ -5,7 +5,7 @@ import requests
 
 from tests.browser.page.annotator import Annotator
 from tests.helpers.app_server import Server
-from tests.helpers.browser import needs_chromium
+from tests.helpers.needs import needs_chromium
 from tests.helpers.synthetic import write_scan
 from wslpet.io.readers import read_volume
 
@@ -97,10 +97,78 @@ def test_what_is_saved_while_the_server_is_down_is_there_when_it_is_back(server,
     assert [seed["user"] for seed in server.seeds(image)] == ["Ann"]
 
 
-def test_a_save_that_is_sent_twice_is_recorded_once(server):
+def test_a_save_that_is_sent_twice_is_recorded_once(server, scans):
     url = f"{server.url}/wslpet/api/images/case23"
-    body = {"cancer_type": "lung", "position": [0, 0, 0], "annotator": "Eve", "seen": len(server.seeds("case23"))}
+    position = scans["case23"].centre.tolist()
+    body = {"cancer_type": "lung", "position": position, "annotator": "Eve", "seen": len(server.seeds("case23"))}
     before = len(server.seeds("case23"))
     first, second = (requests.post(f"{url}/annotations", json=body, timeout=30).json() for _ in range(2))
     assert (first["known"], second["known"]) == (False, True)
     assert len(server.seeds("case23")) == before + 1
+
+
+def test_a_save_is_recorded_once_also_when_the_server_was_killed_in_between(server, scans):
+    url = f"{server.url}/wslpet/api/images/case22/annotations"
+    body = {"cancer_type": "lung", "position": scans["case22"].centre.tolist(), "annotator": "Eve", "id": "of its own"}
+    before = len(server.seeds("case22"))
+    first = requests.post(url, json=body, timeout=30).json()
+    server.kill()
+    server.start()
+    url = f"{server.url}/wslpet/api/images/case22/annotations"
+    second = requests.post(url, json={**body, "seen": 7}, timeout=60).json()
+    assert (first["known"], second["known"]) == (False, True)
+    assert len(server.seeds("case22")) == before + 1
+
+
+def test_a_skipped_click_is_kept_and_z_brings_it_back(server, scans, people):
+    ann, _ = people
+    image = place(ann, scans)
+    seed = ann.seed
+    ann.press("n")
+    ann.wait_for_other(image)
+    ann.told("your click is kept, not saved")
+    ann.press("z")
+    ann.page.locator(f"#annotate[data-drawn='{image}']").wait_for()
+    assert (ann.seed == seed).all()
+    assert server.seeds(image) == []
+    ann.press("n")
+    ann.wait_for_other(image)
+    ann.page.reload()
+    ann.ready()
+    # From the cohort, too: the draft waits.
+    ann.page.locator("nav a[href='#cohort']").click()
+    ann.page.locator(f".card[data-image='{image}']").click()
+    ann.page.locator(f"#annotate[data-drawn='{image}']").wait_for()
+    ann.told("your click from before is here again")
+    assert (ann.seed == seed).all()
+    ann.press("Enter")
+    ann.wait_for_other(image)
+    ann.saved()
+    assert len(server.seeds(image)) == 1
+
+
+def test_a_click_in_air_is_not_saved_and_says_why(server, scans, people):
+    ann, _ = people
+    image = place(ann, scans)
+    ann.sees_lesion(image)
+    u0, v0, *_ = (float(v) for v in (ann.page.locator("#axial").get_attribute("data-box") or "").split())
+    ann.click("axial", u0 + 1, v0 + 1)
+    ann.told("Nothing stands out within 15 mm")
+    ann.press("Enter")
+    ann.page.wait_for_timeout(500)
+    assert ann.image == image and server.seeds(image) == []
+
+
+def test_an_annotation_is_deleted_in_the_cohort(server, scans, people):
+    ann, _ = people
+    image = annotate(ann, scans)
+    ann.saved()
+    ann.page.locator("nav a[href='#cohort']").click()
+    cell = ann.page.locator(".cell", has=ann.page.locator(f".card[data-image='{image}']"))
+    cell.locator(".delete").click()
+    ann.told("delete the annotation, lung by Ann?")
+    ann.page.locator("#notices button", has_text="Delete").click()
+    ann.page.locator(f".card.unannotated[data-image='{image}']").wait_for()
+    assert server.seeds(image) == []
+    history = requests.get(f"{server.url}/wslpet/api/images/{image}/annotations", timeout=30).json()
+    assert [said["kind"] for said in history] == ["seed", "withdrawn"]

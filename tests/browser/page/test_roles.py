@@ -4,7 +4,7 @@ import pytest
 import requests
 
 from tests.helpers.app_server import Server
-from tests.helpers.browser import needs_chromium
+from tests.helpers.needs import needs_chromium
 from tests.helpers.oidc_issuer import PASSWORD, Issuer
 from tests.helpers.synthetic import write_scan
 

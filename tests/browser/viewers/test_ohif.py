@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 
 from tests.browser.viewers.ohif import Ohif, Segmentation
-from tests.browser.viewers.ward import TYPES, Patient, Ward, needs_pacs, overlap
+from tests.browser.viewers.ward import TYPES, Patient, Ward, overlap
 from tests.helpers.app_server import Server
-from tests.helpers.browser import chromium, errors_of, needs_chromium
+from tests.helpers.browser import chromium, errors_of
 from tests.helpers.dicom_patients import STORED
+from tests.helpers.needs import needs_chromium, needs_pacs
 
 pytestmark = [needs_chromium, needs_pacs]
 # What OHIF says of images that it was loading when another study was opened.

@@ -10,9 +10,10 @@ import pytest
 from nibabel.affines import apply_affine
 
 from tests.browser.viewers.slicer import Slicer
-from tests.browser.viewers.ward import Ward, needs_pacs, overlap
+from tests.browser.viewers.ward import Ward, overlap
 from tests.helpers.app_server import Server
 from tests.helpers.dicom_patients import STORED
+from tests.helpers.needs import needs_pacs
 from wslpet.core.volume import Volume
 
 pytestmark = needs_pacs

@@ -11,19 +11,15 @@ from pathlib import Path
 
 import numpy as np
 import pydicom
-import pytest
 from nibabel.affines import apply_affine
 
 from tests.helpers.app_server import Server
-from tests.helpers.browser import REQUIRED
 from tests.helpers.dicom_patients import STORED, write_patient
-from wslpet.cli.demo import orthanc as pacs
 from wslpet.cli.demo.orthanc import Orthanc
 from wslpet.data.phantom.cohort import write_cohort
 from wslpet.data.phantom.settings import PRESETS, Scanner
 from wslpet.io.readers import read_mask
 
-needs_pacs = pytest.mark.skipif(not pacs.is_installed() and not REQUIRED, reason=f"no PACS here: {pacs.REMEDY}")
 TYPES = ("lung", "oesophagus")
 # As the demo's, with few voxels: the browser computes what it draws without a graphics card.
 PHANTOMS = replace(PRESETS["plain"], scanners=((Scanner("5x5x6", (5.0, 5.0, 6.0)), 1.0),), fields=(("thorax", 1.0),))

@@ -12,10 +12,10 @@ import pytest
 import requests
 
 from tests.helpers.dicom_patients import Patient, write_patient
+from tests.helpers.needs import needs_pacs
 from wslpet.cli.demo import orthanc as pacs
 from wslpet.cli.demo.orthanc import Orthanc, PacsError, is_installed
 
-needed = pytest.mark.skipif(not is_installed(), reason=f"no PACS here: {pacs.REMEDY}")
 LOGIN = ("reader", "a secret")
 
 
@@ -35,14 +35,14 @@ def loaded(tmp_path_factory) -> Iterator[Loaded]:
         yield Loaded(orthanc, patient, folder)
 
 
-@needed
+@needs_pacs
 def test_files_are_found_over_dicomweb(loaded):
     series = requests.get(f"{loaded.pacs.dicomweb}/series", auth=LOGIN, timeout=30).json()
     assert [found["0020000E"]["Value"] for found in series] == [[loaded.patient.uid]]
     assert loaded.pacs.get("/statistics").json()["CountInstances"] == len(loaded.patient.files)
 
 
-@needed
+@needs_pacs
 def test_a_series_is_missing_until_all_its_slices_are_there(loaded):
     assert loaded.pacs.missing(loaded.folder / "dicom") == []
     other = write_patient(loaded.folder / "later", "another")
@@ -54,7 +54,7 @@ def test_a_series_is_missing_until_all_its_slices_are_there(loaded):
     assert loaded.pacs.missing(loaded.folder / "later") == []
 
 
-@needed
+@needs_pacs
 def test_images_outlive_the_process_and_the_port_closes(tmp_path, loaded):
     with Orthanc(tmp_path / "kept") as orthanc:
         orthanc.upload(loaded.patient.files[:3])
@@ -65,7 +65,7 @@ def test_images_outlive_the_process_and_the_port_closes(tmp_path, loaded):
         assert orthanc.get("/statistics").json()["CountInstances"] == 3
 
 
-@needed
+@needs_pacs
 def test_only_this_computer_is_answered_and_only_with_the_password(loaded):
     assert requests.get(f"{loaded.pacs.dicomweb}/series", timeout=30).status_code == 401
     settings = loaded.pacs.folder / "orthanc.json"
@@ -73,14 +73,14 @@ def test_only_this_computer_is_answered_and_only_with_the_password(loaded):
     assert settings.stat().st_mode & 0o077 == 0
 
 
-@needed
+@needs_pacs
 def test_what_is_not_dicom_is_refused_by_name(loaded, tmp_path):
     (tmp_path / "notes.dcm").write_text("not DICOM")
     with pytest.raises(PacsError, match=r"notes\.dcm was refused by Orthanc"):
         loaded.pacs.upload([tmp_path / "notes.dcm"])
 
 
-@needed
+@needs_pacs
 def test_a_taken_port_is_named(tmp_path):
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
@@ -90,7 +90,7 @@ def test_a_taken_port_is_named(tmp_path):
             Orthanc(tmp_path, port).start()
 
 
-@needed
+@needs_pacs
 def test_a_start_that_fails_says_what_the_log_says(tmp_path, monkeypatch):
     (tmp_path / "broken.so").write_text("no plugin")
     monkeypatch.setattr(pacs, "PLUGINS", (str(tmp_path / "broken.so"),))

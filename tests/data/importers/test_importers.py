@@ -7,19 +7,19 @@ import numpy as np
 import pydicom
 import pytest
 
-from tests.helpers.blobs import ellipsoid, empty, scan, stored_as
-from tests.helpers.dicom_series import real_data
-from wslpet.core.errors import InputError
-from wslpet.core.seeds import NO_TUMOUR, Seed
-from wslpet.core.volume import Volume
 from wslpet.data.cohort_table import read_table, write_table
+from wslpet.io.dicom.segmentation import Maker, onto, write_segmentation
+from wslpet.core.errors import InputError
 from wslpet.data.importers import IMPORTERS, Options
 from wslpet.data.importers.common import click_in
 from wslpet.data.phantom import write_series
 from wslpet.data.phantom.cohort import save_mask, save_scan
-from wslpet.io.dicom.segmentation import Maker, onto, write_segmentation
-from wslpet.io.dicom.series import read_series
 from wslpet.io.readers import read_mask, read_volume
+from wslpet.core.seeds import NO_TUMOUR, Seed
+from wslpet.io.dicom.series import read_series
+from wslpet.core.volume import Volume
+from tests.helpers.blobs import ellipsoid, empty, scan, stored_as
+from tests.helpers.dicom_series import real_data
 
 CENTRE, RADII = (38.0, 61.0, 92.0), (14.0, 11.0, 17.0)
 TYPES = ("lung", "melanoma", "lymphoma", "head and neck", NO_TUMOUR)

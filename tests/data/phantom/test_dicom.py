@@ -10,12 +10,12 @@ import pydicom
 import pytest
 import SimpleITK as sitk
 
-from tests.helpers.blobs import STORAGES, affine_of, stored_as
 from wslpet.cli import main
-from wslpet.core.volume import Volume
 from wslpet.data.cohort_table import read_table
 from wslpet.data.phantom import PRESETS, CohortSettings, Examination, PhantomError, Scanner, write_cohort, write_series
 from wslpet.io.readers import read_mask, read_volume
+from wslpet.core.volume import Volume
+from tests.helpers.blobs import STORAGES, affine_of, stored_as
 
 COARSE = CohortSettings(scanners=((Scanner("coarse", (9.0, 9.0, 8.0)), 1.0),), fields=(("thorax", 1.0),))
 

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from wslpet.core.errors import InputError
-from wslpet.core.seeds import NO_TUMOUR
-from wslpet.core.volume import Volume
 from wslpet.data.phantom import PRESETS, Patient, Uptake, make_patient, write_cohort
 from wslpet.data.phantom.disease.mimics import MIMICS
+from wslpet.core.seeds import NO_TUMOUR
+from wslpet.core.volume import Volume
 
 COARSE = (8.0, 8.0, 8.0)
 THORAX = replace(PRESETS["hard"], fields=(("thorax", 1.0),))
@@ -26,7 +26,7 @@ def coarse(seed: int, preset: str = "plain") -> Patient:
     return make_patient(seed, PRESETS[preset], COARSE)
 
 
-@pytest.mark.parametrize("preset", ["plain", "hard", "train"])
+@pytest.mark.parametrize("preset", ["plain", "hard", "fed", "train"])
 def test_same_seed_same_patient(preset: str) -> None:
     first, second = coarse(5, preset), coarse(5, preset)
     assert np.array_equal(first.volume.array, second.volume.array)
@@ -65,7 +65,7 @@ def test_truth_is_the_same_in_the_world_at_any_voxel_size(seed: int) -> None:
         assert volumes[0] == pytest.approx(volumes[1], rel=0.3, abs=0.6)
 
 
-@pytest.mark.parametrize("preset", ["plain", "hard"])
+@pytest.mark.parametrize("preset", ["plain", "hard", "fed"])
 def test_truth_lies_inside_the_body(preset: str) -> None:
     for seed in range(6):
         patient = coarse(seed, preset)

@@ -10,14 +10,16 @@ from pathlib import Path
 
 import pytest
 from pydicom.dataset import Dataset
+from pydicom.encaps import encapsulate
 from pydicom.uid import (
     CTImageStorage,
     DeflatedExplicitVRLittleEndian,
     EnhancedPETImageStorage,
+    JPEGBaseline8Bit,
     JPEGLosslessSV1,
 )
 
-from tests.helpers.dicom_series import change, copied, philips, small_series, values
+from tests.helpers.dicom_series import change, compress, copied, philips, small_series, values
 from wslpet.core.errors import DicomError
 from wslpet.data.phantom import Examination
 from wslpet.io.dicom.series import read_series
@@ -52,11 +54,23 @@ everywhere("no-attenuation-correction", CorrectedImage="DECY\\NORM")
 everywhere("no-decay-correction", CorrectedImage="ATTN\\NORM")
 everywhere("no-corrections", CorrectedImage=None)
 everywhere("decay-none", DecayCorrection="NONE")
+everywhere("decay-none-in-suv", DecayCorrection="NONE", CorrectedImage="ATTN\\SCAT", Units="GML")
+everywhere("decay-none-with-factor", DecayCorrection="NONE", CorrectedImage="ATTN", DecayFactor="1.0063")
+everywhere("decay-none-no-duration", DecayCorrection="NONE", CorrectedImage="ATTN", ActualFrameDuration=None)
+everywhere("decay-factor-contradicts", DecayFactor="1.1")
+everywhere("decay-factor-below-one", DecayFactor="0.5")
+everywhere("decay-factor-admin-contradicts", DecayFactor="1.1", DecayCorrection="ADMIN")
+everywhere("decay-factor-no-number", DecayFactor="one")
 everywhere("decay-unknown", DecayCorrection="")
 everywhere("units-unknown", Units=None)
 everywhere("units-other", Units="PROPCPS")
 everywhere("counts-alone", Units="CNTS")
 everywhere("suv-by-lean-mass", Units="GML", SUVType="LBM")
+everywhere("suv-type-in-other-units", Units="GML", SUVType="BSA")
+everywhere("lean-mass-no-height", Units="GML", SUVType="LBMJAMES128", PatientSize=None)
+everywhere("lean-mass-height-in-cm", Units="GML", SUVType="LBMJAMES128", PatientSize="174")
+everywhere("lean-mass-no-sex", Units="GML", SUVType="LBMJAMES128", PatientSex=None)
+everywhere("lean-mass-absurd", Units="GML", SUVType="LBMJAMES128", PatientWeight="290", PatientSize="1.5")
 everywhere("weight-missing", PatientWeight="")
 everywhere("weight-zero", PatientWeight="0")
 everywhere("weight-negative", PatientWeight="-70")
@@ -67,16 +81,23 @@ everywhere("tracer-missing", RadiopharmaceuticalInformationSequence=None)
 everywhere("dose-missing", RadionuclideTotalDose=None)
 everywhere("dose-zero", RadionuclideTotalDose="0")
 everywhere("dose-not-finite", RadionuclideTotalDose="inf")
-everywhere("dose-in-mbq", RadionuclideTotalDose="310.5")
+everywhere("dose-in-mbq-or-mci", RadionuclideTotalDose="10.2")
+everywhere("dose-in-kbq", RadionuclideTotalDose="310500")
 everywhere("dose-absurd", RadionuclideTotalDose="3.1E+14")
 everywhere("half-life-missing", RadionuclideHalfLife=None)
 everywhere("half-life-in-minutes", RadionuclideHalfLife="109.77")
 everywhere("half-life-absurd", RadionuclideHalfLife="1e-3")
 everywhere("injection-missing", RadiopharmaceuticalStartDateTime=None, RadiopharmaceuticalStartTime=None)
-everywhere("injection-after-scan", RadiopharmaceuticalStartDateTime="20260105113000")
+everywhere("injection-after-scan", RadiopharmaceuticalStartDateTime="20260105113000", RadiopharmaceuticalStartTime=None)
 everywhere("injection-time-after-scan", RadiopharmaceuticalStartDateTime=None, RadiopharmaceuticalStartTime="111000")
-everywhere("injection-days-before", RadiopharmaceuticalStartDateTime="20251231100000")
-everywhere("injection-garbled", RadiopharmaceuticalStartDateTime="yesterday")
+everywhere(
+    "injection-days-before", RadiopharmaceuticalStartDateTime="20251231100000", RadiopharmaceuticalStartTime=None
+)
+everywhere("injection-garbled", RadiopharmaceuticalStartDateTime="yesterday", RadiopharmaceuticalStartTime=None)
+everywhere(
+    "injection-zone-unknown", RadiopharmaceuticalStartDateTime="20260105090230+0000", RadiopharmaceuticalStartTime=None
+)
+everywhere("injection-both-garbled", RadiopharmaceuticalStartDateTime="gone", RadiopharmaceuticalStartTime="gone")
 everywhere("time-garbled", SeriesTime="256100")
 everywhere("date-garbled", AcquisitionDate="20261305")
 in_one("acquisition-missing", AcquisitionTime=None)
@@ -166,7 +187,9 @@ in_one("shifted", ImagePositionPatient="23.5\\-31.25\\420.9")
 
 @case("copied-slice")
 def _(folder: Path) -> None:
-    shutil.copy(folder / "0004.dcm", folder / "copy of 0004.dcm")
+    (folder / "again").mkdir()
+    shutil.copy(folder / "0004.dcm", folder / "again")
+    change(folder / "again", values(SOPInstanceUID="1.2.3.4"))
 
 
 @case("two-slices-in-one-place")
@@ -250,16 +273,31 @@ def _(folder: Path) -> None:
     change(folder, clear)
 
 
-@case("undecodable")
-def _(folder: Path) -> None:
-    def pretend(dataset: Dataset) -> None:
-        from pydicom.encaps import encapsulate
-
-        dataset.file_meta.TransferSyntaxUID = JPEGLosslessSV1
+def pretend(syntax: str) -> Spoiler:
+    def encapsulated(dataset: Dataset) -> None:
+        dataset.file_meta.TransferSyntaxUID = syntax
         dataset.PixelData = encapsulate([b"no JPEG at all"])
         dataset["PixelData"].is_undefined_length = True
 
-    change(folder, pretend)
+    return lambda folder: change(folder, encapsulated)
+
+
+CASES["not-supported"] = pretend(JPEGBaseline8Bit)
+CASES["undecodable"] = pretend(JPEGLosslessSV1)
+
+
+@case("jpeg-cut-short")
+def _(folder: Path) -> None:
+    def cut(dataset: Dataset) -> None:
+        compress(dataset, JPEGLosslessSV1, cut=9)
+
+    change(folder / "0003.dcm", cut)
+
+
+@case("exported-twice-and-changed")
+def _(folder: Path) -> None:
+    shutil.copytree(folder, folder / "again")
+    change(folder / "again" / "0003.dcm", values(RescaleSlope="1.5"))
 
 
 @case("deflated")

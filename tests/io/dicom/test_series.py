@@ -6,6 +6,7 @@ import re
 import shutil
 import time
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,16 +14,36 @@ import pydicom
 import pytest
 from PIL import Image
 from pydicom.encaps import encapsulate
-from pydicom.uid import ExplicitVRBigEndian, ImplicitVRLittleEndian, JPEG2000Lossless, RLELossless
+from pydicom.tag import Tag
+from pydicom.uid import (
+    ExplicitVRBigEndian,
+    ImplicitVRLittleEndian,
+    JPEG2000Lossless,
+    JPEGLosslessP14,
+    JPEGLosslessSV1,
+    JPEGLSLossless,
+    JPEGLSNearLossless,
+    RLELossless,
+)
 
 from tests.helpers.blobs import STORAGES, stored_as
-from tests.helpers.dicom_series import change, copied, philips, real_data, small_series, small_volume, spoil, values
+from tests.helpers.dicom_series import (
+    change,
+    compress,
+    copied,
+    philips,
+    real_data,
+    small_series,
+    small_volume,
+    spoil,
+    values,
+)
 from wslpet.cli import main
 from wslpet.core.errors import DicomError
 from wslpet.core.volume import Volume
 from wslpet.data.phantom import Examination, write_series
 from wslpet.io.dicom.series import find_series, read_series
-from wslpet.io.readers import read_volume
+from wslpet.io.readers import read_mask, read_volume
 
 
 def same_in_the_world(read: Volume, written: Volume, steps: float = 0.51) -> bool:
@@ -129,6 +150,135 @@ def test_philips_counts_take_the_factor_of_their_slice(tmp_path):
     assert np.allclose(read_series(tmp_path).volume.to_ras().array, expected, rtol=1e-3, atol=5e-3)
 
 
+DROS = (
+    "0_0", "1_0", "2_0", "2_1", "2_2", "2_3", "2_4", "2_5", "3_0",
+    "3_1", "3_2", "3_3", "3_4", "4_0", "4_1", "4_2", "5_0",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", DROS)
+def test_digital_reference_objects(name):
+    """oncoray/suv_computation: each holds SUV 0.2, 1 and 4; they were cut to whole steps of the stored values."""
+    series = read_series(real_data(f"suv_dro/DRO_{name}") / "PT")
+    step = float(series.header.RescaleSlope) * max(series.suv.factors)
+    values = series.volume.array[series.volume.array > 0]
+    nearest = np.array([0.2, 1.0, 4.0])[np.abs(values[:, None] - [0.2, 1.0, 4.0]).argmin(axis=1)]
+    assert set(nearest) == {np.float64(0.2), np.float64(1.0), np.float64(4.0)}
+    assert np.abs(values - nearest).max() <= step
+
+
+@pytest.mark.parametrize("syntax", [JPEGLosslessP14, JPEGLosslessSV1, JPEGLSLossless, JPEGLSNearLossless])
+@pytest.mark.parametrize("signed", [True, False])
+def test_jpeg_lossless_and_jpeg_ls(tmp_path, syntax, signed):
+    files = write_series(small_volume(), tmp_path, "x", signed=signed)
+    change(files, lambda dataset: compress(dataset, syntax))
+    assert same_in_the_world(
+        read_series(tmp_path).volume, small_volume(), 1.51 if syntax == JPEGLSNearLossless else 0.51
+    )
+
+
+@pytest.mark.parametrize("syntax", [JPEGLosslessSV1, JPEGLSLossless])
+def test_a_jpeg_of_another_size_or_without_its_end_is_refused(tmp_path, syntax):
+    file = small_series(tmp_path)[2]
+    whole = file.read_bytes()
+    for cut in (1, 2, 9, 30):
+        change(file, partial(compress, syntax=syntax, cut=cut))
+        with pytest.raises(DicomError, match="damaged or cut short"):
+            read_series(tmp_path)
+        file.write_bytes(whole)
+    other = pydicom.dcmread(
+        write_series(Volume(np.ones((60, 50, 3), np.float32), np.eye(4)), tmp_path / "other", "y")[0]
+    )
+    compress(other, syntax)
+    shutil.rmtree(tmp_path / "other")
+
+    def swap(dataset: pydicom.Dataset) -> None:
+        dataset.file_meta.TransferSyntaxUID, dataset.PixelData = syntax, other.PixelData
+        dataset["PixelData"].is_undefined_length = True
+
+    change(file, swap)
+    with pytest.raises(DicomError, match="damaged or cut short"):
+        read_series(tmp_path)
+
+
+@pytest.mark.parametrize("signed", [True, False])
+@pytest.mark.parametrize("limit", [None, 300])
+def test_padding_outside_the_field_of_view_is_zero(tmp_path, signed, limit):
+    """Writers give the value with either sign."""
+    padding = -32768 if signed else 65000
+    files = write_series(small_volume(), tmp_path, "x", signed=signed)
+
+    def pad(dataset: pydicom.Dataset) -> None:
+        words = (
+            np.frombuffer(dataset.PixelData, "<i2" if signed else "<u2").reshape(dataset.Rows, dataset.Columns).copy()
+        )
+        words[0], words[-1, :2] = padding, padding + (limit or 0)
+        dataset.PixelData = words.tobytes()
+        dataset.add_new("PixelPaddingValue", "US", padding & 0xFFFF)
+        if limit:
+            dataset.add_new("PixelPaddingRangeLimit", "SS" if signed else "US", padding + limit)
+
+    change(files, pad)
+    array = read_series(tmp_path).volume.array
+    assert not array[:, 0].any() and not array[:2, -1].any()
+    assert array[:, 1:-1].min() > 0.4 and array.max() == pytest.approx(20, rel=0.01)
+
+
+def test_a_padding_value_in_the_middle_is_tissue(tmp_path):
+    hot = small_series(tmp_path)[5]
+    value = int(pydicom.dcmread(hot).pixel_array.max())
+    change(hot, lambda dataset: dataset.add_new("PixelPaddingValue", "SS", value))
+    assert same_in_the_world(read_series(tmp_path).volume, small_volume())
+
+
+def test_a_series_that_was_exported_twice_counts_once(tmp_path):
+    small_series(tmp_path / "disc" / "a")
+    shutil.copytree(tmp_path / "disc" / "a", tmp_path / "disc" / "b")
+
+    def by_another_program(dataset: pydicom.Dataset) -> None:
+        dataset.file_meta.ImplementationVersionName = "ANOTHER"
+
+    change(tmp_path / "disc" / "b", by_another_program)
+    series = read_series(tmp_path / "disc")
+    assert same_in_the_world(series.volume, small_volume())
+    assert len(series.files) == 7 and series.notes == ("7 files are copies of others: each image counts once.",)
+    assert read_series(tmp_path / "disc" / "a").notes == ()
+
+
+@pytest.mark.parametrize("implicit", [True, False])
+@pytest.mark.parametrize("first", ["SpecificCharacterSet", "ImageType", "SOPClassUID"])
+def test_dicom_without_preamble_is_read(tmp_path, implicit, first):
+    files = small_series(tmp_path)
+    for file in files:
+        dataset = pydicom.Dataset(pydicom.dcmread(file))
+        for tag in [element.tag for element in dataset if element.tag < Tag(first)]:
+            del dataset[tag]
+        dataset.is_implicit_VR, dataset.is_little_endian = implicit, True
+        dataset.save_as(file)
+        assert file.read_bytes()[128:132] != b"DICM"
+    assert same_in_the_world(read_series(tmp_path).volume, small_volume())
+    assert list(find_series(tmp_path, "PT").values()) == [files]
+
+
+def test_folders_behind_links_are_read_once(tmp_path):
+    small_series(tmp_path / "elsewhere" / "deep")
+    studies = tmp_path / "studies"
+    studies.mkdir()
+    (studies / "linked").symlink_to(tmp_path / "elsewhere")
+    (studies / "again").symlink_to(tmp_path / "elsewhere" / "deep")
+    (tmp_path / "elsewhere" / "deep" / "circle").symlink_to(studies)
+    (studies / "nowhere").symlink_to(tmp_path / "gone")
+    assert [len(files) for files in find_series(studies).values()] == [7]
+    assert same_in_the_world(read_series(studies).volume, small_volume())
+
+
+def test_values_far_below_zero_are_no_reason_to_refuse_a_series(tmp_path):
+    volume = small_volume()
+    low = volume.with_array(np.where(volume.array < 5, -volume.array, volume.array))
+    write_series(low, tmp_path, "x")
+    assert same_in_the_world(read_volume(tmp_path), low) and low.array.min() < -4
+
+
 def test_decimals_longer_than_the_standard_are_read_in_full(tmp_path):
     files = small_series(tmp_path)
     change(files, lambda d: values(PixelSpacing="4.0000000000000001234\\3.0000000000000001234")(d))
@@ -178,7 +328,7 @@ def test_the_terminal_segments_series(capsys, tmp_path):
     click = ["--seed", *map(str, centre), "--type", "lung"]
     assert main.main(["segment", str(tmp_path / "studies"), "--out", str(tmp_path / "out"), *click]) == 0
     assert capsys.readouterr().out.startswith("jane: lung")
-    mask = read_volume(tmp_path / "out" / "jane-mask.nii.gz")
+    mask = read_mask(tmp_path / "out" / "jane-mask.nii.gz")
     found = mask.to_world(np.argwhere(mask.array > 0))
     assert np.abs(found.mean(axis=0) - centre).max() < 8
 

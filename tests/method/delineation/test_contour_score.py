@@ -2,7 +2,9 @@ import numpy as np
 import pytest
 
 from wslpet.core.errors import ModelError
+from wslpet.data.pretraining import contours
 from wslpet.data.pretraining.contours import achieved, fit
+from wslpet.data.pretraining.weights import FIRST_SEED
 from wslpet.method.delineation import contour_score
 from wslpet.method.delineation.contour_score import load_contour_score
 from wslpet.method.delineation.contours import FEATURES
@@ -32,3 +34,39 @@ def test_a_saved_score_scores_alike(tmp_path, monkeypatch):
     monkeypatch.setattr(contour_score, "FILE", tmp_path / "score.json")
     again = load_contour_score.__wrapped__(FEATURES)
     assert again(features) == pytest.approx(shipped(features), abs=1e-3)
+
+
+@pytest.mark.parametrize("preset", FIRST_SEED)
+def test_it_is_fitted_on_phantoms_of_the_presets_own_seeds(preset, tmp_path, monkeypatch):
+    drawn = []
+
+    class Alone:
+        """The pool, in this process."""
+
+        def __init__(self, workers):
+            pass
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *raised):
+            pass
+
+        def map(self, function, seeds, presets, chunksize):
+            drawn.extend(zip(seeds, presets, strict=True))
+            rng = np.random.default_rng(0)
+            return [[(rng.normal(size=(3, len(FEATURES))), rng.random(3))] * 2 for _ in seeds]
+
+    monkeypatch.setattr(contours, "ProcessPoolExecutor", Alone)
+    out = str(tmp_path / "score.json")
+    monkeypatch.setattr("sys.argv", ["contour_fit", "--preset", preset, "--patients", "5", "--out", out])
+    contours.main()
+    assert drawn == [(FIRST_SEED[preset] + n, preset) for n in range(5)]
+    assert preset in (tmp_path / "score.json").read_text()
+
+
+def test_it_is_not_fitted_on_what_is_measured_on(monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["contour_fit", "--preset", "hard"])
+    with pytest.raises(SystemExit):
+        contours.main()
+    assert "hard" in capsys.readouterr().err

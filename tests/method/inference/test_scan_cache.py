@@ -11,11 +11,11 @@ import pytest
 
 import wslpet.method.inference.scan_cache
 from tests.helpers.synthetic import ORIENTATIONS, write_scan
-from wslpet.core.errors import InputError
+from wslpet.core.errors import BusyError, InputError
 from wslpet.core.settings import Settings
 from wslpet.io.readers import decoded, decoded_bytes, read_volume
 from wslpet.method.inference.pipeline import segment
-from wslpet.method.inference.scan_cache import ScanCache, fingerprint
+from wslpet.method.inference.scan_cache import ScanCache, _Entry, fingerprint
 from wslpet.method.network.checkpoint import Model, new_network
 from wslpet.method.projection.mip import project
 
@@ -254,3 +254,58 @@ def test_many_threads_on_one_folder(tmp_path):
     with ThreadPoolExecutor(8) as pool:
         jobs = [(n, pool.submit(scans.views, paths[n])) for scans in kept for n in range(3)]
         assert all(same_views(job.result(), expected[n]) for n, job in jobs)
+
+
+def never_waits(scans, monkeypatch):
+    """A wait fails at once, where it would be for ever."""
+    monkeypatch.setattr(scans._changed, "wait", lambda *_: pytest.fail("it waits for what only itself can give"))
+
+
+def test_a_scan_that_is_replaced_while_in_use_is_read_again(tmp_path, monkeypatch):
+    path = write_scan(tmp_path, "case").path
+    scans = ScanCache(None, memory_bytes=decoded_bytes(path))
+    never_waits(scans, monkeypatch)
+    with scans.checkout(path) as before:
+        write_scan(tmp_path, "another", shift=(9, 9, 9)).path.replace(path)
+        with scans.checkout(path) as after:
+            assert not np.array_equal(before.array, after.array)
+        assert scans.views(path).coronal.mip.max() == pytest.approx(after.array.max())
+
+
+def test_a_thread_that_holds_one_scan_is_given_another(tmp_path, monkeypatch):
+    paths = [write_scan(tmp_path, name).path for name in ("one", "two", "three", "four")]
+    scans = ScanCache(None, memory_bytes=decoded_bytes(paths[0]))
+    never_waits(scans, monkeypatch)
+    with scans.checkout(paths[0]), scans.checkout(paths[1]), scans.checkout(paths[2]):
+        pass
+    with pytest.raises(InputError, match="does not exist"), scans.checkout(tmp_path / "none.nii.gz"):
+        pass
+    scans.volume(paths[3])
+    assert len(scans._volumes) == 1
+
+
+@pytest.mark.parametrize("same", [True, False])
+def test_whoever_waits_too_long_is_told_why(tmp_path, same):
+    held, asked = (write_scan(tmp_path, name).path for name in ("held", "asked"))
+    scans = ScanCache(None, memory_bytes=decoded_bytes(held), wait_seconds=0.0)
+    if same:  # another thread reads it, and does not come to an end
+        scans._volumes[fingerprint(asked)] = _Entry(decoded_bytes(asked))
+    else:
+        scans._volumes[fingerprint(held)] = _Entry(decoded_bytes(held), read_volume(held))
+    with pytest.raises(BusyError, match="another request reads it" if same else "others fill the memory"):
+        scans.volume(asked)
+
+
+def test_a_wait_is_told_in_the_log(tmp_path, caplog, monkeypatch):
+    held, asked = (write_scan(tmp_path, name).path for name in ("held", "asked"))
+    scans = ScanCache(None, memory_bytes=decoded_bytes(held))
+    entry = scans._volumes[fingerprint(held)] = _Entry(decoded_bytes(held), read_volume(held))
+
+    def wait(seconds):  # time passes, and the other is done after that
+        assert 0 < seconds < 60
+        entry.users = 0
+        return False
+
+    monkeypatch.setattr(scans._changed, "wait", wait)
+    assert scans.volume(asked).array.max() > 5
+    assert "image asked.nii.gz waits: others fill the memory" in caplog.text

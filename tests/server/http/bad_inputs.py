@@ -80,6 +80,7 @@ REQUESTS: dict[str, Send] = {
     "session: id that climbs": _send("DELETE", "/session/%2e%2e"),
     "click: outside": _click({"lung": [[500, 5, 5]]}),
     "click: negative": _click({"lung": [[-2, 5, 5]]}),
+    "click: in air": _click({"lung": [[1, 1, 1]]}),
     "click: NaN": _click('{"lung": [[NaN, 5, 5]]}'),
     "click: infinite": _click('{"lung": [[1, Infinity, 5]]}'),
     "click: huge": _click({"lung": [[1e300, 5, 5]]}),

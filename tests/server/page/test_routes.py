@@ -1,10 +1,18 @@
 """The page's API, without a browser."""
 
+import csv
+import gzip
+import io
 import json
+import threading
+import uuid
+from concurrent.futures import ThreadPoolExecutor
 
+import nibabel as nib
 import numpy as np
 import pytest
 import requests
+from scipy.ndimage import gaussian_filter
 
 from tests.helpers.app_server import Server
 from tests.helpers.synthetic import ORIENTATIONS, write_scan
@@ -18,7 +26,23 @@ def scans(tmp_path_factory):
     (studies / "broken.nii.gz").write_bytes(b"no scan")
     for number in range(2):
         write_scan(studies, f"waiting{number}")
+    write_faint(studies / "faint.nii.gz")
     return {name: write_scan(studies, name, name) for name in ORIENTATIONS}
+
+
+FAINT, AIR = [-80.0, -60.0, 100.0], [-8.0, -8.0, 236.0]
+
+
+def write_faint(path):
+    """A body of SUV 1 with a lesion, and a spot of SUV 1.4 at `FAINT`; above it air, where `AIR` is. Off-origin, in LPS."""
+    affine = np.diag([-4.0, -4, 4, 1])
+    place = np.indices((40, 36, 60)).T @ affine[:3, :3]
+    array = np.where(((place - FAINT) ** 2).sum(-1) < 12**2, 1.4, 1.0).T
+    array[5:9, 5:9, 35:39] = 8
+    array = gaussian_filter(array, 0.64)
+    array *= 1 + 0.03 * np.random.default_rng(0).standard_normal(array.shape)
+    array[:, :, 45:] = 0
+    nib.save(nib.Nifti1Image(array.astype(np.float32), affine), path)
 
 
 @pytest.fixture(scope="module")
@@ -36,6 +60,11 @@ def ask(server):
         return answer
 
     return ask
+
+
+def saving(scan, cancer_type="lung", annotator="Ann", **more):
+    own = {"id": uuid.uuid4().hex, "cancer_type": cancer_type, "position": scan.centre.tolist()}
+    return {**own, "annotator": annotator, **more}
 
 
 def numbers(answer, *shapes):
@@ -99,12 +128,10 @@ def test_a_click_is_tried_without_a_record_then_recorded_where_it_was(scans, ser
     ask(f"images/{name}/annotations/withdraw", "POST", json={"time": server.seeds(name)[-1]["time"]})
 
 
-def test_withdrawing_brings_back_what_was_before_and_deletes_nothing(server, ask):
+def test_withdrawing_brings_back_what_was_before_and_deletes_nothing(server, scans, ask):
     url = "images/ras/annotations"
     times = [
-        ask(url, "POST", 201, json={"cancer_type": kind, "position": [0, 0, 0], "annotator": who}).json()["annotation"][
-            "time"
-        ]
+        ask(url, "POST", 201, json=saving(scans["ras"], kind, who)).json()["annotation"]["time"]
         for kind, who in (("lung", "Ann"), ("oesophagus", "Bob"))
     ]
     refused = ask(f"{url}/withdraw", "POST", 409, json={"time": times[0], "annotator": "Ann"}).json()["detail"]
@@ -126,21 +153,128 @@ def test_next_excludes_and_gives_each_browser_its_own(ask):
     assert next_("a", mine) not in (mine, theirs)
 
 
-def test_csv_goes_out_and_in(server, ask):
-    ask("images/lps/annotations", "POST", 201, json={"cancer_type": "lung", "position": [1, 2, 3], "annotator": "Ann"})
+def test_csv_goes_out_and_in(server, scans, ask):
+    ask("images/lps/annotations", "POST", 201, json=saving(scans["lps"]))
+    x, y, z = scans["lps"].centre + np.array([4, 5, 6])
     table = ask("annotations.csv").content
     again = ask("annotations.csv", "POST", files={"file": ("table.csv", table)}).json()
     assert again["recorded"] == 0 and again["known"] == len(table.splitlines()) - 1
-    lines = ["image,cancer_type,x,y,z", "lps,oesophagus,4,5,6", "nobody,lung,1,1,1", "ras,liver,1,1,1"]
-    rows = "\n".join([*lines, "ras,lung,9000,0,0", "ras,lung,a,b,c"])
+    lines = ["image,cancer_type,x,y,z", f"lps,oesophagus,{x},{y},{z}", "nobody,lung,1,1,1", "ras,liver,1,1,1"]
+    rows = "\n".join([*lines, "ras,lung,9000,0,0", "ras,lung,a,b,c", "ras,lung,-160,120,-250"])
     told = ask("annotations.csv?annotator=Eve", "POST", files={"file": ("table.csv", rows)}).json()
-    assert (told["recorded"], told["superseded"], len(told["refused"])) == (1, 1, 4)
-    for number, words in enumerate(("not in the datastore", "'liver' is not one of", "outside", "not three numbers")):
+    assert (told["recorded"], told["superseded"], len(told["refused"])) == (1, 1, 5)
+    said = ("not in the datastore", "'liver' is not one of", "outside", "not three numbers", "nothing stands out")
+    for number, words in enumerate(said):
         assert told["refused"][number].startswith(f"row {number + 3}: ") and words in told["refused"][number]
     seed = server.seeds("lps")[-1]
     assert (seed["user"], seed["cancer_type"]) == ("Eve", "oesophagus")
-    np.testing.assert_allclose(seed["position"], [4, 5, 6], atol=0.01)
+    np.testing.assert_allclose(seed["position"], (x, y, z), atol=0.01)
     assert b"seed,lps,lung" in ask("annotations.csv?history=true").content
+
+
+def test_a_name_that_is_a_formula_is_text_in_the_table_and_comes_back(server, ask):
+    name = '=HYPERLINK("http://evil.example")'
+    save = {"cancer_type": "lung", "position": [-1, 2, 3], "annotator": name}
+    ask("images/anisotropic/annotations", "POST", 201, json=save)
+    table = ask("annotations.csv").content
+    (row,) = (row for row in csv.DictReader(io.StringIO(table.decode())) if row["image"] == "anisotropic")
+    assert row["user"] == f"'{name}" and float(row["x"]) < 0
+    assert ask("annotations.csv", "POST", files={"file": ("table.csv", table)}).json()["recorded"] == 0
+    assert server.seeds("anisotropic")[-1]["user"] == name
+
+
+def test_a_table_that_excel_saved_is_read(server, scans, ask):
+    x, y, z = (f"{v:.1f}".replace(".", ",") for v in scans["permuted"].centre)
+    rows = f"image;cancer_type;x;y;z;user;time\r\npermuted;lung;{x};{y};{z};'=anna;\r\n".encode("utf-8-sig")
+    told = ask("annotations.csv", "POST", files={"file": ("excel.csv", rows)}).json()
+    assert (told["recorded"], told["refused"]) == (1, [])
+    seed = server.seeds("permuted")[-1]
+    np.testing.assert_allclose(seed["position"], scans["permuted"].centre, atol=0.1)
+    assert seed["user"] == "=anna"
+    assert b",'=anna," in ask("annotations.csv").content  # no formula in a spreadsheet
+    assert (
+        ask("annotations.csv", "POST", files={"file": ("excel.csv", ask("annotations.csv").content)}).json()["recorded"]
+        == 0
+    )
+
+
+def test_an_annotation_that_comes_many_times_at_once_is_recorded_once(server, scans, ask):
+    seen = len(ask("images/anisotropic/annotations").json())
+    body = saving(scans["anisotropic"], id="one of its own", seen=seen)
+    before = len(server.seeds("anisotropic"))
+    arrived = threading.Barrier(8)
+
+    def send(_):
+        arrived.wait(30)
+        return ask("images/anisotropic/annotations", "POST", 201, json=body).json()
+
+    with ThreadPoolExecutor(8) as pool:
+        told = list(pool.map(send, range(8)))
+    assert len(server.seeds("anisotropic")) == before + 1
+    assert sorted(one["known"] for one in told) == [False] + [True] * 7
+    assert len({one["annotation"]["time"] for one in told}) == 1
+    assert not any(one["meanwhile"] for one in told)
+    again = ask("images/anisotropic/annotations", "POST", 201, json={**body, "seen": 99}).json()
+    assert again["known"] and len(server.seeds("anisotropic")) == before + 1
+    moved = {**body, "cancer_type": "oesophagus"}
+    assert "send a new id" in ask("images/anisotropic/annotations", "POST", 409, json=moved).json()["detail"]
+    assert len(server.seeds("anisotropic")) == before + 1
+
+
+def test_a_click_in_air_is_refused_and_one_on_plain_background_is_asked_about(server, ask):
+    click = {"cancer_type": "lung", "annotator": "Ann"}
+    for position, words in ((AIR, "nothing stands out within 15 mm of [2, 2, 59] (SUV 0.0)"), (FAINT, "hardly stands")):
+        body = {**click, "position": position}
+        assert words in ask("images/faint/annotations", "POST", 400, json=body).json()["detail"]
+    where = {"position": AIR, "cancer_type": "lung"}
+    assert "nothing stands out" in ask("images/faint/delineation", "POST", 400, json=where).json()["detail"]
+    tried = ask("images/faint/delineation", "POST", json={"position": FAINT, "cancer_type": "lung"}).json()
+    assert "hardly stands out" in tried["doubt"]
+    ask("images/faint/annotations", "POST", 400, json={**click, "position": AIR, "sure": True})
+    assert server.seeds("faint") == []
+    ask("images/faint/annotations", "POST", 201, json={**click, "position": FAINT, "sure": True})
+    # It is there; what a viewer or a table sends on top of it is judged as ever.
+    for index, words in (([2, 2, 59], "nothing stands out"), ([20, 15, 25], "hardly stands out")):
+        refused = server.click("faint", "lung", index)
+        assert refused.status_code == 400 and words in refused.json()["detail"]
+    assert [seed["position"] for seed in server.seeds("faint")] == [pytest.approx(FAINT, abs=0.01)]
+
+
+def test_a_deleted_annotation_leaves_the_patient_to_be_annotated_and_stays_in_the_history(server, scans, ask):
+    for who in ("Ann", "Bob"):
+        ask("images/oblique/annotations", "POST", 201, json=saving(scans["oblique"], annotator=who))
+    seeds = server.seeds("oblique")
+    assert len(seeds) > 1
+    history = ask(
+        "images/oblique/annotations/withdraw", "POST", json={"time": seeds[-1]["time"], "annotator": "Eve", "all": True}
+    ).json()
+    assert server.seeds("oblique") == []
+    kinds = [said["kind"] for said in history[-2 - len(seeds) :]]
+    assert kinds == ["seed"] * 2 + ["withdrawn"] * len(seeds)
+    assert history[-1]["user"] == "Eve" and not any(said["counts"] for said in history)
+    rows = {row["image"]: row for row in ask("cohort").json()["rows"]}
+    assert rows["oblique"]["state"] == "unannotated" and rows["oblique"]["annotation"] is None
+    assert rows["oblique"]["annotations"] == len(history)
+
+
+def test_a_deleted_annotation_takes_its_final_label_along(server, scans, ask):
+    scan = scans["ras"]
+    inside = nib.Nifti1Image(scan.truth().astype(np.uint8), scan.affine)
+    submitted = requests.put(
+        f"{server.url}/datastore/label",
+        params={"image": "ras", "tag": "final"},
+        files={"label": ("y.nii.gz", gzip.compress(inside.to_bytes()))},
+        data={"params": json.dumps({"label_info": [{"name": "lung", "idx": 1}]})},
+        timeout=60,
+    )
+    assert submitted.ok, submitted.text
+    label = server.studies / "labels" / "final" / "ras.nii.gz"
+    assert label.exists()
+    time = server.seeds("ras")[-1]["time"]
+    ask("images/ras/annotations/withdraw", "POST", json={"time": time, "annotator": "Eve", "all": True})
+    assert not label.exists() and list((server.studies / ".wslpet" / "superseded").glob("*-final/ras.nii.gz"))
+    rows = {row["image"]: row for row in ask("cohort").json()["rows"]}
+    assert rows["ras"]["state"] == "unannotated"
 
 
 @pytest.mark.parametrize(

@@ -21,10 +21,10 @@ from nibabel.affines import apply_affine
 
 from tests.helpers.app_server import Server
 from tests.helpers.dicom_patients import STORED, Patient, rewrite, write_patient
-from wslpet.cli.demo import orthanc as pacs
+from tests.helpers.needs import needs_pacs
 from wslpet.cli.demo.orthanc import Orthanc
 
-pytestmark = pytest.mark.skipif(not pacs.is_installed(), reason=f"no PACS here: {pacs.REMEDY}")
+pytestmark = needs_pacs
 
 TYPES = ("lung", "oesophagus")
 VOXEL_MM = 9.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import threading
 from functools import partial
@@ -10,6 +11,7 @@ from pathlib import Path
 import highdicom
 import nibabel as nib
 import numpy as np
+import pydicom
 import pytest
 import requests
 from nibabel.affines import apply_affine
@@ -67,6 +69,58 @@ def test_series_and_image_files_are_listed_together(studies, opened):
         assert served.array.max() == pytest.approx(patient.volume.array.max(), rel=1e-4)
     assert store.get_image_info(one.uid)["suv"]["factor"] > 0
     assert "suv" not in store.get_image_info("nifti")
+
+
+def test_linked_folders_and_files_without_preamble_are_listed(studies, opened):
+    linked = write_patient(studies.parent / "elsewhere", "linked")
+    bare = put(studies, "bare")
+    for file in bare.files:
+        dataset = pydicom.Dataset(pydicom.dcmread(file))
+        dataset.is_implicit_VR = dataset.is_little_endian = True
+        dataset.save_as(file)
+    (studies / "link").symlink_to(linked.files[0].parent)
+    (studies / "bare" / "circle").symlink_to(studies)
+    store = opened()
+    assert sorted(store.list_images()) == sorted([linked.uid, store.facts(bare_uid(bare))["SeriesInstanceUID"]])
+    for image in store.list_images():
+        assert read_volume(store.image_path(image)).shape == linked.volume.shape
+        assert len(store._conversion.of(store._series(image)).headers()) == linked.volume.shape[2]
+
+
+def bare_uid(patient) -> str:
+    return str(pydicom.dcmread(patient.files[0], force=True).SeriesInstanceUID)
+
+
+def test_values_far_below_zero_do_not_make_a_series_unusable(studies, opened):
+    patient = put(studies, "one")
+    rewrite(patient.files, RescaleIntercept="-9000")
+    store = opened()
+    assert store.volume(patient.uid).array.min() < -1
+    assert "refused" not in store.get_image_info(patient.uid)
+    assert store.views(patient.uid).coronal.mip.max() > 1
+
+
+def test_what_was_inferred_is_in_the_info_and_kept(studies, opened):
+    patient, plain = put(studies, "one"), put(studies, "two")
+    for file in patient.files:
+        header = pydicom.dcmread(file)
+        header.RadiopharmaceuticalInformationSequence[0].RadionuclideTotalDose = "310"
+        header.save_as(file)
+    shutil.copytree(patient.files[0].parent, studies / "again")
+    for store in (opened(), opened()):
+        notes = store.notes(patient.uid)
+        assert len(notes) == 2 and "copies" in notes[0] and "MBq" in notes[1]
+        assert store.get_image_info(patient.uid)["notes"] == notes
+        assert store.get_image_info(plain.uid)["notes"] == store.notes(plain.uid) == []
+
+
+def test_what_was_converted_by_other_rules_is_converted_again(studies, opened):
+    patient = put(studies, "one")
+    path = opened().image_path(patient.uid)
+    info = json.loads((path.parent / "info.json").read_text())
+    (path.parent / "info.json").write_text(json.dumps({key: info[key] for key in info if key != "rules"}))
+    path.write_bytes(b"of another time")
+    assert read_volume(opened().image_path(patient.uid)).shape == patient.volume.shape
 
 
 def test_series_mixed_in_one_folder_are_told_apart(studies, opened):
@@ -180,6 +234,10 @@ def test_the_volume_lies_where_the_scan_does(studies, opened, stored):
 
 def test_through_a_server(studies, tmp_path):
     patient = put(studies, "one", stored="feet_first", below="2026/january")
+    for file in patient.files:
+        header = pydicom.dcmread(file)
+        del header.RadiopharmaceuticalInformationSequence[0].RadiopharmaceuticalStartDateTime
+        header.save_as(file)
     nifti = write_scan(studies, "nifti")
     server = Server(studies, tmp_path / "scratch").start()
     try:
@@ -191,6 +249,11 @@ def test_through_a_server(studies, tmp_path):
         answer = server.click(patient.uid, "lung", click, output="dicom_seg")
         assert answer.status_code == 200, answer.text
         (tmp_path / "seg.dcm").write_bytes(answer.content)
+        told = server.click(patient.uid, "lung", click, output="json").json()
+        assert "Start DateTime" in told["notes"][0]
+        page = requests.get(f"{server.url}/wslpet/api/images/{patient.uid}", timeout=60).json()
+        info = requests.get(f"{server.url}/datastore/image/info", params={"image": patient.uid}, timeout=60).json()
+        assert page["notes"] == info["notes"] == told["notes"]
         seg = highdicom.seg.segread(tmp_path / "seg.dcm")
         assert seg.ReferencedSeriesSequence[0].SeriesInstanceUID == patient.uid
         positions = [

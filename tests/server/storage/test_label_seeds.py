@@ -1,91 +1,174 @@
-"""A submitted mask is a seed and a type, too."""
+"""Final labels that were not submitted through the server: seeds, or patients that wait and say why."""
+
+from __future__ import annotations
+
+import shutil
 
 import nibabel as nib
 import numpy as np
 import pytest
-import requests
+
+from tests.helpers.synthetic import ORIENTATIONS, write_scan
+from wslpet.core.seeds import NO_TUMOUR, Seed
+from wslpet.core.settings import Settings
+from wslpet.server.errors import PacsError
+from wslpet.server.series.datastore import SeriesDatastore
+from wslpet.server.storage.datastore import SeededDatastore
+from wslpet.server.storage.opening import open_studies
+
+SETTINGS = Settings()
 
 
-def submit(clinic, scan, mask, params, tag="final", affine=None):
-    path = clinic.server.scratch / "submitted.nii.gz"
-    nib.save(nib.Nifti1Image(mask.astype(np.uint8), scan.affine if affine is None else affine), path)
-    with open(path, "rb") as file:
-        return requests.put(
-            f"{clinic.server.url}/datastore/label",
-            params={"image": scan.name, "tag": tag},
-            data={"params": params},
-            files={"label": ("label.nii.gz", file)},
-            timeout=60,
-        )
+def put_label(scan, value=1, mask=None, affine=None):
+    """A mask where MONAI Label looks for those that were brought along."""
+    path = scan.path.parent / "labels" / "final" / f"{scan.name}.nii.gz"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    array = (scan.truth() if mask is None else mask).astype(np.uint8) * value
+    nib.save(nib.Nifti1Image(array, scan.affine if affine is None else affine), path)
+    return path
 
 
-def test_a_mask_from_slicer_becomes_a_seed(clinic):
-    scan = clinic.scans["permuted_oesophagus"]
-    params = '{"label_info": [{"name": "Oesophagus", "idx": 1}], "client_id": "dr"}'
-    answer = submit(clinic, scan, scan.truth(), params)
-    assert answer.status_code == 200, answer.text
-    seed = clinic.server.seeds(scan.name)[-1]
-    assert (seed["cancer_type"], seed["user"]) == ("oesophagus", "dr")
-    assert np.linalg.norm(np.array(seed["position"]) - scan.centre) < 6
-    label = requests.get(f"{clinic.server.url}/datastore/label?label={scan.name}&tag=final", timeout=30)
-    assert label.ok
+@pytest.fixture
+def studies(tmp_path):
+    folder = tmp_path / "studies"
+    folder.mkdir()
+    return folder
 
 
-def test_a_cropped_mask_is_placed_by_its_own_geometry(clinic):
-    scan = clinic.scans["off_origin_lung"]
-    truth = scan.truth()
-    low = np.argwhere(truth).min(axis=0)
+@pytest.mark.parametrize("orientation", ORIENTATIONS)
+def test_a_label_that_was_brought_along_is_a_seed_and_a_type(studies, orientation):
+    scan = write_scan(studies, "case", orientation, "oesophagus", shift=(8, -6, 12))
+    put_label(scan, 2)
+    store = open_studies(str(studies), SETTINGS)
+    seed = store.seeded()["case"]
+    assert (seed.cancer_type, seed.user) == ("oesophagus", "label file")
+    assert np.linalg.norm(np.array(seed.position) - scan.centre) < 6
+    assert store.waiting() == [] and store.uncounted() == {} and store.remarks() == []
+    assert store.status()["completed"] == store.status()["seeded"] == 1
+
+
+def test_it_becomes_one_seed_once_and_whoever_clicked_before_is_right(studies):
+    for name in ("clicked", "withdrawn", "labelled"):
+        put_label(write_scan(studies, name))
+    before = SeededDatastore(str(studies), SETTINGS)
+    for name in ("clicked", "withdrawn"):
+        before.record_seed(name, Seed("oesophagus", (1, 2, 3), user="Ann", time="then"))
+    before.seeds.withdraw("withdrawn", "then", "Ann")
+    for _ in range(2):
+        store = open_studies(str(studies), SETTINGS)
+        assert {image: (s.cancer_type, s.user) for image, s in store.seeded().items()} == {
+            "clicked": ("oesophagus", "Ann"), "labelled": ("lung", "label file")
+        }  # fmt: skip
+        assert store.waiting() == ["withdrawn"]
+        assert len(store.seeds.history("labelled")) == 1
+    assert not store.seeds.append_first("clicked", Seed("lung", (0, 0, 0)))
+
+
+def nothing(scan):
+    put_label(scan, mask=np.zeros(scan.shape))
+
+
+def unknown_value(scan):
+    put_label(scan, 9)
+
+
+def two_types(scan):
+    mask = scan.truth().astype(np.uint8)
+    mask[:2] = 2
+    put_label(scan, mask=mask)
+
+
+def elsewhere(scan):
     affine = scan.affine.copy()
-    affine[:3, 3] = (scan.affine @ [*low, 1])[:3]
-    answer = submit(clinic, scan, truth[low[0] :, low[1] :, low[2] :], "{}", affine=affine)
-    assert answer.status_code == 200, answer.text
-    assert np.linalg.norm(np.array(clinic.server.seeds(scan.name)[-1]["position"]) - scan.centre) < 6
+    affine[:3, 3] += 5000
+    put_label(scan, affine=affine)
 
 
-def test_the_central_voxel_lies_in_the_largest_lesion(clinic):
-    scan = clinic.scans["ras_lung"]
-    mask = scan.truth()
-    mask[2:5, 2:5, 2:5] = True
-    assert submit(clinic, scan, mask, "{}").ok
-    assert np.linalg.norm(np.array(clinic.server.seeds(scan.name)[-1]["position"]) - scan.centre) < 6
+def damaged(scan):
+    put_label(scan).write_bytes(b"no mask")
+
+
+def of_a_ct(scan):
+    put_label(scan)
+    image = nib.load(scan.path)
+    nib.save(nib.Nifti1Image(np.asarray(image.dataobj) * 100 - 1000, image.affine), scan.path)
 
 
 @pytest.mark.parametrize(
-    ("params", "said"),
+    ("spoil", "said"),
     [
-        ('{"label_info": [{"name": "heart", "idx": 1}]}', "no cancer type"),
-        ("[1]", "not a JSON object"),
-        ("{", "not JSON"),
+        (nothing, "is empty"),
+        (unknown_value, "stands for no cancer type"),
+        (two_types, "2 types"),
+        (elsewhere, "outside"),
+        (damaged, "cannot be used"),
+        (of_a_ct, "SUV"),
     ],
 )
-def test_masks_without_a_type_are_refused(clinic, params, said):
-    scan = clinic.scans["wait2"]
-    answer = submit(clinic, scan, scan.truth(), params)
-    assert answer.status_code == 400
-    assert said in answer.json()["detail"]
-    assert clinic.server.seeds(scan.name) == []
+def test_one_that_cannot_be_a_seed_leaves_its_patient_to_be_annotated_and_says_why(studies, spoil, said):
+    spoil(write_scan(studies, "bad"))
+    put_label(write_scan(studies, "good"))
+    store = open_studies(str(studies), SETTINGS)
+    assert set(store.seeded()) == {"good"}
+    assert store.waiting() == ["bad"]
+    assert said in store.uncounted()["bad"]
+    assert "1 patient stay to be annotated though they have a label" in " ".join(store.remarks())
+    assert store.status()["completed"] == 1
 
 
-def test_bad_masks_are_refused(clinic):
-    scan = clinic.scans["wait2"]
-    two = scan.truth().astype(np.uint8)
-    two[:2] = 2
-    far = scan.affine.copy()
-    far[:3, 3] += 5000
-    cases = [
-        (submit(clinic, scan, two, "{}"), "2 types"),
-        (submit(clinic, scan, scan.truth() * 9, "{}"), "stands for no cancer type"),
-        (submit(clinic, scan, scan.truth() * 0, "{}"), "empty"),
-        (submit(clinic, scan, scan.truth(), "{}", affine=far), "outside"),
-        (submit(clinic, scan, scan.truth(), "{}", tag="../../x"), "safe name"),
-    ]
-    for answer, said in cases:
-        assert answer.status_code == 400, answer.text
-        assert said in answer.json()["detail"]
-    assert clinic.server.seeds(scan.name) == []
+def test_a_label_that_is_mended_counts_and_one_that_goes_is_no_longer_told(studies):
+    scans = {name: write_scan(studies, name) for name in ("mended", "gone")}
+    paths = {name: put_label(scan, 9) for name, scan in scans.items()}
+    store = open_studies(str(studies), SETTINGS)
+    assert set(store.uncounted()) == {"mended", "gone"}
+    put_label(scans["mended"], 2)
+    paths["gone"].unlink()
+    store.refresh()
+    store.label_seeds.renew(60)
+    assert store.seeded()["mended"].cancer_type == "oesophagus"
+    assert store.uncounted() == {} and store.waiting() == ["gone"]
 
 
-def test_a_prediction_is_no_annotation(clinic):
-    scan = clinic.scans["wait3"]
-    assert submit(clinic, scan, scan.truth(), "{}", tag="original").ok
-    assert clinic.server.seeds(scan.name) == []
+def test_an_empty_label_says_no_tumour_where_that_is_learned(studies):
+    nothing(write_scan(studies, "case"))
+    store = open_studies(str(studies), Settings(no_tumour=True))
+    assert store.seeded()["case"].cancer_type == NO_TUMOUR
+
+
+def test_what_is_no_fault_of_the_label_is_tried_again(studies, monkeypatch):
+    put_label(write_scan(studies, "case"))
+    monkeypatch.setattr("wslpet.server.storage.label_seeds.RETRY_SECONDS", -1.0)
+    down = [True]
+    original = SeriesDatastore.volume
+
+    def volume(store, image):
+        if down:
+            raise PacsError("the PACS does not answer")
+        return original(store, image)
+
+    monkeypatch.setattr(SeriesDatastore, "volume", volume)
+    store = open_studies(str(studies), SETTINGS)
+    assert "does not answer" in store.uncounted()["case"]
+    down.clear()
+    store.label_seeds.renew(60)
+    assert store.seeded()["case"].cancer_type == "lung"
+
+
+def test_a_restored_archive_counts(studies, tmp_path):
+    scan = write_scan(studies, "case", "oblique")
+    put_label(scan)
+    open_studies(str(studies), SETTINGS)
+    restored = tmp_path / "restored"
+    shutil.copytree(studies, restored, ignore=shutil.ignore_patterns(".wslpet", ".lock", "datastore_v2.json"))
+    assert set(open_studies(str(restored), SETTINGS).seeded()) == {"case"}
+
+
+def test_a_label_by_a_former_name_counts_under_the_new_one(studies):
+    scan = write_scan(studies, "case")
+    put_label(scan)
+    before = SeededDatastore(str(studies), SETTINGS)
+    before.update_label_info("case", "final", {"label_info": [{"name": "Oesophagus", "idx": 1}]})
+    types = Settings(types=("lung", "esophagus"))
+    assert "no cancer type" in open_studies(str(studies), types).uncounted()["case"]
+    renamed = open_studies(str(studies), types, renamed={"oesophagus": "esophagus"})
+    assert renamed.seeded()["case"].cancer_type == "esophagus"

@@ -2,6 +2,8 @@
 
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -121,6 +123,45 @@ def test_only_the_newest_seed_can_be_withdrawn(log):
     with pytest.raises(Conflict, match="withdrawn already"):
         log.withdraw("b", first, "ann")
     assert log.path.read_bytes() == before
+
+
+def test_what_is_known_is_not_recorded_again(log):
+    def same(history):
+        return next((said for said in history if said.id == "one"), None)
+
+    one = Seed("lung", (1, 2, 3), user="ann", id="one")
+    assert log.append("a", one, same) is one
+    again = SeedLog(log.path)
+    assert again.append("a", Seed("lung", (1, 2, 3), user="ann", id="one"), same) == one
+    assert [seed.id for seed in again.of("a")] == ["one"]
+    again.withdraw("a", one.time, "ann")
+    assert log.append("a", Seed("lung", (1, 2, 3), user="ann", id="one"), same) == one
+    assert log.of("a") == [] and len(log.history("a")) == 2
+
+
+def test_many_that_come_at_once_are_recorded_once(log):
+    logs, arrived = [SeedLog(log.path) for _ in range(4)], threading.Barrier(16)
+
+    def send(n):
+        arrived.wait(30)
+        own = Seed("lung", (n, 0, 0), id="one")
+        return logs[n % 4].append("a", own, lambda history: next(iter(history), None))
+
+    with ThreadPoolExecutor(16) as pool:
+        told = list(pool.map(send, range(16)))
+    assert len(log.of("a")) == 1 and set(told) == set(log.of("a"))
+
+
+def test_all_seeds_can_be_withdrawn_and_the_history_keeps_them(log):
+    for n in range(3):
+        log.append("a", seed(n))
+    log.append("b", seed(9))
+    log.withdraw("a", log.of("a")[-1].time, "bob", all_of_them=True)
+    for reader in (log, SeedLog(log.path)):
+        assert reader.of("a") == [] and list(reader.newest()) == ["b"]
+        assert [type(said) for said in reader.history("a")] == [Seed] * 3 + [Withdrawal] * 3
+    log.append("a", seed(4))
+    assert [s.position[0] for s in SeedLog(log.path).of("a")] == [4]
 
 
 def test_a_removed_image_has_no_history(log):

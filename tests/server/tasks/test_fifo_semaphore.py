@@ -3,6 +3,9 @@ from __future__ import annotations
 import threading
 import time
 
+import pytest
+
+from wslpet.core.errors import BusyError
 from wslpet.server.tasks.fifo_semaphore import FifoSemaphore
 
 
@@ -51,3 +54,23 @@ def test_a_place_is_given_back_when_the_work_fails():
         except ValueError:
             pass
     assert turns._free == 1
+
+
+def test_whoever_waits_too_long_is_told_and_takes_nobodys_place(caplog):
+    turns = FifoSemaphore(1, wait_seconds=0.0)
+    with turns:
+        with pytest.raises(BusyError, match="no processor was free"), turns:
+            pass
+        assert "waits for a processor" in caplog.text
+    for _ in range(2):  # the place is free again, once
+        with turns:
+            pass
+
+
+def test_a_turn_that_comes_as_patience_ends_is_taken():
+    turns = FifoSemaphore(1)
+    turn = threading.Event()
+    assert not turns._gives_up(turn)
+    turns._waiting.append(turn)
+    assert turns._gives_up(turn)
+    assert not turns._waiting

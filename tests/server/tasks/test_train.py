@@ -1,16 +1,19 @@
 """Clicks → training → weights that the next inference uses."""
 
+import re
 import time
 
 import nibabel as nib
 import numpy as np
+import psutil
 import pytest
 import requests
+import torch
 
 from wslpet.core.settings import Settings
-from wslpet.method.network.checkpoint import Model, new_network
+from wslpet.method.network.checkpoint import Model, new_network, save_model
 from wslpet.method.training.trainer import EpochReport, Trained
-from wslpet.server.tasks.train import _objection
+from wslpet.server.tasks.train import _not_judged, _objection
 
 
 def test_training_reports_and_publishes(trained_clinic):
@@ -45,15 +48,53 @@ def test_seed_free_mask_has_the_images_geometry(trained_clinic):
         assert set(np.unique(mask)) <= {0, answer["label_names"][answer["cancer_type"]]}
 
 
-def test_better_weights_replace_the_old_and_worse_ones_do_not(trained_clinic):
-    server = trained_clinic.server
-    before = server.infer("wslpet", "wait1", output="json").json()["model_version"]
-    task = server.train(max_epochs=3)
+@pytest.fixture(scope="module")
+def untaught(trained_clinic, tmp_path_factory):
+    """The server with weights in use that know nothing; returns their version."""
+    torch.manual_seed(0)
+    history = {"patients": {}, "best": {}, "epochs": 0}
+    model = Model(new_network(Settings()).eval(), Settings(), history)
+    path = tmp_path_factory.mktemp("untaught") / "model.pt"
+    save_model(model, path)
+    with open(path, "rb") as file:
+        answer = requests.put(f"{trained_clinic.server.url}/model/wslpet", files={"file": file}, timeout=60)
+    assert answer.status_code == 200, answer.text
+    assert version_in_use(trained_clinic.server) == model.version
+    return model.version
+
+
+@pytest.fixture(scope="module")
+def taught(trained_clinic, untaught):
+    """The statistics of a training that beats them."""
+    task = trained_clinic.server.train(max_epochs=12, from_scratch=True)
     assert task["status"] == "DONE", task["details"]
-    stats = server.info()["train_stats"]["wslpet"]
-    assert stats["from_scratch"] is False
-    after = server.infer("wslpet", "wait1", output="json").json()["model_version"]
-    assert after == (stats["model_version"] if stats["published"] else before)
+    return trained_clinic.server.info()["train_stats"]["wslpet"]
+
+
+def test_better_weights_replace_those_in_use(trained_clinic, untaught, taught):
+    assert taught["published"] is True
+    assert taught["model_version"] != untaught
+    assert version_in_use(trained_clinic.server) == taught["model_version"]
+
+
+def test_worse_weights_do_not(trained_clinic, taught):
+    task = trained_clinic.server.train(max_epochs=1, from_scratch=True)
+    assert task["status"] == "DONE", task["details"]
+    stats = trained_clinic.server.info()["train_stats"]["wslpet"]
+    assert stats["published"] is False
+    assert "no better than the one in use" in stats["not_published"]
+    assert stats["model_version"] != taught["model_version"]
+    assert version_in_use(trained_clinic.server) == taught["model_version"]
+
+
+def test_a_training_starts_from_the_weights_in_use(trained_clinic, taught):
+    task = trained_clinic.server.train(max_epochs=1)
+    assert task["status"] == "DONE", task["details"]
+    assert trained_clinic.server.info()["train_stats"]["wslpet"]["from_scratch"] is False
+
+
+def version_in_use(server):
+    return server.infer("wslpet", "wait1", output="json").json()["model_version"]
 
 
 def test_training_runs_while_others_are_served(trained_clinic):
@@ -61,10 +102,16 @@ def test_training_runs_while_others_are_served(trained_clinic):
     assert requests.post(f"{server.url}/train/wslpet", json={"max_epochs": 500}, timeout=30).ok
     while not server.client().train_status(check_if_running=True):
         time.sleep(0.05)
-    version = server.infer("wslpet", "wait1", output="json").json()["model_version"]
+    training = next(
+        process
+        for process in psutil.Process(server.pid).children()
+        if "monailabel.interfaces.utils.app" in process.cmdline()
+    )
+    assert training.environ()["OMP_WAIT_POLICY"] == "PASSIVE"
+    version = version_in_use(server)
     assert requests.post(f"{server.url}/train/wslpet", json={}, timeout=30).status_code == 429
     assert requests.delete(f"{server.url}/train/", timeout=30).ok
-    assert server.infer("wslpet", "wait1", output="json").json()["model_version"] == version
+    assert version_in_use(server) == version
 
 
 @pytest.mark.parametrize(
@@ -73,16 +120,27 @@ def test_training_runs_while_others_are_served(trained_clinic):
         (0.49, True, 2, "worse than chance"),
         (float("nan"), True, 2, "worse than chance"),
         (0.9, False, 2, "no better"),
-        (0.9, False, 0, "annotate more"),
+        (0.9, False, 0, r"4 patients of at least two types \(there are 4 lung, 5 oesophagus, 1 melanoma"),
     ],
 )
 def test_weights_that_do_badly_are_not_published(accuracy, better, held_out, said):
-    assert said in _objection(trained(accuracy, better, held_out))
+    assert re.search(said, _objection(trained(accuracy, better, held_out)) or "")
     assert _objection(trained(0.5, True, held_out)) is None
+
+
+def test_what_is_not_judged_is_said():
+    assert "melanoma (1 of 4 patients" in _not_judged(trained(0.9, True, 2).model.history)
+    assert "Nobody was held out" in _not_judged(trained(0.9, True, 0).model.history)
+    everyone = {"held_out": 2, "judged": ["lung"], "patients": {"lung": 9, "melanoma": 0}}
+    assert _not_judged(everyone) == ""
 
 
 def trained(accuracy, better, held_out):
     settings = Settings()
-    history = {"patients": {"lung": 4, "oesophagus": 5, "no tumour": 0}, "held_out": held_out}
+    history = {
+        "patients": {"lung": 4, "oesophagus": 5, "melanoma": 1, "no tumour": 0},
+        "held_out": held_out,
+        "judged": ["lung", "oesophagus"] if held_out else [],
+    }
     model = Model(new_network(settings).eval(), settings, history)
     return Trained(model, [EpochReport(1, 1, 1.0, 1.0, 1.0, 1.0, 0.0, accuracy, 1.0, True)], None, better)

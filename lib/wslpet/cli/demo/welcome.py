@@ -15,18 +15,18 @@ from wslpet.core.settings import Settings
 from wslpet.data.cohort_table import find_table
 from wslpet.io.readers import ITK, NIFTI, read_volume
 
+DEFAULT_PORT = 8000
 TEXT = """
   WSL-PET finds the tumour in whole-body FDG PET from one click and a cancer type.
   {count} in {studies}
 
   Browser    {url}/wslpet/ : click on the tumour, 1 or 2 for its type, Enter
-             {url}/ : every request, to read about and to try
-  3D Slicer  Extensions Manager: install MONAILabel. Module MONAI Label: type the server, {url} ,
+{demo}  3D Slicer  Extensions Manager: install MONAILabel. Module MONAI Label: type the server, {url} ,
              connect, Next Sample. Auto Segmentation, model wslpet, finds the tumour. SmartEdit, model
              wslpet_seed: choose the label {labels}, place one point on the tumour, update.
   OHIF       reads DICOMweb servers, not folders of files: make demo-pacs
 
-  From another terminal (Ctrl-C in this one stops the server):
+  From another terminal (every request, to read about and to try: {url}/docs ):
 
   # find the tumour: the figures, then the mask
   curl -X POST '{url}/infer/wslpet?image={image}&output=json'
@@ -40,6 +40,15 @@ TEXT = """
   curl '{url}/train/'
 """
 
+DEMO_TEXT = """\
+             These phantoms ate before their scan, on a scanner that the shipped weights have not seen: they
+             miss most tumours. Click twelve, six of each type, then Training, Start. From another terminal,
+             what that brought in patients that nobody clicked:
+                 make demo-score{port}
+             Or have the twelve clicks played from the phantoms' known truth, and the training started:
+                 make demo-clicks{port}
+"""
+
 PACS_TEXT = """
   WSL-PET finds the tumour in whole-body FDG PET from one click and a cancer type.
   {count} on the PACS {studies}
@@ -51,14 +60,16 @@ PACS_TEXT = """
              tumour, Run. Active Learning: Next Sample opens another patient, Update Model learns.
   3D Slicer  Extensions Manager: install MONAILabel. Module MONAI Label: type the server, {url} ,
              connect, Next Sample. Step by step, both viewers: docs/viewers.md
-  Requests   {url}/ : all of them, to read about and to try
-
-  Wait for "Application startup complete." Ctrl-C stops the server and the PACS; images and clicks are kept.
+  Requests   {url}/docs : all of them, to read about and to try
 """
 
 
-def welcome(studies: Path, host: str, port: int, settings: Settings | None = None) -> str:
+def welcome(studies: Path, host: str, port: int, settings: Settings | None = None, demo: bool = False) -> str:
     """The text; its requests name a scan of the folder, and where the folder is a phantom cohort, its tumour.
+
+    Parameters
+    ----------
+    demo : whether the folder is the one of `make demo`.
 
     Raises
     ------
@@ -72,12 +83,13 @@ def welcome(studies: Path, host: str, port: int, settings: Settings | None = Non
     image = next(scans[0].name.removesuffix(end) for end in NIFTI + ITK if scans[0].name.endswith(end))
     cancer_type, index = _click(scans[0], image, studies, settings)
     return TEXT.format(
-        url=f"http://{_reachable(host)}:{port}",
+        url=f"http://{reachable(host)}:{port}",
         count=f"{len(scans)} scan{'s' * (len(scans) > 1)}",
         studies=studies,
         labels=" or ".join(settings.types),
         image=image,
         click=json.dumps({cancer_type: [index]}),
+        demo=DEMO_TEXT.format(port="" if port == DEFAULT_PORT else f" PORT={port}") if demo else "",
     )
 
 
@@ -93,7 +105,7 @@ def welcome_to_pacs(studies: str, host: str, port: int, settings: Settings | Non
     if not found:
         raise InputError(f"PACS {studies} has no study with PET; make demo-pacs writes phantoms")
     return PACS_TEXT.format(
-        url=f"http://{_reachable(host)}:{port}",
+        url=f"http://{reachable(host)}:{port}",
         count=f"{len(found)} patient{'s' * (len(found) > 1)}",
         studies=studies,
         study=found[0],
@@ -123,7 +135,8 @@ def _listed(studies: Path) -> list[Path]:
         raise InputError(f"studies {studies} cannot be listed ({error.strerror}); give a folder of scans") from error
 
 
-def _reachable(host: str) -> str:
+def reachable(host: str) -> str:
+    """An address to open, of a server that listens there; IPv6 in brackets."""
     host = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(host, host)
     return f"[{host}]" if ":" in host else host
 

@@ -4,6 +4,8 @@ FOLDER/<image>.nii.gz, .nii, .nrrd, .mha            scans, or
 FOLDER/.wslpet/series/<uid>/<uid>.nii               DICOM series in SUV, from a folder or a PACS
 FOLDER/.wslpet/seeds.jsonl                          clicks
 FOLDER/labels/final/<image>.*                       masks that annotators submitted
+
+Where `wslpet.core.state_folder` names another folder, all but the scans lies there.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ from pathlib import Path
 
 from wslpet.core.errors import InputError, SeedError
 from wslpet.core.seeds import Seed, take_in
+from wslpet.core.state_folder import PRIVATE, state_folder
 from wslpet.data.cohort_table import Row
 from wslpet.data.importers.common import Imported, Options
 from wslpet.io.readers import ITK, NIFTI
@@ -19,7 +22,8 @@ from wslpet.io.readers import ITK, NIFTI
 
 def import_datastore(folder: Path, options: Options) -> Imported:
     """One row for each image whose newest seed counts."""
-    log = folder / ".wslpet" / "seeds.jsonl"
+    state = state_folder(folder)
+    log = state / "seeds.jsonl"
     if not log.is_file():
         raise InputError(f"{log} does not exist; give the studies folder of a server on which tumours were clicked")
     found, seeds = Imported(), dict[str, list[Seed]]()
@@ -29,11 +33,12 @@ def import_datastore(folder: Path, options: Options) -> Imported:
         except SeedError as error:
             found.problems.append(f"row {number} of {log.name}: {error}; delete the line")
     for image, given in sorted(seeds.items()):
-        scan = _file(folder, image) or _file(folder / ".wslpet" / "series" / image, image)
+        scan = _file(folder, image) or _file(state / "series" / image, image)
         if scan is None:
             found.problems.append(f"{image}: its scan is not in {folder}; put it back, or delete it on the server")
             continue
-        mask = _file(folder / "labels" / "final", image)
+        labels = folder if state == folder / PRIVATE else state
+        mask = _file(labels / "labels" / "final", image)
         found.rows.append(Row(len(found.rows) + 2, image, scan, given[-1], image, mask))
     return found
 

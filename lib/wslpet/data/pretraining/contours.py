@@ -71,16 +71,18 @@ def achieved(score: ContourScore, groups: list[Candidates]) -> tuple[float, floa
     )
 
 
+def _seeds(preset: str, patients: int) -> range:
+    return range(FIRST_SEED[preset], FIRST_SEED[preset] + patients)
+
+
 def main() -> None:
     """Draw phantoms, fit on four fifths, report on the rest, write the file."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--patients", type=int, default=320)
-    parser.add_argument("--preset", default="train")
+    parser.add_argument("--preset", choices=FIRST_SEED, default="train", help="others are to be measured on")
     parser.add_argument("--out", type=Path, default=FILE)
     options = parser.parse_args()
-    first = FIRST_SEED["train"]
-    first = FIRST_SEED["train"]
-    seeds = range(first, first + options.patients)
+    seeds = _seeds(options.preset, options.patients)
     with ProcessPoolExecutor(os.cpu_count()) as pool:
         drawn = pool.map(candidates, seeds, [options.preset] * len(seeds), chunksize=2)
         per_patient = list(tqdm(drawn, total=len(seeds), desc="phantoms"))

@@ -7,16 +7,19 @@ into geometry and rescale (CVE-2026-48705).
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+import struct
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import Any, TypeVar
 
+import numpy as np
 import pydicom
 from pydicom.datadict import dictionary_description, private_dictionary_description
-from pydicom.dataset import Dataset, FileDataset
+from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.errors import InvalidDicomError
 from pydicom.filereader import read_file_meta_info
 from pydicom.tag import BaseTag, Tag
-from pydicom.uid import DeflatedExplicitVRLittleEndian
+from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from wslpet.core.errors import DicomError
 
@@ -25,9 +28,13 @@ DECIMAL = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 LONGEST_DECIMAL = 64
 SHOWN = 40
 RESEND = "send the series again from the scanner or PACS"
+CORRECT = "correct the header, or send the series again from the scanner"
+# A data set begins with one of these elements of group 0008, and a value of no more bytes.
+LAST_FIRST_ELEMENT, LONGEST_FIRST = 0x0018, 256
 PADDING = " \t\r\n\0"
 
 Limits = tuple[float, float]
+T = TypeVar("T")
 
 
 def read_dicom(path: Path, tags: list[str] | None = None) -> FileDataset:
@@ -39,10 +46,12 @@ def read_dicom(path: Path, tags: list[str] | None = None) -> FileDataset:
         when it is no DICOM file, damaged, deflated or cannot be opened.
     """
     try:
+        bare = _is_bare(path)
         # Deflated files are told apart first: how large one is shows only when it is inflated.
-        if read_file_meta_info(path).get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian:
+        if not bare and read_file_meta_info(path).get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian:
             raise DicomError(f"{path.name}: deflated transfer syntax is not read; store the series uncompressed")
-        return pydicom.dcmread(path, stop_before_pixels=tags is not None, specific_tags=tags)
+        dataset = pydicom.dcmread(path, stop_before_pixels=tags is not None, specific_tags=tags, force=bare)
+        return _with_syntax(dataset) if bare else dataset
     except DicomError:
         raise
     except InvalidDicomError:
@@ -53,6 +62,28 @@ def read_dicom(path: Path, tags: list[str] | None = None) -> FileDataset:
         raise DicomError(f"{path.name} cannot be read as DICOM ({type(error).__name__}); {RESEND}") from error
 
 
+def _is_bare(path: Path) -> bool:
+    """Whether a file is a data set without preamble and file meta information, as ACR-NEMA and some exporters write.
+
+    It begins with an element of group 0008, little endian, in either of the two encodings of PS3.5 7.1.
+    """
+    with open(path, "rb") as file:
+        head = file.read(132)
+    if head[128:] == b"DICM" or len(head) < 12:
+        return False
+    group, element = struct.unpack("<HH", head[:4])
+    explicit = head[4:6] in (b"UL", b"CS", b"UI", b"SH", b"DA", b"TM", b"LO") and head[6:8] != b"\0\0"
+    implicit = struct.unpack("<I", head[4:8])[0] <= LONGEST_FIRST
+    return group == 0x0008 and element <= LAST_FIRST_ELEMENT and (explicit or implicit)
+
+
+def _with_syntax(dataset: FileDataset) -> FileDataset:
+    """With the transfer syntax that a data set without file meta information was found to be in."""
+    dataset.file_meta = FileMetaDataset()
+    dataset.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian if dataset.is_implicit_VR else ExplicitVRLittleEndian
+    return dataset
+
+
 class Header:
     """A dataset and the file it is from, or an item of one of its sequences.
 
@@ -61,7 +92,8 @@ class Header:
 
     def __init__(self, dataset: Dataset, file: str | None = None) -> None:
         self.dataset = dataset
-        self.file = file or Path(str(getattr(dataset, "filename", None) or "header")).name
+        self.path = Path(str(getattr(dataset, "filename", None) or "header"))
+        self.file = file or self.path.name
 
     def texts(self, tag: str | int) -> tuple[str, ...]:
         """The values as they are written, without padding; empty when the tag is missing or empty."""
@@ -112,6 +144,10 @@ class Header:
         """One decimal string within the limits; errors as `numbers`."""
         return self.numbers(tag, 1, limits, remedy)[0]
 
+    def optional_number(self, tag: str | int, limits: Limits, remedy: str) -> float | None:
+        """As `number`; None when the tag is missing or empty."""
+        return self.number(tag, limits, remedy) if self.texts(tag) else None
+
     def whole(self, tag: str | int, limits: Limits, remedy: str) -> int:
         """One whole number, binary or an integer string; errors as `numbers`."""
         try:
@@ -124,6 +160,21 @@ class Header:
             raise self.refusal(tag, "not a whole number", remedy)
         self._check(value, tag, limits, remedy)
         return int(value)
+
+    def stored_value(self, tag: str, dtype: np.dtype[Any]) -> int | None:
+        """A stored pixel value (US or SS, as the pixels are), of the pixels' type; None when there is none.
+
+        Writers mix up the two representations, so the sign is that of `dtype`.
+        """
+        try:
+            value = self.dataset[Tag(tag)].value
+        except Exception:  # missing, or damaged beyond reading
+            return None
+        if isinstance(value, bytes):
+            value = int.from_bytes(value[:2], "little") if len(value) >= 2 else None
+        if not isinstance(value, int) or not -0x8000 <= value <= 0xFFFF:
+            return None
+        return int(np.array(value & 0xFFFF, np.uint16).view(dtype))
 
     def items(self, tag: str, remedy: str) -> list[Header]:
         """The items of a sequence, one or more."""
@@ -144,13 +195,21 @@ class Header:
             raise DicomError(f"{self.file}: {self._name(Tag(tag))} has {len(items)} items, not one; {remedy}")
         return items[0]
 
-    def private(self, group: int, creator: str, element: int) -> BaseTag | None:
-        """The tag of a private element in the block of its creator, when the file has it."""
+    def private(self, group: int, creator: str, element: int, or_without_creator: bool = False) -> BaseTag | None:
+        """The tag of a private element in the block of its creator, when the file has it.
+
+        Parameters
+        ----------
+        or_without_creator : take it from the first block, too, where nobody says whose that is, as some exporters and
+            de-identifiers leave it.
+        """
         for offset in range(0x10, 0x100):
             if self.text((group << 16) + offset) == creator:
                 tag = Tag(group, (offset << 8) + element)
                 return tag if tag in self.dataset else None
-        return None
+        tag = Tag(group, 0x1000 + element)
+        unnamed = not self.text((group << 16) + 0x10)
+        return tag if or_without_creator and unnamed and tag in self.dataset else None
 
     def refusal(self, tag: str | int, problem: str, remedy: str) -> DicomError:
         """The error that a tag makes: file, tag, value as written, problem, remedy."""
@@ -187,3 +246,13 @@ class Header:
             return f"{dictionary_description(tag)} {number}"
         except KeyError:
             return number
+
+
+def same_in_all(headers: Sequence[Header], tag: str | int, read: Callable[[Header], T]) -> T:
+    """What all slices say. Raises DicomError naming the first that says otherwise."""
+    first = read(headers[0])
+    for header in headers[1:]:
+        if read(header) != first:
+            problem = f"not that of {headers[0].file} ({headers[0].shown(tag)})"
+            raise header.refusal(tag, problem, "keep one series, of one patient and injection, in a folder")
+    return first

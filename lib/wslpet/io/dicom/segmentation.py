@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,9 +18,6 @@ from scipy import ndimage
 
 from wslpet.core.errors import DicomError
 from wslpet.core.volume import Volume
-
-# highdicom warns of names of one part by quoting them; patients' names do not belong into logs.
-warnings.filterwarnings("ignore", "The string .* is unlikely to represent", UserWarning)
 
 CATEGORY = Code("49755003", "SCT", "Morphologically Altered Structure")
 NEOPLASM = Code("108369006", "SCT", "Neoplasm")

@@ -6,24 +6,29 @@ The slices are put in order by their place along the normal (PS3.3 C.7.6.2), nev
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 from pydicom.dataset import Dataset
+from pydicom.encaps import defragment_data
 from pydicom.uid import (
+    JPEG2000,
     UID,
     EnhancedPETImageStorage,
+    JPEG2000Lossless,
     LegacyConvertedEnhancedPETImageStorage,
     PositronEmissionTomographyImageStorage,
+    RLELossless,
 )
 
 from wslpet.core.errors import DicomError
 from wslpet.core.limits import MAX_SUV, MAX_VOXELS
 from wslpet.core.volume import SPACING_RANGE_MM, Volume
 from wslpet.io.dicom.headers import RESEND, Header, Limits, read_dicom
+from wslpet.io.dicom.jpeg import JPEG, decoded_jpeg
 from wslpet.io.dicom.suv import Suv, suv_of
 
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
@@ -31,7 +36,9 @@ LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 SLICE_SUFFIXES = ("", ".dcm", ".ima", ".img", ".dicom")
 BESIDE = ("DICOMDIR", "README", "LICENSE", "VERSION")
 MULTI_FRAME = (EnhancedPETImageStorage, LegacyConvertedEnhancedPETImageStorage)
-STATIC = ("STATIC", "WHOLE BODY")
+STATIC = ("STATIC", "WHOLE BODY", "WHOLEBODY")
+# Others hold 8 bits or films.
+BY_PYDICOM = {RLELossless: "rle", JPEG2000Lossless: "pillow", JPEG2000: "pillow"}
 MAX_BYTES = 4 * MAX_VOXELS
 POSITION_MM: Limits = (-1e4, 1e4)
 SLOPE: Limits = (1e-12, 1e9)
@@ -53,12 +60,14 @@ class Series:
     suv : what the factors follow from, a factor per slice along k.
     files : of the slices, along k.
     header : of the slice at k = 0, without pixels.
+    notes : what was inferred rather than read, or left out, a sentence each.
     """
 
     volume: Volume
     suv: Suv
     files: tuple[Path, ...]
     header: Dataset
+    notes: tuple[str, ...] = ()
 
 
 def find_series(folder: str | os.PathLike[str], modality: str | None = None) -> dict[str, list[Path]]:
@@ -88,7 +97,8 @@ def read_series(source: str | os.PathLike[str] | Sequence[Path]) -> Series:
         damaged, or SUV cannot be known (`wslpet.io.dicom.suv.suv_of`).
     """
     files, name = _files_of(source)
-    slices = [Header(read_dicom(path)) for path in files]
+    slices, copies = _without_copies([Header(read_dicom(path)) for path in files])
+    files = [Path(header.path) for header in slices]
     _check_one_series(slices, name)
     for header in slices:
         _check_kind(header)
@@ -98,7 +108,7 @@ def read_series(source: str | os.PathLike[str] | Sequence[Path]) -> Series:
     suv = suv_of([header.dataset for header in slices])
     volume = Volume(_values(slices, suv, name), affine, "SUV", name)
     first = slices[0].dataset
-    return Series(volume, suv, tuple(files), first)
+    return Series(volume, suv, tuple(files), first, (*copies, *suv.notes))
 
 
 def _files_of(source: str | os.PathLike[str] | Sequence[Path]) -> tuple[list[Path], str]:
@@ -122,7 +132,28 @@ def _files_of(source: str | os.PathLike[str] | Sequence[Path]) -> tuple[list[Pat
 
 
 def _candidates(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.rglob("*") if is_candidate(path.name) and path.is_file())
+    return sorted(path for path in files_below(folder) if is_candidate(path.name) and path.is_file())
+
+
+def files_below(folder: Path, left_out: Collection[str] = ()) -> Iterator[Path]:
+    """What is no folder in a folder and those below it, links to folders included, each folder once.
+
+    A folder that is reached in two ways, or that holds a link to itself, is looked into once.
+
+    Parameters
+    ----------
+    left_out : names of folders directly in `folder`; hidden ones are left out everywhere.
+    """
+    seen: set[tuple[int, int]] = set()
+    for here, folders, names in os.walk(folder, followlinks=True):
+        stat = os.stat(here)
+        if (stat.st_dev, stat.st_ino) in seen:
+            folders.clear()
+            continue
+        seen.add((stat.st_dev, stat.st_ino))
+        top = Path(here) == folder
+        folders[:] = sorted(name for name in folders if not (name.startswith(".") or (top and name in left_out)))
+        yield from (Path(here, name) for name in sorted(names))
 
 
 @lru_cache(1 << 16)
@@ -131,6 +162,42 @@ def is_candidate(name: str) -> bool:
     suffix = Path(name).suffix.lower()
     hidden = name.startswith(".") or name in BESIDE
     return not hidden and (suffix in SLICE_SUFFIXES or suffix[1:].isdigit())
+
+
+def _without_copies(slices: list[Header]) -> tuple[list[Header], list[str]]:
+    """The slices, each once, and what to note: a series that was exported twice holds each SOP instance twice."""
+    found: dict[str, Header] = {}
+    kept, copies = [], 0
+    for header in slices:
+        uid = header.text("SOPInstanceUID")
+        first = found.setdefault(uid, header)
+        if not uid or first is header:
+            kept.append(header)
+        elif _content(header) == _content(first):
+            copies += 1
+        else:
+            one, two = _apart(first, header)
+            raise DicomError(
+                f"{one} and {two} are one image (SOP Instance UID (0008,0018) {uid}), but differ; remove one of them"
+            )
+    told = "file is a copy of another" if copies == 1 else "files are copies of others"
+    return kept, [f"{copies} {told}: each image counts once."] if copies else []
+
+
+def _content(header: Header) -> bytes:
+    """A file without its preamble and file meta information, which name who wrote it."""
+    content = header.path.read_bytes()
+    if content[128:132] != b"DICM" or content[132:136] != b"\2\0\0\0":
+        return content
+    return content[144 + int.from_bytes(content[140:144], "little") :]
+
+
+def _apart(one: Header, two: Header) -> tuple[str, str]:
+    """The names of two files, with as much of their folders as tells them apart."""
+    if one.file != two.file:
+        return one.file, two.file
+    above = os.path.commonpath([one.path, two.path])
+    return os.path.relpath(one.path, above), os.path.relpath(two.path, above)
 
 
 def _check_one_series(slices: list[Header], name: str) -> None:
@@ -233,9 +300,10 @@ def _even_step(slices: list[Header], positions: np.ndarray, normal: np.ndarray, 
     least = max(usual * PLACE_TOLERANCE, 1e-3)
     if gaps.min() < least:
         k = int(np.argmin(gaps))
+        one, two = _apart(slices[k], slices[k + 1])
         raise DicomError(
-            f"series {name}: {slices[k].file} and {slices[k + 1].file} lie in one place ({along[k]:.2f} mm along the "
-            "normal); remove the copy, or give one static series"
+            f"series {name}: {one} and {two} lie in one place ({along[k]:.2f} mm along the normal); remove the copy, "
+            "or give one static series"
         )
     if not SPACING_RANGE_MM[0] <= usual <= SPACING_RANGE_MM[1]:
         raise DicomError(f"series {name}: slices every {usual:g} mm; {RESEND}")
@@ -267,7 +335,9 @@ def _values(slices: list[Header], suv: Suv, name: str) -> np.ndarray:
         intercept = header.number("RescaleIntercept", INTERCEPT, RESEND)
         stored = _pixels(header, rows, columns)
         with np.errstate(over="ignore"):  # infinity is refused below
-            values[:, :, k] = (stored * (slope * suv.factors[k]) + intercept * suv.factors[k]).T
+            plane = stored * (slope * suv.factors[k]) + intercept * suv.factors[k]
+        plane[_padded(header, stored, plane)] = 0.0
+        values[:, :, k] = plane.T
         del header.dataset.PixelData
     low, high = float(values.min()), float(values.max())
     if not (np.isfinite(low) and 0 < high <= MAX_SUV):
@@ -292,21 +362,50 @@ def _pixels(header: Header, rows: int, columns: int) -> np.ndarray:
     return (stored << unused) >> unused if unused else stored
 
 
+def _padded(header: Header, stored: np.ndarray, plane: np.ndarray) -> np.ndarray:
+    """(row, column) bool: outside the field of view (Pixel Padding Value, PS3.3 C.7.5.1.1.2).
+
+    Padding is filled in from the edge. What touches no edge and is positive is tissue that happens to have its value.
+    """
+    padding = header.stored_value("PixelPaddingValue", stored.dtype)
+    if padding is None:
+        return np.zeros(stored.shape, bool)
+    limit = header.stored_value("PixelPaddingRangeLimit", stored.dtype)
+    low, high = sorted((padding, padding if limit is None else limit))
+    inside = (stored >= low) & (stored <= high)
+    edges = inside[0].any() or inside[-1].any() or inside[:, 0].any() or inside[:, -1].any()
+    return inside if edges else inside & (plane < 0)
+
+
 def _decoded(header: Header, rows: int, columns: int) -> np.ndarray:
     """(row, column) 16-bit words in the machine's order."""
     dataset = header.dataset
     syntax = dataset.file_meta.get("TransferSyntaxUID")
+    name = getattr(syntax, "name", "no transfer syntax")
+    if syntax is None or (syntax.is_compressed and syntax not in (*BY_PYDICOM, *JPEG)):
+        raise DicomError(
+            f"{header.file}: pixels in {name} are not supported; store the series uncompressed, or in JPEG Lossless"
+        )
     try:
         if syntax.is_compressed:
-            decoded = dataset.pixel_array
-            if decoded.dtype.itemsize != 2:
-                raise ValueError
+            decoded = _decompressed(dataset, rows, columns)
         else:
             order = "<u2" if syntax.is_little_endian else ">u2"
-            decoded = np.frombuffer(dataset.PixelData, order, rows * columns).reshape(rows, columns)
+            decoded = np.frombuffer(dataset.PixelData, order, rows * columns)
+        decoded = decoded.reshape(rows, columns)
     except Exception as error:
         raise DicomError(
-            f"{header.file}: pixels ({getattr(syntax, 'name', 'no transfer syntax')}) cannot be decoded or are cut "
-            f"short ({type(error).__name__}); store the series uncompressed, or send it again"
+            f"{header.file}: pixels ({name}) are damaged or cut short ({type(error).__name__}); {RESEND}"
         ) from error
     return decoded.astype(decoded.dtype.newbyteorder("="))
+
+
+def _decompressed(dataset: Dataset, rows: int, columns: int) -> np.ndarray:
+    syntax = dataset.file_meta.TransferSyntaxUID
+    if syntax in JPEG:
+        return decoded_jpeg(defragment_data(dataset.PixelData), syntax, rows, columns)
+    dataset.convert_pixel_data(BY_PYDICOM[syntax])
+    decoded = dataset.pixel_array
+    if decoded.dtype.itemsize != 2:
+        raise ValueError
+    return decoded

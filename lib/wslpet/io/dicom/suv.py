@@ -1,40 +1,58 @@
 """SUV by body weight (SUVbw, g/ml) from PET headers of any vendor, or a refusal that names the tag.
 
 After the vendor-neutral rules of the QIBA FDG-PET profile. There is no default: a factor follows from the headers, or
-there is none.
+there is none. What is inferred rather than read is noted in words.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, time, timedelta
+from datetime import datetime, time, timedelta
 from typing import Any
 
 from pydicom.dataset import Dataset
 
 from wslpet.core.errors import DicomError
-from wslpet.io.dicom.headers import Header, Limits
+from wslpet.io.dicom.body_measures import MEASURES
+from wslpet.io.dicom.decay import (
+    Frame,
+    Reference,
+    agreed,
+    contradiction,
+    frames_of,
+    references,
+    tells_reference,
+    unconfirmed,
+)
+from wslpet.io.dicom.headers import CORRECT, Header, Limits, same_in_all
+from wslpet.io.dicom.times import date_time, offset, own_zone, time_of_day
 
 WEIGHT_KG: Limits = (1.0, 700.0)
+SIZE_M: Limits = (0.3, 2.6)
 DOSE_BQ: Limits = (1e6, 1e10)
-# Below, an FDG dose is in MBq.
-DOSE_IN_MBQ = 10_000.0
+# No dose in Bq is below; one in MBq is, from the second on. Between 0 and the second it may be mCi as well.
+NO_DOSE_IN_BQ, DOSE_IN_MBQ = 10_000.0, 50.0
 HALF_LIFE_S: Limits = (10.0, 1e6)
 # After so many half-lives nothing is left to see: a date, a time or the half-life is wrong.
 MAX_HALF_LIVES = 10.0
+# Two injection times that differ by less than this share of the activity are one.
+SAME_INJECTION = 0.01
 PRIVATE_FACTOR: Limits = (0.0, 1e9)
 PHILIPS = (0x7053, "Philips PET Private Group")
 SUV_FACTOR, ACTIVITY_FACTOR = 0x00, 0x09
-GE = (0x0009, "GEMS_PETD_01")
-SCAN_DATE_TIME = 0x0D
-
-DATE = re.compile(r"(\d{4})\.?(\d{2})\.?(\d{2})", re.ASCII)
-TIME = re.compile(r"(\d{2}):?(\d{2})?:?(\d{2})?(?:\.(\d+))?", re.ASCII)
-ZONE = re.compile(r"[+-]\d{4}", re.ASCII)
-DATE_TIME = re.compile(r"(\d{8})(\d{4,6}(?:\.\d+)?)([+-]\d{4})?", re.ASCII)
-CORRECT = "correct the header, or send the series again from the scanner"
+# A body measure is between these shares of the body weight.
+MEASURE_SHARE: Limits = (0.05, 5.0)
+START_DATE_TIME, START_TIME = "RadiopharmaceuticalStartDateTime", "RadiopharmaceuticalStartTime"
+MIDNIGHT, DAY = time(), timedelta(days=1)
+ELAPSED = (
+    "correct the date and time of injection or scan",
+    "correct the time of injection, of the scan, or the half-life",
+)
+IN_WORDS = {
+    START_DATE_TIME: "Radiopharmaceutical Start DateTime (0018,1078)",
+    START_TIME: "Radiopharmaceutical Start Time (0018,1072)",
+}
 
 
 @dataclass(frozen=True)
@@ -43,11 +61,12 @@ class Suv:
 
     Parameters
     ----------
-    units : Units (0054,1001): BQML, CNTS or GML.
+    units : Units (0054,1001): BQML, CNTS, GML or CM2ML.
     factors : one per slice, in the order of the headers: SUV = (stored · slope + intercept) · factor.
-    decay_correction : START or ADMIN.
+    decay_correction : START, ADMIN or NONE, as the header says.
     weight_kg, dose_bq, half_life_s, injected, scanned : what the factors follow from; None where they do not.
-    scan_tag : the tag that `scanned` is from.
+    scan_tag : the tag that `scanned`, the moment of decay correction, is from.
+    notes : what was inferred rather than read, a sentence each.
     """
 
     units: str
@@ -59,6 +78,7 @@ class Suv:
     injected: datetime | None = None
     scanned: datetime | None = None
     scan_tag: str | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def factor(self) -> float | None:
@@ -66,7 +86,7 @@ class Suv:
         return self.factors[0] if len(set(self.factors)) == 1 else None
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-ready; `factor` is a number, or a list of one per slice where they differ."""
+        """JSON-ready, but for the notes; `factor` is a number, or a list of one per slice where they differ."""
         return {
             "units": self.units,
             "factor": list(self.factors) if self.factor is None else self.factor,
@@ -96,18 +116,21 @@ def suv_of(headers: Sequence[Dataset]) -> Suv:
         raise DicomError("a series without files has no SUV; name its folder")
     slices = [Header(dataset) for dataset in headers]
     decay = _decay_correction(slices)
-    units = _same(slices, "Units", lambda header: header.text("Units"))
-    if units == "GML":
-        _check_body_weight(slices[0])
-        return Suv(units, (1.0,) * len(slices), decay)
+    units = same_in_all(slices, "Units", lambda header: header.text("Units"))
+    notes: list[str] = []
+    if units in ("GML", "CM2ML"):
+        _check_corrected(slices, decay)
+        factor, weight = _from_other_suv(slices, units, notes)
+        return Suv(units, (factor,) * len(slices), decay, weight, notes=tuple(notes))
     if units == "CNTS":
-        factors = _philips(slices, SUV_FACTOR)
+        factors = _philips(slices, SUV_FACTOR, notes)
         if factors is not None:
-            return Suv(units, factors, decay)
-        return _from_activity(slices, units, decay, _counts_to_activity(slices))
+            _check_corrected(slices, decay)
+            return Suv(units, factors, decay, notes=tuple(notes))
+        return _from_activity(slices, units, decay, _counts_to_activity(slices, notes), notes)
     if units == "BQML":
-        return _from_activity(slices, units, decay, (1.0,) * len(slices))
-    problem = "none of BQML, CNTS and GML" if units else "missing"
+        return _from_activity(slices, units, decay, (1.0,) * len(slices), notes)
+    problem = "none of BQML, CNTS, GML and CM2ML" if units else "missing"
     raise slices[0].refusal("Units", problem, "reconstruct or export the series in Bq/ml")
 
 
@@ -117,28 +140,61 @@ def is_attenuation_corrected(dataset: Dataset) -> bool:
 
 
 def _decay_correction(slices: list[Header]) -> str:
+    """START, ADMIN, or NONE of a series that says in both places that it is not decay corrected."""
+    decay = same_in_all(slices, "DecayCorrection", lambda header: header.text("DecayCorrection"))
     for header in slices:
         corrections = header.texts("CorrectedImage")
         for needed, what in (("ATTN", "attenuation"), ("DECY", "decay")):
-            if needed not in corrections:
+            if needed not in corrections and not (needed == "DECY" and corrections and decay == "NONE"):
                 problem = f"without {needed}" if corrections else "missing"
                 remedy = f"SUV needs {what} correction; send the corrected series"
                 raise header.refusal("CorrectedImage", problem, remedy)
-    decay = _same(slices, "DecayCorrection", lambda header: header.text("DecayCorrection"))
-    if decay not in ("START", "ADMIN"):
-        problem = "not START or ADMIN" if decay else "missing"
+        if decay == "NONE" and "DECY" in corrections:
+            raise header.refusal("DecayCorrection", f"but Corrected Image is {header.shown('CorrectedImage')}", CORRECT)
+    if decay not in ("START", "ADMIN", "NONE"):
+        problem = "not START, ADMIN or NONE" if decay else "missing"
         raise slices[0].refusal("DecayCorrection", problem, "reconstruct the series with decay correction to its start")
     return decay
 
 
-def _check_body_weight(header: Header) -> None:
-    if header.text("SUVType") not in ("", "BW"):
-        raise header.refusal("SUVType", "not BW", "export SUV by body weight, or the series in Bq/ml")
+def _check_corrected(slices: list[Header], decay: str) -> None:
+    """Of what is SUV already: to when it was corrected, nobody could tell."""
+    if decay == "NONE":
+        raise slices[0].refusal("DecayCorrection", "of a series in SUV", "export the series in Bq/ml")
 
 
-def _philips(slices: list[Header], element: int) -> tuple[float, ...] | None:
+def _from_other_suv(slices: list[Header], units: str, notes: list[str]) -> tuple[float, float | None]:
+    """What turns SUV of the header's type into SUVbw, and the weight where it was needed."""
+    kind = same_in_all(slices, "SUVType", lambda header: header.text("SUVType"))
+    kind = kind or {"GML": "BW", "CM2ML": "BSA"}[units]
+    if kind == "BW" and units == "GML":
+        return 1.0, None
+    measure = MEASURES.get(kind)
+    remedy = "export SUV by body weight, or the series in Bq/ml"
+    if measure is None:
+        raise slices[0].refusal("SUVType", f"none of BW, {', '.join(MEASURES)}", remedy)
+    if measure.units != units:
+        raise slices[0].refusal("SUVType", f"which is not in {units}", remedy)
+    weight = same_in_all(slices, "PatientWeight", _weight)
+    size = same_in_all(slices, "PatientSize", _size)
+    sex = same_in_all(slices, "PatientSex", lambda header: header.text("PatientSex"))
+    if sex not in ("M", "F", "O"):
+        problem = "none of M, F and O" if sex else "missing"
+        raise slices[0].refusal("PatientSex", problem, f"SUV by {measure.name} needs it; {remedy}")
+    norm = measure.of(weight, size, sex)
+    if not MEASURE_SHARE[0] <= norm / weight <= MEASURE_SHARE[1]:
+        raise slices[0].refusal("PatientSize", f"no height for {weight:g} kg and {measure.name}", remedy)
+    both = ", the mean of the men's and the women's formula" if sex == "O" and measure.men != measure.women else ""
+    shown = f"{norm:.1f} kg" if units == "GML" else f"{norm / 10:.2f} m²"
+    notes.append(
+        f"The series is SUV by {measure.name}: turned into SUV by body weight with {weight:g} kg and {shown}{both}."
+    )
+    return weight / norm, weight
+
+
+def _philips(slices: list[Header], element: int, notes: list[str]) -> tuple[float, ...] | None:
     """A factor per slice, or None when it is missing or 0 in all of them."""
-    tags = [header.private(*PHILIPS, element) for header in slices]
+    tags = [header.private(*PHILIPS, element, or_without_creator=True) for header in slices]
     found = [
         header.number(tag, PRIVATE_FACTOR, CORRECT) if tag is not None and header.text(tag) else 0.0
         for header, tag in zip(slices, tags, strict=True)
@@ -150,11 +206,16 @@ def _philips(slices: list[Header], element: int) -> tuple[float, ...] | None:
         tag = (PHILIPS[0] << 16) + 0x1000 + element
         problem = "but not 0 in other slices" if lacking.text(tag) else "missing"
         raise lacking.refusal(tag, problem, CORRECT)
+    if any(header.private(*PHILIPS, element) is None for header in slices):
+        notes.append(
+            f"(7053,10{element:02x}) is taken for Philips' scale factor, though the header lacks the private creator "
+            f"{PHILIPS[1]!r}."
+        )
     return tuple(found)
 
 
-def _counts_to_activity(slices: list[Header]) -> tuple[float, ...]:
-    factors = _philips(slices, ACTIVITY_FACTOR)
+def _counts_to_activity(slices: list[Header], notes: list[str]) -> tuple[float, ...]:
+    factors = _philips(slices, ACTIVITY_FACTOR, notes)
     if factors is None:
         raise slices[0].refusal(
             "Units",
@@ -164,32 +225,51 @@ def _counts_to_activity(slices: list[Header]) -> tuple[float, ...]:
     return factors
 
 
-def _from_activity(slices: list[Header], units: str, decay: str, to_activity: tuple[float, ...]) -> Suv:
-    weight = _same(slices, "PatientWeight", _weight)
+def _from_activity(
+    slices: list[Header], units: str, decay: str, to_activity: tuple[float, ...], notes: list[str]
+) -> Suv:
+    weight = same_in_all(slices, "PatientWeight", _weight)
     tracers = [header.item("RadiopharmaceuticalInformationSequence", CORRECT) for header in slices]
-    dose = _same(tracers, "RadionuclideTotalDose", _dose)
-    if decay == "ADMIN":  # the image is corrected to the injection, and so is the dose
+    dose = same_in_all(tracers, "RadionuclideTotalDose", _dose)
+    if dose != tracers[0].number("RadionuclideTotalDose", (-1e300, 1e300), CORRECT):
+        notes.append(
+            f"Radionuclide Total Dose (0018,1074) is {tracers[0].shown('RadionuclideTotalDose')}, which can be no Bq: "
+            f"taken for MBq."
+        )
+    if decay == "ADMIN" and not _denies_injection(slices, tracers):
+        # The image is corrected to the injection, and so is the dose.
         factors = tuple(factor * weight * 1000.0 / dose for factor in to_activity)
-        return Suv(units, factors, decay, weight, dose)
-    half_life = _same(tracers, "RadionuclideHalfLife", _half_life)
-    scanned, tag = _scan_start(slices)
-    injected = _injection(tracers, scanned, slices[0])
-    half_lives = (scanned - injected).total_seconds() / half_life
-    _check_elapsed(tracers[0], injected, scanned, half_lives)
-    left = dose * 2.0**-half_lives
-    factors = tuple(factor * weight * 1000.0 / left for factor in to_activity)
-    return Suv(units, factors, decay, weight, dose, half_life, injected, scanned, tag)
+        return Suv(units, factors, decay, weight, dose, notes=tuple(notes))
+    half_life = same_in_all(tracers, "RadionuclideHalfLife", _half_life)
+    frames = frames_of(slices, half_life)
+    if decay == "NONE":
+        moments = _moments_of_frames(frames, notes)
+        told = Reference("AcquisitionTime", min(frame.acquired for frame in frames))
+    else:
+        told = _reference(frames, tracers, decay, notes)
+        moments = [told.moment] * len(frames)
+    injected, inferred = _injection(tracers, slices[0], half_life, told.moment)
+    left = [dose * 2.0 ** (-(moment - injected).total_seconds() / half_life) for moment in moments]
+    factors = tuple(factor * weight * 1000.0 / rest for factor, rest in zip(to_activity, left, strict=True))
+    return Suv(units, factors, decay, weight, dose, half_life, injected, told.moment, told.tag, (*notes, *inferred))
 
 
 def _weight(header: Header) -> float:
     return header.number("PatientWeight", WEIGHT_KG, "give the patient's weight in kg")
 
 
+def _size(header: Header) -> float:
+    return header.number("PatientSize", SIZE_M, "give the patient's height in m, or export SUV by body weight")
+
+
 def _dose(tracer: Header) -> float:
+    """Bq; what can be no Bq is MBq, but for small numbers, which may be mCi as well."""
     remedy = "give the dose in Bq at the time of injection"
     dose = tracer.number("RadionuclideTotalDose", (-1e300, 1e300), remedy)
+    if DOSE_IN_MBQ <= dose < NO_DOSE_IN_BQ:
+        return dose * 1e6
     if 0 < dose < DOSE_IN_MBQ:
-        raise tracer.refusal("RadionuclideTotalDose", "MBq written as Bq", remedy)
+        raise tracer.refusal("RadionuclideTotalDose", "MBq or mCi written as Bq", remedy)
     return tracer.number("RadionuclideTotalDose", DOSE_BQ, remedy)
 
 
@@ -197,126 +277,161 @@ def _half_life(tracer: Header) -> float:
     return tracer.number("RadionuclideHalfLife", HALF_LIFE_S, "give the half-life in seconds")
 
 
-def _scan_start(slices: list[Header]) -> tuple[datetime, str]:
-    """The time that the series is decay corrected to, and its tag.
+def _moments_of_frames(frames: list[Frame], notes: list[str]) -> list[datetime]:
+    """Of a series that is not decay corrected: when each slice's activity has its average over its frame."""
+    moments = []
+    for frame in frames:
+        if frame.average_s is None:
+            remedy = "a series without decay correction needs it; send the corrected one"
+            written = "not a duration" if frame.header.text("ActualFrameDuration") else "missing"
+            raise frame.header.refusal("ActualFrameDuration", written, remedy)
+        if tells_reference([frame]):
+            raise frame.header.refusal("DecayFactor", "but Decay Correction (0054,1102) is NONE", CORRECT)
+        moments.append(frame.acquired + timedelta(seconds=frame.average_s))
+    notes.append(
+        "The series is not decay corrected (Decay Correction (0054,1102) is NONE): each slice is corrected by its own "
+        "Acquisition Time (0008,0032) and Actual Frame Duration (0018,1242)."
+    )
+    return moments
 
-    The Series Time, unless it is after the earliest acquisition: then the series was made later, from other images.
+
+def _reference(frames: list[Frame], tracers: list[Header], decay: str, notes: list[str]) -> Reference:
+    """The moment that the series is decay corrected to: the usual one, or the one that Decay Factor fits.
+
+    Raises
+    ------
+    DicomError
+        when Decay Factor fits none.
     """
-    acquired = min(_acquisition(header) for header in slices)
-    told = _same(slices, "SeriesTime", lambda header: _date_and_time(header, "SeriesDate", "SeriesTime"))
-    if told is not None and told <= acquired:
-        return told, "SeriesTime"
-    tag = slices[0].private(*GE, SCAN_DATE_TIME)
-    if tag is not None and slices[0].text(tag):
-        return _same(slices, tag, lambda header: _date_time(header, tag)[0]), "PET scan_datetime"
-    return acquired, "AcquisitionTime"
+    usual, others, why = references(frames)
+    taken = f"{why}: decay correction is taken to be to {usual}." if why else ""
+    if not tells_reference(frames):
+        notes.extend(note for note in (taken, unconfirmed(frames, usual)) if note)
+        return usual
+    found = agreed(frames, [usual, *others])
+    at_injection = _at_injection(frames, tracers, usual) if found is None and decay == "START" else None
+    if found is None and at_injection is None:
+        raise contradiction(frames, usual if decay == "START" else _injected(frames, tracers, usual))
+    if decay == "ADMIN" or at_injection is not None:
+        said = f"Decay Correction (0054,1102), which is {decay}"
+    elif found == usual:
+        notes.extend([taken] if taken else [])
+        return usual
+    else:
+        said = str(usual)
+    chosen = found or at_injection
+    assert chosen is not None
+    notes.append(f"Decay Factor (0054,1321) does not fit {said}, but {chosen}: decay is corrected to that.")
+    return chosen
 
 
-def _acquisition(header: Header) -> datetime:
-    moment = _date_and_time(header, "AcquisitionDate", "AcquisitionTime")
-    if moment is None and header.text("AcquisitionDateTime"):
-        moment = _date_time(header, "AcquisitionDateTime")[0]
-    if moment is None:
-        lacking = next(tag for tag in ("AcquisitionTime", "AcquisitionDate") if not header.text(tag))
-        raise header.refusal(lacking, "missing", CORRECT)
-    return moment
+def _at_injection(frames: list[Frame], tracers: list[Header], usual: Reference) -> Reference | None:
+    """The injection, where the header tells it and Decay Factor fits it."""
+    try:
+        return agreed(frames, [_injected(frames, tracers, usual)])
+    except DicomError:
+        return None
 
 
-def _injection(tracers: list[Header], scanned: datetime, header: Header) -> datetime:
-    """By its date-time, or by its time alone: on the scan's date, or the day before when that is after the scan.
+def _injected(frames: list[Frame], tracers: list[Header], usual: Reference) -> Reference:
+    injected, _ = _injection(tracers, frames[0].header, frames[0].half_life_s, usual.moment)
+    return Reference("injection", injected)
 
-    A date-time in a time zone counts only where the header says the zone of its other times.
+
+def _denies_injection(slices: list[Header], tracers: list[Header]) -> bool:
+    """Whether Decay Factor tells that a series is corrected to something else than the injection."""
+    try:
+        frames = frames_of(slices, same_in_all(tracers, "RadionuclideHalfLife", _half_life))
+        usual, _, _ = references(frames)
+        return tells_reference(frames) and agreed(frames, [_injected(frames, tracers, usual)]) is None
+    except DicomError:  # times that ADMIN does not need
+        return False
+
+
+def _injection(
+    tracers: list[Header], header: Header, half_life: float, scanned: datetime
+) -> tuple[datetime, list[str]]:
+    """When the tracer was injected, and what was inferred of that.
+
+    By its date-time; where that is none, in an unknown time zone, after the scan or long before it, by its time alone:
+    on the scan's date, or the day before when that is after the scan.
     """
-    here = _zone(header)
-
-    def injection(tracer: Header) -> datetime | None:
-        if not tracer.text("RadiopharmaceuticalStartDateTime"):
-            return None
-        moment, zone = _date_time(tracer, "RadiopharmaceuticalStartDateTime")
-        if not zone:
-            return moment
-        return moment + _offset(here) - _offset(zone) if here else None
-
-    moment = _same(tracers, "RadiopharmaceuticalStartDateTime", injection)
-    if moment is not None:
-        return moment
-
-    def same_day(tracer: Header) -> datetime:
-        tag = "RadiopharmaceuticalStartTime"
-        if not tracer.text(tag):
-            raise tracer.refusal(tag, "missing", "give the time of injection")
-        return datetime.combine(scanned.date(), _time(tracer, tag, tracer.text(tag)))
-
-    moment = _same(tracers, "RadiopharmaceuticalStartTime", same_day)
-    return moment if moment <= scanned else moment - timedelta(days=1)
+    tracer, words = tracers[0], IN_WORDS[START_TIME]
+    full, trouble, remedy = _full_injection(tracers, header, half_life, scanned)
+    if full is None and not tracer.text(START_TIME):
+        wrong = START_DATE_TIME if tracer.text(START_DATE_TIME) else START_TIME
+        raise tracer.refusal(wrong, trouble, remedy)
+    if full is not None:
+        return full, _differing(tracer, full, half_life)
+    clock = same_in_all(tracers, START_TIME, lambda tracer: time_of_day(tracer, START_TIME))
+    moment = datetime.combine(scanned.date(), clock)
+    moment, day = (moment, "on the day of the scan") if moment <= scanned else (moment - DAY, "the day before the scan")
+    off = _implausible(moment, scanned, half_life)
+    if off:
+        wrong = START_DATE_TIME if remedy in ELAPSED else START_TIME
+        raise tracer.refusal(wrong, *((trouble, remedy) if wrong == START_DATE_TIME else off))
+    written = "is missing" if trouble == "missing" else f"is {tracer.shown(START_DATE_TIME)}, {trouble}"
+    return moment, [f"{IN_WORDS[START_DATE_TIME]} {written}: {words} is taken, {clock:%H:%M:%S}, {day}."]
 
 
-def _check_elapsed(tracer: Header, injected: datetime, scanned: datetime, half_lives: float) -> None:
+def _full_injection(
+    tracers: list[Header], header: Header, half_life: float, scanned: datetime
+) -> tuple[datetime | None, str, str]:
+    """The moment of Start DateTime; or None, what is wrong with it and what would mend it."""
+    here = own_zone(header)
+
+    def read(tracer: Header) -> tuple[datetime, str] | str:
+        try:
+            return date_time(tracer, START_DATE_TIME)
+        except DicomError:
+            return tracer.text(START_DATE_TIME)
+
+    found = same_in_all(tracers, START_DATE_TIME, read)
+    if isinstance(found, str):
+        trouble = (
+            ("not a date and time", "write YYYYMMDDHHMMSS") if found else ("missing", "give the time of injection")
+        )
+        return None, *trouble
+    moment, zone = found
+    if zone and not here:
+        return None, "in a time zone, and the header does not tell its own (0008,0201)", "give the time of injection"
+    moment = moment + offset(here) - offset(zone) if zone else moment
+    off = _implausible(moment, scanned, half_life)
+    if off:
+        return None, *off
+    if not zone and moment.time() == MIDNIGHT and _clock(tracers[0]) not in (None, MIDNIGHT):
+        return None, "a date without its time", "give the time of injection"
+    return moment, "", ""
+
+
+def _clock(tracer: Header) -> time | None:
+    """What Start Time says, where that is a time."""
+    try:
+        return time_of_day(tracer, START_TIME)
+    except DicomError:
+        return None
+
+
+def _differing(tracer: Header, injected: datetime, half_life: float) -> list[str]:
+    """Start DateTime counts, but both are shown where they are not one time of day."""
+    clock = _clock(tracer)
+    if clock is None:
+        return []
+    apart = abs((datetime.combine(injected.date(), clock) - injected).total_seconds())
+    if 2.0 ** (min(apart, DAY.total_seconds() - apart) / half_life) - 1 <= SAME_INJECTION:
+        return []
+    return [
+        f"{IN_WORDS[START_TIME]} is {clock:%H:%M:%S}, {IN_WORDS[START_DATE_TIME]} is {injected:%Y-%m-%d %H:%M:%S}: the "
+        "latter is taken."
+    ]
+
+
+def _implausible(injected: datetime, scanned: datetime, half_life: float) -> tuple[str, str] | None:
+    """What is wrong with a time of injection, and what would mend it."""
+    half_lives = (scanned - injected).total_seconds() / half_life
     if 0 <= half_lives <= MAX_HALF_LIVES:
-        return
-    full = "RadiopharmaceuticalStartDateTime"
-    tag = full if tracer.text(full) else "RadiopharmaceuticalStartTime"
+        return None
     when = f"injection at {injected:%Y-%m-%d %H:%M:%S}, scan at {scanned:%Y-%m-%d %H:%M:%S}"
     if half_lives < 0:
-        raise tracer.refusal(tag, f"after the scan ({when})", "correct the date and time of injection or scan")
-    problem = f"{half_lives:.1f} half-lives before the scan ({when})"
-    raise tracer.refusal(tag, problem, "correct the time of injection, of the scan, or the half-life")
-
-
-def _date_and_time(header: Header, date_tag: str, time_tag: str) -> datetime | None:
-    day, clock = header.text(date_tag), header.text(time_tag)
-    if not (day and clock):
-        return None
-    return datetime.combine(_date(header, date_tag, day), _time(header, time_tag, clock))
-
-
-def _date_time(header: Header, tag: str | int) -> tuple[datetime, str]:
-    """The moment and its offset from UTC, as written, or ""."""
-    found = DATE_TIME.fullmatch(header.text(tag))
-    if not found:
-        raise header.refusal(tag, "not a date and time", "write YYYYMMDDHHMMSS")
-    day, clock, zone = found.groups()
-    return datetime.combine(_date(header, tag, day), _time(header, tag, clock)), zone or ""
-
-
-def _date(header: Header, tag: str | int, text: str) -> date:
-    found = DATE.fullmatch(text)
-    try:
-        if not found:
-            raise ValueError
-        return date(*map(int, found.groups()))
-    except ValueError:
-        raise header.refusal(tag, "not a date", "write YYYYMMDD") from None
-
-
-def _time(header: Header, tag: str | int, text: str) -> time:
-    found = TIME.fullmatch(text)
-    try:
-        if not found:
-            raise ValueError
-        hour, minute, second, fraction = found.groups(default="0")
-        return time(int(hour), int(minute), int(second), int(fraction[:6].ljust(6, "0")))
-    except ValueError:
-        raise header.refusal(tag, "not a time", "write HHMMSS") from None
-
-
-def _zone(header: Header) -> str:
-    zone = header.text("TimezoneOffsetFromUTC")
-    if zone and not ZONE.fullmatch(zone):
-        raise header.refusal("TimezoneOffsetFromUTC", "not an offset", "write it as +0100, or leave it out")
-    return zone
-
-
-def _offset(zone: str) -> timedelta:
-    sign = -1 if zone.startswith("-") else 1
-    return sign * timedelta(hours=int(zone[1:3]), minutes=int(zone[3:5]))
-
-
-def _same(headers: list[Header], tag: str | int, read: Callable[[Header], Any]) -> Any:
-    """What all slices say."""
-    first = read(headers[0])
-    for header in headers[1:]:
-        if read(header) != first:
-            problem = f"not that of {headers[0].file} ({headers[0].shown(tag)})"
-            raise header.refusal(tag, problem, "keep one series, of one patient and injection, in a folder")
-    return first
+        return f"after the scan ({when})", ELAPSED[0]
+    return f"{half_lives:.1f} half-lives before the scan ({when})", ELAPSED[1]

@@ -11,7 +11,7 @@ crossed to get there) chooses among them.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -93,6 +93,16 @@ def delineated(
         return None
     worth = load_contour_score(FEATURES)(found.features)
     return found.contour(int(worth.argmax())), float(worth.max())
+
+
+def best_first(
+    ras: Volume, index: np.ndarray, uncertainty_mm: float, most: int, reaches_mm: Sequence[float] = REACHES_MM
+) -> Iterator[Contour]:
+    """The best so many of `contours`, each made when it is asked for."""
+    found = _within(ras, index, uncertainty_mm, reaches_mm)
+    if len(found.features):
+        for number in load_contour_score(FEATURES)(found.features).argsort()[::-1][:most]:
+            yield found.contour(int(number))
 
 
 def _within(ras: Volume, index: np.ndarray, uncertainty_mm: float, reaches_mm: Sequence[float]) -> _Candidates:

@@ -19,6 +19,7 @@ from wslpet.core.limits import CORES
 from wslpet.core.seeds import NO_TUMOUR, Seed
 from wslpet.core.settings import Settings
 from wslpet.core.volume import Volume
+from wslpet.method.delineation.click_check import Clicked, clicked
 from wslpet.method.delineation.contours import Contour
 from wslpet.method.inference.localisation import Finding, Lesion, ScaleOutput, findings, lesion_at, select_lesion
 from wslpet.method.network.cam import Cams, normalise, view_cam
@@ -50,6 +51,7 @@ class Result:
     cams : view → (u, z) CAM of `cancer_type` by eq. 1 in cells; empty without a model.
     images : view → the MIP the network saw.
     contour : the lesion of the mask in a window of the scan's RAS voxels; None where there is no lesion.
+    doubt : in words, why a click may be on no tumour; empty where there is no doubt.
     slices : of the mask's last axis, those that hold all of it, if known.
     model_version : empty without a model.
     latencies : stage → seconds.
@@ -64,6 +66,7 @@ class Result:
     cams: dict[str, np.ndarray] = field(default_factory=dict)
     images: dict[str, GridImage] = field(default_factory=dict)
     contour: Contour | None = None
+    doubt: str = ""
     slices: slice | None = None
     model_version: str = ""
     latencies: dict[str, float] = field(default_factory=dict)
@@ -89,6 +92,8 @@ def segment(
     seed: Seed | None = None,
     settings: Settings | None = None,
     seen: NetworkOutput | None = None,
+    checked: bool = True,
+    sure: bool = False,
 ) -> Result:
     """Find the tumour, or delineate the one that a seed points at.
 
@@ -99,20 +104,26 @@ def segment(
     seed : decides the place and the type when given.
     settings : says the types when there is no model.
     seen : what `look` makes of the volume and the model, where it is known already.
+    checked : whether a seed where nothing stands out is refused; else nothing is delineated there, and the result's
+        `doubt` says why.
+    sure : whether a seed that is in doubt is followed all the same, as somebody confirms it.
 
     Raises
     ------
     SeedError
-        when the seed lies outside the scan, or its type is not configured.
+        when the seed lies outside the scan, its type is not configured, or it is on nothing that stands out.
     ModelError
         when there is neither a model nor a seed.
     """
     clock = _Clock()
     settings = model.settings if settings is None and model is not None else settings or Settings()
     ras = volume.to_ras()
-    point = None
+    hit = Clicked(None, "")
     if seed is not None:
-        point = _checked_point(ras, seed, settings)
+        hit = _clicked(ras, seed, settings)
+        if checked and seed.cancer_type != NO_TUMOUR:
+            hit.check(sure)
+        clock.lap("lesions")
     elif model is None:
         raise ModelError("there is no trained model yet; click a tumour in each of some patients, then train")
     view = seen
@@ -126,7 +137,7 @@ def segment(
     if seed is not None:
         cancer_type = seed.cancer_type
         label = settings.labels.get(cancer_type, 0)
-        contour = None if point is None else lesion_at(ras, point)
+        contour = hit.contour
         lesions = _lesions(ras, contour, volume, label, cancer_type)
     else:
         assert view is not None
@@ -147,10 +158,17 @@ def segment(
         {} if view is None else view.normalised(cancer_type),
         {} if view is None else view.main.images,
         contour,
+        hit.doubt,
         _slices(volume, contour),
         "" if model is None else model.version,
         clock.laps,
     )
+
+
+def check_click(volume: Volume, seed: Seed, settings: Settings, sure: bool = False) -> None:
+    """Raise what `segment` would raise of a seed; a scan as stored."""
+    if seed.cancer_type != NO_TUMOUR:
+        _clicked(volume.to_ras(), seed, settings).check(sure)
 
 
 def warm_up() -> None:
@@ -182,16 +200,16 @@ def _slices(volume: Volume, contour: Contour | None) -> slice:
     return slice(int(inside.min()), int(inside.max()) + 1)
 
 
-def _checked_point(ras: Volume, seed: Seed, settings: Settings) -> np.ndarray | None:
+def _clicked(ras: Volume, seed: Seed, settings: Settings) -> Clicked:
     if seed.cancer_type == NO_TUMOUR:
-        return None
+        return Clicked(None, "")
     if seed.cancer_type not in settings.types:
         raise SeedError(f"cancer type {seed.cancer_type!r} is not one of {', '.join(settings.types)}")
     point = ras.to_index(np.array(seed.position))
     if not ras.contains(point):
         place = [round(p, 1) for p in seed.position]
         raise SeedError(f"{ras.name}: seed at {place} mm RAS lies outside the scan; click inside it")
-    return point
+    return clicked(ras, point, seed)
 
 
 @dataclass(frozen=True, eq=False)
@@ -311,5 +329,5 @@ class _Clock:
 
     def lap(self, name: str) -> None:
         now = time.perf_counter()
-        self.laps[name] = now - self.last
+        self.laps[name] = self.laps.get(name, 0.0) + now - self.last
         self.last = now

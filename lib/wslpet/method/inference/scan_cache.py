@@ -1,7 +1,8 @@
 """Scans that were read lately, and what was made of them, kept: what is asked for again comes at once.
 
 Volumes stay in memory up to a number of bytes, those in use counted, so that many viewers at once do not fill it:
-whoever would exceed it waits. Projections stay on disk, too, where other processes share them.
+whoever would exceed it waits, but not for ever, and not while holding a volume that others may wait for. Projections
+stay on disk, too, where other processes share them.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from zipfile import BadZipFile
 import numpy as np
 import psutil
 
-from wslpet.core.errors import InputError
+from wslpet.core.errors import BusyError, InputError
 from wslpet.core.volume import Volume
 from wslpet.io.readers import check_suv, decoded, decoded_bytes
 from wslpet.method.inference.pipeline import NetworkOutput, run_network
@@ -37,11 +38,15 @@ MEMORY_BYTES = min(psutil.virtual_memory().total // 8, 2 << 30)
 VIEWS_BYTES = 256 << 20
 OUTPUTS = 128
 DISK_BYTES = 2 << 30
+# Longer than any scan takes to read; whoever waits this long for room, or for another reader, is told to ask again.
+WAIT_SECONDS = 120.0
+# A wait is told in the log this often.
+TOLD_SECONDS = 15.0
 # gzip's checksum of the whole content lies in a file's last eight bytes.
 _END_BYTES = 1 << 16
 # A file that changed so lately may change again in the same tick of its disk's clock.
 _SETTLED_NS = 2_000_000_000
-_FORMAT = 1
+_FORMAT = 2
 
 
 @dataclass
@@ -62,7 +67,10 @@ class ScanCache:
     memory_bytes : of volumes in memory; one that is larger is read when no other is in use.
     disk_bytes : of the folder; what was used least recently goes.
     device : that projects what was not projected while it was read, see `wslpet.method.projection.mip.project`.
-    of : only what lies below this folder is kept on disk; None for all. What a session uploads leaves no trace.
+    of : only what lies below this folder, or is linked to there, is kept on disk; None for all. What a session
+        uploads leaves no trace.
+    converted : files below this folder are DICOM series whose SUV is known; of others the values have to tell.
+    wait_seconds : the longest wait for room in memory, or for another thread that reads the same file.
     """
 
     def __init__(
@@ -72,11 +80,16 @@ class ScanCache:
         disk_bytes: int = DISK_BYTES,
         device: str = "cpu",
         of: Path | None = None,
+        converted: Path | None = None,
+        wait_seconds: float = WAIT_SECONDS,
     ) -> None:
         self._disk = None if folder is None else _Folder(folder, disk_bytes)
-        self._of = of
+        self._of = None if of is None else of.resolve()
+        self._converted = None if converted is None else converted.resolve()
         self._memory_bytes = memory_bytes
         self._device = device
+        self._wait_seconds = wait_seconds
+        self._mine = threading.local()  # how many volumes a thread holds
         self._volumes: OrderedDict[str, _Entry] = OrderedDict()
         self._changed = threading.Condition()
         self._views: OrderedDict[str, Views] = OrderedDict()
@@ -86,14 +99,25 @@ class ScanCache:
     def checkout(self, path: Path) -> Iterator[Volume]:
         """The volume of a file, which stays in memory at least as long as the block runs. Its array is read-only.
 
-        Raises what `wslpet.io.readers.read_volume` raises. A block that borrowed one scan must not borrow another.
+        A block that borrows again, as one does whose file was replaced meanwhile, is given room beyond the bound: two
+        such blocks would wait for each other.
+
+        Raises
+        ------
+        BusyError
+            when others hold the memory, or read the file, for longer than `wait_seconds`.
+        InputError
+            as `wslpet.io.readers.read_volume`.
         """
         key = fingerprint(path)
-        entry = self._held(key, path)
+        held = getattr(self._mine, "held", 0)
+        entry = self._held(key, path, waits_for_room=held == 0)
+        self._mine.held = held + 1
         try:
             assert entry.volume is not None
             yield entry.volume
         finally:
+            self._mine.held = held
             with self._changed:
                 entry.users -= 1
                 self._changed.notify_all()
@@ -121,7 +145,9 @@ class ScanCache:
 
     def _kept(self, key: str, path: Path, views: Views) -> Views:
         self._remember(key, views)
-        if self._disk is not None and (self._of is None or path.resolve().is_relative_to(self._of.resolve())):
+        if self._disk is not None and (
+            self._of is None or self._of in (*path.absolute().parents, *path.resolve().parents)
+        ):
             self._disk.save(key, views)
         return views
 
@@ -157,8 +183,8 @@ class ScanCache:
                 self._outputs.popitem(last=False)
         return seen
 
-    def _held(self, key: str, path: Path) -> _Entry:
-        size = None
+    def _held(self, key: str, path: Path, waits_for_room: bool) -> _Entry:
+        size, deadline = None, time.monotonic() + self._wait_seconds
         while True:
             with self._changed:
                 entry = self._volumes.get(key)
@@ -166,14 +192,25 @@ class ScanCache:
                     self._volumes.move_to_end(key)
                     entry.users += 1
                     return entry
-                if entry is not None or (size is not None and not self._fits(size)):
-                    self._changed.wait()
+                if entry is not None:
+                    self._wait(deadline, path, "another request reads it")
+                    continue
+                if size is not None and not self._fits(size) and waits_for_room:
+                    self._wait(deadline, path, "others fill the memory for scans")
                     continue
                 if size is not None:
                     entry = self._volumes[key] = _Entry(size)
                     break
             size = decoded_bytes(path)
         return self._read(key, path, entry)
+
+    def _wait(self, deadline: float, path: Path, why: str) -> None:
+        """Until something changed, or it is time to say so. Called with the lock held."""
+        left = deadline - time.monotonic()
+        if left <= 0:
+            raise BusyError(f"image {path.name} could not be read within {self._wait_seconds:g} s: {why}; ask again")
+        if not self._changed.wait(min(left, TOLD_SECONDS)):
+            logger.warning("image %s waits: %s", path.name, why)
 
     def _fits(self, size: int) -> bool:
         """Make room; whether there is enough of it. Called with the lock held."""
@@ -192,10 +229,11 @@ class ScanCache:
             volume = decoded(path, None if self._has_views(key) else projecting.begin)
         finally:
             seen = projecting.end()
+        from_file = not path.is_dir() and self._converted not in path.resolve().parents
         if seen is None:
-            check_suv(volume.name, float(volume.array.min()), float(volume.array.max()))
+            check_suv(volume, float(volume.array.min()), float(volume.array.max()), from_file)
             return volume
-        check_suv(volume.name, *seen.range)
+        check_suv(volume, *seen.range, from_file)
         self._kept(key, path, seen.views)
         return volume
 

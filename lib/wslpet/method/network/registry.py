@@ -20,7 +20,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from wslpet.core.atomic_io import copy_file, replacing, sync_folder
+from wslpet.core.atomic_io import copy_file, locked, replacing, sync_folder
 from wslpet.core.errors import ModelError
 from wslpet.method.network.checkpoint import Model, load_model, save_model
 
@@ -128,7 +128,7 @@ class ModelRegistry:
     @contextmanager
     def _changing(self) -> Iterator[None]:
         self.file.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(self.file.with_suffix(".lock")):
+        with locked(FileLock(self.file.with_suffix(".lock"))):
             yield
             sync_folder(self.file.parent)
 

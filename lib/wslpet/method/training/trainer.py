@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -26,6 +27,8 @@ from wslpet.method.training.losses import distance_loss, type_loss
 # A seed counts as hit when the 3D map's strongest cell is this near, mm.
 HIT_MM = 30.0
 MIN_PER_TYPE = 2
+# A type with fewer patients is learned from, and none of it is held out.
+MIN_JUDGED = 4
 
 
 @dataclass(frozen=True)
@@ -64,7 +67,8 @@ class Trained:
     epochs : every epoch's report.
     initial : validation figures of the model it started from or would replace, if any.
     better : whether `model` does better than that one on patients held out of its training, by more than the standard
-        error of the mean; not, where there were too few to hold any out.
+        error of the mean; not, where there were too few to hold any out. Of a type in `model.history["patients"]` that
+        is not among `model.history["judged"]` nobody was held out, so nothing is known.
     """
 
     model: Model
@@ -151,13 +155,29 @@ def _check(examples: Sequence[Example], settings: Settings) -> None:
 
 
 def _split(samples: list[Sample], settings: Settings) -> tuple[list[Sample], list[Sample]]:
-    types = [s.cancer_type for s in samples]
-    held = round(len(samples) * settings.validation)
-    rare = min(types.count(name) for name in set(types))
-    if held < len(set(types)) or rare < 4:
-        return samples, []  # too few to hold any out
-    fitting, held_out = train_test_split(samples, test_size=held, stratify=types, random_state=settings.random_seed)
-    return fitting, held_out
+    """Patients to learn from, and those held out: of each type with `MIN_JUDGED` patients or more, one at least.
+
+    A rarer type is learned from and not judged. With fewer than two types to judge, none is held out, as weights that
+    know one type alone would do well on it.
+    """
+    counts = Counter(sample.cancer_type for sample in samples)
+    judged = judged_types(counts)
+    if settings.validation <= 0 or len(judged) < 2:
+        return samples, []
+    common = [sample for sample in samples if sample.cancer_type in judged]
+    rare = [sample for sample in samples if sample.cancer_type not in judged]
+    held = max(round(len(common) * settings.validation), len(judged))
+    types = [sample.cancer_type for sample in common]
+    fitting, held_out = train_test_split(common, test_size=held, stratify=types, random_state=settings.random_seed)
+    for name in sorted(judged - {sample.cancer_type for sample in held_out}):
+        moved = next(n for n, sample in enumerate(fitting) if sample.cancer_type == name)
+        held_out.append(fitting.pop(moved))
+    return fitting + rare, held_out
+
+
+def judged_types(counts: Mapping[str, int]) -> set[str]:
+    """Of the numbers of patients by type, the types that have enough to hold some out."""
+    return {name for name, count in counts.items() if count >= MIN_JUDGED}
 
 
 def _batches(samples: list[Sample], settings: Settings, size: int) -> list[Batch]:
@@ -262,6 +282,7 @@ def _history(
     return {
         "patients": counts,
         "held_out": len(held_out),
+        "judged": sorted({sample.cancer_type for sample in held_out}),
         "no_tumour": counts.get(NO_TUMOUR, 0),
         "best": asdict(best),
         "epochs": len(reports),

@@ -111,7 +111,7 @@ def create_session(
         name = file.filename or ""
         if not _SAFE_FILE.fullmatch(name):
             raise InputError(f"file {quoted(name)} is not a safe name; use letters, digits, '.', '_' and '-'")
-    if len(files) == 1 and not str(files[0].filename).endswith(EXTENSIONS):
+    if len(files) == 1 and not str(files[0].filename).lower().endswith(EXTENSIONS):
         raise InputError(f"file {quoted(files[0].filename)} is none of {', '.join(EXTENSIONS)}; convert it")
     cleaning = BackgroundTasks()
     try:

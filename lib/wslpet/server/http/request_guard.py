@@ -108,7 +108,7 @@ class RequestGuard:
                 "MONAI_LABEL_CORS_ORIGINS"
             )
         origin = headers.get(b"origin")
-        if origin is None or origin in self._origins or urlsplit(origin).netloc.lower() == host.lower():
+        if origin is None or origin in self._origins or _same_host(origin, host):
             return None
         return 403, f"a page of {quoted(origin)} may not use this server; list its origin in MONAI_LABEL_CORS_ORIGINS"
 
@@ -172,11 +172,20 @@ class _Bounded:
 
 def _too_long(headers: dict[bytes, str], most: int) -> tuple[int, str] | None:
     length = headers.get(b"content-length", "0")
-    return _refused_size(most) if not length.isdigit() or int(length[:20]) > most else None
+    is_number = length.isascii() and length.isdigit()  # "²" is a digit, and no number
+    return _refused_size(most) if not is_number or int(length[:20]) > most else None
 
 
 def _refused_size(most: int) -> tuple[int, str]:
     return 413, f"the request is larger than {most / 1e6:.0f} MB; send one scan a request, compressed"
+
+
+def _same_host(origin: str, host: str) -> bool:
+    """Whether a page of the host itself asks; an origin that is no URL is nobody's."""
+    try:
+        return urlsplit(origin).netloc.lower() == host.lower()
+    except ValueError:
+        return False
 
 
 def _is_address(name: str) -> bool:

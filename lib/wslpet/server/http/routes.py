@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import secrets
 import sys
 from collections.abc import Iterator, Sequence
@@ -50,9 +51,6 @@ from wslpet.server.http.request_models import SampleOptions, parsed, parsed_infe
 from wslpet.server.series.dicomweb import DicomWeb
 from wslpet.server.tasks.infer import extension_of
 
-# They tell whole requests, in which a viewer may have put anything, and who sent them.
-for _talkative in ("monailabel.endpoints", "monailabel.utils.async_tasks", "monailabel.utils.sessions"):
-    logging.getLogger(_talkative).setLevel(logging.WARNING)
 logger = logging.getLogger(__name__)
 
 Uploaded = Annotated[UploadFile, File()]
@@ -92,6 +90,19 @@ def install(added: Sequence[BaseRoute] = ()) -> bool:
     # Handlers are read when the stack is built, which happened before the app was loaded.
     server.middleware_stack = server.build_middleware_stack()
     return True
+
+
+def end_if_starting(error: InputError) -> None:
+    """Say in one sentence why the server does not start, and end it; a server that runs, or no server, goes on.
+
+    Raised to MONAI Label and uvicorn, it would come out as a traceback of two screens.
+    """
+    module = sys.modules.get("monailabel.app")
+    if module is None or any(getattr(route, "wslpet", False) for route in module.app.router.routes):
+        return
+    logging.shutdown()
+    print(f"\nThe server does not start: {error}\n", file=sys.stderr, flush=True)
+    os._exit(2)
 
 
 @router.post("/infer/{model}")

@@ -9,6 +9,8 @@ from __future__ import annotations
 import threading
 import time
 import uuid
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,11 +19,11 @@ from wslpet.core.errors import InputError, SeedError
 from wslpet.core.seeds import NO_TUMOUR, Seed, Withdrawal
 from wslpet.core.settings import Settings
 from wslpet.core.volume import Volume
-from wslpet.method.inference.pipeline import segment
+from wslpet.method.inference.pipeline import check_click, segment
 from wslpet.method.projection.mip import Views, rotated_mip
-from wslpet.server.errors import quoted
-from wslpet.server.page.schemas import Annotation, Next, Patient, Save, Saved
-from wslpet.server.series.datastore import SeriesDatastore
+from wslpet.server.errors import Conflict, quoted
+from wslpet.server.page.schemas import Annotation, Next, Patient, Save, Saved, Withdraw
+from wslpet.server.series.datastore import FINAL, SeriesDatastore
 from wslpet.server.storage.clicks import place
 from wslpet.server.tasks.findings import Delineated, delineated
 from wslpet.server.tasks.infer import processors
@@ -55,7 +57,21 @@ class Desk:
             image = chosen["id"] if chosen else None
             self.hold(client, [image] if image else [])
         waiting = set(self.datastore.waiting())
-        return Next(image=image, waiting=len(waiting), elsewhere=len(waiting & elsewhere))
+        left = Next(image=image, waiting=len(waiting), elsewhere=len(waiting & elsewhere))
+        return left if image else left.model_copy(update={"message": self._nobody_left(left)})
+
+    def _nobody_left(self, left: Next) -> str:
+        """What it means that no patient is offered; that all is done, only where it is."""
+        images, annotated = set(self.datastore.list_images()), self.datastore.annotated()
+        unusable = len((self.datastore.unusable().keys() & images) - annotated)
+        told = self.datastore.remarks()
+        if images:
+            told.append(f"{len(annotated)} of {len(images)} patients are annotated.")
+        if unusable and annotated:
+            told.append(f"{unusable} cannot be used; the cohort says why.")
+        if left.elsewhere:
+            told.append(f"{left.elsewhere} are open in other browsers.")
+        return " ".join(told)
 
     def hold(self, client: str, images: list[str]) -> None:
         """Say that a browser has these images open."""
@@ -63,6 +79,8 @@ class Desk:
         for image in images:
             if client and image not in self._held_by_others(client):
                 self._held[image] = (client, until)
+        now = time.monotonic()
+        self._held = {image: held for image, held in list(self._held.items()) if held[1] > now}
 
     def patient(self, image_id: str) -> Patient:
         views = self.datastore.views(image_id)
@@ -75,6 +93,7 @@ class Desk:
             spacing=(sx, sy, sz),
             affine=views.affine.tolist(),
             suv_step=_suv_step(views),
+            notes=self.datastore.notes(image_id),
             history=self.history(image_id),
         )
 
@@ -105,59 +124,101 @@ class Desk:
         return _steps(ras.array[:, :, z], _suv_step(self.datastore.views(image_id)))
 
     def delineate(self, image_id: str, cancer_type: str, position: tuple[float, float, float]) -> Delineated | None:
-        """The lesion that a click there would be answered with; None where nothing stands out. Nothing is recorded."""
-        with processors, self.datastore.checkout(image_id) as volume:
-            return delineated(segment(volume, None, self._seed(volume, cancer_type, position, ""), self.settings))
-
-    def annotate(self, image_id: str, save: Save, user: str) -> Saved:
-        """Record an annotation; on disk when this returns. The same request again is answered, not recorded again.
+        """The lesion that a click there would be answered with, and what there is to doubt about it; None of "no
+        tumour". Nothing is recorded.
 
         Raises
         ------
         SeedError
-            when the type is not configured, or the position is missing or outside the scan.
+            when the type is not configured, the position is outside the scan, or nothing stands out there.
+        """
+        with processors, self.datastore.checkout(image_id) as volume:
+            seed = self._seed(volume, cancer_type, position, "")
+            return delineated(segment(volume, None, seed, self.settings, sure=True))
+
+    def annotate(self, image_id: str, save: Save, user: str) -> Saved:
+        """Record an annotation; on disk when this returns. The same request again is answered, not recorded again,
+        also when both come at once, or the server was restarted in between.
+
+        Raises
+        ------
+        SeedError
+            when the type is not configured, the position is missing or outside the scan, or nothing stands out there,
+            where the annotator is sure: nearly nothing.
+        Conflict
+            when the request's id is that of another annotation.
         """
         if save.cancer_type != NO_TUMOUR and save.position is None:
             raise SeedError(f"{save.cancer_type} needs a place; click on the tumour")
-        volume = self.datastore.volume(image_id)
-        middle = volume.to_world((np.array(volume.shape) - 1) / 2)
-        seed = self._seed(volume, save.cancer_type, save.position or tuple(middle), user)
-        meanwhile = self.datastore.seeds.history(image_id)[save.seen :]
-        known = next((said for said in meanwhile if _is_same(said, seed)), None)
-        if known is None:
-            self.datastore.record_seed(image_id, seed)
-        others = [said for said in meanwhile if said.user != user]
+        meanwhile: list[Seed | Withdrawal] = []
+
+        def known(history: Sequence[Seed | Withdrawal]) -> Seed | None:
+            meanwhile[:] = [said for said in history[save.seen :] if said.user != user]
+            return _known(history, seed, save.seen)
+
+        with processors, self.datastore.checkout(image_id) as volume:
+            middle = volume.to_world((np.array(volume.shape) - 1) / 2)
+            seed = self._seed(volume, save.cancer_type, save.position or tuple(middle), user, save.id)
+            if known(self.datastore.seeds.history(image_id)) is None:
+                check_click(volume, seed, self.settings, save.sure)
+        recorded = self.datastore.record_seed(image_id, seed, known)
+        standing = self.datastore.seeds.of(image_id)[-1:]
         return Saved(
-            annotation=_annotation(known or seed, counts=True),
-            known=known is not None,
-            meanwhile=[_annotation(said) for said in others],
+            annotation=_annotation(recorded, recorded in standing),
+            known=recorded is not seed,
+            meanwhile=[_annotation(said) for said in meanwhile],
             history=self.history(image_id),
         )
 
-    def withdraw(self, image_id: str, time: str, user: str) -> list[Annotation]:
-        """Take back the newest annotation; returns the history. Raises Conflict when it is not the newest."""
+    def withdraw(self, image_id: str, what: Withdraw, user: str) -> list[Annotation]:
+        """Take back the newest annotation, or all; returns the history. A final label goes with all of them: it would
+        count as an annotation, too; `.wslpet/superseded` keeps it.
+
+        Raises
+        ------
+        Conflict
+            when another annotation is the newest by now.
+        InputError
+            when the final label is on a PACS, from where it is not deleted.
+        """
         self.datastore.image_path(image_id)
-        self.datastore.seeds.withdraw(image_id, time, user)
+        self.datastore.seeds.withdraw(image_id, what.time, user, what.all)
+        if what.all and self.datastore.get_label_uri(image_id, FINAL):
+            self.datastore.remove_label(image_id, FINAL)
         return self.history(image_id)
 
     def history(self, image_id: str) -> list[Annotation]:
-        standing = self.datastore.seeds.of(image_id)[-1:]
+        newest = self.datastore.seeds.of(image_id)[-1:]
+        standing = [seed for seed in newest if seed.cancer_type in self.settings.classes]
         return [_annotation(said, said in standing) for said in self.datastore.seeds.history(image_id)]
 
-    def _seed(self, volume: Volume, cancer_type: str, position: Any, user: str) -> Seed:
+    def _seed(self, volume: Volume, cancer_type: str, position: Any, user: str, id_: str = "") -> Seed:
         if cancer_type not in self.settings.classes:
             raise SeedError(f"unknown cancer type {quoted(cancer_type)}; known are {', '.join(self.settings.classes)}")
         index = np.round(volume.to_index(np.array(position)), 3).tolist()
-        return place((cancer_type, index), volume, user)
+        return replace(place((cancer_type, index), volume, user), id=id_)
 
     def _held_by_others(self, client: str) -> set[str]:
         now = time.monotonic()
         return {image for image, (who, until) in list(self._held.items()) if who != client and until > now}
 
 
-def _is_same(said: Seed | Withdrawal, seed: Seed) -> bool:
-    mine = isinstance(said, Seed) and said.user == seed.user and said.cancer_type == seed.cancer_type
-    return mine and said.index == seed.index  # type: ignore[union-attr]
+def _known(history: Sequence[Seed | Withdrawal], seed: Seed, seen: int) -> Seed | None:
+    """Of an image's history, the seed that the same request brought: it has its id; without one, it is the same click
+    of the same person, which that person had not seen yet. Raises Conflict when the id is another seed's."""
+    if not seed.id:
+        return next((said for said in history[seen:] if isinstance(said, Seed) and _is_same(said, seed)), None)
+    known = next((said for said in history if isinstance(said, Seed) and said.id == seed.id), None)
+    if known is not None and not _is_same(known, seed):
+        raise Conflict(
+            f"the id {quoted(seed.id)} is that of another annotation of this image, {known.cancer_type} by "
+            f"{quoted(known.user)} at {known.time}; nothing was recorded: send a new id with every annotation"
+        )
+    return known
+
+
+def _is_same(said: Seed, seed: Seed) -> bool:
+    return (said.user, said.cancer_type, said.index) == (seed.user, seed.cancer_type, seed.index)
 
 
 def _annotation(said: Seed | Withdrawal, counts: bool = False) -> Annotation:

@@ -17,7 +17,7 @@ from wslpet.core.errors import InputError
 from wslpet.core.seeds import NO_TUMOUR, Seed
 from wslpet.method.projection.mip import Views
 from wslpet.server.page.annotation import Desk
-from wslpet.server.page.schemas import Annotation, Cohort, CohortRow, State
+from wslpet.server.page.schemas import Annotation, Cohort, CohortRow, LeftOut, State
 from wslpet.server.tasks.findings import Prediction
 
 logger = logging.getLogger(__name__)
@@ -40,9 +40,8 @@ class BackgroundScanner:
         self._desk = desk
         self._store = desk.datastore
         self._thumbnails = self._store.private / "thumbnails"
-        self._unreadable: dict[str, tuple[str, str]] = {}
-        self._disagreements: dict[tuple[str, str, str], str] = {}
-        self._seen: set[tuple[str, str, str | None]] = set()
+        self._disagreements: dict[str, tuple[tuple[str, str], str]] = {}  # image → of which annotation and weights, why
+        self._seen: dict[str, tuple[str, str | None]] = {}  # image → which version of it, and the weights then in use
         self._guard = threading.Lock()
         self._thread: threading.Thread | None = None
         self._asked = 0.0
@@ -54,15 +53,18 @@ class BackgroundScanner:
     def cohort(self) -> Cohort:
         """Every image, by name; what is not known yet is looked at from now on."""
         counts, revision = self._store.seeds.counts()
-        seeds, labelled = self._store.seeded(), set(self._store.get_labeled_images())
+        seeds, unusable, uncounted = self._store.seeded(), self._store.unusable(), self._store.uncounted()
         images = sorted(self._store.list_images())
-        rows = [self._row(image, image in labelled, counts.get(image, 0)) for image in images]
+        self._disagreements = {i: self._disagreements[i] for i in images if i in self._disagreements}
+        rows = [self._row(i, counts.get(i, 0), unusable.get(i, ""), uncounted.get(i, "")) for i in images]
         return Cohort(
             revision=revision,
             model_version=self._desk.predictions.model_version(),
             rows=rows,
             annotators=_counted(seeds),
             looking=self._start(images),
+            left_out=[LeftOut(file=file, reason=why) for file, why in sorted(self._store.left_out.items())],
+            remarks=self._store.remarks(),
         )
 
     def thumbnail(self, image_id: str) -> bytes:
@@ -77,25 +79,25 @@ class BackgroundScanner:
             with replacing(kept) as temporary:
                 temporary.write_bytes(made)
         except InputError as error:
-            self._refused(image_id, error)
+            self._store.note_unusable(image_id, error)
             raise
         return made
 
-    def _row(self, image: str, labelled: bool, annotations: int) -> CohortRow:
+    def _row(self, image: str, annotations: int, unusable: str, uncounted: str) -> CohortRow:
         history = self._desk.history(image) if annotations else []
         annotation = _latest(history)
-        state: State = "annotated" if annotation or labelled else "unannotated"
-        reason, predicted = "", None
+        state: State = "annotated" if annotation else "unannotated"
+        reason, predicted = uncounted, None
         try:
             predicted = self._desk.predictions.known(image)
-            refusal = self._unreadable.get(image)
-            if refusal is not None and refusal[0] == self._store.image_version(image):
-                state, reason = "unreadable", refusal[1]
         except (InputError, OSError) as error:
-            state, reason = "unreadable", str(error)
-        if predicted and annotation and state != "unreadable":
+            unusable = unusable or str(error)
+        if unusable:
+            state, reason = "unreadable", unusable
+        if predicted and annotation and not unusable:
             reason = self._disagreement(image, annotation, predicted)
             state = "disagreement" if reason else state
+        told = predicted if annotation else None  # it must not sway who annotates next
         return CohortRow(
             image=image,
             title=self._desk.title(image),
@@ -103,16 +105,17 @@ class BackgroundScanner:
             reason=reason,
             annotation=annotation,
             annotations=annotations,
-            predicted=predicted.cancer_type if predicted else None,
-            probability=predicted.probabilities.get(predicted.cancer_type) if predicted else None,
-            confidence=predicted.confidence if predicted else None,
+            predicted=told.cancer_type if told else None,
+            probability=told.probabilities.get(told.cancer_type) if told else None,
+            confidence=told.confidence if told else None,
         )
 
     def _disagreement(self, image: str, annotation: Annotation, predicted: Prediction) -> str:
-        key = (image, annotation.time, predicted.model_version)
-        if key not in self._disagreements:
-            self._disagreements[key] = disagreement(annotation, predicted)
-        return self._disagreements[key]
+        key = (annotation.time, predicted.model_version)
+        known = self._disagreements.get(image)
+        if known is None or known[0] != key:
+            known = self._disagreements[image] = (key, disagreement(annotation, predicted))
+        return known[1]
 
     def _start(self, images: list[str]) -> bool:
         """Have the rest looked at; whether there is any."""
@@ -120,8 +123,10 @@ class BackgroundScanner:
         annotated = self._store.annotated()
         local = [i for i in images if i in annotated or not self._store.is_series(i)]
         local.sort(key=lambda i: i not in annotated)
-        todo = [i for i in local if (i, self._version(i), model) not in self._seen]
+        todo = [i for i in local if self._seen.get(i) != (self._version(i), model)]
         with self._guard:
+            for gone in set(self._seen) - set(images):
+                del self._seen[gone]
             if todo and (self._thread is None or not self._thread.is_alive()):
                 self._thread = threading.Thread(target=self._scan, args=(todo, model), daemon=True, name="scanner")
                 self._thread.start()
@@ -136,13 +141,12 @@ class BackgroundScanner:
                 if model is not None:
                     self._desk.predictions.of(image)
             except (InputError, OSError) as error:
-                self._refused(image, error)
-            except Exception:
+                self._store.note_unusable(image, error)
+            except Exception as error:
                 logger.exception("image %s could not be looked at", image)
-            self._seen.add((image, self._version(image), model))
-
-    def _refused(self, image: str, error: Exception) -> None:
-        self._unreadable[image] = (self._version(image), str(error))
+                self._store.note_unusable(image, error)
+            with self._guard:
+                self._seen[image] = (self._version(image), model)
 
     def _version(self, image: str) -> str:
         try:

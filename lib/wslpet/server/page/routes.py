@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import unquote
 
-from fastapi import APIRouter, File, Query, UploadFile
+from fastapi import APIRouter, Depends, File, UploadFile
 from fastapi import Path as InPath
 from fastapi.responses import Response
 from monailabel.config import settings
@@ -32,6 +33,7 @@ from wslpet.server.page.schemas import (
     Imported,
     Next,
     NextRequest,
+    Opened,
     Patient,
     Save,
     Saved,
@@ -48,7 +50,18 @@ WEB = Path(__file__).resolve().with_name("static")
 POLICY = "default-src 'self'; img-src 'self' blob:; object-src 'none'; base-uri 'none'; frame-ancestors 'self'"
 
 router = APIRouter(prefix="/wslpet/api", tags=["Annotation page"])
-Image = Annotated[str, InPath(description="an image's name", max_length=300)]
+
+
+def _named(
+    image: Annotated[
+        str, InPath(description="an image's name, percent-encoded twice where it holds / or %", max_length=900)
+    ],
+) -> str:
+    """What an address calls an image: servers and proxies decode once, and a name with / would be a path then."""
+    return unquote(image)
+
+
+Image = Annotated[str, Depends(_named)]
 _BINARY: dict[int | str, dict[str, Any]] = {200: {"content": {"application/octet-stream": {}}}}
 _PNG: dict[int | str, dict[str, Any]] = {200: {"content": {"image/png": {}}}}
 _CSV: dict[int | str, dict[str, Any]] = {200: {"content": {"text/csv": {}}}}
@@ -95,11 +108,17 @@ def configuration(user: AnyUser) -> Configuration:
     )
 
 
+@router.post("/status")
+def hold_and_status(opened: Opened, user: AnyUser) -> Status:
+    """As GET, for a page that says which images it has open; other browsers are not offered them."""
+    _desk().hold(opened.client, opened.open)
+    return status(user)
+
+
 @router.get("/status")
-def status(user: AnyUser, client: str = "", open: Annotated[list[str], Query(max_length=20)] = []) -> Status:  # noqa: B006
-    """What changes meanwhile. A page that asks says which images it has `open`; others are not offered them."""
+def status(user: AnyUser) -> Status:
+    """What changes meanwhile."""
     app, desk = app_instance(), _desk()
-    desk.hold(client, open)
     store = desk.datastore
     images = set(store.list_images())
     return Status(
@@ -110,6 +129,7 @@ def status(user: AnyUser, client: str = "", open: Annotated[list[str], Query(max
         model_version=desk.predictions.model_version(),
         training=training.progress(app._trainers.get(training.TASK)),
         trouble=store.trouble,
+        remarks=[remark for remark in store.remarks() if remark != store.trouble],
     )
 
 
@@ -159,7 +179,7 @@ def thumbnail(image: Image, user: AnyUser) -> Response:
 
 @router.post("/images/{image}/delineation")
 def delineation(image: Image, click: Click, user: AnyUser) -> Delineated | None:
-    """The lesion at a click, which is not recorded; null where nothing stands out."""
+    """The lesion at a click, which is not recorded; null of "no tumour"."""
     _rounds()
     return _desk().delineate(image, click.cancer_type, click.position)
 
@@ -187,8 +207,9 @@ def annotate(image: Image, save: Save, user: Annotator) -> Saved:
 
 @router.post("/images/{image}/annotations/withdraw")
 def withdraw(image: Image, what: Withdraw, user: Annotator) -> list[Annotation]:
-    """Take back the newest annotation; the one before it, if any, counts again. Nothing is deleted."""
-    return _desk().withdraw(image, what.time, who(user, what.annotator))
+    """Take back the newest annotation: the one before it, if any, counts again; or all of them, and the final label.
+    The history keeps them."""
+    return _desk().withdraw(image, what, who(user, what.annotator))
 
 
 @router.get("/cohort")

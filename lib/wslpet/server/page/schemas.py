@@ -53,6 +53,14 @@ class Status(BaseModel):
     model_version: str | None
     training: TrainingProgress
     trouble: str = Field(default="", description="why the list of images may be old: a PACS that does not answer")
+    remarks: list[str] = Field(default=[], description="what people should know of the images, in sentences")
+
+
+class Opened(BaseModel):
+    """The images that a browser has open."""
+
+    client: Name = Field(default="", description="any text of the browser's own")
+    open: list[Annotated[str, Field(max_length=300)]] = Field(default=[], max_length=20)
 
 
 class Annotation(BaseModel):
@@ -75,6 +83,7 @@ class Patient(BaseModel):
     spacing: Triple = Field(description="mm")
     affine: list[list[float]] = Field(description="4 × 4, RAS voxel → mm RAS")
     suv_step: float = Field(description="SUV of one step of the numbers in MIPs and slices")
+    notes: list[str] = Field(default=[], description="what was inferred, not read, of a DICOM series' SUV, in words")
     history: list[Annotation] = Field(description="newest last")
 
 
@@ -90,6 +99,7 @@ class Next(BaseModel):
     image: str | None = Field(description="None when none is left")
     waiting: int = Field(description="images without an annotation")
     elsewhere: int = Field(description="of those, how many are open in other browsers")
+    message: str = Field(default="", description="when none is left: what that means, in sentences")
 
 
 class Click(BaseModel):
@@ -102,6 +112,10 @@ class Save(BaseModel):
     position: Position | None = Field(default=None, description="mm RAS; may be None of no tumour")
     annotator: Name = Field(default="", description="who clicked, where the server does not know accounts")
     seen: int = Field(default=0, ge=0, description="length of the history that the annotator saw")
+    id: Name = Field(
+        default="", description="any text of this annotation's own: sent twice with it, it is recorded once"
+    )
+    sure: bool = Field(default=False, description="the annotator confirms a click that the delineation doubts")
 
 
 class Saved(BaseModel):
@@ -114,18 +128,31 @@ class Saved(BaseModel):
 class Withdraw(BaseModel):
     time: Name = Field(description="of the annotation to take back, which must be the newest")
     annotator: Name = ""
+    all: bool = Field(default=False, description="those before it, too: the image is to be annotated again")
 
 
 class CohortRow(BaseModel):
     image: str
     title: str
     state: State
-    reason: str = Field(default="", description="of a disagreement, or why the image cannot be read")
+    reason: str = Field(
+        default="", description="of a disagreement, why the image cannot be read, or why its annotation does not count"
+    )
     annotation: Annotation | None
     annotations: int = Field(description="length of the history")
-    predicted: str | None = Field(description="the type that the weights say; None while they were not asked")
+    predicted: str | None = Field(
+        description="the type that the weights say; None while they were not asked, or nobody annotated the image: "
+        "their answer must not sway the annotator"
+    )
     probability: float | None
     confidence: float | None
+
+
+class LeftOut(BaseModel):
+    """A file of the studies folder that is no image here."""
+
+    file: str = Field(description="path from the studies folder on")
+    reason: str
 
 
 class Cohort(BaseModel):
@@ -134,6 +161,8 @@ class Cohort(BaseModel):
     rows: list[CohortRow]
     annotators: dict[str, int] = Field(description="annotator → images whose annotation that counts is theirs")
     looking: bool = Field(description="whether images are still being looked at in the background")
+    left_out: list[LeftOut]
+    remarks: list[str] = Field(default=[], description="what people should know of the images, in sentences")
 
 
 class Imported(BaseModel):
@@ -157,6 +186,7 @@ class Run(BaseModel):
     from_scratch: bool | None
     published: bool | None = Field(description="whether its weights took the place of those in use")
     not_published: str = Field(description='why they did not, in words that follow "the new model"; else empty')
+    not_judged: str = Field(default="", description="of which types nobody was held out, as a sentence; else empty")
     model_version: str
     error: str
     best_metric: float

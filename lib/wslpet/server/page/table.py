@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
 from wslpet.core.errors import InputError, SeedError
 from wslpet.core.seeds import NO_TUMOUR, Seed, Withdrawal
+from wslpet.io.csv_cells import guarded, unguarded
+from wslpet.io.tables import Table, parse_table
+from wslpet.method.inference.pipeline import check_click
 from wslpet.server.page.annotation import Desk
 from wslpet.server.page.schemas import Imported
 from wslpet.server.storage.clicks import place
@@ -32,7 +37,7 @@ def exported(desk: Desk, history: bool) -> str:
             continue
         for said in desk.datastore.seeds.history(image):
             if isinstance(said, Withdrawal):
-                writer.writerow(("withdrawn", image, "", "", "", "", said.user, said.time))
+                writer.writerow(("withdrawn", guarded(image), "", "", "", "", guarded(said.user), guarded(said.time)))
             else:
                 writer.writerow(("seed", *_fields(image, said)))
     return out.getvalue()
@@ -50,48 +55,44 @@ def imported(desk: Desk, content: bytes, user: str) -> Imported:
         when the table cannot be read, or lacks a column.
     """
     result = Imported(recorded=0, superseded=0, known=0, refused=[])
-    for number, row in _rows(content):
-        image = (row["image"] or "").strip()
+    table = _table(content)
+    for number, row in table.rows:
+        image = unguarded(row["image"] or "")
         try:
             desk.datastore.image_path(image)
-            seed = _seed(desk, image, row, user)
+            seed = _seed(desk, image, row, table, user)
+            same = partial(_same, seed=seed, timed=bool(row.get("time")))
+            if same(desk.datastore.seeds.history(image)) is None:
+                # Whoever clicked may have confirmed a doubt.
+                check_click(desk.datastore.volume(image), seed, desk.settings, sure=True)
         except (InputError, OSError) as error:
             result.refused.append(f"row {number}: {error}")
             continue
-        if any(_is_same(said, seed, bool(row.get("time"))) for said in desk.datastore.seeds.history(image)):
-            result.known += 1
-            continue
-        result.superseded += bool(desk.datastore.seeds.of(image))
-        desk.datastore.record_seed(image, seed)
-        result.recorded += 1
+        stands = bool(desk.datastore.seeds.of(image))
+        known = desk.datastore.record_seed(image, seed, same) is not seed
+        result.known += known
+        result.recorded += not known
+        result.superseded += stands and not known
     return result
 
 
 def _fields(image: str, seed: Seed) -> tuple[str, ...]:
     point = ("", "", "") if seed.cancer_type == NO_TUMOUR else tuple(f"{v:.3f}" for v in seed.position)
-    return (image, seed.cancer_type, *point, seed.user, seed.time)
+    return (guarded(image), guarded(seed.cancer_type), *point, guarded(seed.user), guarded(seed.time))
 
 
-def _rows(content: bytes) -> list[tuple[int, dict[str, str | None]]]:
+def _table(content: bytes) -> Table:
     if len(content) > MAX_BYTES:
         raise InputError(f"the table has {len(content)} bytes, more than {MAX_BYTES}; split it")
-    try:
-        reader = csv.DictReader(io.StringIO(content.decode("utf-8-sig"), newline=""))
-        missing = [column for column in NEEDED if column not in (reader.fieldnames or [])]
-        if missing:
-            raise InputError(f"the table lacks the column {missing[0]}; it needs {','.join(COLUMNS)}")
-        rows = [(reader.line_num, row) for row in reader]
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"the table cannot be read as CSV ({error}); save it as comma-separated UTF-8") from error
-    if "event" in (reader.fieldnames or []):
+    table = parse_table(content, "the table", NEEDED, COLUMNS)
+    if "event" in table.columns:
         raise InputError("this table is a history, with what was superseded; import the table of annotations")
-    if not rows:
-        raise InputError("the table has no rows; write one for each annotated image")
-    return rows
+    return table
 
 
-def _seed(desk: Desk, image: str, row: dict[str, str | None], user: str) -> Seed:
-    cancer_type, x, y, z, who, when = ((row.get(column) or "").strip() for column in COLUMNS[1:])
+def _seed(desk: Desk, image: str, row: dict[str, str | None], table: Table, user: str) -> Seed:
+    cancer_type, x, y, z, who, when = (unguarded(row.get(column) or "") for column in COLUMNS[1:])
+    cancer_type = desk.datastore.renamed.get(cancer_type, cancer_type)
     if cancer_type not in desk.settings.classes:
         raise SeedError(f"cancer type {cancer_type!r} is not one of {', '.join(desk.settings.classes)}; correct it")
     volume = desk.datastore.volume(image)
@@ -99,15 +100,21 @@ def _seed(desk: Desk, image: str, row: dict[str, str | None], user: str) -> Seed
         index = (np.array(volume.shape) - 1) / 2
     else:
         try:
-            index = volume.to_index(np.array([float(x), float(y), float(z)]))
+            index = volume.to_index(np.array([table.number(v) for v in (x, y, z)]))
         except ValueError:
-            raise SeedError(f"seed {x},{y},{z} is not three numbers; write x,y,z in mm RAS") from None
+            point = "; ".join((x, y, z))
+            raise SeedError(f"seed {point!r} is not three numbers; write x, y and z in mm RAS") from None
     seed = place((cancer_type, np.round(index, 3).tolist()), volume, (who or user)[:100])
     return replace(seed, time=when[:40]) if when else seed
 
 
-def _is_same(said: Seed | Withdrawal, seed: Seed, timed: bool) -> bool:
-    if not isinstance(said, Seed) or (timed and said.time != seed.time):
+def _same(history: Sequence[Seed | Withdrawal], seed: Seed, timed: bool) -> Seed | None:
+    """The record of a row in an image's history."""
+    return next((said for said in history if isinstance(said, Seed) and _is_same(said, seed, timed)), None)
+
+
+def _is_same(said: Seed, seed: Seed, timed: bool) -> bool:
+    if timed and said.time != seed.time:
         return False
     near = np.allclose(said.position, seed.position, atol=_SAME_MM)
     return near and (said.cancer_type, said.user) == (seed.cancer_type, seed.user)

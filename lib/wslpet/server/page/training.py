@@ -81,9 +81,8 @@ def progress(task: LearnFromSeeds) -> TrainingProgress:
 
 def _message(state: str, stats: dict[str, Any]) -> str:
     if state == "done":
-        if stats.get("published"):
-            return "The new model is in use."
-        return f"The new model {stats.get('not_published')}; the one in use stays."
+        came = f"The new model {stats.get('not_published')}; the one in use stays."
+        return f"{'The new model is in use.' if stats.get('published') else came} {stats.get('not_judged', '')}".strip()
     if state == "stopped":
         return "Stopped; the model in use stays."
     if state == "failed":
@@ -130,6 +129,7 @@ def _run(file: Path, is_newest: bool) -> Run | None:
         from_scratch=stats.get("from_scratch"),
         published=stats.get("published"),
         not_published=str(stats.get("not_published", "")),
+        not_judged=str(stats.get("not_judged", "")),
         model_version=str(stats.get("model_version", "")),
         error=str(stats.get("error", "")),
         best_metric=float(stats.get("eval", {}).get("best_metric", 0.0)),

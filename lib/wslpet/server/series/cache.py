@@ -1,7 +1,7 @@
 """DICOM series as SUV NIfTI: converted once, kept by SeriesInstanceUID, whole or not at all.
 
 <folder>/<uid>/<uid>.nii        SUV, float32, axes (column, row, slice)
-<folder>/<uid>/info.json        how SUV was computed, and of which version of the series
+<folder>/<uid>/info.json        how SUV was computed, what was inferred, and of which version of the series
 <folder>/<uid>/headers.zip      the slices' headers along k, without pixels, for labels that refer to them
 """
 
@@ -24,16 +24,21 @@ import pydicom
 from filelock import FileLock
 from pydicom.dataset import Dataset
 
-from wslpet.core.atomic_io import sync_folder, write_json
+from wslpet.core.atomic_io import locked, sync_folder, write_json
+from wslpet.io.dicom.headers import read_dicom
 from wslpet.io.dicom.series import Series
 from wslpet.server.errors import StorageError
 
 _HEADERS = "headers.zip"
+# Another one when SUV is computed in another way: what was kept before is converted again.
+RULES = 2
+# A PACS may take its time; another process that fetches the same series is waited for.
+FETCH_SECONDS = 600.0
 
 
 @dataclass(frozen=True)
 class CachedSeries:
-    """A converted series; `info` is JSON of `Suv.to_dict` under "suv" and the volume's grid."""
+    """A converted series; `info` is JSON of `Suv.to_dict` under "suv", `Series.notes` and the volume's grid."""
 
     uid: str
     folder: Path
@@ -67,7 +72,7 @@ class SeriesCache:
         except OSError as error:
             raise _full(error) from error
         try:
-            with FileLock(self._folder / f".{uid}.lock"):
+            with locked(FileLock(self._folder / f".{uid}.lock"), FETCH_SECONDS):
                 yield scratch
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
@@ -79,7 +84,7 @@ class SeriesCache:
             info = json.loads((folder / "info.json").read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return None
-        if version is not None and info["version"] != version:
+        if info.get("rules") != RULES or (version is not None and info["version"] != version):
             return None
         return CachedSeries(uid, folder, info)
 
@@ -87,7 +92,9 @@ class SeriesCache:
         """Keep a series, under its lock. Raises StorageError when the disk refuses."""
         info = {
             "version": version,
+            "rules": RULES,
             "suv": series.suv.to_dict(),
+            "notes": list(series.notes),
             "shape": list(series.volume.shape),
             "spacing_mm": [round(spacing, 4) for spacing in series.volume.spacing],
         }
@@ -127,10 +134,11 @@ def _read(content: bytes) -> Dataset:
 
 
 def _without_pixels(path: Path) -> bytes:
-    header = pydicom.dcmread(path, stop_before_pixels=True)
+    header = read_dicom(path)
+    del header.PixelData
     header.remove_private_tags()
     written = BytesIO()
-    header.save_as(written)
+    header.save_as(written, write_like_original=False)
     return written.getvalue()
 
 

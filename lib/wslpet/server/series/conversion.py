@@ -46,9 +46,11 @@ class Conversion:
         """Whether this version of it was converted."""
         return self._cache.get(series.uid, series.version) is not None
 
-    def refused(self) -> set[str]:
-        """UIDs of the series that were tried and refused lately."""
-        return {uid for (uid, _), (when, _) in self._refused.items() if _is_recent(when)}
+    def refused(self) -> dict[str, str]:
+        """UIDs of the series that were tried and refused lately, and why."""
+        recent = {key: known for key, known in list(self._refused.items()) if _is_recent(known[0])}
+        self._refused = recent
+        return {uid: str(error) for (uid, _), (_, error) in recent.items()}
 
     def _convert(self, series: FoundSeries, scratch: Path) -> CachedSeries:
         key = (series.uid, series.version)
@@ -63,6 +65,8 @@ class Conversion:
             raise
         self._refused.pop(key, None)
         logger.info("series %s is converted to SUV", series.uid)
+        for note in read.notes:
+            logger.warning("series %s: %s", series.uid, note)
         return self._cache.put(series.uid, series.version, read, scratch)
 
 

@@ -20,13 +20,15 @@ from monailabel.datastore.local import DataModel, ImageLabelModel
 from monailabel.interfaces.datastore import DefaultLabelTag
 
 from wslpet.core.atomic_io import replacing
-from wslpet.core.errors import InputError
+from wslpet.core.errors import DicomError, InputError
 from wslpet.core.seeds import NO_TUMOUR
 from wslpet.core.settings import Settings
+from wslpet.core.state_folder import PRIVATE
 from wslpet.io.dicom.segmentation import Maker, read_segmentation, write_segmentation
+from wslpet.io.folders import look_into
 from wslpet.io.readers import read_mask, write_mask
 from wslpet.server.errors import PacsError, quoted
-from wslpet.server.series.cache import SeriesCache
+from wslpet.server.series.cache import RULES, SeriesCache
 from wslpet.server.series.conversion import Conversion
 from wslpet.server.series.listing import Listing
 from wslpet.server.series.source import FACTS, FoundSegmentation, FoundSeries, SeriesSource, is_uid
@@ -49,7 +51,7 @@ class SeriesDatastore(SeededDatastore):
     folder : of image files, labels, the list of images and `.wslpet`; made if need be.
     source : of the series.
     auto_reload : whether to look for new images while the server runs.
-    settings, read_only : as `SeededDatastore` has them.
+    settings, read_only, renamed, state : as `SeededDatastore` has them.
     """
 
     def __init__(
@@ -59,13 +61,18 @@ class SeriesDatastore(SeededDatastore):
         source: SeriesSource,
         auto_reload: bool = True,
         read_only: bool = False,
+        renamed: Mapping[str, str] | None = None,
+        state: Path | None = None,
     ) -> None:
         self._source = source
-        self._conversion = Conversion(source, SeriesCache(Path(folder) / ".wslpet" / "series"))
-        super().__init__(folder, settings, read_only)
+        self._conversion = Conversion(source, SeriesCache((state or Path(folder) / PRIVATE) / "series"))
+        super().__init__(folder, settings, read_only, renamed, state)
         self._changes = Changes(self._folders)
         self._listing = Listing(self._take_in, source.fresh_seconds if auto_reload else math.inf)
         self._listing.renew(START_SECONDS)
+        self.label_seeds.renew(START_SECONDS)
+        for remark in self.remarks():
+            logger.warning("%s", remark)
 
     def name(self) -> str:
         return self._source.name
@@ -74,10 +81,9 @@ class SeriesDatastore(SeededDatastore):
         self._listing.renew()
         return super().list_images()
 
-    def waiting(self) -> list[str]:
-        """Without those that are known to be no SUV."""
-        refused = self._conversion.refused()
-        return [image for image in super().waiting() if image not in refused]
+    def unusable(self) -> dict[str, str]:
+        """As `SeededDatastore` has it, with the series that are known to be no SUV."""
+        return {**super().unusable(), **self._conversion.refused()}
 
     def image_path(self, image_id: Any) -> Path:
         """The image's file in SUV; fetched and converted when it is a series that was not used before.
@@ -108,10 +114,11 @@ class SeriesDatastore(SeededDatastore):
 
     def image_version(self, image_id: str) -> str:
         series = self._series(image_id)
-        return super().image_version(image_id) if series is None else f"{series.uid} {series.version}"
+        return super().image_version(image_id) if series is None else f"{series.uid} {series.version} {RULES}"
 
     def get_image_info(self, image_id: str) -> dict[str, Any]:
-        """Of a series, as well: its UIDs, "suv" (factor, units, dose, times, weight), or "refused" and why."""
+        """Of a series, as well: its UIDs, "suv" (factor, units, dose, times, weight) and "notes" (what was inferred of
+        them, in words), or "refused" and why."""
         series = self._series(image_id)
         if series is None:
             return super().get_image_info(image_id)
@@ -177,12 +184,30 @@ class SeriesDatastore(SeededDatastore):
         super().remove_label(label_id, label_tag)
 
     @property
+    def left_out(self) -> dict[str, str]:
+        """As of `SeededDatastore`, and what the source of the series leaves out, if it tells."""
+        of_source: dict[str, str] = getattr(self._source, "left_out", dict)()
+        return {**super().left_out, **of_source}
+
+    @property
     def trouble(self) -> str:
         return "" if self._listing.trouble is None else str(self._listing.trouble)
+
+    def check_complete(self) -> None:
+        if self._listing.trouble is not None:
+            raise self._listing.trouble
+
+    def note_unusable(self, image_id: str, error: Exception) -> None:
+        if not (isinstance(error, DicomError) and self.is_series(image_id)):  # the conversion remembers it
+            super().note_unusable(image_id, error)
 
     def facts(self, image_id: str) -> dict[str, str]:
         series = self._series(image_id)
         return {} if series is None else series.facts
+
+    def notes(self, image_id: str) -> list[str]:
+        series = self._series(image_id)
+        return [] if series is None else list(self._conversion.of(series).info["notes"])
 
     def is_series(self, image_id: str) -> bool:
         return self._series(image_id) is not None
@@ -208,9 +233,9 @@ class SeriesDatastore(SeededDatastore):
         return FoundSeries.from_info(image_id, entry.image.info)
 
     def _folders(self) -> list[Path]:
-        """Where image files and labels lie."""
-        labels = Path(self._datastore.label_path(None))
-        return [self._images, labels, *(path for path in labels.iterdir() if path.is_dir())]
+        """Where image files and labels lie; a new folder changes the time of the one that it lies in."""
+        labels = look_into(Path(self._datastore.label_path(None))).folders
+        return [*(self._tree.folders or [self._images]), *labels]
 
     def _take_in(self) -> None:
         """Make the list of images what the source says. Called in the listing's thread."""
@@ -229,12 +254,14 @@ class SeriesDatastore(SeededDatastore):
                 if changed:
                     self._reconcile_datastore()
         if not found:
+            self.label_seeds.renew()
             return
         asked = int(time.time())
-        segmentations = self._source.segmentations(found, self._settings.types)
+        segmentations = self._source.segmentations(found, [*self.settings.types, *self.renamed])
         with self._listing_changes() as objects:
             for uid in found.keys() & objects.keys():
                 _take_in_label(objects[uid], segmentations.get(uid), asked)
+        self.label_seeds.renew()
 
     @contextmanager
     def _listing_changes(self) -> Iterator[dict[str, ImageLabelModel]]:
@@ -276,7 +303,8 @@ class SeriesDatastore(SeededDatastore):
         """Read a label back from the source, onto the series' own grid."""
         info = self.get_label_info(image_id, tag)
         grid = self.volume(image_id)
-        values = {name: value for name, value in self._settings.labels.items() if name in self._settings.types}
+        labels = self.settings.labels
+        values = {**{former: labels[name] for former, name in self.renamed.items() if name in labels}, **labels}
         with tempfile.TemporaryDirectory(prefix="wslpet-") as scratch:
             fetched, mask = Path(scratch) / "segmentation.dcm", Path(scratch) / f"mask{_LABEL}"
             self._source.fetch_segmentation(info["StudyInstanceUID"], info["SeriesInstanceUID"], fetched)

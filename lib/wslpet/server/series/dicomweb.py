@@ -27,8 +27,6 @@ from wslpet.server.errors import PacsError, quoted
 from wslpet.server.series.source import FACTS, FoundSegmentation, FoundSeries, facts_of, is_shown, is_uid
 
 logger = logging.getLogger(__name__)
-# It tells every request.
-logging.getLogger("dicomweb_client").setLevel(logging.WARNING)
 
 CONNECT_SECONDS = 5.0
 # Of one series, however slowly it drips.

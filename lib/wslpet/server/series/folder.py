@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import os
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-import pydicom
-
-from wslpet.io.dicom.series import is_candidate
+from wslpet.io.dicom.headers import read_dicom
+from wslpet.io.dicom.series import files_below, is_candidate
 from wslpet.server.errors import UnknownName, quoted
 from wslpet.server.series.source import FACTS, FoundSegmentation, FoundSeries, facts_of, is_shown, is_uid
 
@@ -94,10 +92,8 @@ class DicomFolder:
 
 def _slices(folder: Path) -> Iterator[tuple[Path, _Stamp]]:
     """Files that are named as slices are."""
-    for here, folders, names in os.walk(folder):
-        top = Path(here) == folder
-        folders[:] = sorted(n for n in folders if not n.startswith(".") and not (top and n in _NOT_STUDIES))
-        for path in [Path(here, name) for name in sorted(names) if is_candidate(name)]:
+    for path in files_below(folder, _NOT_STUDIES):
+        if is_candidate(path.name):
             with suppress(OSError):
                 stat = path.stat()
                 yield path, _Stamp(stat.st_size, stat.st_mtime_ns)
@@ -105,7 +101,7 @@ def _slices(folder: Path) -> Iterator[tuple[Path, _Stamp]]:
 
 def _looked_at(path: Path, stamp: _Stamp) -> _File:
     try:
-        header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=_TAGS)
+        header = read_dicom(path, _TAGS)
         facts = facts_of(header)
         shown_to_annotators = facts["Modality"] == "PT" and is_shown(header)
     except Exception:  # pydicom raises nearly anything for a damaged file

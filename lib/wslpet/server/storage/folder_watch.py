@@ -1,4 +1,4 @@
-"""Whether files came or went, told by the times of their folders: a look at each of thousands takes too long."""
+"""Whether files or folders came or went, told by their folders' times: a look at each of thousands takes too long."""
 
 from __future__ import annotations
 
@@ -27,9 +27,17 @@ class Changes:
 
     def may_have_been(self) -> bool:
         """Whether there may have been any since this was last asked and true."""
-        stamps = {folder: folder.stat().st_mtime_ns for folder in self._folders()}
+        stamps = {folder: _modified_ns(folder) for folder in self._folders()}
         settled = all(time.time_ns() - stamp > SETTLED_NS for stamp in stamps.values())
         if settled and stamps == self._stamps and time.monotonic() < self._due:
             return False
         self._stamps, self._due = stamps if settled else None, time.monotonic() + MOST_SECONDS
         return True
+
+
+def _modified_ns(folder: Path) -> int:
+    """0 of a folder that is gone, or that cannot be looked at any more."""
+    try:
+        return folder.stat().st_mtime_ns
+    except OSError:
+        return 0

@@ -1,79 +1,122 @@
-"""A submitted mask → the seed and cancer type it stands for."""
+"""Final labels that were not submitted through this server → seeds.
+
+They lie in `labels/final` when the server starts, come with an archive, or are DICOM SEG on the PACS. Each is read
+once, in a thread, and becomes a seed and a type as a submitted one does. One that cannot become a seed leaves its
+patient to be annotated, with the reason. A patient of whom the log of seeds says something is left alone, also where
+the seed was withdrawn.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import logging
+import threading
+import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
-import numpy as np
+from monailabel.interfaces.datastore import DefaultLabelTag
 
-from wslpet.analysis.uptake import central_voxel
-from wslpet.core.errors import InputError, SeedError
-from wslpet.core.seeds import NO_TUMOUR, Seed
-from wslpet.core.settings import Settings
-from wslpet.core.volume import Volume
-from wslpet.io.readers import read_mask
-from wslpet.server.errors import quoted
+from wslpet.core.errors import BusyError, InputError
+from wslpet.server.errors import Conflict, PacsError, StorageError
+from wslpet.server.storage.submitted_labels import seed_from_label
+
+if TYPE_CHECKING:
+    from wslpet.server.storage.datastore import SeededDatastore
+
+logger = logging.getLogger(__name__)
+
+FINAL = DefaultLabelTag.FINAL.value
+# Who clicked, where the label does not say.
+USER = "label file"
+# After a trouble that is not the label's (a PACS that is silent, a disk that is full), it is read again.
+RETRY_SECONDS = 60.0
+_PASSING = (PacsError, StorageError, BusyError, OSError)
 
 
-def seed_from_label(path: Path, image: Volume, info: Mapping[str, Any], settings: Settings) -> Seed:
-    """The centre of the largest lesion, and the type that its label value or segment name stands for.
-
-    An empty mask says "no tumour" where the settings know of that.
-
-    Parameters
+class LabelSeeds:
+    """Parameters
     ----------
-    path : the mask; its grid may differ from the image's (a cropped segmentation), positions are compared in mm.
-    image : the scan that it annotates.
-    info : of the submission; "label_info": [{"name", "idx"}] names label values as 3D Slicer does.
-
-    Raises
-    ------
-    SeedError
-        for an empty mask, two types in it, an unknown one, or a lesion outside the image.
+    store : whose labels and seeds these are.
     """
-    mask = _read(path)
-    values = np.unique(mask.array[mask.array > 0])
-    user = str(info.get("user") or info.get("client_id") or "unknown")[:100]
-    if values.size == 0 and settings.no_tumour:
-        return Seed(NO_TUMOUR, tuple(image.to_world((np.array(image.shape) - 1) / 2)), user=user)
-    if values.size == 0:
-        raise SeedError(f"label of {image.name} is empty; outline the tumour, or leave the patient unannotated")
-    types = {_type_of(float(value), info.get("label_info"), settings) for value in values}
-    if len(types) != 1:
-        raise SeedError(
-            f"label of {image.name} holds {len(types)} types ({', '.join(sorted(types))}); a patient has one: "
-            "keep the segments of one type"
+
+    def __init__(self, store: SeededDatastore) -> None:
+        self._store = store
+        self._refused: dict[str, tuple[str, float, str]] = {}  # image → stamp of its label, until when, and why
+        self._guard = threading.Lock()
+        self._reading: threading.Thread | None = None
+
+    def renew(self, patience: float = 0.0) -> None:
+        """Have labels read that are new; wait for it, no longer than `patience` seconds."""
+        with self._guard:
+            if self._reading is None or not self._reading.is_alive():
+                due = self._due()
+                if not due:
+                    return
+                self._reading = threading.Thread(target=self._read_all, args=(due,), daemon=True, name="label-seeds")
+                self._reading.start()
+            reading = self._reading
+        reading.join(patience)
+
+    def reasons(self) -> dict[str, str]:
+        """Image → why its label does not count, for labels that are there."""
+        refused = dict(self._refused)
+        return {image: refused[image][2] for image in self._without_seed() if image in refused}
+
+    def unread(self) -> int:
+        """How many labels are still to be read."""
+        return len(self._due())
+
+    def _due(self) -> list[str]:
+        images, now = self._without_seed(), time.monotonic()
+        for image in set(list(self._refused)) - set(images):
+            self._refused.pop(image, None)
+        stamps = {image: self._refused.get(image) for image in images}
+        return [i for i, known in stamps.items() if known is None or known[0] != self._stamp(i) or known[1] < now]
+
+    def _without_seed(self) -> list[str]:
+        spoken_of = self._store.seeds.counts()[0]
+        return sorted(image for image in self._store.get_labeled_images() if image not in spoken_of)
+
+    def _stamp(self, image: str) -> str:
+        """Changes when the label does, or its image."""
+        info = self._store.get_label_info(image, FINAL)
+        try:
+            file = Path(self._store.label_file(image, FINAL)).stat()
+            written = f"{file.st_ino} {file.st_size} {file.st_mtime_ns}"
+        except OSError:
+            written = ""  # on the PACS
+        try:
+            version = self._store.image_version(image)
+        except (InputError, OSError):
+            version = ""
+        return f"{version} {info.get('SeriesInstanceUID', '')} {written}"
+
+    def _read_all(self, due: list[str]) -> None:
+        logger.info("%d labels are read that were not submitted here; each becomes a seed, or is told", len(due))
+        recorded = 0
+        for image in due:
+            stamp, until = self._stamp(image), float("inf")
+            try:
+                recorded += self._read(image)
+                continue
+            except _PASSING as error:
+                until, why = time.monotonic() + RETRY_SECONDS, str(error)
+            except InputError as error:
+                why = str(error)
+            except Exception as error:  # one bad file must not keep the others unread
+                logger.exception("label of %s", image)
+                why = f"{type(error).__name__}; see the server's log"
+            self._refused[image] = (stamp, until, f"its label is not learned from: {why}")
+            logger.warning("image %s stays to be annotated; %s", image, self._refused[image][2])
+        logger.info("%d of %d labels became seeds", recorded, len(due))
+
+    def _read(self, image: str) -> bool:
+        store = self._store
+        info = {"user": USER, **store.get_label_info(image, FINAL)}
+        volume = store.volume(image)
+        label = store.get_label_uri(image, FINAL)
+        if not label:
+            raise Conflict("it was removed meanwhile")
+        return store.seeds.append_first(
+            image, seed_from_label(Path(label), volume, info, store.settings, store.renamed)
         )
-    position = mask.to_world(central_voxel(mask.array > 0, mask.spacing))
-    index = image.to_index(position)
-    if not image.contains(index):
-        raise SeedError(
-            f"label of {image.name} lies outside it, at {position.round(1).tolist()} mm; "
-            "export the segmentation with the PET as reference"
-        )
-    return Seed(types.pop(), tuple(position), tuple(np.round(index, 3)), user)
-
-
-def _read(path: Path) -> Volume:
-    try:
-        return read_mask(path)
-    except InputError as error:
-        raise SeedError(f"label cannot be used: {error}") from error
-
-
-def _type_of(value: float, label_info: Any, settings: Settings) -> str:
-    names = {name.casefold(): name for name in settings.types}
-    if isinstance(label_info, list):
-        for entry in label_info:
-            if isinstance(entry, Mapping) and entry.get("idx") == value:
-                name = str(entry.get("name")).casefold()
-                if name not in names:
-                    known = ", ".join(names.values())
-                    raise SeedError(f"segment {quoted(entry.get('name'))} is no cancer type; name it one of {known}")
-                return names[name]
-    for name, label in settings.labels.items():
-        if label == value:
-            return name
-    raise SeedError(f"label value {value:g} stands for no cancer type; the values are {settings.labels}")

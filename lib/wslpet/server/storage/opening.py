@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -10,32 +11,65 @@ from monailabel.config import settings as server
 
 from wslpet.core.errors import InputError
 from wslpet.core.settings import Settings
+from wslpet.core.state_folder import PRIVATE, state_folder
 from wslpet.server.series.datastore import SeriesDatastore
 from wslpet.server.series.dicomweb import DicomWeb
 from wslpet.server.series.folder import DicomFolder
+from wslpet.server.storage.places import check_state, check_studies
 
 
-def open_studies(studies: str, settings: Settings) -> SeriesDatastore:
+def open_studies(
+    studies: str,
+    settings: Settings,
+    renamed: Mapping[str, str] | None = None,
+    state: Path | None = None,
+    wait_for_scans: bool = False,
+) -> SeriesDatastore:
     """The datastore of a folder (image files and DICOM series), or of a DICOMweb service.
 
     Of MONAI Label's settings it heeds MONAI_LABEL_DATASTORE_AUTO_RELOAD and _READ_ONLY, the three _PREFIX, and of
     MONAI_LABEL_DICOMWEB: _USERNAME, _PASSWORD, _CACHE_PATH, _SEARCH_FILTER (its modality is PT whatever it says) and
     _PROXY_TIMEOUT.
 
+    Parameters
+    ----------
+    renamed : former name of a cancer type → its name in the settings.
+    state : folder for all that is learned; None is where `wslpet.core.state_folder` says.
+    wait_for_scans : whether a folder without a scan that can be used is meant.
+
     Raises
     ------
     InputError
-        when the URL is none. A PACS that does not answer is no error: its studies come when it does.
+        when the URL is none, or the folder can only be a mistake; nothing was created then. A PACS that does not
+        answer is no error: its studies come when it does.
+    StorageError
+        when the state folder cannot be written.
     """
-    remote = studies.startswith(("http://", "https://"))
-    source = _pacs(studies) if remote else DicomFolder(Path(studies))
+    remote = is_remote(studies)
+    folder = cache_folder(studies) if remote else Path(studies)
+    source = _pacs(studies) if remote else DicomFolder(folder)
+    if not remote:
+        check_studies(folder, wait_for_scans)
+    place = state or state_folder(folder)
+    check_state(place, None if remote else folder)
+    elsewhere = place.resolve() != (folder / PRIVATE).resolve()
+    if remote and elsewhere:
+        folder = place / "images"
+        folder.mkdir(exist_ok=True)
     return SeriesDatastore(
-        str(_cache(studies)) if remote else studies,
+        str(folder),
         settings,
         source,
         auto_reload=server.MONAI_LABEL_DATASTORE_AUTO_RELOAD,
         read_only=server.MONAI_LABEL_DATASTORE_READ_ONLY,
+        renamed=renamed,
+        state=place if elsewhere else None,
     )
+
+
+def is_remote(studies: str) -> bool:
+    """Whether the studies are a PACS."""
+    return studies.startswith(("http://", "https://"))
 
 
 def _pacs(url: str) -> DicomWeb:
@@ -54,7 +88,7 @@ def _pacs(url: str) -> DicomWeb:
         raise InputError(f"studies {url} is no DICOMweb address ({error}); write http://host:port/dicom-web") from error
 
 
-def _cache(url: str) -> Path:
+def cache_folder(url: str) -> Path:
     """A folder for each service, beside that of MONAI Label's own DICOMweb datastore, whose NIfTI is in Bq/ml."""
     folder = server.MONAI_LABEL_DICOMWEB_CACHE_PATH.strip()
     root = Path(folder) if folder else Path.home() / ".cache" / "monailabel" / "dicom"

@@ -13,18 +13,23 @@ import json
 import logging
 import os
 import threading
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock
 
-from wslpet.core.atomic_io import sync_folder
+from wslpet.core.atomic_io import locked, sync_folder
 from wslpet.core.errors import SeedError
 from wslpet.core.seeds import Seed, Withdrawal, take_in
 from wslpet.server.errors import Conflict, StorageError, quoted
 
 logger = logging.getLogger(__name__)
+
+Known = Callable[[Sequence[Seed | Withdrawal]], Seed | None]
 
 
 class SeedLog:
@@ -33,26 +38,59 @@ class SeedLog:
     Parameters
     ----------
     path : the log; made with its folder when the first seed arrives.
+    renamed : former name of a cancer type → its name now. The log keeps the former; what it says is told by the new.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, renamed: Mapping[str, str] | None = None) -> None:
         self.path = path
+        self._renamed = dict(renamed or {})
         self._seeds: dict[str, list[Seed]] = {}
         self._history: dict[str, list[Seed | Withdrawal]] = {}
         self._read_bytes = 0
         self._guard = threading.RLock()
 
-    def append(self, image_id: str, seed: Seed) -> None:
-        """Record a seed; it is on disk when this returns. Raises StorageError when it cannot be written."""
-        self._write({"image": image_id, **seed.to_dict()})
+    def append(self, image_id: str, seed: Seed, known: Known | None = None) -> Seed:
+        """Record a seed, unless it is known; it is on disk when this returns.
+
+        Parameters
+        ----------
+        known : of the image's history, newest last, the seed that is the same one; no other writer comes between
+            this look and the record.
+
+        Returns
+        -------
+        the seed on record: the one given, or the known one.
+
+        Raises
+        ------
+        StorageError
+            when it cannot be written.
+        """
+        with self._guard, self._between_processes():
+            before = None if known is None else known(self.history(image_id))
+            if before is None:
+                self._append({"image": image_id, **seed.to_dict()})
+            return before or seed
+
+    def append_first(self, image_id: str, seed: Seed) -> bool:
+        """As `append`, unless something was said of the image already; whether it was recorded."""
+        with self._guard, self._between_processes():
+            if self.history(image_id):
+                return False
+            self._append({"image": image_id, **seed.to_dict()})
+        return True
 
     def retire(self, image_id: str) -> None:
         """Forget the seeds of an image that was removed, so that a new image of that name starts without."""
         if self.history(image_id):
             self._write({"image": image_id, "removed": _now()})
 
-    def withdraw(self, image_id: str, time: str, user: str) -> None:
+    def withdraw(self, image_id: str, time: str, user: str, all_of_them: bool = False) -> None:
         """Take back the newest seed of an image, which was recorded at `time`; on disk when this returns.
+
+        Parameters
+        ----------
+        all_of_them : take back those before it, too, so that none stands.
 
         Raises
         ------
@@ -62,11 +100,13 @@ class SeedLog:
             when it cannot be written.
         """
         with self._guard, self._between_processes():
-            newest = next(iter(self.of(image_id)[-1:]), None)
+            standing = self.of(image_id)
+            newest = next(iter(standing[-1:]), None)
             if newest is None or newest.time != time:
                 by = "withdrawn already" if newest is None else f"superseded by {newest.user} at {newest.time}"
                 raise Conflict(f"the annotation of {quoted(image_id)} from {time} was {by}; nothing was undone")
-            self._append({"image": image_id, "withdrawn": _now(), "user": user})
+            record = {"image": image_id, "withdrawn": _now(), "user": user}
+            self._append(*[record] * (len(standing) if all_of_them else 1))
 
     def of(self, image_id: str) -> list[Seed]:
         """All seeds of an image that were not withdrawn, newest last."""
@@ -96,14 +136,12 @@ class SeedLog:
         with self._guard, self._between_processes():
             self._append(record)
 
-    def _between_processes(self) -> FileLock:
+    def _between_processes(self) -> AbstractContextManager[None]:
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        return FileLock(self.path.with_suffix(".lock"))
+        return locked(FileLock(self.path.with_suffix(".lock")))
 
-    def _append(self, record: dict[str, Any]) -> None:
-        self._append_line(json.dumps(record, ensure_ascii=False).encode() + b"\n")
-
-    def _append_line(self, line: bytes) -> None:
+    def _append(self, *records: dict[str, Any]) -> None:
+        line = b"".join(json.dumps(record, ensure_ascii=False).encode() + b"\n" for record in records)
         new = not self.path.exists()
         handle = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o644)
         try:
@@ -141,6 +179,8 @@ class SeedLog:
             except SeedError as error:
                 logger.error("%s: %s; it is skipped", self.path.name, error)
                 continue
+            if isinstance(said, Seed) and said.cancer_type in self._renamed:
+                said = self._seeds[image][-1] = replace(said, cancer_type=self._renamed[said.cancer_type])
             if said is None:
                 self._history.pop(image, None)
             else:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from wslpet.core.settings import Settings
@@ -24,14 +26,23 @@ class ActiveModel:
     published : where training puts its weights.
     shipped : weights to answer with until then; None for none.
     settings : the app's; weights for other cancer types are passed over.
+    renamed : former name of a cancer type → its name in the settings; weights may know it by either.
     """
 
-    def __init__(self, published: Path, shipped: Path | None, settings: Settings, device: str | None = None) -> None:
+    def __init__(
+        self,
+        published: Path,
+        shipped: Path | None,
+        settings: Settings,
+        device: str | None = None,
+        renamed: Mapping[str, str] | None = None,
+    ) -> None:
         self.published = published
         self.history = ModelRegistry(published)
         self._files = [path for path in (published, shipped) if path is not None]
         self.device = device or best_device()
         self._settings = settings
+        self._renamed = dict(renamed or {})
         self._loaded: dict[Path, tuple[tuple[int, int, int], Model]] = {}
         self._guard = threading.Lock()
 
@@ -55,7 +66,13 @@ class ActiveModel:
             return None
         stamp = (stat.st_ino, stat.st_size, stat.st_mtime_ns)
         if path not in self._loaded or self._loaded[path][0] != stamp:
-            self._loaded[path] = (stamp, load_model(path, self.device))
+            self._loaded[path] = (stamp, self._by_new_names(load_model(path, self.device)))
             logger.info("weights %s, version %s", path.name, self._loaded[path][1].version)
         model = self._loaded[path][1]
         return model if model.settings.classes == self._settings.classes else None
+
+    def _by_new_names(self, model: Model) -> Model:
+        types = tuple(self._renamed.get(name, name) for name in model.settings.types)
+        if types == model.settings.types or len(set(types)) < len(types):
+            return model
+        return replace(model, settings=replace(model.settings, types=types))

@@ -2,8 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 import threading
+import time
 from collections import deque
+
+from wslpet.core.errors import BusyError
+
+logger = logging.getLogger(__name__)
+
+# Longer than anything computes; whoever waits this long is told to ask again.
+WAIT_SECONDS = 600.0
+# A wait is told in the log this often.
+TOLD_SECONDS = 30.0
 
 
 class FifoSemaphore:
@@ -12,10 +23,12 @@ class FifoSemaphore:
     Parameters
     ----------
     places : how many may be inside at once.
+    wait_seconds : the longest wait; then BusyError is raised.
     """
 
-    def __init__(self, places: int) -> None:
+    def __init__(self, places: int, wait_seconds: float = WAIT_SECONDS) -> None:
         self._free = places
+        self._wait_seconds = wait_seconds
         self._lock = threading.Lock()
         self._waiting: deque[threading.Event] = deque()
 
@@ -26,7 +39,20 @@ class FifoSemaphore:
                 return
             turn = threading.Event()
             self._waiting.append(turn)
-        turn.wait()
+        start = time.monotonic()
+        while not turn.wait(min(self._wait_seconds, TOLD_SECONDS)):
+            waited = time.monotonic() - start
+            logger.warning("a request waits for a processor for %.0f s; %d wait", waited, len(self._waiting))
+            if waited >= self._wait_seconds and self._gives_up(turn):
+                raise BusyError(f"no processor was free within {self._wait_seconds:g} s; nothing was done: ask again")
+
+    def _gives_up(self, turn: threading.Event) -> bool:
+        """Leave the queue; not, when the turn came just now."""
+        with self._lock:
+            if turn not in self._waiting:
+                return False
+            self._waiting.remove(turn)
+            return True
 
     def __exit__(self, *error: object) -> None:
         with self._lock:

@@ -42,6 +42,7 @@ class Delineated(BaseModel):
     tlg: float = Field(description="total lesion glycolysis of all lesions of the scan, ml × SUV")
     centroid: Triple = Field(description="mm RAS")
     mask: LesionMask
+    doubt: str = Field(default="", description="of a click, in words, why it may not be on a tumour; else empty")
 
 
 class CamCells(BaseModel):
@@ -81,6 +82,7 @@ def delineated(result: Result) -> Delineated | None:
         mtv_ml=sum(lesion.volume_ml for lesion in result.lesions),
         tlg=sum(lesion.tlg for lesion in result.lesions),
         centroid=first.position,
+        doubt=result.doubt,
         mask=LesionMask(start=result.contour.start, shape=(x, y, z), bits=_base64(np.packbits(inside))),
     )
 

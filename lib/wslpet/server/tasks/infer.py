@@ -1,7 +1,8 @@
 """`wslpet` finds the tumour by itself; `wslpet_seed` is told by one click. Request in, label out.
 
-A click is recorded, and on disk, before it is delineated; so it is there even when the answer is not. Requests
-run in threads of the server: as many at once as there are processors, and as their volumes fit the memory.
+A click where nothing stands out is refused. Any other is on disk before it is answered, also where the delineation
+fails. Requests run in threads of the server: as many at once as there are processors, and as their volumes fit the
+memory.
 """
 
 from __future__ import annotations
@@ -11,7 +12,8 @@ import math
 import os
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -101,8 +103,8 @@ class FindTumour(InferTask):
                 seed = None
                 if click is not None:
                     seed = place(click, volume, str(request.get("user") or "unknown"))
-                    self._record(request, seed)
-                result = self._segment(image, volume, seed)
+                with self._recording(request, seed):
+                    result = self._segment(image, volume, seed)
                 features = _features(volume, result) if with_features else None
             writing = time.monotonic()
             mask = None
@@ -110,6 +112,7 @@ class FindTumour(InferTask):
                 mask = kept(result, extension, request.get("result_compress", True) is not False)
         seconds |= {"write": time.monotonic() - writing, "total": time.monotonic() - start}
         answer = self._answer(result, seconds)
+        answer["notes"] = self._notes(request)
         return mask, answer if features is None else {**answer, "radiomics": features}
 
     def _check(self, click: Any) -> None:
@@ -120,9 +123,26 @@ class FindTumour(InferTask):
         image_id = request.get("image_id")
         return [] if image_id is None else self._datastore.seeds.of(image_id)
 
-    def _record(self, request: Mapping[str, Any], seed: Seed) -> None:
-        """A session's image is gone when the session ends: its clicks are answered, and teach nothing."""
-        if request.get("image_id") is not None:
+    def _notes(self, request: Mapping[str, Any]) -> list[str]:
+        """What was inferred of the image's SUV; a session's image is a file in SUV."""
+        image_id = request.get("image_id")
+        return [] if image_id is None else self._datastore.notes(image_id)
+
+    @contextmanager
+    def _recording(self, request: Mapping[str, Any], seed: Seed | None) -> Iterator[None]:
+        """Record a click that the block does not refuse. A session's image is gone when the session ends: its clicks
+        are answered, and teach nothing."""
+        try:
+            yield
+        except InputError:
+            raise
+        except Exception:
+            self._record(request, seed)
+            raise
+        self._record(request, seed)
+
+    def _record(self, request: Mapping[str, Any], seed: Seed | None) -> None:
+        if seed is not None and request.get("image_id") is not None:
             self._datastore.record_seed(request["image_id"], seed)
 
     def _segment(self, image: Path, volume: Volume, seed: Seed | None) -> Result:

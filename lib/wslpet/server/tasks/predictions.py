@@ -12,6 +12,7 @@ from wslpet.core.atomic_io import replacing
 from wslpet.core.errors import ModelError
 from wslpet.method.inference.pipeline import segment
 from wslpet.method.network.checkpoint import Model
+from wslpet.server.errors import Conflict, quoted
 from wslpet.server.storage.datastore import SeededDatastore
 from wslpet.server.tasks.active_model import ActiveModel
 from wslpet.server.tasks.findings import Prediction, prediction
@@ -32,7 +33,7 @@ class Predictions:
         self._datastore = datastore
         self._weights = weights
         self._folder = folder
-        self._known: dict[str, Prediction] = {}
+        self._known: dict[tuple[str, str], Prediction] = {}  # by version of the weights, and file name
         self._version = ""
         self._guard = threading.Lock()
         self._one_at_a_time = threading.Lock()
@@ -71,10 +72,11 @@ class Predictions:
             seen = self._datastore.network_output(image_id, model)
             with processors, self._datastore.checkout(image_id) as volume:
                 made = prediction(segment(volume, model, seen=seen), volume, cell_mm)
+            if self._name(image_id) != name:
+                raise Conflict(f"image {quoted(image_id)} was replaced while it was looked at; ask again")
             with replacing(self._folder / model.version / name) as temporary:
                 temporary.write_text(made.model_dump_json(), encoding="utf-8")
-            with self._guard:
-                self._known[name] = made
+            self._remember(name, made)
         return made
 
     def known(self, image_id: str) -> Prediction | None:
@@ -93,15 +95,21 @@ class Predictions:
         with self._guard:
             if self._version != model.version:
                 self._forget(model.version)
-            if name in self._known:
-                return self._known[name]
+            known = self._known.get((model.version, name))
+        if known is not None:
+            return known
         try:
             kept = Prediction.model_validate_json((self._folder / model.version / name).read_bytes())
         except (OSError, ValueError):
             return None
-        with self._guard:
-            self._known[name] = kept
+        self._remember(name, kept)
         return kept
+
+    def _remember(self, name: str, made: Prediction) -> None:
+        """What weights said that were replaced meanwhile is nobody's answer any more."""
+        with self._guard:
+            if made.model_version == self._version:
+                self._known[made.model_version, name] = made
 
     def _forget(self, version: str) -> None:
         """Drop what other weights said."""

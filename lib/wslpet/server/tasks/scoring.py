@@ -22,6 +22,7 @@ from wslpet.core.errors import InputError
 from wslpet.core.seeds import NO_TUMOUR, Seed
 from wslpet.core.settings import Settings
 from wslpet.core.volume import Volume
+from wslpet.io.csv_cells import guarded, unguarded
 from wslpet.io.dicom.segmentation import onto
 from wslpet.io.readers import read_mask
 from wslpet.method.inference.pipeline import segment
@@ -50,7 +51,7 @@ class Radiomics(ScoringMethod):
         """
         path = datastore.private / FILE
         before = {(row["image"], row["annotation"]): row for row in _rows(path)}
-        rows, measured, refused = [], 0, {}
+        rows, measured, refused = [], 0, datastore.uncounted()
         for image, seed in sorted(datastore.seeded().items()):
             if seed.cancer_type == NO_TUMOUR:
                 continue
@@ -67,20 +68,23 @@ class Radiomics(ScoringMethod):
         with replacing(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, (*ABOUT, *catalogue()), lineterminator="\n")
             writer.writeheader()
-            writer.writerows(rows)
+            writer.writerows({**row, **{name: guarded(str(row[name])) for name in ABOUT}} for row in rows)
         return {"file": str(path), "measured": measured, "kept": len(rows) - measured, "refused": refused}
 
     def _measured(self, image: str, seed: Seed, annotation: str, datastore: SeededDatastore) -> dict[str, Any]:
         with datastore.scans.checkout(datastore.image_path(image)) as volume:
             label = datastore.get_label_uri(image, DefaultLabelTag.FINAL.value)
-            inside = _submitted(label, volume) if label else segment(volume, None, seed, self._settings).mask.array > 0
+            inside = _submitted(label, volume) if label else self._clicked(volume, seed)
             features = radiomics(volume, inside, strict=False)
         outline = "label" if label else "click"
         return dict(zip(ABOUT, (image, seed.cancer_type, outline, annotation), strict=True)) | features
 
+    def _clicked(self, volume: Volume, seed: Seed) -> np.ndarray:
+        return segment(volume, None, seed, self._settings, sure=True).mask.array > 0
+
 
 def _submitted(label: str, volume: Volume) -> np.ndarray:
-    return onto(read_mask(label), volume).array > 0
+    return onto(read_mask(label, volume), volume).array > 0
 
 
 def _annotation(image: str, seed: Seed, datastore: SeededDatastore) -> str:
@@ -98,4 +102,4 @@ def _rows(path: Any) -> list[dict[str, Any]]:
         reader = csv.DictReader(file)
         if tuple(reader.fieldnames or ()) != (*ABOUT, *catalogue()):
             return []  # of another version: measured anew
-        return list(reader)
+        return [{**row, **{name: unguarded(row[name]) for name in ABOUT}} for row in reader]

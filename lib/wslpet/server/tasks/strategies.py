@@ -12,9 +12,9 @@ from typing import Any
 
 from monailabel.interfaces.tasks.strategy import Strategy
 
-from wslpet.core.errors import DicomError, InputError
+from wslpet.core.errors import BusyError, InputError
 from wslpet.method.network.checkpoint import Model
-from wslpet.server.errors import quoted
+from wslpet.server.errors import PacsError, StorageError, quoted
 from wslpet.server.storage.datastore import SeededDatastore
 from wslpet.server.tasks.active_model import ActiveModel
 
@@ -28,24 +28,36 @@ class _Unannotated(Strategy):
     """Chooses among the images that nobody annotated yet."""
 
     def __call__(self, request: Mapping[str, Any], datastore: SeededDatastore) -> dict[str, Any] | None:
-        """{"id": image, ...}, or None when every image is annotated, or none can be used.
+        """{"id": image, ...}, or None when all that can be used are annotated. What cannot be used is passed over.
 
         Parameters
         ----------
         request : "exclude", a list of images that are not to be served.
+
+        Raises
+        ------
+        InputError
+            when none is left but those that cannot be reached: the PACS is silent, the disk is full.
         """
         exclude = request.get("exclude") or []
         if not isinstance(exclude, list) or not all(isinstance(image, str) for image in exclude):
             raise InputError(f"exclude {quoted(exclude)} is not a list of images")
         waiting = [image for image in datastore.waiting() if image not in exclude]
+        unreachable: InputError | None = None
         while waiting:
             chosen = self.choose(waiting, datastore)
             try:
-                datastore.image_path(chosen["id"])
+                datastore.check_usable(chosen["id"])
                 return chosen
-            except DicomError as error:
+            except (PacsError, StorageError, BusyError) as error:
+                unreachable = error
+            except InputError as error:
                 logger.warning("image %s is passed over: %s", chosen["id"], error)
-                waiting.remove(chosen["id"])
+            waiting.remove(chosen["id"])
+        # Nobody must take for done what only cannot be reached.
+        if unreachable is not None:
+            raise unreachable
+        datastore.check_complete()
         return None
 
     @abstractmethod
@@ -79,7 +91,7 @@ class Uncertainty(_Unannotated):
     def __init__(self, weights: ActiveModel) -> None:
         super().__init__("The patient without an annotation that the weights are least sure of")
         self._weights = weights
-        self._scores: dict[tuple[str, str], float] = {}
+        self._scores: dict[str, tuple[tuple[str, str], float]] = {}  # image → its version and the weights', its score
         self._guard = threading.Lock()
 
     def choose(self, waiting: list[str], datastore: SeededDatastore) -> dict[str, Any]:
@@ -96,13 +108,18 @@ class Uncertainty(_Unannotated):
     def _scored(self, waiting: list[str], datastore: SeededDatastore, model: Model) -> dict[str, float]:
         # In random order: an image that cannot be read, or a slow one, must not keep the same others from a score.
         deadline, scores = time.monotonic() + SECONDS, {}
+        self._scores = {image: self._scores[image] for image in datastore.list_images() if image in self._scores}
         for image in random.sample(waiting, len(waiting)):
             try:
                 key = (datastore.image_version(image), model.version)
-                if key not in self._scores and time.monotonic() < deadline:
-                    self._scores[key] = 1.0 - datastore.network_output(image, model).confidence
-            except (InputError, OSError):
+                known = self._scores.get(image)
+                if (known is None or known[0] != key) and time.monotonic() < deadline:
+                    known = self._scores[image] = (key, 1.0 - datastore.network_output(image, model).confidence)
+            except (PacsError, StorageError, BusyError):
                 continue
-            if key in self._scores:
-                scores[image] = self._scores[key]
+            except Exception as error:  # it is passed over when it is chosen
+                datastore.note_unusable(image, error)
+                continue
+            if known is not None and known[0] == key:
+                scores[image] = known[1]
         return scores

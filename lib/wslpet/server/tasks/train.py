@@ -30,7 +30,7 @@ from wslpet.core.seeds import Seed
 from wslpet.core.settings import Settings
 from wslpet.method.network.checkpoint import Model, best_device
 from wslpet.method.network.inputs import Example, load_example, prepare, save_example
-from wslpet.method.training.trainer import MIN_PER_TYPE, EpochReport, Trained, train
+from wslpet.method.training.trainer import MIN_JUDGED, MIN_PER_TYPE, EpochReport, Trained, train
 from wslpet.server.http.request_models import TrainRequest, parsed
 from wslpet.server.storage.datastore import SeededDatastore
 from wslpet.server.tasks.active_model import ActiveModel
@@ -87,12 +87,12 @@ class LearnFromSeeds(TrainTask):
     def check(self, request: Mapping[str, Any], datastore: SeededDatastore) -> None:
         """Raise what training would refuse: the request's values, or annotations that teach nothing."""
         parsed(TrainRequest, "train", request)
-        counts = Counter(seed.cancer_type for seed in self._seeds(datastore).values())
+        counts = Counter(seed.cancer_type for seed in datastore.seeded().values())
         found = ", ".join(f"{counts[name]} {name}" for name in self._settings.classes)
         if sum(counts[name] >= MIN_PER_TYPE for name in self._settings.classes) < 2:
             raise TrainingError(
                 f"training needs {MIN_PER_TYPE} annotated patients of at least two types, there are {found}; "
-                "click one tumour per patient, then train"
+                f"click one tumour per patient, then train{_left_out(datastore)}"
             )
 
     def __call__(self, request: Mapping[str, Any], datastore: SeededDatastore) -> dict[str, Any]:
@@ -144,14 +144,10 @@ class LearnFromSeeds(TrainTask):
             trained = train(examples, settings, initial, best_device(), report, incumbent=incumbent)
         self._publish(trained, stats)
 
-    def _seeds(self, datastore: SeededDatastore) -> dict[str, Seed]:
-        classes = self._settings.classes
-        return {image: seed for image, seed in datastore.seeded().items() if seed.cancer_type in classes}
-
     def _examples(self, datastore: SeededDatastore, settings: Settings) -> tuple[list[Example], dict[str, str]]:
         """Projections of the annotated patients, and what keeps the others out: image → reason."""
         examples, skipped = [], {}
-        for image, seed in sorted(self._seeds(datastore).items()):
+        for image, seed in sorted(datastore.seeded().items()):
             try:
                 examples.append(_prepared(datastore, image, seed, settings))
             except (InputError, OSError) as error:
@@ -205,6 +201,7 @@ class LearnFromSeeds(TrainTask):
     def _publish(self, trained: Trained, stats: dict[str, Any]) -> None:
         objection = _objection(trained)
         stats["published"] = objection is None
+        stats["not_judged"] = _not_judged(trained.model.history)
         stats["model_version"] = trained.model.version
         if objection is None:
             self._weights.history.publish(trained.model)
@@ -217,6 +214,15 @@ def _applied(request: TrainRequest, settings: Settings) -> Settings:
     epochs = settings.epochs if request.max_epochs is None else request.max_epochs
     validation = settings.validation if request.val_split is None else request.val_split
     return replace(settings, epochs=epochs, validation=validation)
+
+
+def _left_out(datastore: SeededDatastore) -> str:
+    """What else there is that could count, in words that follow a sentence."""
+    uncounted = datastore.uncounted()
+    if not uncounted:
+        return ""
+    image, why = min(uncounted.items())
+    return f". Not counted: {len(uncounted)} that were annotated, such as {image}: {why}"
 
 
 def _give_way() -> None:
@@ -240,15 +246,32 @@ def _prepared(datastore: SeededDatastore, image: str, seed: Seed, settings: Sett
 
 def _objection(trained: Trained) -> str | None:
     """Why new weights must not answer, if so, in words that follow "the new model"."""
-    if not trained.better and not trained.model.history["held_out"]:
-        return "cannot be compared with the one in use, as no patient was held out; annotate more, or raise val_split"
+    history = trained.model.history
+    if not trained.better and not history["held_out"]:
+        found = ", ".join(f"{count} {name}" for name, count in history["patients"].items())
+        return (
+            "cannot be compared with the one in use, as nobody was held out of training: annotate "
+            f"{MIN_JUDGED} patients of at least two types (there are {found}), with val_split above 0"
+        )
     if not trained.better:
-        return "is no better than the one in use on the held-out patients"
+        return f"is no better than the one in use on the held-out patients ({', '.join(history['judged'])})"
     best = next(epoch for epoch in reversed(trained.epochs) if epoch.best)
-    chance = 1 / max(1, sum(count > 0 for count in trained.model.history["patients"].values()))
+    types = len(history["judged"]) or sum(count > 0 for count in history["patients"].values())
+    chance = 1 / max(1, types)
     if not best.type_accuracy >= chance:
         return f"tells the types worse than chance ({best.type_accuracy:.0%} right, by chance {chance:.0%})"
     return None
+
+
+def _not_judged(history: Mapping[str, Any]) -> str:
+    """What the held-out patients say nothing of, as a sentence; empty when there is nothing."""
+    if not history["held_out"]:
+        return "Nobody was held out of training, so how good it is on other patients is not known."
+    left = {name: n for name, n in history["patients"].items() if n and name not in history["judged"]}
+    if not left:
+        return ""
+    told = ", ".join(f"{name} ({n} of {MIN_JUDGED} patients that it takes)" for name, n in left.items())
+    return f"Learned from, but not judged, as nobody of that type was held out: {told}."
 
 
 def _same_network(one: Settings, other: Settings) -> bool:

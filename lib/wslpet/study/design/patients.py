@@ -137,7 +137,7 @@ def kept_patient(row: Row, folder: Path, settings: Settings) -> Patient:
 def _truth(row: Row, volume: Volume) -> np.ndarray:
     if row.mask is None:
         raise InputError(f"{row.name} has no mask")
-    mask = read_mask(row.mask)
+    mask = read_mask(row.mask, volume)
     if mask.shape != volume.shape or not np.allclose(mask.affine, volume.affine, atol=1e-3):
         from wslpet.io.dicom.segmentation import onto  # heavy
 

@@ -26,6 +26,7 @@ const KEYS = [
   ["0", "SUV window 0 to 10", /^0$/, () => annotator.viewer.resetWindow()],
   ["I", "invert the greys", /^i$/i, () => annotator.viewer.invert()],
   ["↑  ↓", "next slice up, down", /^Arrow(Up|Down)$/, (key) => annotator.viewer.step(key === "ArrowUp" ? 1 : -1)],
+  ["F", "coronal again: 0°", /^f$/i, () => annotator.viewer.coronal()],
   ["←  →", "turn the patient", /^Arrow(Left|Right)$/, (key) => annotator.viewer.turn(key === "ArrowLeft" ? -1 : 1)],
   ["?", "these keys", /^\?$/, () => $("#help").showModal()],
 ];
@@ -40,7 +41,11 @@ async function start() {
   $("#strategy").value = localStorage.strategy ?? configuration.strategies[0]?.name;
   $("#strategy").addEventListener("change", () => { localStorage.strategy = $("#strategy").value; });
   annotator = new Annotator(configuration, outbox, () => configuration.user ?? nameOf());
-  cohort = new CohortTab(configuration, (image) => { location.hash = "annotate"; annotator.show(image); }, nameOf);
+  cohort = new CohortTab(configuration, {
+    open: (image) => { location.hash = "annotate"; annotator.show(image); },
+    forget: (image) => annotator.forget(image),
+    annotator: nameOf,
+  });
   training = new TrainingTab(configuration);
   listenToOutbox();
   if (configuration.user) showName(configuration.user);
@@ -85,8 +90,7 @@ function onKey(event) {
 async function poll() {
   const before = status;
   try {
-    const query = new URLSearchParams([["client", sessionStorage.client], ...annotator.open.map((image) => ["open", image])]);
-    status = await call(`status?${query}`);
+    status = await call("status", { method: "POST", body: { client: sessionStorage.client, open: annotator.open } });
     if (silent) answersAgain(before);
     showStatus(before);
   } catch (error) {
@@ -112,6 +116,9 @@ function showStatus(before) {
   $("#done-text").textContent = `${annotated} of ${images} annotated`;
   if (trouble) notice(trouble, { kind: "trouble", key: "trouble" });
   else withdraw("trouble");
+  const remarks = status.remarks.join(" ");
+  if (remarks && remarks !== before?.remarks.join(" ")) notice(remarks, { kind: "trouble", key: "remarks" });
+  else if (!remarks) withdraw("remarks");
   annotator.lookAgain();
   if (before && before.revision !== status.revision) annotator.othersAnnotated();
   if (before && model_version && before.model_version !== model_version) annotator.opinion.renew(model_version);

@@ -1,11 +1,12 @@
 // One patient after the other: a click, a type, Enter.
 import { aborted, call, image } from "../common/api.js";
+import { draftOf, dropDraft, keepDraft, openDraft } from "./drafts.js";
 import { inWords, toVoxel, toWorld } from "./geometry.js";
 import { decoded } from "./lesion.js";
 import { notice, withdraw } from "../common/notices.js";
 import { Opinion } from "./opinion.js";
 import { Patients } from "../common/patients.js";
-import { drawFigures, drawHistory, drawTypes } from "./sheet.js";
+import { drawFigures, drawHistory, drawNotes, drawTypes } from "./sheet.js";
 import { Viewer } from "./viewer.js";
 
 const AHEAD = 2; // patients fetched before they are needed
@@ -23,6 +24,7 @@ export class Annotator {
   #opening = null; // neither waiting any more nor on the screen yet
   #skipped = new Set();
   #changed = false;
+  #tried = {}; // of the seed on the screen: { trouble, doubt } in words, and whether the doubt was asked about
   #lesionRequest = null;
   #filling = null;
   #idleSince = Infinity;
@@ -44,10 +46,9 @@ export class Annotator {
   }
 
   async start() {
-    const draft = JSON.parse(localStorage.draft ?? "null");
+    const draft = openDraft();
     if (draft && await this.show(draft.image)) {
-      this.#put(draft);
-      notice(`${this.patient.title}: your click from before the reload is here again, not saved yet.`);
+      notice(`${this.patient.title}: your click from before the reload is here again, not saved yet.`, { key: "draft" });
     } else if (!this.patient) await this.next();
   }
 
@@ -59,6 +60,7 @@ export class Annotator {
       patient = await this.patients.get(name);
     } catch (error) {
       notice(`${name}: ${error.message}`, { kind: "trouble", key: name });
+      if (error.status === 404) dropDraft(name);
       return false;
     } finally {
       if (this.#opening === name) this.#opening = null;
@@ -72,9 +74,8 @@ export class Annotator {
     this.root.classList.remove("none");
     const drawn = this.viewer.show(patient);
     $("#title").textContent = patient.title;
-    const current = patient.history.findLast((said) => said.counts);
-    if (current) this.#put({ type: current.cancer_type, position: current.position }, false);
-    else this.#refresh();
+    drawNotes(patient.notes);
+    this.#putWhatWasSaid(patient);
     drawFigures(null);
     drawHistory(patient.history);
     this.opinion.of(patient);
@@ -82,6 +83,19 @@ export class Annotator {
     await drawn;
     this.root.dataset.drawn = name;
     return true;
+  }
+
+  // The draft, if there is one; else what is on record.
+  #putWhatWasSaid({ image: name, title, history }) {
+    const current = history.findLast((said) => said.counts);
+    const recorded = current ? { type: current.cancer_type, position: current.position } : { type: null, position: null };
+    const draft = draftOf(name);
+    if (draft) {
+      this.#undo = [recorded];
+      this.#put(draft);
+      notice(`${title}: your click from before is here again, not saved yet.`, { key: "draft" });
+    } else if (current) this.#put(recorded, false);
+    else this.#refresh();
   }
 
   async next(since = performance.now()) {
@@ -114,15 +128,21 @@ export class Annotator {
     this.#nobody();
   }
 
-  async save(since = performance.now()) {
+  async save(since = performance.now(), sure = false) {
     const { patient, seed, type } = this;
     if (!patient || this.#moving) return;
     if (!this.configuration.may_annotate) return this.#say("Your account may look, not annotate; ask your administrator.");
     if (!type) return this.#say("Choose the cancer type first: a key from 1 up, or its button.");
     if (!seed && type !== this.configuration.no_tumour) return this.#say("Click on the tumour first, in either view.");
+    const { trouble, doubt, asked } = type === this.configuration.no_tumour ? {} : this.#tried;
+    if (trouble) return this.#say(trouble, "trouble");
+    if (doubt && !asked && !sure) {
+      this.#tried.asked = true;
+      return this.#say(`${doubt} If it is the tumour all the same, press Enter again.`);
+    }
     const entry = {
       id: crypto.randomUUID?.() ?? `${Date.now()}-${Math.random()}`, image: patient.image, title: patient.title, cancer_type: type,
-      position: type === this.configuration.no_tumour ? null : seed.position,
+      position: type === this.configuration.no_tumour ? null : seed.position, sure: sure || Boolean(asked),
       annotator: await this.annotator(), seen: patient.history.length,
     };
     this.#remember([...this.#saved, { ...entry, type }]);
@@ -138,8 +158,14 @@ export class Annotator {
       this.#skipped.clear();
       return this.next();
     }
-    this.#skipped.add(this.patient.image);
-    this.#edited(false);
+    const { patient: { image: name, title }, type, seed } = this;
+    this.#skipped.add(name);
+    if (this.#changed) {
+      keepDraft({ image: name, type, position: seed?.position ?? null, skipped: true });
+      this.#remember([...this.#saved, { image: name, title, skipped: true }]);
+      this.#changed = false;
+      notice(`${title}: skipped; your click is kept, not saved. Z brings it back.`, { key: "skipped" });
+    }
     this.next();
   }
 
@@ -147,6 +173,7 @@ export class Annotator {
     if (this.#undo.length) return this.#put(this.#undo.pop(), this.#undo.length > 0);
     const entry = this.#saved.at(-1);
     if (!entry) return this.#say("There is nothing to undo.");
+    if (entry.skipped) return this.#unskip(entry);
     const unsent = this.outbox.remove(entry.id);
     if (!unsent && !entry.time) return this.#say("It is being saved; undo it in a moment.");
     if (!unsent) {
@@ -166,6 +193,13 @@ export class Annotator {
     notice(`${entry.title}: taken back. Correct it and press Enter, or skip it with N.`, { key: "undo" });
   }
 
+  async #unskip({ image: name }) {
+    this.#remember(this.#saved.slice(0, -1));
+    this.#skipped.delete(name);
+    if (this.patient && this.patient.image !== name) this.#queue.unshift(this.patient.image);
+    await this.show(name);
+  }
+
   async agree() {
     if (!this.patient) return;
     if (!this.opinion.shown) {
@@ -175,7 +209,7 @@ export class Annotator {
     const said = await this.opinion.about(this.patient.image).catch(() => null);
     if (!said) return this.#say("The model has no opinion on this patient; click on the tumour.");
     this.#put({ type: said.cancer_type, position: said.position });
-    await this.save();
+    await this.save(performance.now(), true);
   }
 
   choose(number) {
@@ -214,11 +248,17 @@ export class Annotator {
     notice(`${entry.title} was not saved. ${error.message}`, { kind: "trouble", action });
   }
 
+  // What is known of a patient is void: an annotation was deleted.
+  forget(name) {
+    this.patients.forget(name);
+    if (this.patient?.image === name && !this.#changed) this.show(name);
+  }
+
   // Another patient was opened before this one was saved.
   #leave() {
-    const { patient: { image, title }, type, seed } = this, position = seed?.position ?? null;
-    const run = async () => await this.show(image) && this.#put({ type, position });
-    notice(`${title}: your click there was not saved.`, { key: "left", stays: true, action: { text: "Back to it", run } });
+    const { image, title } = this.patient;
+    const run = () => this.show(image);
+    notice(`${title}: your click there was not saved; it is kept as a draft.`, { key: "left", stays: true, action: { text: "Back to it", run } });
   }
 
   // Put a seed and a type on the desk.
@@ -248,8 +288,8 @@ export class Annotator {
 
   #edited(changed = true) {
     this.#changed = changed;
-    if (changed) localStorage.draft = JSON.stringify({ image: this.patient.image, type: this.type, position: this.seed?.position ?? null });
-    else localStorage.removeItem("draft");
+    if (changed) keepDraft({ image: this.patient.image, type: this.type, position: this.seed?.position ?? null });
+    else dropDraft(this.patient.image);
     this.#refresh();
   }
 
@@ -258,25 +298,33 @@ export class Annotator {
     const { patient, seed, type } = this;
     if (!seed || type === this.configuration.no_tumour) {
       this.viewer.lesion = null;
+      this.#tried = {};
       return drawFigures(null);
     }
     if (this.viewer.lesion && this.lesionOf === seed) return;
+    this.#tried = {};
     const request = (this.#lesionRequest = new AbortController());
     const body = { position: seed.position, cancer_type: type ?? this.configuration.classes[0] };
     try {
       const found = await call(`${image(patient.image)}/delineation`, { method: "POST", body, signal: request.signal });
       if (this.seed !== seed) return;
       this.lesionOf = seed;
-      this.viewer.lesion = found && decoded(found.mask);
+      this.viewer.lesion = decoded(found.mask);
       drawFigures(found);
-      if (!found) this.#say("Nothing stands out there; the click counts all the same.");
+      this.#tried = { doubt: found.doubt };
+      if (found.doubt) this.#say(found.doubt);
       this.viewer.refresh();
       requestAnimationFrame(() => requestAnimationFrame(() => {
         if (since) performance.measure("click-to-lesion", { start: since });
         this.root.dataset.lesion = patient.image;
       }));
     } catch (error) {
-      if (!aborted(error)) this.#say(error.message, "trouble");
+      if (aborted(error) || this.seed !== seed) return;
+      if (error.status === 400) this.#tried = { trouble: error.message };
+      this.viewer.lesion = null;
+      this.viewer.refresh();
+      drawFigures(null);
+      this.#say(error.message, "trouble");
     }
   }
 
@@ -300,6 +348,7 @@ export class Annotator {
         if (this.opinion.shown) fetched.then(() => this.opinion.about(next.image)).catch(() => {});
         fetched.catch(() => {});
       } catch (error) {
+        this.left = { message: error.message };
         notice(error.message, { kind: "trouble", key: "next", action: { text: "Try again", run: () => this.next() } });
         return;
       }
@@ -318,9 +367,9 @@ export class Annotator {
     this.viewer.clear();
     this.root.classList.add("none");
     const skipped = this.#skipped.size ? ` ${this.#skipped.size} skipped; N shows them again.` : "";
-    const elsewhere = this.left?.elsewhere ? ` ${this.left.elsewhere} open in other browsers.` : "";
-    $("#title").textContent = "No patient is left";
-    $("#empty").textContent = `Every patient is annotated or open elsewhere.${elsewhere}${skipped} The cohort shows them all; train when you are ready.`;
+    $("#title").textContent = this.left?.image === null ? "No patient is left" : "No patient could be opened";
+    drawNotes([]);
+    $("#empty").textContent = `${this.left?.message ?? ""}${skipped} The cohort shows them all.`;
     $("#empty").hidden = false;
     this.seed = this.type = null;
     this.#undo = [];

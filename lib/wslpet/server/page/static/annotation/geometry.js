@@ -17,6 +17,18 @@ export function toVoxel(affine, position) {
 const dot = (a, b) => a[0] * b[0] + a[1] * b[1] + a[2] * b[2];
 const cross = (a, b) => [a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]];
 
+// The letters at the left and the right end of a view from an angle: at 0° the coronal view, at 90° the sagittal view; of an
+// axis between two of the patient's, both, the nearer one first.
+export function ends(degrees) {
+  const angle = (degrees * Math.PI) / 180;
+  const letters = (right, front) => {
+    const parts = [[right, "RL"], [front, "AP"]].filter(([size]) => Math.abs(size) > 0.01);
+    parts.sort(([a], [b]) => Math.abs(b) - Math.abs(a));
+    return parts.map(([size, pair]) => pair[size > 0 ? 0 : 1]).join("");
+  };
+  return [letters(Math.cos(angle), Math.sin(angle)), letters(-Math.cos(angle), -Math.sin(angle))];
+}
+
 // "R 48 · A 39 · S 655 mm", from mm RAS.
 export function inWords(position) {
   const ends = ["LR", "PA", "IS"]; // of negative and positive numbers

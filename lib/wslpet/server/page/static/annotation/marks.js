@@ -39,19 +39,42 @@ export function ring(context, [x, y]) {
 }
 
 // CAM cells as the server sends them → a small canvas, to be stretched over its place.
-export function heat({ shape, origin, size, cells }) {
-  const [nu, nz] = shape;
-  const bytes = Uint8Array.from(atob(cells), (c) => c.charCodeAt(0));
+export function heat({ shape: [nu, nz], origin, size, cells }) {
+  const bytes = unpacked(cells);
+  const canvas = painted(nu, nz, (u, z) => bytes[u * nz + z]);
+  return { canvas, from: origin, to: [origin[0] + nu * size[0], origin[1] + nz * size[1]] };
+}
+
+// Both CAMs from another side: each pixel is the voxel that it came from, which both have seen; their mean there.
+export function turnedHeat({ coronal, sagittal }, { size: [nu, nz], lift }) {
+  const [faceAt, profileAt] = [coronal, sagittal].map(sampler);
+  const canvas = painted(nu, nz, (u, z) => {
+    const [x, y] = lift(u, z);
+    return (faceAt(x, z) + profileAt(y, z)) / 2;
+  });
+  return { canvas, from: [0, 0], to: [nu, nz] };
+}
+
+// (u, z) voxel → byte of the cell around it.
+function sampler({ shape: [nu, nz], origin, size, cells }) {
+  const bytes = unpacked(cells);
+  const cell = (at, axis, n) => Math.min(Math.max(Math.floor((at + 0.5 - origin[axis]) / size[axis]), 0), n - 1);
+  return (u, z) => bytes[cell(u, 0, nu) * nz + cell(z, 1, nz)];
+}
+
+const unpacked = (cells) => Uint8Array.from(atob(cells), (c) => c.charCodeAt(0));
+
+function painted(nu, nz, value) {
   const canvas = document.createElement("canvas");
-  [canvas.width, canvas.height] = shape;
+  [canvas.width, canvas.height] = [nu, nz];
   const pixels = new ImageData(nu, nz);
   for (let u = 0; u < nu; u++)
     for (let z = 0; z < nz; z++) {
       const at = 4 * ((nz - 1 - z) * nu + (nu - 1 - u));
-      pixels.data.set([...COLOUR.cam, bytes[u * nz + z] * 0.75], at);
+      pixels.data.set([...COLOUR.cam, value(u, z) * 0.75], at);
     }
   canvas.getContext("2d").putImageData(pixels, 0, 0);
-  return { canvas, from: origin, to: [origin[0] + nu * size[0], origin[1] + nz * size[1]] };
+  return canvas;
 }
 
 export function drawHeat(context, toScreen, { canvas, from, to }) {

@@ -1,7 +1,6 @@
 // What the model thinks of the patient on the screen; hidden until asked for, so that it does not sway the annotator.
 import { call, image } from "../common/api.js";
 import { decoded } from "./lesion.js";
-import { heat } from "./marks.js";
 import { notice } from "../common/notices.js";
 import { figures } from "./sheet.js";
 
@@ -63,8 +62,7 @@ export class Opinion {
     try {
       const said = await this.about(patient.image);
       if (this.#patient !== patient || !this.shown) return;
-      const cams = Object.fromEntries(Object.entries(said.cams).map(([view, cells]) => [view, heat(cells)]));
-      viewer.model = { lesion: said.lesion && decoded(said.lesion.mask), cams: this.#cam ? cams : {} };
+      viewer.model = { lesion: said.lesion && decoded(said.lesion.mask), cams: this.#cam ? said.cams : {} };
       viewer.refresh();
       this.#say(inWords(said));
       root.dataset.model = said.model_version;

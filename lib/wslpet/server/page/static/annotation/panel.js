@@ -24,6 +24,13 @@ export class Panel {
     this.refresh();
   }
 
+  // What stands at the left and the right end, and from where the picture is seen.
+  name([left, right], angle) {
+    this.figure.querySelector(".end.left").textContent = left;
+    this.figure.querySelector(".end.right").textContent = right;
+    this.figure.querySelector(".angle").textContent = angle;
+  }
+
   clear() {
     this.size = null;
     for (const canvas of [this.image, this.overlay]) canvas.getContext("2d").clearRect(0, 0, canvas.width, canvas.height);

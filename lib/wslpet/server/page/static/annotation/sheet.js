@@ -32,6 +32,12 @@ export function drawTypes(classes, choose) {
   }));
 }
 
+// What the server inferred of the SUV, beside the patient's title.
+export function drawNotes(notes) {
+  $("#notes").hidden = !notes.length;
+  $("#notes ul").replaceChildren(...notes.map((note) => element("li", note)));
+}
+
 export function drawHistory(history) {
   $("#history").hidden = !history.length;
   $("#history summary").textContent = `History (${history.length})`;

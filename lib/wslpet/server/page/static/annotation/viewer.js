@@ -1,13 +1,13 @@
 // The three pictures of a patient: both MIPs and an axial slice, with what is marked on them.
-import { VIEWS } from "./geometry.js";
+import { ends, VIEWS } from "./geometry.js";
 import { section, shadow, silhouette } from "./lesion.js";
-import { cross, drawHeat, outline, ring } from "./marks.js";
+import { cross, drawHeat, heat, outline, ring, turnedHeat } from "./marks.js";
 import { Panel } from "./panel.js";
 import { slice, turned } from "../common/patients.js";
 
 const GAP = 12, SLICE_PIXELS = 250;
 const BODY_SUV = 0.4, MARGIN_MM = 20;
-const TURN_DEGREES = 15, TURN_PIXELS = 24;
+const TURN_DEGREES = 15, TURNS = 360 / TURN_DEGREES, TURN_PIXELS = 24;
 const FIRST_SLICE = 0.6; // of the height: the chest
 const WINDOW = { low: 0, high: 10 };
 
@@ -15,8 +15,10 @@ export class Viewer extends EventTarget {
   patient = null;
   seed = null; // voxel (x, y, z)
   lesion = null; // as lesion.js decodes it
-  model = null; // { lesion, cams: { coronal, sagittal } } as far as they are to be seen
-  degrees = 0;
+  model = null; // { lesion, cams: { coronal, sagittal } as the server sends them } as far as they are to be seen
+  degrees = 0; // asked for
+  #drawn = 0; // on the screen
+  #heats = new Map(); // angle → { cams, coronal, sagittal }: the CAMs as seen from there
   #hovered = null;
   #z = 0;
   #turning = 0;
@@ -51,6 +53,7 @@ export class Viewer extends EventTarget {
   show(patient) {
     Object.assign(this, { patient, seed: null, lesion: null, model: null, degrees: 0 });
     this.shown = patient.mips;
+    this.#drawn = 0;
     this.#hovered = null;
     this.body = bodyOf(patient);
     this.#fill();
@@ -107,17 +110,26 @@ export class Viewer extends EventTarget {
   }
 
   // Look at the patient from another side.
-  async turn(steps) {
+  turn(steps) {
+    return this.#lookFrom((this.degrees + (steps % TURNS) * TURN_DEGREES + 360) % 360);
+  }
+
+  // Look at the patient's coronal and sagittal again.
+  coronal() {
+    return this.#lookFrom(0);
+  }
+
+  async #lookFrom(wanted) {
     const { patient } = this;
     if (!patient) return;
-    this.degrees = (this.degrees + steps * TURN_DEGREES + 360) % 360;
-    const wanted = this.degrees;
+    this.degrees = wanted;
     if (wanted === 0) this.shown = patient.mips;
     else {
       const [coronal, sagittal] = await Promise.all([wanted, (wanted + 90) % 360].map((angle) => turned(patient, angle))).catch(() => []);
       if (!coronal || this.patient !== patient || this.degrees !== wanted) return;
       this.shown = { coronal, sagittal };
     }
+    this.#drawn = wanted;
     this.#fill();
   }
 
@@ -139,11 +151,13 @@ export class Viewer extends EventTarget {
   }
 
   #fill() {
-    const turned = this.degrees !== 0;
+    const turned = this.#drawn !== 0;
     for (const [view, panel] of Object.entries(this.panels)) {
       const { mip, size, spacing } = this.shown[view];
       panel.show(mip, size, spacing, this.patient.suv_step, turned ? this.#round(this.shown[view]) : this.body[view]);
       panel.figure.classList.toggle("turned", turned);
+      const angle = (this.#drawn + (view === "sagittal" ? 90 : 0)) % 360;
+      panel.name(ends(angle), `${angle}°`);
     }
     this.#layOut();
   }
@@ -183,12 +197,22 @@ export class Viewer extends EventTarget {
   }
 
   #markMip(view, context, toScreen) {
-    const cam = this.model?.cams?.[view];
-    if (cam && this.degrees === 0) drawHeat(context, toScreen, cam);
+    const cam = this.#heat(view);
+    if (cam) drawHeat(context, toScreen, cam);
     if (this.lesion) outline(context, toScreen, this.#loops(view, this.lesion), "yours");
     if (this.model?.lesion) outline(context, toScreen, this.#loops(view, this.model.lesion), "model");
     if (this.seed) cross(context, toScreen(this.#onView(view, middle(this.seed))), "yours");
     if (this.#hovered) ring(context, toScreen(this.#onView(view, middle(this.#hovered))));
+  }
+
+  // The CAMs as they look from the side that is on the screen.
+  #heat(view) {
+    const { cams } = this.model ?? {};
+    if (!cams?.[view]) return null;
+    if (this.#heats.get(this.#drawn)?.cams !== cams) this.#heats.set(this.#drawn, { cams });
+    const seen = this.#heats.get(this.#drawn);
+    seen[view] ??= this.#drawn === 0 ? heat(cams[view]) : turnedHeat(cams, this.shown[view]);
+    return seen[view];
   }
 
   #markSlice(context, toScreen) {

@@ -18,8 +18,9 @@ export class CohortTab {
   #asked = 0;
   #thumbnails = new Queue(AT_ONCE);
 
-  constructor(configuration, open, annotator) {
-    Object.assign(this, { configuration, open, annotator });
+  // open, forget: what to do with an image's name when it is to be shown, or what is known of it is void.
+  constructor(configuration, { open, forget, annotator }) {
+    Object.assign(this, { configuration, open, forget, annotator });
     $("#search").addEventListener("input", () => this.#draw());
     $("#export").addEventListener("click", () => download("annotations.csv", "wslpet-annotations.csv"));
     $("#export-history").addEventListener("click", () => download("annotations.csv?history=true", "wslpet-history.csv"));
@@ -50,6 +51,8 @@ export class CohortTab {
       this.#looking = cohort.looking;
       const people = Object.entries(cohort.annotators).map(([name, n]) => `${name} ${n}`);
       $("#annotators").textContent = people.length ? `by ${people.join(", ")}` : "";
+      leftOut(cohort.left_out);
+      $("#remarks").textContent = cohort.remarks.join(" ");
       this.#draw();
     } catch (error) {
       notice(error.message, { kind: "trouble", key: "cohort" });
@@ -70,7 +73,39 @@ export class CohortTab {
       const text = `${row.image} ${row.title} ${row.annotation?.cancer_type ?? ""} ${row.annotation?.user ?? ""} ${row.reason}`.toLowerCase();
       return (!this.#state || row.state === this.#state) && words.every((word) => text.includes(word));
     });
-    $("#grid").replaceChildren(...shown.map((row) => this.#card(row)));
+    $("#grid").replaceChildren(...shown.map((row) => this.#cell(row)));
+  }
+
+  // A patient's card, and beside it what deletes the annotation, where there is one.
+  #cell(row) {
+    const card = this.#card(row), cell = card.parentElement ?? document.createElement("div");
+    cell.className = "cell";
+    cell.replaceChildren(card);
+    if (row.annotation && this.configuration.may_annotate) {
+      const remove = Object.assign(document.createElement("button"), { textContent: "×", className: "delete quiet", title: "Delete the annotation" });
+      remove.setAttribute("aria-label", `Delete the annotation of ${row.title}`);
+      remove.addEventListener("click", () => this.#ask(row));
+      cell.append(remove);
+    }
+    return cell;
+  }
+
+  #ask(row) {
+    const { cancer_type, user } = row.annotation;
+    const words = `${row.title}: delete the annotation, ${cancer_type} by ${user}? The patient is to be annotated again; the history keeps what was said.`;
+    notice(words, { key: `delete ${row.image}`, stays: true, action: { text: "Delete", run: () => this.#delete(row) } });
+  }
+
+  async #delete(row) {
+    try {
+      const body = { time: row.annotation.time, annotator: this.configuration.user ?? await this.annotator(), all: true };
+      await call(`${image(row.image)}/annotations/withdraw`, { method: "POST", body });
+      notice(`${row.title}: the annotation was deleted. The history keeps it.`);
+      this.forget(row.image);
+    } catch (error) {
+      notice(`${row.title}: ${error.message}`, { kind: "trouble" });
+    }
+    this.#load();
   }
 
   #card(row) {
@@ -119,6 +154,14 @@ export class CohortTab {
       notice(`${file.name}: ${error.message}`, { kind: "trouble" });
     }
   }
+}
+
+// Files of the studies folder that are not listed, and why.
+function leftOut(files) {
+  const [summary, list] = $("#left-out").children;
+  $("#left-out").hidden = !files.length;
+  summary.textContent = `left out: ${files.length} ${files.length === 1 ? "file" : "files"}`;
+  list.replaceChildren(...files.map(({ file, reason }) => Object.assign(document.createElement("li"), { textContent: `${file}: ${reason}` })));
 }
 
 async function download(path, name) {

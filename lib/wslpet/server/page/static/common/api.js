@@ -27,7 +27,8 @@ export async function call(path, { method = "GET", body, form, signal, as = "jso
   throw new Refusal(await sentence(answer), answer.status);
 }
 
-export const image = (name) => `images/${encodeURIComponent(name)}`;
+// Twice: a name with "/" in it, of a scan in a subfolder, must not become a path on the way.
+export const image = (name) => `images/${encodeURIComponent(encodeURIComponent(name))}`;
 
 async function read(answer, as) {
   if (as === "numbers") return new Uint16Array(await answer.arrayBuffer());

@@ -1,5 +1,6 @@
 // Annotations on their way to the server. They lie in the browser's storage until the server has them on its disk, so
-// that neither a reload nor a restart of the server loses one; sent twice, the server records them once.
+// that neither a reload nor a restart of the server loses one. Each has an id, by which the server records it once,
+// however often it is sent, and from however many tabs.
 import { call, image, Refusal } from "./api.js";
 
 const KEY = "wslpet.outbox";
@@ -12,7 +13,7 @@ export class Outbox extends EventTarget {
     return JSON.parse(localStorage.getItem(KEY) ?? "[]");
   }
 
-  // entry: { id, image, title, cancer_type, position, annotator, seen }
+  // entry: { id, image, title, cancer_type, position, sure, annotator, seen }
   add(entry) {
     this.#keep([...this.waiting, entry]);
     this.flush();
@@ -45,9 +46,9 @@ export class Outbox extends EventTarget {
     }
   }
 
-  async #send({ image: name, cancer_type, position, annotator, seen }) {
+  async #send({ id, image: name, cancer_type, position, sure, annotator, seen }) {
     try {
-      const body = { cancer_type, position, annotator, seen };
+      const body = { id, cancer_type, position, sure, annotator, seen };
       return { answer: await call(`${image(name)}/annotations`, { method: "POST", body }) };
     } catch (error) {
       const passing = error instanceof Refusal && (error.status === 0 || error.status >= 500 || error.status === 401);

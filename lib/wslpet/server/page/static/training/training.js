@@ -91,7 +91,7 @@ function outcome(run) {
   const out = left ? `; ${left} left out: ${Object.entries(run.skipped)[0].join(": ")}` : "";
   if (run.state === "failed") return run.error;
   if (run.state !== "done") return run.state;
-  return `${run.published ? `in use, version ${run.model_version.slice(0, 6)}` : `not in use: it ${run.not_published}`}${out}`;
+  return `${run.published ? `in use, version ${run.model_version.slice(0, 6)}` : `not in use: it ${run.not_published}`}${out}${run.not_judged ? `. ${run.not_judged}` : ""}`;
 }
 
 function duration(seconds) {

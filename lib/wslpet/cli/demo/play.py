@@ -1,0 +1,166 @@
+"""The demo without a hand: the phantoms' known clicks sent to the running server, a training, and what it brought.
+
+`python -m wslpet demo STUDIES` speaks to the server as viewers do. The truth, which lies beside the studies, is used for
+the clicks and to judge masks of patients that nobody clicked; the server never sees it.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import requests
+
+from wslpet.core.errors import InputError
+from wslpet.data.cohort_table import find_table
+from wslpet.io.readers import read_mask
+
+ANSWER_SECONDS = 300
+POLL_SECONDS = 0.5
+# Under this name the clicks stand in the history.
+CLICKED_BY = "phantom's truth"
+
+
+class DemoError(InputError):
+    """A server or a folder that the demo cannot work with."""
+
+
+@dataclass(frozen=True)
+class Figures:
+    """Over patients that nobody clicked: `found` and `typed` count them, Dice is a mean."""
+
+    patients: int
+    found: int
+    typed: int
+    dice: float
+
+    def __str__(self) -> str:
+        return f"tumour found {self.found:2} of {self.patients}, type right {self.typed:2}, Dice {self.dice:.2f}"
+
+
+class Demo:
+    """A phantom cohort and the server that has it.
+
+    Raises
+    ------
+    DemoError
+        when the truth is missing, or the server does not answer or refuses.
+    """
+
+    def __init__(self, studies: Path, url: str) -> None:
+        self._url = url.rstrip("/")
+        self._table = find_table(studies)
+        with open(self._table, newline="", encoding="utf-8") as file:
+            self._rows = {row["name"]: row for row in csv.DictReader(file)}
+
+    def clicked(self) -> list[str]:
+        """Patients that have a seed."""
+        return [name for name in self._rows if self._asked("GET", "/datastore/image/info", image=name).json()["seeds"]]
+
+    def click(self, most: int, progress: Callable[[str], Any]) -> None:
+        """One click on each of the first patients without one, as many of each type, until `most` have one."""
+        clicked = self.clicked()
+        counts = Counter(self._rows[name]["cancer_type"] for name in clicked)
+        each = most // len({row["cancer_type"] for row in self._rows.values()})
+        for name, row in self._rows.items():
+            if name in clicked or counts[row["cancer_type"]] >= each:
+                continue
+            params = {row["cancer_type"]: [self._voxel(row)], "client_id": CLICKED_BY}
+            form = {"params": json.dumps(params)}
+            self._asked("POST", "/infer/wslpet_seed", form, image=name, output="json")
+            counts[row["cancer_type"]] += 1
+            progress(f"{name}: a click on the {row['cancer_type']} tumour")
+
+    def train(self) -> dict[str, Any]:
+        """Train and wait. Returns the statistics, with `published`."""
+        self._asked("POST", "/train/wslpet")
+        while (task := self._asked("GET", "/train/").json())["status"] in ("SUBMITTED", "RUNNING"):
+            time.sleep(POLL_SECONDS)
+        if task["status"] != "DONE":
+            raise DemoError(f"the training ended as {task['status']}: {' '.join(map(str, task.get('details', [])))}")
+        stats: dict[str, Any] = self._asked("GET", "/info/").json()["train_stats"]["wslpet"]
+        return stats
+
+    def unclicked(self) -> list[str]:
+        return sorted(set(self._rows) - set(self.clicked()))
+
+    def in_use(self, names: Sequence[str]) -> Figures:
+        """What the server's weights find."""
+        return _figures(self._served(name) for name in names)
+
+    def shipped(self, names: Sequence[str]) -> Figures:
+        """What the shipped weights find, here."""
+        from wslpet.io.readers import read_volume
+        from wslpet.method.inference.pipeline import segment
+        from wslpet.method.network.checkpoint import load_model  # heavy
+        from wslpet.method.shipped import SHIPPED_MODEL
+
+        model = load_model(SHIPPED_MODEL)
+
+        def found() -> Iterable[tuple[bool, bool, float]]:
+            for name in names:
+                result = segment(read_volume(self._table.parent / self._rows[name]["scan"]), model)
+                yield self._judged(name, result.mask.array, result.cancer_type)
+
+        return _figures(found())
+
+    def _served(self, name: str) -> tuple[bool, bool, float]:
+        told = self._asked("POST", "/infer/wslpet", image=name, output="json").json()
+        mask = self._asked("POST", "/infer/wslpet", image=name, output="image").content
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "mask.nii.gz"
+            path.write_bytes(mask)
+            return self._judged(name, read_mask(path).array, told["cancer_type"])
+
+    def _judged(self, name: str, mask: np.ndarray, cancer_type: str) -> tuple[bool, bool, float]:
+        from wslpet.analysis.overlap import agreement  # heavy
+
+        truth = read_mask(self._table.parent / self._rows[name]["mask"])
+        one = agreement(mask, truth.array, truth.voxel_ml)
+        return one.detected, cancer_type == self._rows[name]["cancer_type"], one.dice
+
+    def _voxel(self, row: dict[str, str]) -> list[int]:
+        mask = read_mask(self._table.parent / row["mask"])
+        index = np.rint(mask.to_index(np.array([float(row[axis]) for axis in "xyz"])))
+        return np.clip(index, 0, np.array(mask.shape) - 1).astype(int).tolist()
+
+    def _asked(self, method: str, path: str, form: Any = None, **query: str) -> requests.Response:
+        body: dict[str, Any] = {"data": form} if form else {"json": {}} if method == "POST" else {}
+        try:
+            answer = requests.request(method, f"{self._url}{path}", params=query, timeout=ANSWER_SECONDS, **body)
+        except requests.RequestException as error:
+            raise DemoError(
+                f"no server answers at {self._url} ({type(error).__name__}); start it with make demo"
+            ) from error
+        if not answer.ok:
+            raise DemoError(f"{method} {path} {query or ''} was answered {answer.status_code}: {answer.text[:500]}")
+        return answer
+
+
+def _figures(judged: Iterable[tuple[bool, bool, float]]) -> Figures:
+    rows = list(judged)
+    found, typed, dice = zip(*rows, strict=True)
+    return Figures(len(rows), sum(found), sum(typed), float(np.mean(dice)))
+
+
+def play(demo: Demo, clicks: int, say: Callable[[str], Any]) -> None:
+    """Click, train, and compare; with `clicks` 0 only compare."""
+    if clicks:
+        demo.click(clicks, say)
+        say("training ...")
+        stats = demo.train()
+        say("the new model is in use" if stats["published"] else f"the new model {stats['not_published']}: not in use")
+    names = demo.unclicked()
+    if not names:
+        raise DemoError("every patient has a click, so none is left to judge by; start anew with another DEMO folder")
+    say(f"\n{len(names)} patients that nobody clicked, against the phantoms' truth:")
+    say(f"  shipped weights  {demo.shipped(names)}")
+    say(f"  model in use     {demo.in_use(names)}")

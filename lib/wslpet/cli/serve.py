@@ -1,0 +1,220 @@
+"""The server as `make serve` and `make demo` start it: `python -m wslpet.cli.serve --studies FOLDER_OR_URL …`.
+
+The folders and the port are checked before MONAI Label is loaded. MONAI Label makes folders in an app's folder and
+writes its log there, so it is given an app folder of its own in the state folder: the installation may belong to
+another user, and be read-only. The log goes to its file alone, with whatever else the process prints. The terminal gets what to
+open once the server answers, or one sentence on why it does not start.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import os
+import re
+import signal
+import socket
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, TextIO
+
+from wslpet.cli.demo.welcome import reachable, welcome, welcome_to_pacs
+from wslpet.cli.port import check_port
+from wslpet.core.errors import InputError
+from wslpet.core.state_folder import state_folder
+from wslpet.core.threads import wait_asleep
+
+APP = Path(__file__).resolve().parent
+POLL_SECONDS = 0.1
+_REASON = re.compile(r"^(?:[\w.]*(?:Error|Exception)|SystemExit): (.+)", re.MULTILINE)
+_LOGGED = re.compile(r"\[ERROR\] \([^)]*\) - (.+)")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Serve until a signal ends it. Returns 2 for an address or folder that cannot be had, 1 when the server failed."""
+    args, others = _parser().parse_known_args(arguments)
+    try:
+        if not args.studies:
+            raise InputError("no studies named; write --studies FOLDER, or the address of a DICOMweb server")
+        check_port(args.host, args.port)
+        state = prepared(args.studies, _conf(others))
+        app = app_folder(state)
+    except InputError as error:
+        print(f"The server does not start: {error}", file=sys.stderr)
+        return 2
+    _where_home_is_not_ours(state)
+    wait_asleep()
+    log = log_file(state)
+    begun = log.stat().st_size if log.exists() else 0
+    terminal = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    terminal.write(f"Starting the server; its log is {_short(log)}\n")
+    terminal.flush()
+    _into(log)
+    threading.Thread(target=_greet, args=(args, log, terminal), daemon=True).start()
+    if _serve(args, app, log, others):
+        return 0
+    terminal.write(f"The server ended: {_reason(log, begun)} (log: {_short(log)})\n")
+    terminal.flush()
+    return 1
+
+
+def prepared(studies: str, conf: dict[str, str]) -> Path:
+    """The state folder, made; raises what keeps the server from starting."""
+    from wslpet.server.storage.opening import cache_folder, is_remote
+    from wslpet.server.storage.places import check_state, check_studies
+
+    remote = is_remote(studies)
+    folder = cache_folder(studies) if remote else Path(studies)
+    if not remote:
+        check_studies(folder, conf.get("wait_for_scans", "").lower() in ("true", "1", "yes", "on"))
+    state = Path(conf["state_dir"]) if conf.get("state_dir") else state_folder(folder)
+    check_state(state, None if remote else folder)
+    return state
+
+
+def app_folder(state: Path) -> Path:
+    """MONAI Label's app folder, in the state folder: a link to the app's main.py, and room for its own."""
+    folder = (state / "app").resolve()
+    (folder / "logs").mkdir(parents=True, exist_ok=True)
+    link = folder / "main.py"
+    if not link.is_symlink() or link.resolve() != APP / "main.py":
+        link.unlink(missing_ok=True)
+        link.symlink_to(APP / "main.py")
+    return folder
+
+
+def log_file(state: Path) -> Path:
+    """The log of the servers of a state folder."""
+    return (state / "app" / "logs" / "app.log").resolve()
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        "python -m wslpet.cli.serve", allow_abbrev=False, epilog="Other options are those of start_server."
+    )
+    parser.add_argument("--studies", "-s", default="", help="folder, or DICOMweb address")
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, default=8000)
+    parser.add_argument("--welcome", choices=("short", "long", "demo"), default="short", help="what the terminal shows")
+    return parser
+
+
+def _serve(args: argparse.Namespace, app: Path, log: Path, others: Sequence[str]) -> bool:
+    """MONAI Label's start_server, in this process, until it ends; whether it ended as it should."""
+    with tempfile.NamedTemporaryFile("w", suffix=".json") as config:
+        json.dump(log_config(log), config)
+        config.flush()
+        sys.argv = [
+            *("monailabel", "start_server", "--app", str(app), "--studies", args.studies),
+            *("--host", args.host, "--port", str(args.port), "--log_config", config.name, *others),
+        ]
+        try:
+            from monailabel.main import Main  # heavy
+
+            Main().run()
+        except KeyboardInterrupt:
+            return True
+        except SystemExit as ended:
+            return not ended.code
+        except Exception:
+            logging.getLogger(__name__).exception("the server failed")
+            return False
+    return True
+
+
+def log_config(log: Path) -> dict[str, Any]:
+    """MONAI Label's own logging, without the terminal."""
+    import monailabel
+
+    text = (Path(monailabel.__file__).parent / "logging.json").read_text(encoding="utf-8")
+    config: dict[str, Any] = json.loads(text.replace("${LOGFILE}", json.dumps(str(log))[1:-1]))
+    for logger in (config["root"], *config["loggers"].values()):
+        logger["handlers"] = ["task_handler" if "task_handler" in logger["handlers"] else "file_handler"]
+    config["handlers"] = {name: config["handlers"][name] for name in ("task_handler", "file_handler")}
+    return config
+
+
+def _into(log: Path) -> None:
+    """What the process prints, and what libraries print past Python, goes to the end of the file."""
+    file = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os.dup2(file, 1)
+    os.dup2(file, 2)
+    os.close(file)
+
+
+def _greet(args: argparse.Namespace, log: Path, terminal: TextIO) -> None:
+    host = reachable(args.host).strip("[]")
+    while True:
+        try:
+            socket.create_connection((host, args.port), timeout=5).close()
+            break
+        except OSError:
+            time.sleep(POLL_SECONDS)
+    terminal.write(
+        f"{_told(args)}\n  The log is {_short(log)} . Ctrl-C stops the server; images and clicks are kept.\n"
+    )
+    terminal.flush()
+
+
+def _told(args: argparse.Namespace) -> str:
+    url = f"http://{reachable(args.host)}:{args.port}"
+    try:
+        if args.welcome != "short" and "://" in args.studies:
+            return welcome_to_pacs(args.studies, args.host, args.port)
+        if args.welcome != "short":
+            return welcome(Path(args.studies), args.host, args.port, demo=args.welcome == "demo")
+    except InputError as error:
+        logging.getLogger(__name__).warning("no long welcome: %s", error)
+    return f"\n  Annotate in a browser, with {args.studies}: {url}/wslpet/\n  3D Slicer and OHIF ask for: {url}"
+
+
+def _reason(log: Path, begun: int) -> str:
+    """The last error that the log names since this start."""
+    with open(log, encoding="utf-8", errors="replace") as file:
+        file.seek(begun if begun <= log.stat().st_size else 0)
+        text = file.read()
+    found = [*_LOGGED.findall(text), *_REASON.findall(text)]
+    return found[-1].strip() if found else "without a reason"
+
+
+def _short(path: Path) -> str:
+    here = Path.cwd()
+    return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)
+
+
+def _where_home_is_not_ours(state: Path) -> None:
+    """Give libraries that write into the home folder, or beside their source, a place where they may."""
+    from monailabel.config import settings
+
+    if not _is_writable(Path.home()):
+        settings.MONAI_LABEL_SESSION_PATH = settings.MONAI_LABEL_SESSION_PATH or str((state / "sessions").resolve())
+        os.environ.setdefault("MPLCONFIGDIR", str((state / "cache").resolve()))
+        os.environ.setdefault("XDG_CACHE_HOME", str((state / "cache").resolve()))
+    if not _is_writable(APP):
+        os.environ.setdefault("NUMBA_CACHE_DIR", str((state / "cache" / "numba").resolve()))
+
+
+def _is_writable(folder: Path) -> bool:
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            return True
+    except OSError:
+        return False
+
+
+def _conf(words: Sequence[str]) -> dict[str, str]:
+    """Of `--conf KEY VALUE`, as often as it is there."""
+    at = [n for n, word in enumerate(words) if word in ("--conf", "-c") and n + 2 < len(words)]
+    return {words[n + 1]: words[n + 2] for n in at}
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    sys.exit(main())

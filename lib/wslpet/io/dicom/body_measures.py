@@ -1,0 +1,62 @@
+"""What SUV is normalised by when not by body weight: lean mass, ideal weight, body surface (PS3.16 CID 85)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class BodyMeasure:
+    """A measure of the body by weight (kg), height (m) and sex.
+
+    Parameters
+    ----------
+    name : in words.
+    units : of SUV by it, Units (0054,1001): GML or CM2ML.
+    men, women : (weight in kg, height in cm) → kg, or for CM2ML 1000 cm², so that weight / measure turns such a SUV
+        into SUVbw.
+    """
+
+    name: str
+    units: str
+    men: Callable[[float, float], float]
+    women: Callable[[float, float], float]
+
+    def of(self, weight_kg: float, size_m: float, sex: str) -> float:
+        """By the formula of the sex, M or F; of any other (O), the mean of both."""
+        men, women = self.men(weight_kg, 100 * size_m), self.women(weight_kg, 100 * size_m)
+        return {"M": men, "F": women}.get(sex, (men + women) / 2)
+
+
+def _bmi(weight_kg: float, size_cm: float) -> float:
+    return weight_kg / (size_cm / 100) ** 2
+
+
+def _du_bois(weight_kg: float, size_cm: float) -> float:
+    """In 1000 cm², as the weight is in 1000 g (Du Bois and Du Bois 1916)."""
+    return 71.84 * weight_kg**0.425 * size_cm**0.725 / 1000
+
+
+# SUV Type (0054,1006) → what it is by. "LBM" alone names no formula, and they differ by up to a fifth.
+MEASURES = {
+    "LBMJAMES128": BodyMeasure(
+        "lean body mass (James)",
+        "GML",
+        lambda weight, size: 1.10 * weight - 128 * (weight / size) ** 2,
+        lambda weight, size: 1.07 * weight - 148 * (weight / size) ** 2,
+    ),
+    "LBMJANMA": BodyMeasure(
+        "lean body mass (Janmahasatian)",
+        "GML",
+        lambda weight, size: 9270 * weight / (6680 + 216 * _bmi(weight, size)),
+        lambda weight, size: 9270 * weight / (8780 + 244 * _bmi(weight, size)),
+    ),
+    "IBW": BodyMeasure(
+        "ideal body weight",
+        "GML",
+        lambda weight, size: 48.0 + 1.06 * (size - 152),
+        lambda weight, size: 45.5 + 0.91 * (size - 152),
+    ),
+    "BSA": BodyMeasure("body surface area (Du Bois)", "CM2ML", _du_bois, _du_bois),
+}

@@ -1,0 +1,58 @@
+"""JPEG Lossless and JPEG-LS frames of 16 bits (PS3.5 8.2.1, 8.2.3), with libjpeg-turbo and CharLS.
+
+The code says its own size, which is checked first: a decoder would believe one of gigabytes. It has to end where it
+says that it does, since a decoder fills in what is missing.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from pydicom.uid import JPEGLosslessP14, JPEGLosslessSV1, JPEGLSLossless, JPEGLSNearLossless
+
+JPEG = (JPEGLosslessP14, JPEGLosslessSV1, JPEGLSLossless, JPEGLSNearLossless)
+# Start of frame of lossless JPEG and of JPEG-LS, start of scan, start and end of image.
+SOF3, SOF55, SOS, SOI, EOI = 0xC3, 0xF7, 0xDA, b"\xff\xd8", b"\xff\xd9"
+
+
+def decoded_jpeg(code: bytes, syntax: str, rows: int, columns: int) -> np.ndarray:
+    """(row, column) 16-bit words of one frame.
+
+    Raises
+    ------
+    ValueError
+        when the code is cut short, of another size or kind, or cannot be decoded.
+    """
+    code = code.rstrip(b"\0")
+    if not (code.startswith(SOI) and code.endswith(EOI)):
+        raise ValueError("cut short")
+    is_ls = syntax in (JPEGLSLossless, JPEGLSNearLossless)
+    if _frame(code) != (SOF55 if is_ls else SOF3, rows, columns, 1):
+        raise ValueError("another frame")
+    import imagecodecs  # heavy, and for these alone
+
+    try:
+        words = imagecodecs.jpegls_decode(code) if is_ls else imagecodecs.jpeg8_decode(code)
+    except RuntimeError as error:
+        raise ValueError("damaged") from error
+    if words.shape != (rows, columns):
+        raise ValueError("another size")
+    return words.astype(np.uint16)
+
+
+def _frame(code: bytes) -> tuple[int, int, int, int]:
+    """Its marker, rows, columns and components (ITU-T T.81 B.2.2, T.87 C.2.2)."""
+    place = 2
+    while place + 4 <= len(code) and code[place] == 0xFF and code[place + 1] != SOS:
+        marker, length = code[place + 1], int.from_bytes(code[place + 2 : place + 4], "big")
+        if marker in (SOF3, SOF55) and length >= 8:
+            bits, rows, columns, components = (
+                code[place + 4],
+                int.from_bytes(code[place + 5 : place + 7], "big"),
+                int.from_bytes(code[place + 7 : place + 9], "big"),
+                code[place + 9],
+            )
+            if not 2 <= bits <= 16:
+                raise ValueError("no pixels of 16 bits")
+            return marker, rows, columns, components
+        place += 2 + length
+    raise ValueError("no frame")

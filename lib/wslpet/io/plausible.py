@@ -1,0 +1,89 @@
+"""Whether the values of an image file can be a PET in SUV: nothing else in it says so, and a wrong unit goes unnoticed.
+
+A series whose SUV follows from its DICOM header is bound by `check_range` alone. In real scans (whole bodies, crops
+around a sarcoma or a lung tumour) the median of the body lay between 0.37 and 7.1.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from wslpet.core.errors import InputError
+from wslpet.core.limits import MAX_SUV
+from wslpet.core.volume import Volume
+
+# Median SUV of the voxels above a tenth of the highest (99th percentile), which are the body: wider than in any scan.
+BODY_MEDIAN = (0.1, 30.0)
+_BODY_SHARE = 0.1
+# Undershoot of resampling and noise of a filtered back projection lie below this in few voxels, air of a CT in a third.
+_NEGATIVE = -1.0
+_NEGATIVE_SHARE = 0.1
+# Of a mask that was resampled, or scaled, the inside is one value still, its highest; a scan has one hottest voxel.
+_HIGHEST_SHARE = 0.3
+_FEWEST_VALUES = 8
+# Of a small lesion's mask that was resampled little is left but edges, and its highest value, exactly that of a label.
+_LABELS = (1.0, 2.0, 3.0)
+_AROUND_LABELS = 0.9
+# As many voxels tell as much as all of them, in a hundredth of the time; of an image that is nearly empty, all do.
+_SAMPLE = 1 << 16
+_FEWEST_POSITIVE = 1 << 10
+CONVERT = "convert it to SUVbw first"
+
+
+def check_range(name: str, low: float, high: float) -> None:
+    """Raises InputError where an image with these extremes is absurd: not finite, empty, or beyond any SUV."""
+    if not (np.isfinite(low) and np.isfinite(high)):
+        raise InputError(f"image {name} holds NaN or infinite values; export it again")
+    if high <= 0:
+        raise InputError(f"image {name} is empty: its maximum is {high:g}; export the PET in SUV")
+    if high > MAX_SUV:
+        raise InputError(f"image {name}: maximum {high:g} is not SUV (Bq/ml?); {CONVERT}")
+
+
+def check_values(volume: Volume) -> None:
+    """Raises InputError where a file that `check_range` let pass is a mask, a CT, or a PET in another unit."""
+    values = _sample(volume.array)
+    name, below = volume.name, float((values < _NEGATIVE).mean())
+    if below > _NEGATIVE_SHARE:
+        raise InputError(
+            f"image {name}: {below:.0%} of its voxels are below {_NEGATIVE:g}, which no PET in SUV is (a CT in HU?); "
+            "give the PET in SUV"
+        )
+    positive = values[values > 0]
+    if np.array_equal(values, np.round(values)):
+        highest = float(positive.max(initial=0))
+        raise InputError(
+            f"image {name} holds whole numbers only, up to {highest:g} (a mask, a CT, or stored values whose slope is "
+            "lost?); give the PET in SUV"
+        )
+    distinct, highest = len(np.unique(values)), float(positive.max())
+    share = float((positive >= 0.999 * highest).mean())
+    labels = highest in _LABELS and (values == 0).mean() > _AROUND_LABELS
+    if distinct < _FEWEST_VALUES or share > _HIGHEST_SHARE or labels:
+        raise InputError(
+            f"image {name} holds {distinct} values, and {share:.0%} of what is not zero is the highest, {highest:g} "
+            "(a mask?); give the PET in SUV"
+        )
+    _check_unit(name, positive)
+
+
+def _check_unit(name: str, positive: np.ndarray) -> None:
+    median = float(np.median(positive[positive > _BODY_SHARE * np.percentile(positive, 99)]))
+    low, high = BODY_MEDIAN
+    if median > high:
+        raise InputError(
+            f"image {name}: the median of the body is {median:.4g}, in SUV it is {low:g} to {high:g} (Bq/ml, or a "
+            f"CT?); {CONVERT}"
+        )
+    if median < low:
+        raise InputError(
+            f"image {name}: the median of the body is {median:.4g}, in SUV it is {low:g} to {high:g} (MBq/ml, or "
+            f"normalised?); {CONVERT}"
+        )
+
+
+def _sample(array: np.ndarray) -> np.ndarray:
+    """Voxels in even distances, of all of the image; an odd step leaves no column of an even grid out."""
+    flat = array.reshape(-1, order="A")
+    sampled = flat[:: max(1, flat.size // _SAMPLE) | 1]
+    return sampled if np.count_nonzero(sampled > 0) >= _FEWEST_POSITIVE else flat

@@ -1,0 +1,126 @@
+"""A click → the lesion at it, and whether there is one (ours): a slip of the mouse is no annotation.
+
+A person's click misses the lesion's centre by some 4 mm (SD). A click in air has nothing near it, and the delineation
+wanders to whatever its box holds. A click on plain background is answered with a ripple of the noise.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from wslpet.core.errors import SeedError
+from wslpet.core.seeds import Seed
+from wslpet.core.volume import Volume
+from wslpet.method.delineation.components import dilated
+from wslpet.method.delineation.contours import Contour, best_first
+from wslpet.method.inference.localisation import CLICK_SD_MM, lesion_at
+
+# No lesion is further from its click: nearly four SD of a person's click.
+MISS_MM = 15.0
+# So many of the candidate contours are looked at, best first, for one that is near enough.
+TRIES = 20
+# A lesion's mean is so much above the median of its surroundings, SUV; ripples of the noise are not (measured on
+# phantoms of all presets and on real lesions).
+LEAST_STEP = 0.4
+# What is colder on average is air: nobody can be sure of it.
+AIR_SUV = 0.2
+# Its surroundings lie within so many voxels, of this size or larger.
+AROUND_STEPS = 3
+AROUND_MM = 3.0
+
+
+@dataclass(frozen=True, eq=False)
+class Clicked:
+    """What is at a click.
+
+    Parameters
+    ----------
+    contour : of the lesion; None where nothing stands out within `MISS_MM`.
+    doubt : in words, why the click may be on no tumour; empty where there is no doubt.
+    """
+
+    contour: Contour | None
+    doubt: str
+
+    def check(self, sure: bool = False) -> None:
+        """Refuse a click that is on nothing, or, unless somebody is `sure` of it, one that is in doubt.
+
+        Raises
+        ------
+        SeedError
+            naming the click, what is there, and the remedy.
+        """
+        if self.contour is None:
+            raise SeedError(f"{self.doubt}; click on the tumour")
+        if self.doubt and not sure:
+            raise SeedError(
+                f"{self.doubt}; click on the tumour, or, if this is one, say so: on the annotation page, or with "
+                "--sure in a terminal"
+            )
+
+
+def clicked(ras: Volume, point: np.ndarray, seed: Seed) -> Clicked:
+    """Delineate at a click.
+
+    Parameters
+    ----------
+    ras : (x, y, z) in SUV.
+    point : (3,) the click, fractional voxel of `ras`.
+    seed : the click as it was sent, for the words.
+    """
+    contour = _within_reach(ras, point)
+    mean, around = (0.0, 0.0) if contour is None else _means(ras, contour)
+    if contour is None or mean < AIR_SUV:
+        here = _suv_at(ras, point)
+        return Clicked(None, f"nothing stands out within {MISS_MM:.0f} mm of {_place(seed)} (SUV {here:.1f})")
+    if mean - around >= LEAST_STEP:
+        return Clicked(contour, "")
+    return Clicked(
+        contour,
+        f"what is at {_place(seed)} hardly stands out (SUVmean {mean:.1f}, its surroundings {around:.1f})",
+    )
+
+
+def _within_reach(ras: Volume, point: np.ndarray) -> Contour | None:
+    """The best contour within `MISS_MM` of a click; None where there is none."""
+    contour = lesion_at(ras, point)
+    if contour is None or _distance_mm(ras, point, contour) <= MISS_MM:
+        return contour
+    others = best_first(ras, point, CLICK_SD_MM, TRIES)
+    return next((one for one in others if _distance_mm(ras, point, one) <= MISS_MM), None)
+
+
+def _means(ras: Volume, contour: Contour) -> tuple[float, float]:
+    """SUV: the mean of a lesion, and the median of what surrounds it in the scan; the mean again where nothing does."""
+    mean = float(ras.array[contour.window][contour.inside].mean(dtype=np.float64))
+    steps = [max(int(AROUND_MM / s), 1) for s in ras.spacing]
+    margins = [AROUND_STEPS * step for step in steps]
+    window = tuple(slice(max(own.start - m, 0), own.stop + m) for own, m in zip(contour.window, margins, strict=True))
+    coarse = tuple(slice(None, None, step) for step in steps)
+    image = ras.array[window][coarse]
+    inside = np.zeros(ras.array[window].shape, dtype=bool)
+    inside[
+        tuple(slice(own.start - w.start, own.stop - w.start) for own, w in zip(contour.window, window, strict=True))
+    ] = contour.inside
+    core = inside[coarse]
+    around = image[dilated(core, AROUND_STEPS) & ~core]
+    return mean, float(np.median(around)) if around.size else mean
+
+
+def _distance_mm(ras: Volume, point: np.ndarray, contour: Contour) -> float:
+    """From a fractional voxel to the middle of the nearest voxel of a contour."""
+    away = (np.argwhere(contour.inside) + contour.start - point) * ras.spacing
+    return float(np.sqrt((away**2).sum(axis=1).min()))
+
+
+def _suv_at(ras: Volume, point: np.ndarray) -> float:
+    x, y, z = np.clip(np.rint(point).astype(int), 0, np.array(ras.shape) - 1)
+    return float(ras.array[x, y, z])
+
+
+def _place(seed: Seed) -> str:
+    if seed.index is None:
+        return f"{[round(v, 1) for v in seed.position]} mm RAS"
+    return str([round(v, 1) if v % 1 else int(v) for v in seed.index])

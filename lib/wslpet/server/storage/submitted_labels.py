@@ -1,0 +1,85 @@
+"""A submitted mask → the seed and cancer type it stands for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from wslpet.analysis.uptake import central_voxel
+from wslpet.core.errors import InputError, SeedError
+from wslpet.core.seeds import NO_TUMOUR, Seed
+from wslpet.core.settings import Settings
+from wslpet.core.volume import Volume
+from wslpet.io.readers import read_mask
+from wslpet.server.errors import quoted
+
+_AS_NAMED: Mapping[str, str] = {}
+
+
+def seed_from_label(
+    path: Path, image: Volume, info: Mapping[str, Any], settings: Settings, renamed: Mapping[str, str] = _AS_NAMED
+) -> Seed:
+    """The centre of the largest lesion, and the type that its label value or segment name stands for.
+
+    An empty mask says "no tumour" where the settings know of that.
+
+    Parameters
+    ----------
+    path : the mask; its grid may differ from the image's (a cropped segmentation), positions are compared in mm.
+    image : the scan that it annotates.
+    info : of the submission; "label_info": [{"name", "idx"}] names label values as 3D Slicer does.
+    renamed : former name of a cancer type → its name in the settings.
+
+    Raises
+    ------
+    SeedError
+        for an empty mask, two types in it, an unknown one, or a lesion outside the image.
+    """
+    mask = _read(path, image)
+    values = np.unique(mask.array[mask.array > 0])
+    user = str(info.get("user") or info.get("client_id") or "unknown")[:100]
+    if values.size == 0 and settings.no_tumour:
+        return Seed(NO_TUMOUR, tuple(image.to_world((np.array(image.shape) - 1) / 2)), user=user)
+    if values.size == 0:
+        raise SeedError(f"label of {image.name} is empty; outline the tumour, or leave the patient unannotated")
+    types = {_type_of(float(value), info.get("label_info"), settings, renamed) for value in values}
+    if len(types) != 1:
+        raise SeedError(
+            f"label of {image.name} holds {len(types)} types ({', '.join(sorted(types))}); a patient has one: "
+            "keep the segments of one type"
+        )
+    position = mask.to_world(central_voxel(mask.array > 0, mask.spacing))
+    index = image.to_index(position)
+    if not image.contains(index):
+        raise SeedError(
+            f"label of {image.name} lies outside it, at {position.round(1).tolist()} mm; "
+            "export the segmentation with the PET as reference"
+        )
+    return Seed(types.pop(), tuple(position), tuple(np.round(index, 3)), user)
+
+
+def _read(path: Path, image: Volume) -> Volume:
+    try:
+        return read_mask(path, image)
+    except InputError as error:
+        raise SeedError(f"label cannot be used: {error}") from error
+
+
+def _type_of(value: float, label_info: Any, settings: Settings, renamed: Mapping[str, str]) -> str:
+    names = {former.casefold(): name for former, name in renamed.items()}
+    names |= {name.casefold(): name for name in settings.types}
+    if isinstance(label_info, list):
+        for entry in label_info:
+            if isinstance(entry, Mapping) and entry.get("idx") == value:
+                name = str(entry.get("name")).casefold()
+                if name not in names:
+                    known = ", ".join(settings.types)
+                    raise SeedError(f"segment {quoted(entry.get('name'))} is no cancer type; name it one of {known}")
+                return names[name]
+    for name, label in settings.labels.items():
+        if label == value:
+            return name
+    raise SeedError(f"label value {value:g} stands for no cancer type; the values are {settings.labels}")
