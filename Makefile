@@ -2,7 +2,7 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3.10 || command -v python3)
 VENV := .venv
 RUN := $(VENV)/bin/python
-PINS := requirements.txt requirements-nodeps.txt requirements-dev.txt
+PINS := requirements.txt requirements-nodeps.txt requirements-dev.txt pyproject.toml
 READY := $(VENV)/ready-$(shell cat $(PINS) | cksum | cut -d' ' -f1)
 HOST ?= 127.0.0.1
 PORT ?= 8000
@@ -10,9 +10,7 @@ PORT ?= 8000
 OIDC ?=
 ACCOUNTS := $(if $(OIDC),MONAI_LABEL_AUTH_ENABLE=true MONAI_LABEL_AUTH_REALM_URI="$(OIDC)")
 DEMO ?= demo/fed
-DEMO_PRESET := fed
-START = exec env PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(ACCOUNTS) $(RUN) -m apps.wslpet.start \
-  --host $(HOST) --port $(PORT) $(ARGS)
+START = exec env PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(ACCOUNTS) $(RUN) -m wslpet
 # Not 8042, which an Orthanc that is here already would have.
 PACS_PORT ?= 8142
 PACS := http://127.0.0.1:$(PACS_PORT)/dicom-web
@@ -50,32 +48,30 @@ $(READY): $(PINS)
 	$(PYTHON) -m venv $(VENV)
 	$(RUN) -m pip install -q --disable-pip-version-check -r requirements.txt -r requirements-dev.txt
 	$(RUN) -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -r requirements-nodeps.txt
+	$(RUN) -m pip install -q --disable-pip-version-check --no-deps -e .
 	touch $@
 
 demo: setup
-	@$(RUN) -m wslpet.port $(HOST) $(PORT)
-	@test -f $(DEMO)-truth/cohort.csv || $(RUN) -m wslpet phantom $(DEMO) --patients 24 --preset $(DEMO_PRESET) --seed 2024
-	@$(START) --studies $(DEMO) --welcome demo
+	@$(START) demo $(DEMO) --host $(HOST) --port $(PORT) $(ARGS)
 
 demo-clicks: setup
-	@$(RUN) -m wslpet demo $(DEMO) --url http://127.0.0.1:$(PORT)
+	@$(RUN) -m wslpet demo-clicks $(DEMO) --url http://127.0.0.1:$(PORT)
 
 demo-score: setup
-	@$(RUN) -m wslpet demo $(DEMO) --url http://127.0.0.1:$(PORT) --clicks 0
+	@$(RUN) -m wslpet demo-clicks $(DEMO) --url http://127.0.0.1:$(PORT) --clicks 0
 
 demo-pacs: setup
-	@$(RUN) -m wslpet.port $(HOST) $(PORT)
 	@tools/debian-packages orthanc orthanc-dicomweb
 	@test -f demo/dicom-truth/cohort.csv || \
 	  $(RUN) -m wslpet phantom demo/dicom --patients 12 --preset plain --seed 2024 --orientation LPS --dicom
 	@$(RUN) -m wslpet pacs demo/pacs --port $(PACS_PORT) --load demo/dicom --run $(MAKE) --no-print-directory _serve-pacs
 
 _serve-pacs:
-	@export MONAI_LABEL_DICOMWEB_CACHE_PATH="$(CURDIR)/demo/dicomweb"; $(START) --studies $(PACS) --welcome long
+	@export MONAI_LABEL_DICOMWEB_CACHE_PATH="$(CURDIR)/demo/dicomweb"; $(START) serve $(PACS) --host $(HOST) --port $(PORT) --welcome long $(ARGS)
 
 serve: setup
 	@test -n "$(STUDIES)" || { echo "make serve STUDIES=folder of scans, or http://host:port/dicom-web"; exit 2; }
-	@$(START) --studies "$(STUDIES)"
+	@$(START) serve "$(STUDIES)" --host $(HOST) --port $(PORT) $(ARGS)
 
 test: setup
 	$(RUN) -m pytest -n 2 --dist loadfile $(ARGS)
@@ -83,12 +79,13 @@ test: setup
 # A viewer that is missing fails here; in `make test` its tests are skipped, unless VIEWERS=required.
 test-viewers: setup
 	@tools/debian-packages orthanc orthanc-dicomweb chromium
-	VIEWERS=required $(RUN) -m pytest tests/viewers tests/web $(ARGS)
+	VIEWERS=required $(RUN) -m pytest tests/browser $(ARGS)
 
 lint: setup
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
 	$(RUN) -m mypy
+	$(VENV)/bin/lint-imports
 
 e2e: setup
 	$(RUN) -m benchmarks.end_to_end $(ARGS)
@@ -120,7 +117,7 @@ audit: setup
 	$(RUN) -m pip_audit --local --skip-editable $(ARGS)
 
 pretrain: setup
-	OMP_WAIT_POLICY=PASSIVE $(RUN) -m wslpet.pretraining $(ARGS)
+	OMP_WAIT_POLICY=PASSIVE $(RUN) -m wslpet.data.pretraining.weights $(ARGS)
 
 clean:
 	rm -rf $(VENV) demo work

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from wslpet.data.phantom import PRESETS, make_patient
-from wslpet.method.inference.pipeline import segment
+from wslpet.method.inference.pipeline import find_lesions
 from wslpet.method.inference.plotting import Case, gallery
 from wslpet.method.network.checkpoint import load_model
 
@@ -19,7 +19,7 @@ def main() -> None:
     cases = []
     for preset, seed in PATIENTS:
         patient = make_patient(seed, PRESETS[preset])
-        result = segment(patient.volume, model)
+        result = find_lesions(patient.volume, model)
         probability = result.type_probabilities[result.cancer_type]
         title = f"phantom, {preset}: truth {patient.cancer_type}\nfound {result.cancer_type} ({probability:.0%})"
         cell_mm = model.settings.grid_mm * model.settings.stride

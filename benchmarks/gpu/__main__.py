@@ -34,7 +34,9 @@ from wslpet.core.volume import Volume
 from wslpet.data.phantom.cohort import SEEDS_PER_COHORT
 from wslpet.data.pretraining.weights import phantom_examples
 from wslpet.io.readers import read_volume
-from wslpet.method.inference.pipeline import Result, run_network, segment
+from wslpet.method.inference.forward import run_network
+from wslpet.method.inference.pipeline import find_lesions
+from wslpet.method.inference.result import Result
 from wslpet.method.inference.scan_cache import ScanCache
 from wslpet.method.network.cam import OUTSIDE, Cams, batch_cams
 from wslpet.method.network.checkpoint import Model, load_model
@@ -180,14 +182,14 @@ def _stages(section: Section, given: Given, path: Path) -> None:
     )
     compare(
         "segment, from the file",
-        {way: lambda model=model: segment(read_volume(path), model) for way, model in models.items()},
+        {way: lambda model=model: find_lesions(read_volume(path), model) for way, model in models.items()},
     )
     compare(
         "the same as the server does",
         {way: lambda way=way: _answered(path, models[way], devices[way]) for way in models},
     )
     with section.guarded("agreement"):
-        _tell_agreement(section, *(segment(volume, model) for model in models.values()))
+        _tell_agreement(section, *(find_lesions(volume, model) for model in models.values()))
     with section.guarded("agreement of projections"):
         pairs = list(zip(views, project(ras, given.device), strict=True))
         same = all(np.array_equal(a.mip, b.mip) and np.array_equal(a.depth, b.depth) for a, b in pairs)
@@ -198,7 +200,7 @@ def _answered(path: Path, model: Model, device: str) -> Result:
     """From the file to the mask by `ScanCache` that have not seen it."""
     scans = ScanCache(None, device=device)
     with scans.checkout(path) as volume:
-        return segment(volume, model, seen=scans.network_output(path, model))
+        return find_lesions(volume, model, output=scans.network_output(path, model))
 
 
 def _tell_rate(section: Section, nbytes: int) -> None:

@@ -27,7 +27,7 @@ from wslpet.analysis.overlap import agreement
 from wslpet.core.seeds import Seed
 from wslpet.core.settings import Settings
 from wslpet.io.readers import read_volume
-from wslpet.method.inference.pipeline import segment
+from wslpet.method.inference.pipeline import find_lesions
 from wslpet.method.network.checkpoint import Model, best_device, load_model
 from wslpet.method.network.inputs import Example, prepare
 from wslpet.method.training.trainer import EpochReport, train
@@ -116,7 +116,7 @@ def _ticking(bar: tqdm) -> Callable[[EpochReport], bool]:
 def _found(model: Model, cases: Sequence[Case]) -> dict[str, float]:
     agreements = []
     for case in tqdm(cases, desc="unseen patients", disable=None):
-        result, truth = segment(read_volume(case.scan), model), case.true_mask()
+        result, truth = find_lesions(read_volume(case.scan), model), case.true_mask()
         right = result.cancer_type == case.cancer_type
         agreements.append(agreement(result.mask.array, truth.array, truth.voxel_ml, right))
     return {

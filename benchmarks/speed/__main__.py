@@ -32,7 +32,8 @@ from benchmarks.speed.report import write
 from benchmarks.speed.scans import SIZES, Sized, written
 from benchmarks.speed.threads import as_the_server
 from wslpet.io.readers import read_volume, write_mask
-from wslpet.method.inference.pipeline import run_network, segment
+from wslpet.method.inference.forward import run_network
+from wslpet.method.inference.pipeline import find_lesions
 from wslpet.method.inference.scan_cache import MEMORY_BYTES
 from wslpet.method.network.checkpoint import load_model
 from wslpet.method.projection.mip import project
@@ -122,7 +123,7 @@ def _stages(speed: Speed, repeat: int) -> None:
         views = _timed(seconds, "project", lambda: project(ras))  # noqa: B023
         seen = _timed(seconds, "network, places", lambda: run_network(views, model))  # noqa: B023
         _timed(seconds, "lesion", lambda: seen.answer(ras, volume, 1))  # noqa: B023
-        result = segment(volume, model, seen=seen)
+        result = find_lesions(volume, model, seen)
         _timed(seconds, "write", lambda: write_mask(result.mask, mask))  # noqa: B023
         if n:
             for name, value in seconds.items():

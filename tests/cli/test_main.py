@@ -250,34 +250,6 @@ def test_segment_refuses_what_cannot_be(capsys, cohort, weights, tmp_path):
     assert "Not a directory" in refused(capsys, "segment", scan, "--model", weights, "--out", tmp_path / "file" / "d")
 
 
-def test_welcome_names_a_scan_and_its_tumour(capsys, cohort):
-    code, out, _ = run(capsys, "welcome", "--studies", cohort, "--host", "0.0.0.0", "--port", 8123)
-    assert code == 0
-    row = rows_of(cohort)[0]
-    image = nib.load(cohort / f"{row['name']}.nii.gz")
-    index = nib.affines.apply_affine(np.linalg.inv(image.affine), [float(row[axis]) for axis in "xyz"])
-    click = json.dumps({row["cancer_type"]: [np.rint(index).astype(int).tolist()]})
-    assert f"params={click}" in out
-    assert "http://127.0.0.1:8123/infer/wslpet?image=patient-0000" in out
-    assert "6 scans" in out
-
-
-@pytest.mark.parametrize(("port", "added"), [(8000, ""), (8123, " PORT=8123")])
-def test_welcome_tells_the_demos_way(capsys, cohort, port, added):
-    _, out, _ = run(capsys, "welcome", "--studies", cohort, "--port", port, "--demo")
-    assert f"make demo-score{added}\n" in out and f"make demo-clicks{added}\n" in out
-    assert f"http://127.0.0.1:{port}/wslpet/" in out and f"http://127.0.0.1:{port}/docs" in out
-    _, out, _ = run(capsys, "welcome", "--studies", cohort)
-    assert "demo-clicks" not in out
-
-
-def test_welcome_works_on_ones_own_scans(capsys, cohort, tmp_path):
-    shutil.copy(cohort / "patient-0003.nii.gz", tmp_path / "jane.nii.gz")
-    _, out, _ = run(capsys, "welcome", "--studies", tmp_path)
-    assert "image=jane" in out and '{"lung": [[' in out
-    assert "holds no scan" in refused(capsys, "welcome", "--studies", cohort.with_name("none-truth").parent)
-
-
 def test_model_describes_a_model(capsys, weights):
     code, out, _ = run(capsys, "model", weights)
     assert code == 0 and json.loads(out)["version"] == load_model(weights).version

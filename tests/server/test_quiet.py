@@ -17,10 +17,10 @@ from wslpet.server.quiet import QUOTES_NAMES, TALKATIVE, quieten
 IMPORTED = f"""
 import importlib, json, logging, pkgutil, warnings
 import highdicom, monailabel.datastore.local, monailabel.endpoints.infer  # whatever these set is theirs
-import apps.wslpet, lib
+import wslpet
 before = list(warnings.filters)
 levels = {{name: logging.getLogger(name).level for name in {TALKATIVE!r}}}
-for package in (lib, apps.wslpet):
+for package in (wslpet,):
     for module in pkgutil.walk_packages(package.__path__, package.__name__ + "."):
         if not module.name.endswith("__main__") and module.name != "wslpet.server.app":
             importlib.import_module(module.name)

@@ -48,8 +48,8 @@ class Volume(VoxelGrid):
     affine : (4, 4) array, voxel index → mm in RAS (+x right, +y anterior, +z superior), as NIfTI has it.
     unit : what a voxel value is: "SUV", "label".
     name : what to call the volume in an error.
-    forms : the orientation in the words of the NIfTI file that it was read from (`wslpet.io.nifti_forms.forms_of`), so that
-        a mask of it can bear the same; empty for none.
+    forms : the orientation in the words of the NIfTI file that it was read from (`nifti_forms.forms_of`), so that a
+        mask of it can bear the same; empty for none.
 
     Raises
     ------

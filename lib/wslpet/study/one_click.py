@@ -21,7 +21,7 @@ from wslpet.core.volume import Volume
 from wslpet.data.cohort_table import find_table, read_table, types_in
 from wslpet.data.importers.common import CLICK_SD_MM, click_in
 from wslpet.io.readers import read_mask, read_volume
-from wslpet.method.inference.pipeline import segment
+from wslpet.method.inference.pipeline import delineate
 from wslpet.study.results.tables import Table, interval, shown_p
 
 Delineation = Callable[[Volume, np.ndarray], np.ndarray]
@@ -29,7 +29,7 @@ Delineation = Callable[[Volume, np.ndarray], np.ndarray]
 
 def _ours(volume: Volume, position: np.ndarray) -> np.ndarray:
     seed = Seed("lung", tuple(position.tolist()))  # the type has no part in the outline
-    return segment(volume, None, seed, checked=False).mask.array > 0
+    return delineate(volume, seed, checked=False).mask.array > 0
 
 
 METHODS: dict[str, Delineation] = {
@@ -95,8 +95,8 @@ def compared(cases: Sequence[Clicked], what: str) -> Table:
     beyond: dict[str, list[float]] = {}
     short: dict[str, list[float]] = {}
     for case in tqdm(cases, unit="scan", desc="one click", disable=None):
-        for name, delineate in METHODS.items():
-            mask = delineate(case.volume, case.position)
+        for name, method in METHODS.items():
+            mask = method(case.volume, case.position)
             agrees = agreement(mask, case.truth, case.volume.voxel_ml)
             dice.setdefault(name, []).append(agrees.dice)
             beyond.setdefault(name, []).append(agrees.false_positive_ml)

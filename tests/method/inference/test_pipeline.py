@@ -8,11 +8,13 @@ import torch
 
 import wslpet.method.inference.pipeline
 from tests.helpers.blobs import dice, ellipsoid, empty, scan, stored_as
-from wslpet.core.errors import InputError, ModelError, SeedError
+from wslpet.core.errors import InputError, SeedError
 from wslpet.core.seeds import NO_TUMOUR, Seed
 from wslpet.core.settings import settings_from
 from wslpet.core.volume import Volume
-from wslpet.method.inference.pipeline import Result, run_network, segment
+from wslpet.method.inference.forward import run_network
+from wslpet.method.inference.pipeline import delineate, find_lesions
+from wslpet.method.inference.result import Result
 from wslpet.method.network.checkpoint import Model, new_network
 from wslpet.method.projection.mip import VIEWS, project
 
@@ -51,7 +53,7 @@ def model(**changes) -> Model:
 @pytest.mark.parametrize("with_model", [False, True])
 def test_a_click_finds_its_tumour_wherever_it_is_stored(name, with_model):
     volume, centre, truth = make(name)
-    result = segment(volume, model() if with_model else None, Seed("oesophagus", tuple(centre)))
+    result = delineate(volume, Seed("oesophagus", tuple(centre)), model() if with_model else None)
     assert result.mask.shape == volume.shape
     assert np.array_equal(result.mask.affine, volume.affine)
     assert set(np.unique(result.mask.array)) == {0, 2}
@@ -81,7 +83,7 @@ def test_other_grids_are_looked_at_where_the_first_leaves_doubt(monkeypatch):
 @pytest.mark.parametrize("cancer_type", ["lung", "oesophagus"])
 def test_the_seed_decides_the_type(cancer_type):
     volume, centre, _ = make("RAS")
-    result = segment(volume, model(), Seed(cancer_type, tuple(centre)))
+    result = delineate(volume, Seed(cancer_type, tuple(centre)), model())
     assert result.cancer_type == cancer_type
     assert result.mask.array.max() == {"lung": 1, "oesophagus": 2}[cancer_type]
     assert result.lesions[0].cancer_type == cancer_type
@@ -90,7 +92,7 @@ def test_the_seed_decides_the_type(cancer_type):
 @pytest.mark.parametrize("name", STORED)
 def test_without_a_click_the_mask_is_in_the_scans_geometry(name):
     volume, _, _ = make(name)
-    result = segment(volume, model())
+    result = find_lesions(volume, model())
     assert result.mask.shape == volume.shape
     assert np.array_equal(result.mask.affine, volume.affine)
     assert result.mask.array.dtype == np.uint8
@@ -104,7 +106,7 @@ def test_the_answer_does_not_depend_on_storage():
     ras, _, _ = make("RAS")
     lps, _, _ = make("LPS")
     network = model()
-    one, two = segment(ras, network), segment(lps, network)
+    one, two = find_lesions(ras, network), find_lesions(lps, network)
     assert one.type_probabilities == pytest.approx(two.type_probabilities, abs=1e-5)
     assert np.array_equal(one.mask.array, two.mask.to_ras().array)
 
@@ -112,15 +114,15 @@ def test_the_answer_does_not_depend_on_storage():
 def test_the_scan_is_not_modified():
     volume, centre, _ = make("permuted")
     before = volume.array.copy()
-    segment(volume, model(), Seed("lung", tuple(centre)))
-    segment(volume, model())
+    delineate(volume, Seed("lung", tuple(centre)), model())
+    find_lesions(volume, model())
     assert np.array_equal(volume.array, before)
 
 
 def test_the_result_is_json():
     volume, centre, _ = make("RAS")
     network = model()
-    answer = json.loads(json.dumps(segment(volume, network, Seed("lung", tuple(centre))).to_dict()))
+    answer = json.loads(json.dumps(delineate(volume, Seed("lung", tuple(centre)), network).to_dict()))
     assert answer["mtv_ml"] == pytest.approx(sum(lesion["volume_ml"] for lesion in answer["lesions"]))
     assert answer["tlg"] == pytest.approx(answer["lesions"][0]["tlg"])
     assert answer["model_version"] == network.version
@@ -131,26 +133,21 @@ def test_the_result_is_json():
 def test_a_seed_outside_is_refused(move):
     volume, centre, _ = make("off-origin")
     with pytest.raises(SeedError, match=r"case: seed at .*lies outside the scan"):
-        segment(volume, None, Seed("lung", tuple(centre + move)))
+        delineate(volume, Seed("lung", tuple(centre + move)))
 
 
 def test_a_type_that_is_not_configured_is_refused():
     volume, centre, _ = make("RAS")
     with pytest.raises(SeedError, match="'breast' is not one of lung, oesophagus"):
-        segment(volume, None, Seed("breast", tuple(centre)))
+        delineate(volume, Seed("breast", tuple(centre)))
     settings = settings_from(types=("breast", "cervix"))
-    assert segment(volume, None, Seed("cervix", tuple(centre)), settings).mask.array.max() == 2
-
-
-def test_neither_model_nor_seed_is_refused():
-    with pytest.raises(ModelError, match="no trained model"):
-        segment(make("RAS")[0], None)
+    assert delineate(volume, Seed("cervix", tuple(centre)), settings=settings).mask.array.max() == 2
 
 
 @pytest.mark.parametrize("no_tumour", [False, True])
 def test_no_tumour_is_an_empty_mask(no_tumour):
     volume, centre, _ = make("RAS")
-    result = segment(volume, model(no_tumour=no_tumour), Seed(NO_TUMOUR, tuple(centre)))
+    result = delineate(volume, Seed(NO_TUMOUR, tuple(centre)), model(no_tumour=no_tumour))
     assert not result.mask.array.any() and result.lesions == ()
     assert result.to_dict()["mtv_ml"] == 0
 
@@ -160,7 +157,7 @@ def test_a_click_where_nothing_is_hot_is_answered_or_refused(background):
     volume = scan(empty((30, 26, 38), (6.0, 6.0, 6.0)), [], background, noise=0.02)
     volume.array[0, 0, 0] = 3.0
     try:
-        result = segment(volume, None, Seed("lung", (90.0, 78.0, 120.0)))
+        result = delineate(volume, Seed("lung", (90.0, 78.0, 120.0)))
     except InputError:
         return
     assert isinstance(result, Result)
@@ -171,7 +168,9 @@ def test_a_click_where_nothing_is_hot_is_answered_or_refused(background):
 def test_a_gpu_finds_the_same(name):
     volume, _, _ = make(name)
     settings = settings_from()
-    answers = [segment(volume, Model(new_network(settings).eval().to(device), settings)) for device in ("cpu", "cuda")]
+    answers = [
+        find_lesions(volume, Model(new_network(settings).eval().to(device), settings)) for device in ("cpu", "cuda")
+    ]
     one, other = answers
     assert one.cancer_type == other.cancer_type
     assert one.type_probabilities == pytest.approx(other.type_probabilities, abs=1e-3)

@@ -8,7 +8,7 @@ from matplotlib.colors import to_rgb
 from tests.helpers.blobs import empty, scan, stored_as
 from wslpet.core.seeds import Seed
 from wslpet.core.settings import settings_from
-from wslpet.method.inference.pipeline import segment
+from wslpet.method.inference.pipeline import delineate
 from wslpet.method.inference.plotting import LESION_COLOUR, SEED_COLOUR, TRUTH_COLOUR, Case, gallery, picture
 from wslpet.method.network.checkpoint import Model, new_network
 
@@ -19,7 +19,7 @@ def clicked_case(**more) -> Case:
     centre = volume.to_world(np.array([76, 60, 72]))
     volume = stored_as(scan(volume, [(centre, (25, 25, 25), 9.0)]), (2, 0, 1), (True, False, True))
     seed = Seed("lung", tuple(centre))
-    return Case(volume, segment(volume, None, seed), seed=seed, **more)
+    return Case(volume, delineate(volume, seed), seed=seed, **more)
 
 
 def pixels(path, colour: str) -> np.ndarray:
@@ -55,7 +55,7 @@ def test_a_gallery_shows_cam_and_truth(tmp_path):
     settings = settings_from(widths=(8,) * 8)
     model = Model(new_network(settings).eval(), settings)
     clicked = clicked_case()
-    found = segment(clicked.volume, model, clicked.seed)
+    found = delineate(clicked.volume, clicked.seed, model)
     truth = clicked.result.mask
     cases = [clicked, Case(clicked.volume, found, settings.grid_mm * settings.stride, truth=truth, title="two")] * 2
     gallery(cases, tmp_path / "gallery.png", columns=3)

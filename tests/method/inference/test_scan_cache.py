@@ -14,7 +14,7 @@ from tests.helpers.synthetic import ORIENTATIONS, write_scan
 from wslpet.core.errors import BusyError, InputError
 from wslpet.core.settings import Settings
 from wslpet.io.readers import decoded, decoded_bytes, read_volume
-from wslpet.method.inference.pipeline import segment
+from wslpet.method.inference.pipeline import find_lesions
 from wslpet.method.inference.scan_cache import ScanCache, _Entry, fingerprint
 from wslpet.method.network.checkpoint import Model, new_network
 from wslpet.method.projection.mip import project
@@ -96,7 +96,7 @@ def test_a_look_gives_the_same_answer(tmp_path):
     model = Model(new_network(settings).eval(), settings)
     scans = ScanCache(tmp_path / "kept")
     volume = scans.volume(path)
-    kept, anew = segment(volume, model, seen=scans.network_output(path, model)), segment(volume, model)
+    kept, anew = find_lesions(volume, model, output=scans.network_output(path, model)), find_lesions(volume, model)
     assert scans.network_output(path, model) is scans.network_output(path, model)
     assert kept.type_probabilities == anew.type_probabilities
     assert (kept.confidence, kept.findings) == (anew.confidence, anew.findings)

@@ -34,7 +34,7 @@ FAINT, AIR = [-80.0, -60.0, 100.0], [-8.0, -8.0, 236.0]
 
 
 def write_faint(path):
-    """A body of SUV 1 with a lesion, and a spot of SUV 1.4 at `FAINT`; above it air, where `AIR` is. Off-origin, in LPS."""
+    """A body of SUV 1 with a lesion, a spot of SUV 1.4 at `FAINT`, and air above it at `AIR`; off-origin, in LPS."""
     affine = np.diag([-4.0, -4, 4, 1])
     place = np.indices((40, 36, 60)).T @ affine[:3, :3]
     array = np.where(((place - FAINT) ** 2).sum(-1) < 12**2, 1.4, 1.0).T

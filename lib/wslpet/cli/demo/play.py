@@ -1,6 +1,6 @@
 """The demo without a hand: the phantoms' known clicks sent to the running server, a training, and what it brought.
 
-`python -m wslpet demo STUDIES` speaks to the server as viewers do. The truth, which lies beside the studies, is used for
+`wslpet demo-clicks STUDIES` speaks to the server as viewers do. The truth, which lies beside the studies, is used for
 the clicks and to judge masks of patients that nobody clicked; the server never sees it.
 """
 
@@ -99,7 +99,7 @@ class Demo:
     def shipped(self, names: Sequence[str]) -> Figures:
         """What the shipped weights find, here."""
         from wslpet.io.readers import read_volume
-        from wslpet.method.inference.pipeline import segment
+        from wslpet.method.inference.pipeline import find_lesions
         from wslpet.method.network.checkpoint import load_model  # heavy
         from wslpet.method.shipped import SHIPPED_MODEL
 
@@ -107,7 +107,7 @@ class Demo:
 
         def found() -> Iterable[tuple[bool, bool, float]]:
             for name in names:
-                result = segment(read_volume(self._table.parent / self._rows[name]["scan"]), model)
+                result = find_lesions(read_volume(self._table.parent / self._rows[name]["scan"]), model)
                 yield self._judged(name, result.mask.array, result.cancer_type)
 
         return _figures(found())

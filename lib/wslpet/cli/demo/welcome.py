@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
+import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -42,11 +44,11 @@ TEXT = """
 
 DEMO_TEXT = """\
              These phantoms ate before their scan, on a scanner that the shipped weights have not seen: they
-             miss most tumours. Click twelve, six of each type, then Training, Start. From another terminal,
+             miss most tumours. Click 16, eight of each type, then Training, Start. From another terminal,
              what that brought in patients that nobody clicked:
-                 make demo-score{port}
-             Or have the twelve clicks played from the phantoms' known truth, and the training started:
-                 make demo-clicks{port}
+                 {command} --clicks 0
+             Or have the 16 clicks played from the phantoms' known truth, and the training started:
+                 {command}
 """
 
 PACS_TEXT = """
@@ -69,7 +71,7 @@ def welcome(studies: Path, host: str, port: int, settings: Settings | None = Non
 
     Parameters
     ----------
-    demo : whether the folder is the one of `make demo`.
+    demo : whether the folder is the one of `wslpet demo`.
 
     Raises
     ------
@@ -89,8 +91,15 @@ def welcome(studies: Path, host: str, port: int, settings: Settings | None = Non
         labels=" or ".join(settings.types),
         image=image,
         click=json.dumps({cancer_type: [index]}),
-        demo=DEMO_TEXT.format(port="" if port == DEFAULT_PORT else f" PORT={port}") if demo else "",
+        demo=DEMO_TEXT.format(command=_demo_clicks(studies, port)) if demo else "",
     )
+
+
+def _demo_clicks(studies: Path, port: int) -> str:
+    """The command that plays the demo's clicks, as it can be typed in the folder that the demo was started in."""
+    command = Path(sys.argv[0])
+    program = f"{os.path.relpath(sys.executable)} -m wslpet" if command.name == "__main__.py" else "wslpet"
+    return f"{program} demo-clicks {studies}" + ("" if port == DEFAULT_PORT else f" --url http://127.0.0.1:{port}")
 
 
 def welcome_to_pacs(studies: str, host: str, port: int, settings: Settings | None = None) -> str:

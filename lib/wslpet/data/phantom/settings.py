@@ -222,7 +222,7 @@ PRESETS["fed"] = replace(
     PRESETS["plain"],
     name="fed",
     scanners=((Scanner("4.69x4.69x3.27", (4.6875, 4.6875, 3.27), (6.0, 7.5), (0.08, 0.14), 600.0), 1.0),),
-    uptake=Uptake(muscle=(2.0, 3.5), myocardium=(8.0, 18.0), silent_myocardium=0.0, liver=(1.2, 1.8)),
+    uptake=Uptake(muscle=(2.6, 4.0), myocardium=(8.0, 18.0), silent_myocardium=0.0, liver=(1.2, 1.8)),
     tumour_suv_max=Spread(6.0, 0.25, 4.5, 9.0),
 )
 # The training cohort with twice the benign uptake, and thrice the pneumonia: what a network that has learned the rest

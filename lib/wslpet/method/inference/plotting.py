@@ -17,7 +17,7 @@ from matplotlib.patheffects import withStroke
 
 from wslpet.core.seeds import NO_TUMOUR, Seed
 from wslpet.core.volume import Volume
-from wslpet.method.inference.pipeline import Result
+from wslpet.method.inference.result import Result
 from wslpet.method.projection.mip import VIEWS, GridImage, Projection, project, to_grid
 
 # What nuclear medicine reads a MIP in: inverse grey, black from this SUV up.

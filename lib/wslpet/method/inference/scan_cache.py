@@ -27,7 +27,7 @@ import psutil
 from wslpet.core.errors import BusyError, InputError
 from wslpet.core.volume import Volume
 from wslpet.io.readers import check_suv, decoded, decoded_bytes
-from wslpet.method.inference.pipeline import NetworkOutput, run_network
+from wslpet.method.inference.forward import NetworkOutput, run_network
 from wslpet.method.network.checkpoint import Model
 from wslpet.method.projection.mip import VIEWS, Projection, StreamingProjector, Views, project
 

@@ -19,7 +19,7 @@ from wslpet.core.errors import InputError, SeedError
 from wslpet.core.seeds import NO_TUMOUR, Seed, Withdrawal
 from wslpet.core.settings import Settings
 from wslpet.core.volume import Volume
-from wslpet.method.inference.pipeline import check_click, segment
+from wslpet.method.inference.pipeline import check_click, delineate
 from wslpet.method.projection.mip import Views, rotated_mip
 from wslpet.server.errors import Conflict, quoted
 from wslpet.server.page.schemas import Annotation, Next, Patient, Save, Saved, Withdraw
@@ -134,7 +134,7 @@ class Desk:
         """
         with processors, self.datastore.checkout(image_id) as volume:
             seed = self._seed(volume, cancer_type, position, "")
-            return delineated(segment(volume, None, seed, self.settings, sure=True))
+            return delineated(delineate(volume, seed, settings=self.settings, sure=True))
 
     def annotate(self, image_id: str, save: Save, user: str) -> Saved:
         """Record an annotation; on disk when this returns. The same request again is answered, not recorded again,

@@ -47,7 +47,7 @@ from wslpet.core.state_folder import PRIVATE
 from wslpet.core.volume import Volume
 from wslpet.io.folders import Tree, look_into
 from wslpet.io.readers import ending, read_volume
-from wslpet.method.inference.pipeline import NetworkOutput
+from wslpet.method.inference.forward import NetworkOutput
 from wslpet.method.inference.scan_cache import ScanCache
 from wslpet.method.network.checkpoint import Model, best_device
 from wslpet.method.projection.mip import Views

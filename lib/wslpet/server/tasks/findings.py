@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field
 from wslpet.analysis.uptake import central_voxel
 from wslpet.core.seeds import NO_TUMOUR
 from wslpet.core.volume import Volume
-from wslpet.method.inference.pipeline import Result
+from wslpet.method.inference.result import Result
 from wslpet.method.projection.mip import VIEWS
 
 Triple = tuple[float, float, float]

@@ -26,7 +26,8 @@ from wslpet.core.seeds import Seed
 from wslpet.core.settings import Settings
 from wslpet.core.volume import Volume
 from wslpet.io.readers import mask_content, write_mask
-from wslpet.method.inference.pipeline import Result, segment
+from wslpet.method.inference.pipeline import delineate, find_lesions
+from wslpet.method.inference.result import Result
 from wslpet.server.errors import quoted
 from wslpet.server.storage.clicks import newest_click, place
 from wslpet.server.storage.datastore import SeededDatastore
@@ -158,10 +159,14 @@ class FindTumour(InferTask):
                 "no weights yet for these cancer types: click one tumour per patient with wslpet_seed, then train "
                 "wslpet; clicks are delineated without weights"
             )
-        looking = time.monotonic()
-        seen = None if model is None else self._datastore.scans.network_output(image, model)
-        seconds = time.monotonic() - looking
-        result = segment(volume, model, seed, self._settings if model is None else None, seen)
+        start = time.monotonic()
+        output = None if model is None else self._datastore.scans.network_output(image, model)
+        seconds = time.monotonic() - start
+        if seed is not None:
+            result = delineate(volume, seed, model, self._settings if model is None else None, output)
+        else:
+            assert model is not None
+            result = find_lesions(volume, model, output)
         result.latencies["network"] = seconds
         return result
 

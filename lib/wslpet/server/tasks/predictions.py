@@ -10,7 +10,7 @@ from pathlib import Path
 
 from wslpet.core.atomic_io import replacing
 from wslpet.core.errors import ModelError
-from wslpet.method.inference.pipeline import segment
+from wslpet.method.inference.pipeline import find_lesions
 from wslpet.method.network.checkpoint import Model
 from wslpet.server.errors import Conflict, quoted
 from wslpet.server.storage.datastore import SeededDatastore
@@ -71,7 +71,7 @@ class Predictions:
             cell_mm = model.settings.grid_mm * model.settings.stride
             seen = self._datastore.network_output(image_id, model)
             with processors, self._datastore.checkout(image_id) as volume:
-                made = prediction(segment(volume, model, seen=seen), volume, cell_mm)
+                made = prediction(find_lesions(volume, model, seen), volume, cell_mm)
             if self._name(image_id) != name:
                 raise Conflict(f"image {quoted(image_id)} was replaced while it was looked at; ask again")
             with replacing(self._folder / model.version / name) as temporary:

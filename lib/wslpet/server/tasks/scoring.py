@@ -25,7 +25,7 @@ from wslpet.core.volume import Volume
 from wslpet.io.csv_cells import guarded, unguarded
 from wslpet.io.dicom.segmentation import onto
 from wslpet.io.readers import read_mask
-from wslpet.method.inference.pipeline import segment
+from wslpet.method.inference.pipeline import delineate
 from wslpet.server.storage.datastore import SeededDatastore
 
 logger = logging.getLogger(__name__)
@@ -80,7 +80,7 @@ class Radiomics(ScoringMethod):
         return dict(zip(ABOUT, (image, seed.cancer_type, outline, annotation), strict=True)) | features
 
     def _clicked(self, volume: Volume, seed: Seed) -> np.ndarray:
-        return segment(volume, None, seed, self._settings, sure=True).mask.array > 0
+        return delineate(volume, seed, settings=self._settings, sure=True).mask.array > 0
 
 
 def _submitted(label: str, volume: Volume) -> np.ndarray:

@@ -17,7 +17,7 @@ from wslpet.core.errors import InputError
 from wslpet.core.seeds import Seed
 from wslpet.core.settings import settings_from
 from wslpet.core.volume import Volume
-from wslpet.method.inference.pipeline import segment
+from wslpet.method.inference.pipeline import delineate
 from wslpet.study.design.patients import Patient
 from wslpet.study.design.study import Study
 from wslpet.study.execution.runs import features_of
@@ -71,7 +71,7 @@ def _measured(patient: Patient, types: tuple[str, ...], seed: int) -> list[dict[
     clicks = [patient.row.seed, *(_moved(patient.row.seed, volume, rng) for _ in range(JITTERS))]
     settings = settings_from(types=types)
     for number, click in enumerate(clicks):
-        mask = segment(volume, None, click, settings, checked=False).mask.array > 0
+        mask = delineate(volume, click, settings=settings, checked=False).mask.array > 0
         rows.append({"name": patient.name, "moved": "seed", "rater": number, **features_of(volume, mask)})
     for number, share in enumerate(SHARES):
         mask = click_threshold(volume, np.array(patient.row.seed.position), share)

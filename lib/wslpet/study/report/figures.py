@@ -12,8 +12,9 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from sklearn.metrics import roc_curve
 
-from wslpet.method.inference.pipeline import Result, segment
+from wslpet.method.inference.pipeline import find_lesions
 from wslpet.method.inference.plotting import Case, gallery
+from wslpet.method.inference.result import Result
 from wslpet.method.network.checkpoint import load_model
 from wslpet.study.design.paper import OUTCOME
 from wslpet.study.execution.runs import Run, mask_in
@@ -135,7 +136,7 @@ def best_to_worst(results: Results, path: Path) -> bool:
     for number in chosen:
         patient, run = study.patients[number], Run(REFERENCE, int(study.fold_of[number]))
         volume, model = patient.volume(), load_model(study.folder / run.place / "model.pt")
-        result = _as_kept(segment(volume, model), mask_in(run, study.folder, patient, volume))
+        result = _as_kept(find_lesions(volume, model), mask_in(run, study.folder, patient, volume))
         truth = volume.with_array(patient.truth(volume).astype(np.uint8), "label")
         guess = "" if result.cancer_type == patient.cancer_type else f", taken for {result.cancer_type}"
         title = f"{patient.name}: Dice {dice[number]:.2f}\n{patient.cancer_type}{guess}"

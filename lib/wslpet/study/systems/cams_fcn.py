@@ -18,8 +18,8 @@ from torch import Tensor, nn
 
 from wslpet.core.settings import Settings
 from wslpet.core.volume import Volume
+from wslpet.method.inference.forward import run_network
 from wslpet.method.inference.localisation import ScaleOutput, findings, select_lesion
-from wslpet.method.inference.pipeline import run_network
 from wslpet.method.network.cam import Cams, batch_cams, mask_outside, normalise
 from wslpet.method.network.checkpoint import Model
 from wslpet.method.network.inputs import Batch, Example, collate, network_channels

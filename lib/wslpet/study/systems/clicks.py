@@ -10,7 +10,7 @@ import numpy as np
 from wslpet.analysis.overlap import click_threshold
 from wslpet.core.settings import settings_from
 from wslpet.core.volume import Volume
-from wslpet.method.inference.pipeline import segment
+from wslpet.method.inference.pipeline import delineate
 from wslpet.study.design.patients import Patient
 from wslpet.study.design.plan import Plan
 from wslpet.study.systems.system import FittedSystem, Prediction, Report, System
@@ -32,7 +32,7 @@ def learn_nothing(patients: Sequence[Patient], plan: Plan, report: Report) -> Fi
     settings = settings_from(types=plan.types)
 
     def find(patient: Patient, volume: Volume) -> Prediction:
-        return Prediction(segment(volume, None, patient.row.seed, settings, checked=False).mask.array > 0)
+        return Prediction(delineate(volume, patient.row.seed, settings=settings, checked=False).mask.array > 0)
 
     return FittedSystem(find)
 

@@ -8,7 +8,7 @@ from functools import partial
 
 from wslpet.core.settings import Settings, settings_from
 from wslpet.core.volume import Volume
-from wslpet.method.inference.pipeline import segment
+from wslpet.method.inference.pipeline import find_lesions
 from wslpet.method.network.checkpoint import Model, best_device, load_model
 from wslpet.method.shipped import SHIPPED_MODEL
 from wslpet.method.training.trainer import EpochReport, train
@@ -53,7 +53,7 @@ def learned(model: Model) -> FittedSystem:
 
 
 def _find(model: Model, patient: Patient, volume: Volume) -> Prediction:
-    result = segment(volume, model)
+    result = find_lesions(volume, model)
     return Prediction(result.mask.array > 0, result.cancer_type)
 
 

@@ -18,7 +18,7 @@ import requests
 from benchmarks.common.serving import free_port
 from tests.helpers.app_server import ROOT
 from tests.helpers.synthetic import write_scan
-from wslpet.cli.serve import log_config, log_file
+from wslpet.cli.serving.serve import log_config, log_file
 from wslpet.core.state_folder import state_folder
 
 LAST = "Ctrl-C stops the server"
@@ -36,7 +36,7 @@ class Started:
 
 
 def start(studies: Path | str, *options: object) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "wslpet.cli.serve", "--studies", str(studies), *map(str, options)]
+    command = [sys.executable, "-m", "wslpet", "serve", str(studies), *map(str, options)]
     return subprocess.Popen(
         [*command, "--conf", "use_pretrained_model", "false"],
         cwd=ROOT,
@@ -44,7 +44,6 @@ def start(studies: Path | str, *options: object) -> subprocess.Popen[str]:
         stderr=subprocess.STDOUT,
         text=True,
         start_new_session=True,
-        env={**os.environ, "MONAI_LABEL_RELOAD_APP_LIB": "true"},
     )
 
 

@@ -1,9 +1,9 @@
-"""The server as `make serve` and `make demo` start it: `python -m wslpet.cli.serve --studies FOLDER_OR_URL …`.
+"""`wslpet serve STUDIES`: the MONAI Label server with this app, as `make serve` and `make demo` start it, too.
 
-The folders and the port are checked before MONAI Label is loaded. MONAI Label makes folders in an app's folder and
-writes its log there, so it is given an app folder of its own in the state folder: the installation may belong to
-another user, and be read-only. The log goes to its file alone, with whatever else the process prints. The terminal gets what to
-open once the server answers, or one sentence on why it does not start.
+Port and folders are checked before MONAI Label is loaded. MONAI Label makes folders in an app's folder and writes its
+log there, so it gets an app folder of its own in the state folder: the installation may belong to another user, and be
+read-only. The log goes to its file alone, with whatever else the process prints. The terminal shows what to open once
+the server answers, or one sentence on why it does not start.
 """
 
 from __future__ import annotations
@@ -20,47 +20,87 @@ import tempfile
 import threading
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
+import wslpet
 from wslpet.cli.demo.welcome import reachable, welcome, welcome_to_pacs
-from wslpet.cli.port import check_port
+from wslpet.cli.serving.port import check_port
+from wslpet.cli.serving.setup import complete
 from wslpet.core.errors import InputError
 from wslpet.core.state_folder import state_folder
-from wslpet.core.threads import wait_asleep
 
-APP = Path(__file__).resolve().parent
+# MONAI Label looks in the app folder's main.py for its app.
+MAIN = 'from wslpet.server.app import WSLPETApp\n\n__all__ = ["WSLPETApp"]\n'
+_PACKAGE = Path(wslpet.__file__).resolve().parent
 POLL_SECONDS = 0.1
 _REASON = re.compile(r"^(?:[\w.]*(?:Error|Exception)|SystemExit): (.+)", re.MULTILINE)
 _LOGGED = re.compile(r"\[ERROR\] \([^)]*\) - (.+)")
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Serve until a signal ends it. Returns 2 for an address or folder that cannot be had, 1 when the server failed."""
-    args, others = _parser().parse_known_args(arguments)
+def add_to(commands: Any) -> None:
+    """Add the command to a parser's."""
+    command = commands.add_parser("serve", help="the MONAI Label server with the annotation page", allow_abbrev=False)
+    command.add_argument("studies", help="folder of scans, or DICOMweb address")
+    command.add_argument("--host", default="127.0.0.1")
+    command.add_argument("--port", type=int, default=8000)
+    command.add_argument(
+        "--welcome", choices=("short", "long", "demo"), default="short", help="what the terminal shows"
+    )
+    command.epilog = "Other options are those of MONAI Label's start_server, such as --conf KEY VALUE."
+    command.set_defaults(command=_run, passes_on=True)
+
+
+def _run(args: argparse.Namespace) -> int:
+    return serve(args.studies, args.host, args.port, args.welcome, args.others)
+
+
+def serve(studies: str, host: str, port: int, greeting: str, others: Sequence[str]) -> int:
+    """Serve until a signal ends it.
+
+    Parameters
+    ----------
+    greeting : what the terminal shows: "short", "long" or "demo".
+    others : options of MONAI Label's start_server.
+
+    Returns
+    -------
+    2 for an address or a folder that cannot be had, 1 when the server failed, else 0.
+    """
     try:
-        if not args.studies:
-            raise InputError("no studies named; write --studies FOLDER, or the address of a DICOMweb server")
-        check_port(args.host, args.port)
-        state = prepared(args.studies, _conf(others))
+        check_port(host, port)
+        complete()
+        state = prepared(studies, _conf(others))
         app = app_folder(state)
     except InputError as error:
         print(f"The server does not start: {error}", file=sys.stderr)
         return 2
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     _where_home_is_not_ours(state)
-    wait_asleep()
     log = log_file(state)
     begun = log.stat().st_size if log.exists() else 0
     terminal = os.fdopen(os.dup(1), "w", encoding="utf-8")
     terminal.write(f"Starting the server; its log is {_short(log)}\n")
     terminal.flush()
     _into(log)
-    threading.Thread(target=_greet, args=(args, log, terminal), daemon=True).start()
-    if _serve(args, app, log, others):
+    told = _Told(studies, host, port, greeting)
+    threading.Thread(target=_greet, args=(told, log, terminal), daemon=True).start()
+    if _serve(told, app, log, others):
         return 0
     terminal.write(f"The server ended: {_reason(log, begun)} (log: {_short(log)})\n")
     terminal.flush()
     return 1
+
+
+@dataclass(frozen=True)
+class _Told:
+    """Where the server is, and what it serves."""
+
+    studies: str
+    host: str
+    port: int
+    greeting: str
 
 
 def prepared(studies: str, conf: dict[str, str]) -> Path:
@@ -78,13 +118,13 @@ def prepared(studies: str, conf: dict[str, str]) -> Path:
 
 
 def app_folder(state: Path) -> Path:
-    """MONAI Label's app folder, in the state folder: a link to the app's main.py, and room for its own."""
+    """MONAI Label's app folder, in the state folder: the app's main.py, and room for MONAI Label's own folders."""
     folder = (state / "app").resolve()
     (folder / "logs").mkdir(parents=True, exist_ok=True)
-    link = folder / "main.py"
-    if not link.is_symlink() or link.resolve() != APP / "main.py":
-        link.unlink(missing_ok=True)
-        link.symlink_to(APP / "main.py")
+    main = folder / "main.py"
+    if main.is_symlink() or not main.exists() or main.read_text(encoding="utf-8") != MAIN:
+        main.unlink(missing_ok=True)
+        main.write_text(MAIN, encoding="utf-8")
     return folder
 
 
@@ -93,25 +133,14 @@ def log_file(state: Path) -> Path:
     return (state / "app" / "logs" / "app.log").resolve()
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        "python -m wslpet.cli.serve", allow_abbrev=False, epilog="Other options are those of start_server."
-    )
-    parser.add_argument("--studies", "-s", default="", help="folder, or DICOMweb address")
-    parser.add_argument("--host", default="127.0.0.1")
-    parser.add_argument("--port", type=int, default=8000)
-    parser.add_argument("--welcome", choices=("short", "long", "demo"), default="short", help="what the terminal shows")
-    return parser
-
-
-def _serve(args: argparse.Namespace, app: Path, log: Path, others: Sequence[str]) -> bool:
+def _serve(told: _Told, app: Path, log: Path, others: Sequence[str]) -> bool:
     """MONAI Label's start_server, in this process, until it ends; whether it ended as it should."""
     with tempfile.NamedTemporaryFile("w", suffix=".json") as config:
         json.dump(log_config(log), config)
         config.flush()
         sys.argv = [
-            *("monailabel", "start_server", "--app", str(app), "--studies", args.studies),
-            *("--host", args.host, "--port", str(args.port), "--log_config", config.name, *others),
+            *("monailabel", "start_server", "--app", str(app), "--studies", told.studies),
+            *("--host", told.host, "--port", str(told.port), "--log_config", config.name, *others),
         ]
         try:
             from monailabel.main import Main  # heavy
@@ -197,7 +226,7 @@ def _where_home_is_not_ours(state: Path) -> None:
         settings.MONAI_LABEL_SESSION_PATH = settings.MONAI_LABEL_SESSION_PATH or str((state / "sessions").resolve())
         os.environ.setdefault("MPLCONFIGDIR", str((state / "cache").resolve()))
         os.environ.setdefault("XDG_CACHE_HOME", str((state / "cache").resolve()))
-    if not _is_writable(APP):
+    if not _is_writable(_PACKAGE):
         os.environ.setdefault("NUMBA_CACHE_DIR", str((state / "cache" / "numba").resolve()))
 
 
@@ -213,8 +242,3 @@ def _conf(words: Sequence[str]) -> dict[str, str]:
     """Of `--conf KEY VALUE`, as often as it is there."""
     at = [n for n, word in enumerate(words) if word in ("--conf", "-c") and n + 2 < len(words)]
     return {words[n + 1]: words[n + 2] for n in at}
-
-
-if __name__ == "__main__":
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    sys.exit(main())

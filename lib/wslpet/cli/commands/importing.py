@@ -1,4 +1,4 @@
-"""`python -m wslpet import`: a published data set, or collected annotations, as a cohort's table."""
+"""`wslpet import`: a published data set, or collected annotations, as a cohort's table."""
 
 from __future__ import annotations
 

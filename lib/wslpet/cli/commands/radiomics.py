@@ -14,7 +14,7 @@ from wslpet.core.atomic_io import replacing
 from wslpet.core.errors import InputError
 from wslpet.io.csv_cells import guarded
 
-# What `python -m wslpet segment` writes beside a scan's name.
+# What `wslpet segment` writes beside a scan's name.
 MASK_END = "-mask.nii.gz"
 
 

@@ -1,4 +1,4 @@
-"""`python -m wslpet study`: a cohort in, the report out."""
+"""`wslpet study`: a cohort in, the report out."""
 
 from __future__ import annotations
 

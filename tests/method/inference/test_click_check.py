@@ -10,8 +10,8 @@ from wslpet.core.errors import SeedError
 from wslpet.core.seeds import NO_TUMOUR, Seed
 from wslpet.core.settings import settings_from
 from wslpet.core.volume import Volume
-from wslpet.method.delineation.click_check import MISS_MM
-from wslpet.method.inference.pipeline import check_click, segment
+from wslpet.method.inference.click_check import MISS_MM
+from wslpet.method.inference.pipeline import check_click, delineate
 
 LESION = np.array([60.0, 50.0, 80.0])  # mm from the first voxel
 PLAIN = np.array([120.0, 110.0, 40.0])
@@ -40,9 +40,9 @@ def at(volume: Volume, mm, index: bool = False) -> Seed:
 def test_a_click_on_a_lesion_is_followed_and_one_in_air_is_refused(spacing):
     volume = patient(spacing)
     for miss in ((0, 0, 0), (8, -7, 6)):
-        assert segment(volume, None, at(volume, LESION + miss)).lesions[0].volume_ml > 2
+        assert delineate(volume, at(volume, LESION + miss)).lesions[0].volume_ml > 2
     with pytest.raises(SeedError, match=r"nothing stands out within 15 mm of .* \(SUV 0\.0\); click on the tumour"):
-        segment(volume, None, at(volume, AIR))
+        delineate(volume, at(volume, AIR))
 
 
 @pytest.mark.parametrize("permutation, flips", STORAGES[::7])
@@ -51,14 +51,14 @@ def test_the_refusal_names_the_voxel_as_it_was_sent(permutation, flips):
     x, y, z = patient().to_world(AIR / 4)
     i, j, k = np.rint(stored.to_index(np.array([x, y, z]))).tolist()
     with pytest.raises(SeedError, match=rf"15 mm of \[{i:.0f}, {j:.0f}, {k:.0f}\] \(SUV 0\.0\)"):
-        segment(stored, None, Seed("lung", (x, y, z), (i, j, k)))
+        delineate(stored, Seed("lung", (x, y, z), (i, j, k)))
 
 
 def test_a_lesion_is_never_further_from_its_click_than_a_click_can_miss():
     volume = patient()
     for z in np.arange(84, 130, 4.0):
         click = at(volume, (LESION[0], LESION[1], z))
-        result = segment(volume, None, click, checked=False)
+        result = delineate(volume, click, checked=False)
         if result.contour is None:
             assert "nothing stands out" in result.doubt and result.lesions == ()
             continue
@@ -70,16 +70,16 @@ def test_a_click_on_plain_background_is_questioned_and_may_be_confirmed():
     volume = patient()
     click = at(volume, PLAIN)
     with pytest.raises(SeedError, match=r"hardly stands out \(SUVmean 1\.\d, its surroundings 1\.\d\); .*--sure"):
-        segment(volume, None, click)
-    sure = segment(volume, None, click, sure=True)
+        delineate(volume, click)
+    sure = delineate(volume, click, sure=True)
     assert sure.lesions and "hardly stands out" in sure.doubt
-    assert segment(volume, None, at(volume, LESION)).doubt == ""
+    assert delineate(volume, at(volume, LESION)).doubt == ""
 
 
 def test_nobody_can_confirm_a_click_in_air():
     volume = patient()
     with pytest.raises(SeedError, match="nothing stands out"):
-        segment(volume, None, at(volume, AIR), sure=True)
+        delineate(volume, at(volume, AIR), sure=True)
 
 
 def test_the_check_alone_says_what_the_delineation_says():
@@ -90,7 +90,7 @@ def test_the_check_alone_says_what_the_delineation_says():
         with pytest.raises(SeedError) as told:
             check_click(volume, at(volume, mm), SETTINGS, sure)
         with pytest.raises(SeedError) as delineated:
-            segment(volume, None, at(volume, mm), SETTINGS, sure=sure)
+            delineate(volume, at(volume, mm), settings=SETTINGS, sure=sure)
         assert str(told.value) == str(delineated.value)
 
 
@@ -98,9 +98,9 @@ def test_no_tumour_is_nowhere():
     volume = patient()
     nowhere = Seed(NO_TUMOUR, at(volume, AIR).position)
     check_click(volume, nowhere, SETTINGS)
-    assert segment(volume, None, nowhere).lesions == ()
+    assert delineate(volume, nowhere).lesions == ()
 
 
 def test_a_faint_lesion_stands_out():
     volume = patient(hot=2.5)
-    assert segment(volume, None, at(volume, LESION + np.array([4.0, -4, 4]))).doubt == ""
+    assert delineate(volume, at(volume, LESION + np.array([4.0, -4, 4]))).doubt == ""

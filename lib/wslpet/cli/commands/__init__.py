@@ -1,0 +1,1 @@
+"""The commands: each file has `add_to`, which declares its options, and `run`."""

@@ -1,0 +1,154 @@
+"""`wslpet segment`: the tumour of each scan, or the one at a click: mask, JSON and picture."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Sequence
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from wslpet.cli.commands.radiomics import MASK_END
+from wslpet.core import parallel
+from wslpet.core.errors import InputError
+from wslpet.method.shipped import SHIPPED_MODEL
+
+if TYPE_CHECKING:
+    from wslpet.method.network.checkpoint import Model
+
+
+def add_to(commands: Any) -> None:
+    """Add the command to a parser's."""
+    segment = commands.add_parser("segment", help="find the tumour in scans, or the one at a click")
+    segment.add_argument("scans", type=Path, nargs="+", help="scans in SUV, DICOM series, or folders with them below")
+    segment.add_argument("--model", type=Path, metavar="MODEL.pt", help="default: the shipped weights")
+    segment.add_argument("--seed", type=float, nargs=3, metavar=("X", "Y", "Z"), help="a click, mm RAS")
+    segment.add_argument("--type", dest="cancer_type", help="cancer type of the click")
+    segment.add_argument("--sure", action="store_true", help="the click is on a tumour, though it hardly stands out")
+    segment.add_argument("--out", type=Path, default=Path("."), metavar="DIR", help="default: where you are")
+    parallel.add_options(segment)
+    segment.set_defaults(command=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Segment what can be segmented; says what cannot, and then ends with 2."""
+    if (args.seed is None) != (args.cancer_type is None):
+        raise InputError("--seed and --type belong together: a click needs its cancer type; give both")
+    scans = _scans(args.scans)
+    if args.seed is not None and len(scans) > 1:
+        raise InputError(f"--seed is a place in one scan, but {len(scans)} scans were given; give one")
+
+    from tqdm import tqdm
+
+    from wslpet.core.seeds import Seed
+    from wslpet.method.network.checkpoint import load_model
+
+    seed = None if args.seed is None else Seed(args.cancer_type, tuple(args.seed), user="terminal")
+    weights = None
+    if args.model is not None or seed is None or SHIPPED_MODEL.exists():
+        weights = (args.model or SHIPPED_MODEL).resolve()
+        load_model(weights)  # refused once, not for each scan
+    out = args.out.resolve()
+    out.mkdir(parents=True, exist_ok=True)
+    one = partial(_segment_one, weights=weights, seed=seed, sure=args.sure, out=out, shown=args.out)
+    failures = 0
+    named = [(name, Path(os.path.abspath(scan))) for name, scan in scans.items()]
+    answers = parallel.over(one, named, args.workers, args.scheduler)
+    for answer in tqdm(answers, total=len(scans), unit="scan", disable=len(scans) == 1):
+        failed = isinstance(answer, InputError)
+        failures += failed
+        tqdm.write(str(answer), file=sys.stderr if failed else sys.stdout)
+    return 2 if failures else 0
+
+
+def _scans(paths: Sequence[Path]) -> dict[str, Path]:
+    """Name → scan: the files and series named, and those in and below the folders named, called by their path there.
+
+    Raises
+    ------
+    InputError
+        when there is none, or two would write the same results.
+    """
+    from wslpet.io.readers import ITK, NIFTI
+
+    scans: dict[str, Path] = {}
+    for path in paths:
+        if not path.exists():
+            raise InputError(f"{path} does not exist; name scans or folders of scans")
+        found = _below(path) if path.is_dir() else {_stem(path.name): path}
+        if not found:
+            raise InputError(f"folder {path} holds no scan ({', '.join(NIFTI + ITK)}, DICOM series); give another")
+        for name, scan in found.items():
+            other = scans.setdefault(name, scan)
+            if os.path.abspath(other) != os.path.abspath(scan):
+                raise InputError(f"{scan} and {other} have one name; segment them into different --out folders")
+    return scans
+
+
+def _below(folder: Path) -> dict[str, Path]:
+    """Name → image file or series, of all in a folder and below it; what cannot be looked at is told."""
+    from wslpet.io.dicom.series import find_series
+    from wslpet.io.folders import look_into
+    from wslpet.io.readers import ending
+
+    tree = look_into(folder)
+    for name, why in tree.left_out.items():
+        print(f"left out: {folder / name}: {why}", file=sys.stderr)
+    found: dict[str, Path] = {}
+    files = [(name, folder / name) for name in tree.files if ending(name) and not name.endswith(MASK_END)]
+    series = sorted({files[0].parent for files in find_series(folder, "PT").values()})
+    beside = [(str(path.relative_to(folder)) if path != folder else path.name, path) for path in series]
+    for name, path in [*((_stem(name), path) for name, path in files), *beside]:
+        other = found.setdefault(name, path)
+        if other != path:
+            raise InputError(f"{path} and {other} have one name; rename or remove one of the two")
+    return found
+
+
+def _stem(name: str) -> str:
+    from wslpet.io.readers import ending
+
+    return name[: len(name) - len(ending(name))]
+
+
+@lru_cache(maxsize=1)
+def _loaded(weights: Path) -> Model:
+    """Once for each process."""
+    from wslpet.method.network.checkpoint import best_device, load_model
+
+    return load_model(weights, best_device())
+
+
+def _segment_one(scan: tuple[str, Path], weights: Path | None, seed: Any, sure: bool, out: Path, shown: Path) -> str:
+    """`scan` is its name, which may hold folders, and where it is."""
+    from wslpet.io.dicom.series import read_series
+    from wslpet.io.readers import read_volume, write_mask
+    from wslpet.method.inference.pipeline import delineate, find_lesions
+    from wslpet.method.inference.plotting import Case, picture
+
+    name, path = scan
+    model = None if weights is None else _loaded(weights)
+    series = read_series(path) if path.is_dir() else None
+    volume = read_volume(path) if series is None else series.volume
+    if seed is not None:
+        result = delineate(volume, seed, model, sure=sure)
+    else:
+        assert model is not None  # `run` loaded it
+        result = find_lesions(volume, model)
+    mask = out / f"{name}{MASK_END}"
+    mask.parent.mkdir(parents=True, exist_ok=True)
+    write_mask(result.mask, mask)
+    answer = {"name": name, "scan": str(path), "seed": None if seed is None else seed.to_dict(), **result.to_dict()}
+    answer["notes"] = [] if series is None else list(series.notes)
+    (out / f"{name}.json").write_text(json.dumps(answer, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    cell_mm = None if model is None else model.settings.grid_mm * model.settings.stride
+    picture(Case(volume, result, cell_mm, seed), out / f"{name}.png")
+    probability = "" if seed is not None else f" ({result.type_probabilities[result.cancer_type]:.0%})"
+    measured = "nothing delineated"
+    if result.lesions:
+        hottest = max(lesion.suv_max for lesion in result.lesions)
+        measured = f"{answer['mtv_ml']:.1f} ml, SUVmax {hottest:.1f}, TLG {answer['tlg']:.0f}"
+    return f"{name}: {result.cancer_type}{probability}, {measured} → {shown / f'{name}{MASK_END}'}"

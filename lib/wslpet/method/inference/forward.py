@@ -1,0 +1,144 @@
+"""A scan's MIPs through the CAM network on several grids: class probabilities, and the places both CAMs point at."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+
+import numpy as np
+import torch
+
+from wslpet.core.limits import CORES
+from wslpet.core.seeds import NO_TUMOUR
+from wslpet.core.settings import Settings
+from wslpet.core.volume import Volume
+from wslpet.method.delineation.contours import Contour
+from wslpet.method.inference.localisation import Finding, Lesion, ScaleOutput, findings, select_lesion
+from wslpet.method.network.cam import Cams, normalise, view_cam
+from wslpet.method.network.checkpoint import Model
+from wslpet.method.network.inputs import Batch, Example, collate
+from wslpet.method.projection.mip import VIEWS, GridImage, Projection, Views, to_grid
+
+# Findings, the contour of the first, and the lesions that it makes.
+_Answer = tuple[list[Finding], Contour | None, tuple[Lesion, ...]]
+
+# A confidence that other grids would not change the answer of; chosen on phantoms.
+SURE = 0.9
+_switching = threading.Lock()
+
+
+@dataclass(frozen=True, eq=False)
+class NetworkOutput:
+    """One scan as the network sees it.
+
+    Parameters
+    ----------
+    projections : view → the MIP that it saw.
+    scale_outputs : one for each grid, that which it learned on in the middle.
+    probabilities : class → probability.
+    """
+
+    projections: dict[str, Projection]
+    scale_outputs: list[ScaleOutput]
+    probabilities: dict[str, float]
+    _answer: list[_Answer] = field(default_factory=list, init=False, repr=False)
+
+    @property
+    def main(self) -> ScaleOutput:
+        return self.scale_outputs[len(self.scale_outputs) // 2]
+
+    @property
+    def cancer_type(self) -> str:
+        """The most probable class."""
+        return max(self.probabilities, key=self.probabilities.__getitem__)
+
+    @cached_property
+    def findings(self) -> list[Finding]:
+        """The strongest places of the most probable type, best first; none of "no tumour"."""
+        if self.cancer_type == NO_TUMOUR:
+            return []
+        return findings(self.scale_outputs, list(self.probabilities).index(self.cancer_type), self.projections)
+
+    def answer(self, ras: Volume, stored: Volume, label: int) -> _Answer:
+        """`select_lesion` on the volume that the projections are of, and its measures; computed once."""
+        if not self._answer:
+            places, contour = select_lesion(ras, self.findings)
+            self._answer.append(
+                (
+                    places,
+                    contour,
+                    () if contour is None else (Lesion.of(ras, contour, stored, label, self.cancer_type),),
+                )
+            )
+        return self._answer[0]
+
+    @property
+    def confidence(self) -> float:
+        """That of the strongest finding, as `Result` has it of the one that became the lesion."""
+        share = self.findings[0].share if self.findings else 1.0
+        return self.probabilities[self.cancer_type] * share
+
+    def normalised(self, cancer_type: str) -> dict[str, np.ndarray]:
+        if cancer_type not in self.probabilities:  # "no tumour" of a click, where it is not learned
+            return {}
+        number = list(self.probabilities).index(cancer_type)
+        maps = {"coronal": self.main.cams.coronal[0, number], "sagittal": self.main.cams.sagittal[0, number]}
+        return {view: normalise(maps[view]).cpu().numpy() for view in VIEWS}
+
+
+def run_network(views: Views, model: Model) -> NetworkOutput:
+    """Show both projections of a scan to the network: on the grid that it learned on, and where that leaves doubt, on
+    its neighbours, too."""
+    grids = [replace(model.settings, grid_mm=model.settings.grid_mm * zoom) for zoom in model.settings.test_time_scales]
+    middle = len(grids) // 2
+    with ThreadPoolExecutor(CORES) as pool:
+        scale_outputs = _scale_outputs(views, grids[middle : middle + 1], model, pool)
+        seen = _network_output(views, scale_outputs, model.settings)
+        if len(grids) == 1 or seen.confidence >= SURE:
+            return seen
+        around = _scale_outputs(views, grids[:middle] + grids[middle + 1 :], model, pool)
+    return _network_output(views, around[:middle] + scale_outputs + around[middle:], model.settings)
+
+
+def _scale_outputs(views: Views, grids: list[Settings], model: Model, pool: ThreadPoolExecutor) -> list[ScaleOutput]:
+    @torch.inference_mode()
+    def seen(job: tuple[Batch, str, Settings]) -> torch.Tensor:
+        return view_cam(model.network, *job)
+
+    images = [dict(zip(VIEWS, to_grid(views, grid.grid_mm, pool.map), strict=True)) for grid in grids]
+    batches = [_batch(own, grid, model) for own, grid in zip(images, grids, strict=True)]
+    jobs = [(batch, view, grid) for batch, grid in zip(batches, grids, strict=True) for view in VIEWS]
+    if model.device.type == "cpu":
+        maps = pool.map(seen, jobs)
+    else:
+        with without_cudnn():
+            maps = iter([seen(job) for job in jobs])
+    cams = [Cams(next(maps), next(maps), grid.grid_mm * grid.stride) for grid in grids]
+    return list(map(ScaleOutput, images, cams))
+
+
+@torch.inference_mode()
+def _network_output(views: Views, scale_outputs: list[ScaleOutput], settings: Settings) -> NetworkOutput:
+    scores = torch.stack([output.cams.type_scores(settings.pooling)[0] for output in scale_outputs]).mean(dim=0)
+    probabilities = dict(zip(settings.classes, scores.softmax(dim=0).tolist(), strict=True))
+    return NetworkOutput(dict(zip(VIEWS, views, strict=True)), scale_outputs, probabilities)
+
+
+def _batch(images: dict[str, GridImage], grid: Settings, model: Model) -> Batch:
+    # On a finer grid than was learned on the body is larger, as in training, and so is its depth.
+    zoom = np.float32(model.settings.grid_mm / grid.grid_mm)
+    channels = {view: np.stack([image.mip, image.depth_mm * zoom]) for view, image in images.items()}
+    return collate([Example(channels, None, grid.classes[0]).to(model.device)], grid)
+
+
+@contextmanager
+def without_cudnn() -> Iterator[None]:
+    """cuDNN plans its work anew for each size and in each thread, which takes longer than the work on one scan. Without
+    it, what a GPU makes differs from the CPU's by rounding alone. The switch is the process's, so one has it at a time.
+    """
+    with _switching, torch.backends.cudnn.flags(enabled=False):
+        yield
