@@ -4,7 +4,7 @@ import socket
 from pathlib import Path
 
 import pytest
-from wslpet.cli.port import check_port
+from wslpet.cli.serving.port import check_port
 
 from wslpet.core.errors import InputError
 
