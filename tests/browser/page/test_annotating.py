@@ -136,12 +136,12 @@ def test_z_takes_back_what_was_not_saved_and_then_what_was(ward, ann):
     recorded = ann.seed
     patient = ward.patients[image]
     x, _, z = ras_index(patient)
-    ann.click("coronal", x + 8, z - 8)
+    ann.click("coronal", x + 1, z - 1)
     moved = ann.seed
     assert not np.allclose(moved, recorded)
     ann.press("z")
     np.testing.assert_allclose(ann.seed, recorded)
-    ann.click("coronal", x + 8, z - 8)
+    ann.click("coronal", x + 1, z - 1)
     ann.press("Enter")
     ann.wait_for_other(image)
     ann.saved()

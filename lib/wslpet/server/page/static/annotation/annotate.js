@@ -109,6 +109,7 @@ export class Annotator {
   }
 
   async #move(since) {
+    const before = this.patient;
     const waited = !this.#queue.length;
     if (waited) {
       $("#busy").textContent = "next patient…";
@@ -125,7 +126,7 @@ export class Annotator {
       this.#skipped.add(name);
       if (!this.#queue.length) await this.#fillQueue();
     }
-    this.#nobody();
+    if (this.patient === before) this.#nobody(); // else somebody was opened meanwhile
   }
 
   async save(since = performance.now(), sure = false) {
