@@ -1,4 +1,4 @@
-"""Each row of the table in docs/reference/dicom.md: a series spoilt in that way, and the message that it gets, word by word."""
+"""Each row of the table in docs/reference/dicom.md: a series spoilt in that way, and its message, word by word."""
 
 from __future__ import annotations
 
