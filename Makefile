@@ -4,7 +4,7 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 PINS := requirements.txt requirements-nodeps.txt requirements-dev.txt pyproject.toml
 READY := $(VENV)/ready-$(shell cat $(PINS) | cksum | cut -d' ' -f1)
-# The site needs none of the packages above.
+# Apart from .venv: the site generator's packages are no part of the deployment.
 DOCS_VENV := .venv-docs
 DOCS_READY := $(DOCS_VENV)/ready-$(shell cksum < requirements-docs.txt | cut -d' ' -f1)
 HOST ?= 127.0.0.1
@@ -91,8 +91,9 @@ lint: setup
 	$(RUN) -m mypy
 	$(VENV)/bin/lint-imports
 
-docs: $(DOCS_READY)
-	NO_MKDOCS_2_WARNING=1 $(DOCS_VENV)/bin/python -m mkdocs build --strict --quiet
+# The site's page of commands is their own help, which needs the package.
+docs: setup $(DOCS_READY)
+	NO_MKDOCS_2_WARNING=1 WSLPET_PYTHON=$(RUN) $(DOCS_VENV)/bin/python -m mkdocs build --strict --quiet
 	@echo work/site/index.html
 
 $(DOCS_READY): requirements-docs.txt

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-import argparse
+import json
+import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -14,6 +16,12 @@ ROOT = Path(__file__).resolve().parents[2]
 # Their links are relative to the repository, as its host shows them; on the site, docs/ is the root.
 ELSEWHERE = ("SECURITY.md", "CHANGELOG.md", "CONTRIBUTING.md", "model/README.md", "benchmarks/results/*.*")
 COMMANDS_MARK = "<!-- commands -->"
+_HELP = """
+import argparse, json
+from wslpet.cli.main import _parser
+actions = (action for action in _parser()._actions if isinstance(action, argparse._SubParsersAction))
+print(json.dumps({name: command.format_help() for name, command in next(actions).choices.items()}))
+"""
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
@@ -38,11 +46,8 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
 
 
 def _commands() -> str:
-    sys.path.insert(0, str(ROOT / "lib"))
-    from wslpet.cli.main import _parser
-
-    parser = _parser()
-    actions = parser._subparsers._group_actions if parser._subparsers else []
-    commands = next(action for action in actions if isinstance(action, argparse._SubParsersAction))
-    texts = [f"## {name}\n\n```text\n{command.format_help()}```\n" for name, command in commands.choices.items()]
-    return "\n".join(texts)
+    """The help of every command, from the environment that the package is installed in."""
+    python = os.environ.get("WSLPET_PYTHON", sys.executable)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "lib"), "COLUMNS": "100"}
+    printed = subprocess.run([python, "-c", _HELP], env=environment, capture_output=True, text=True, check=True).stdout
+    return "\n".join(f"## {name}\n\n```text\n{text}```\n" for name, text in json.loads(printed).items())
