@@ -4,6 +4,9 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 PINS := requirements.txt requirements-nodeps.txt requirements-dev.txt pyproject.toml
 READY := $(VENV)/ready-$(shell cat $(PINS) | cksum | cut -d' ' -f1)
+# Apart from .venv: the site generator's packages are no part of the deployment.
+DOCS_VENV := .venv-docs
+DOCS_READY := $(DOCS_VENV)/ready-$(shell cksum < requirements-docs.txt | cut -d' ' -f1)
 HOST ?= 127.0.0.1
 PORT ?= 8000
 # The address of an OpenID Connect issuer turns accounts on; see SECURITY.md.
@@ -18,8 +21,8 @@ PACS := http://127.0.0.1:$(PACS_PORT)/dicom-web
 # Phantom patients of no other seed: not the training cohort's, not those of the end-to-end figures.
 STUDY := work/study
 
-.PHONY: help setup demo demo-clicks demo-score demo-pacs serve test test-viewers lint e2e bench study study-full pretrain kills fuzz soak audit \
-  clean _serve-pacs
+.PHONY: help setup demo demo-clicks demo-score demo-pacs serve test test-viewers lint docs e2e bench study study-full \
+  pretrain kills fuzz soak audit clean _serve-pacs
 
 help:
 	@echo "make demo              phantom cohort, server on http://$(HOST):$(PORT)"
@@ -29,6 +32,7 @@ help:
 	@echo "make test              set up and run the tests"
 	@echo "make test-viewers      the page and OHIF in Chromium, 3D Slicer's requests; installs what they need"
 	@echo "make lint              ruff and mypy"
+	@echo "make docs              the documentation as a site: work/site/index.html"
 	@echo "make serve STUDIES=DIR server on your own scans: NIfTI in SUV, DICOM PET, or a DICOMweb address"
 	@echo "make e2e               clicks, training and masks over HTTP, with figures"
 	@echo "make bench             speed and memory, against the limit and MONAI Label's usual way"
@@ -87,6 +91,17 @@ lint: setup
 	$(RUN) -m mypy
 	$(VENV)/bin/lint-imports
 
+# The site's page of commands is their own help, which needs the package.
+docs: setup $(DOCS_READY)
+	NO_MKDOCS_2_WARNING=1 WSLPET_PYTHON=$(RUN) $(DOCS_VENV)/bin/python -m mkdocs build --strict --quiet
+	@echo work/site/index.html
+
+$(DOCS_READY): requirements-docs.txt
+	rm -rf $(DOCS_VENV)
+	$(PYTHON) -m venv $(DOCS_VENV)
+	$(DOCS_VENV)/bin/python -m pip install -q --disable-pip-version-check -r requirements-docs.txt
+	touch $@
+
 e2e: setup
 	$(RUN) -m benchmarks.end_to_end $(ARGS)
 
@@ -120,4 +135,4 @@ pretrain: setup
 	OMP_WAIT_POLICY=PASSIVE $(RUN) -m wslpet.data.pretraining.weights $(ARGS)
 
 clean:
-	rm -rf $(VENV) demo work
+	rm -rf $(VENV) $(DOCS_VENV) demo work

@@ -68,7 +68,7 @@ def _annotate_all(page: Page, cases: dict[str, Case]) -> None:
 
 
 def _click(page: Page, case: Case) -> None:
-    """On the view whose depth map leads nearest the true click."""
+    """Click on the view whose depth map leads nearest to the true click."""
     ras = read_volume(case.scan).to_ras()
     voxel = ras.to_index(np.array(case.position))
     x, y, z = np.rint(voxel).astype(int)

@@ -1,7 +1,7 @@
-"""A server at work for half an hour: memory, file handles and latency over time: `python -m benchmarks.soak`.
+"""Soak test: memory, file handles and latency of a server under load for half an hour: `python -m benchmarks.soak`.
 
-Two annotators click, look at what the model finds, ask for the next patient and for the server's state, and one trains
-now and then, on phantom patients of which not all fit the memory at once. Written: `soak.csv`, `soak.png`.
+Two annotators click, look at predictions, ask for the next patient and for the server's state, and one trains now and
+then, on more phantom patients than fit in memory at once. It writes `soak.csv` and `soak.png`.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from benchmarks.common.server import Server
 PAUSE_SECONDS = 0.2
 SAMPLE_SECONDS = 5.0
 KINDS = ("click", "infer", "next", "info")
-# What the last third may have more than the second.
+# Largest allowed growth of memory from the second to the last third.
 TOLERANCE = 0.05
 
 
@@ -48,7 +48,7 @@ class Soak:
         self.answers.append((self.now(), kind, time.perf_counter() - begun, status))
 
     def growth(self) -> float:
-        """Mean memory of the last third of the time, relative to that of the second, less one."""
+        """Growth of memory: mean of the last third of the time relative to the second third, minus one."""
         memory = np.array([mb for _, mb, _ in self.samples])
         _, second, last = np.array_split(memory, 3)
         return float(last.mean() / second.mean() - 1)
@@ -75,7 +75,7 @@ def watch(server: Server, soak: Soak, end: float) -> None:
     """Sample the server's process until `end`."""
     process = psutil.Process(server.pid)
     while soak.now() < end:
-        # Unique: without the pages that it shares with a training that was forked off.
+        # Unique set size: without the pages shared with a forked training.
         memory = process.memory_full_info().uss
         soak.samples.append((soak.now(), memory / 1e6, process.num_fds()))
         time.sleep(SAMPLE_SECONDS)

@@ -1,4 +1,4 @@
-"""Phantom cohorts on disk, drawn once, and folders of studies made of them."""
+"""Phantom cohorts, cached on disk, and studies folders made from them."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Case:
 
 
 def drawn(folder: Path, preset: str, n: int) -> list[Case]:
-    """The first `n` patients of a preset's cohort in `folder`; drawn unless they are there already."""
+    """The first `n` patients of a preset's cohort in `folder`; simulated unless they exist."""
     scans, stamp_file = folder / "cohort", folder / "cohort.json"
     truths = scans.with_name("cohort-truth")
     stamp = _stamp(preset)
@@ -77,7 +77,7 @@ def drawn(folder: Path, preset: str, n: int) -> list[Case]:
 
 
 def stage(cases: Sequence[Case], studies: Path) -> Path:
-    """A new folder of studies with these scans, nothing annotated. Hard links: the scans are there only once."""
+    """A new studies folder with these scans as hard links, without annotations."""
     shutil.rmtree(studies, ignore_errors=True)
     studies.mkdir(parents=True)
     for case in cases:
@@ -106,7 +106,7 @@ def _case(row: dict[str, str], truths: Path) -> Case:
 
 
 def _stamp(preset: str) -> dict[str, Any]:
-    """What a cohort depends on: its seed, its settings, and the code that draws it."""
+    """Cache key of a cohort: its seed, its settings, and the simulating code."""
     code = hashlib.sha256()
     for source in sorted(Path(wslpet.data.phantom.__file__).parent.rglob("*.py")):
         code.update(source.read_bytes())

@@ -1,4 +1,4 @@
-"""Requests to a real server as the viewers send them, for the benchmarks."""
+"""A client of a real server, with the viewers' requests, for benchmarks."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Server(Process):
         self.stop()
 
     def session(self) -> requests.Session:
-        """One for each thread that asks: a browser, as OHIF is in, keeps its connection."""
+        """One HTTP session for each thread, since browsers keep their connection."""
         if not hasattr(self._own, "session"):
             self._own.session = requests.Session()
         session: requests.Session = self._own.session
@@ -62,7 +62,7 @@ class Server(Process):
         return self._status("VmRSS")
 
     def peak(self) -> int:
-        """The most bytes that it held since it started, or since `forget_peak`."""
+        """Peak memory in bytes since the start, or since `forget_peak`."""
         return self._status("VmHWM")
 
     def forget_peak(self) -> None:
@@ -105,7 +105,7 @@ class Server(Process):
         return Answer(_taken(Path(file.name)), {}, seconds)
 
     def seeds(self, image: str) -> list[dict[str, Any]]:
-        """What the datastore knows of an image's seeds, newest last."""
+        """The seeds of an image in the datastore, newest last."""
         answer = requests.get(f"{self.url}/datastore/image/info", params={"image": image}, timeout=ANSWER_SECONDS)
         if answer.status_code != 200:
             raise ServerError(f"info of {image}: {answer.status_code} {answer.text[:500]}")

@@ -1,4 +1,4 @@
-"""The server as a process of its own, for whoever measures or tests it."""
+"""The server as a separate process, for benchmarks and tests."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class Process:
         """Start, and wait until the address `ready` answers. Raises ServerError when it does not."""
         self.scratch.mkdir(parents=True, exist_ok=True)
         with open(self.log, "ab") as log:
-            # A process group of its own: a training that still runs ends with its server.
+            # Its own process group, so that a running training ends with the server.
             self._process = subprocess.Popen(
                 self._command,
                 stdout=log,
@@ -87,7 +87,7 @@ class Process:
         self._end(signal.SIGTERM)
 
     def kill(self) -> None:
-        """What a crash does."""
+        """Kill the server without warning, as a crash would."""
         self._end(signal.SIGKILL)
 
     @property

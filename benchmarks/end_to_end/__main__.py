@@ -1,7 +1,7 @@
-"""Clicks, training and masks over HTTP, on phantom patients, with figures: `python -m benchmarks.end_to_end`.
+"""End-to-end benchmark over HTTP on phantoms: clicks, training and masks: `python -m benchmarks.end_to_end`.
 
 For each cohort: the shipped weights before any click; clicks, and a kill of the server after the last; trainings from
-those clicks, each judged on patients that only inference saw; a click on each of these, beside click + 41 %.
+those clicks, each evaluated on patients that were not clicked; a click on each of these, beside click + 41 %.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Options:
 
 
 class Bench:
-    """One cohort and what was measured on it. Each step starts a server of its own; see `STEPS`."""
+    """The benchmark of one cohort and its measurements. Each step starts its own server; see `STEPS`."""
 
     def __init__(self, preset: str, options: Options) -> None:
         self.options = options
@@ -63,7 +63,7 @@ class Bench:
             self._segment_unseen("shipped", server)
 
     def clicks(self) -> None:
-        """A click on each patient that teaches; the server is killed as soon as the last is acknowledged."""
+        """A click on each training patient; the server is killed as soon as the last is acknowledged."""
         studies = stage(self.clicked + self.unseen, self.folder / "studies")
         with self._server(studies, "clicks", self.options.weights) as server:
             answers = self._click("taught", server, self.clicked)
@@ -201,7 +201,7 @@ def main() -> int:
         print(f"{given.weights} does not exist; make pretrain writes it", file=sys.stderr)
         return 1
     print(f"# {TITLE}\n", flush=True)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit("terminated"))  # so that the server ends, too
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("terminated"))  # so that the server is stopped, too
     cohorts: list[Measured] = []
     broken: list[str] = []
     for preset in given.cohorts:
@@ -221,7 +221,7 @@ def _run(bench: Bench, step: str) -> None:
     start = time.perf_counter()
     try:
         STEPS[step](bench)
-    except Exception as error:  # the other steps still say something
+    except Exception as error:  # the other steps are still valid
         bench.broken.append(f"{bench.measured.preset}: step {step}: {type(error).__name__}: {error}")
         print(bench.broken[-1], file=sys.stderr)
     print(f"{bench.measured.preset}: {step} took {time.perf_counter() - start:.0f} s", flush=True)

@@ -14,7 +14,7 @@ PATIENTS = (("plain", 31), ("hard", 32), ("hard", 33), ("hard", 35))
 
 
 def main() -> None:
-    """Write docs/gallery.png."""
+    """Write docs/images/gallery.png."""
     model = load_model("model/pretrained_wslpet.pt")
     cases = []
     for preset, seed in PATIENTS:
@@ -24,8 +24,8 @@ def main() -> None:
         title = f"phantom, {preset}: truth {patient.cancer_type}\nfound {result.cancer_type} ({probability:.0%})"
         cell_mm = model.settings.grid_mm * model.settings.stride
         cases.append(Case(patient.volume, result, cell_mm, patient.seed, patient.truth, title))
-    Path("docs").mkdir(exist_ok=True)
-    gallery(cases, "docs/gallery.png", columns=4, dpi=90)
+    Path("docs/images").mkdir(parents=True, exist_ok=True)
+    gallery(cases, "docs/images/gallery.png", columns=4, dpi=90)
 
 
 if __name__ == "__main__":

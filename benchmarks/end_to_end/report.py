@@ -1,4 +1,4 @@
-"""What was measured, as tables that a person reads, and held against the targets."""
+"""Report of the end-to-end benchmark: tables, and the targets."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ BETTER_THAN_BASELINE = ("tuned", "few")
 
 @dataclass(frozen=True)
 class Outcome:
-    """One system on one patient. predicted: cancer type, empty where it was told; seconds: over HTTP, or 0."""
+    """One system on one patient. predicted: cancer type, empty if it was given; seconds: over HTTP, or 0."""
 
     system: str
     case: Case
@@ -124,7 +124,7 @@ class Measured:
         }
 
     def verdicts(self) -> Iterator[tuple[str, bool]]:
-        """(what was asked and what was found, whether it was reached), for what was measured."""
+        """(target and measurement, whether it was reached), for all that was measured."""
         figures = self.figures()
         for target in TARGETS[self.preset]:
             if target.quantity in figures.get(target.system, {}):

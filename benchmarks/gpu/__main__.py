@@ -1,8 +1,7 @@
-"""What a GPU brings, against the processors of the same computer: `python -m benchmarks.gpu`.
+"""GPU against CPU of the same computer, for inference and training: `python -m benchmarks.gpu`.
 
-Scans are found and patients are learned from, step by step, on both; the network alone in single precision, in bfloat16
-and compiled. Phantoms that lie in the folder already are not drawn again. A step that fails is told of, and the others
-are measured all the same.
+Each step of inference and training is timed on both; the network alone in single precision, in bfloat16 and compiled.
+Phantoms in the folder are used again. A failed step is reported, and the others are measured all the same.
 """
 
 from __future__ import annotations
@@ -54,7 +53,7 @@ USUAL = "MONAI Label's usual way"
 
 @dataclass(frozen=True)
 class Given:
-    """What is measured.
+    """The benchmark's configuration.
 
     Parameters
     ----------
@@ -227,7 +226,7 @@ def _tell_agreement(section: Section, cpu: Result, gpu: Result) -> None:
 
 
 def _usual(section: Section, given: Given, path: Path, on_cpu: bool) -> None:
-    """On the CPU once, where asked: it takes its time."""
+    """MONAI Label's usual way; on the CPU once, if asked for, since it is slow."""
 
     def seconds(device: str, repeat: int) -> list[float]:
         return usual.seconds(path, given.folder / "usual", repeat + 1, device, given.usual_mm)[-max(1, repeat) :]
@@ -243,7 +242,7 @@ def _usual(section: Section, given: Given, path: Path, on_cpu: bool) -> None:
 
 
 class _Half(nn.Module):
-    """A network in bfloat16, its answer in float32."""
+    """A network in bfloat16 with float32 output."""
 
     def __init__(self, network: nn.Module, device: str) -> None:
         super().__init__()
@@ -319,7 +318,7 @@ def _of_new_sizes(given: Given, volume: Volume, learned: Model) -> Section:
 
 
 def _tell_differences(section: Section, views: Views, batch: Batch, ways: dict[str, Model]) -> None:
-    """How far the unnormalised maps and the probabilities are from those of the CPU."""
+    """Largest difference of the unnormalised maps and the probabilities from those of the CPU."""
     on_cpu = load_model(SHIPPED_MODEL)
     expected, probabilities = (
         _cams(on_cpu, _batch(views, on_cpu.settings, "cpu")),

@@ -1,4 +1,4 @@
-"""What `benchmarks.gpu` measured: ratios first, as text and JSON."""
+"""Report of `benchmarks.gpu`: ratios first, as text and JSON."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ class Section:
             _say(self.errors[-1])
 
     def median(self, step: str, column: str) -> float:
-        """Seconds; NaN of what was not measured."""
+        """Median in seconds; NaN if it was not measured."""
         return next((_median(seconds.get(column, [])) for name, seconds in self.rows if name == step), float("nan"))
 
     def text(self) -> list[str]:
@@ -121,7 +121,7 @@ def finish() -> None:
 
 @contextmanager
 def peak_of(section: Section, what: str = "") -> Iterator[None]:
-    """Tells of the GPU's memory that torch's tensors took at most in the block."""
+    """Peak GPU memory of torch's tensors in the block."""
     if not torch.cuda.is_available():
         yield
         return

@@ -1,4 +1,4 @@
-"""Training on a GPU against the same on the computer's processors."""
+"""Training time on a GPU against the CPU."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""How long learning takes, and what more of it would bring: `python -m benchmarks.learning`.
+"""Training time, and the accuracy after longer training: `python -m benchmarks.learning`.
 
-Phantom patients are clicked on and trained on from scratch over HTTP; the weights that are published find the tumours
-of patients that nobody clicked on. The same patients are learned from ten times longer. Epochs over more and more
-patients are timed; there are not so many phantoms, so they repeat.
+Models are trained from scratch over HTTP on clicked phantoms, and evaluated on phantoms without a click. The same
+patients are trained on for ten times as many epochs. Epochs over more and more patients are timed; for these, phantoms
+are repeated.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def _posted(given: Given, n: int) -> dict[str, Any]:
 
 
 def longer(given: Given) -> dict[str, Any]:
-    """The same patients as the first of `posted`, ten times as many epochs, none given up early."""
+    """The same patients as the first of `posted`, with ten times as many epochs and no early stopping."""
     cases = drawn(given.folder / given.preset, given.preset, UNSEEN + TAUGHT)
     usual = Settings()
     settings = replace(usual, epochs=LONGER * usual.epochs, patience=LONGER * usual.epochs)

@@ -1,9 +1,9 @@
-"""How fast the server answers, against the limit and MONAI Label's usual way: `python -m benchmarks.speed`.
+"""Latency of the server, against a lower limit and MONAI Label's usual way: `python -m benchmarks.speed`.
 
 The limit is decoding the scan and one pass over it. The usual way is MONAI's transforms with a sliding-window UNet
-on the 2 mm volume. All is measured in one run and told as ratios first; requests and the limit take turns, so that
-what else the computer does slows both. The server's memory for scans is full before, as it is after a day's work: where
-memory is new, a virtual machine may take longer to provide it than the scan takes to decode.
+on the 2 mm volume. All is measured in one run and reported as ratios; requests and the limit alternate, so that other
+load on the computer slows both. The server's memory for scans is full before, as it is after a day's work: a virtual
+machine may take longer to provide new memory than the scan takes to decode.
 """
 
 from __future__ import annotations
@@ -139,7 +139,7 @@ def _timed(seconds: dict[str, float], name: str, step: Callable[[], Any]) -> Any
 
 
 def _warm(server: Server, folder: Path, studies: Path) -> None:
-    """What the server loads at its first inference, it loads once."""
+    """A first inference, so that lazily loaded modules are not timed."""
     small = written(folder, Sized("small", (64, 64, 120), studies / "small.nii.gz"))
     _wait_for(server, "small")
     _ask(server, "wslpet", "small")
@@ -169,7 +169,7 @@ def _requests(server: Server, speed: Speed, repeat: int) -> None:
 
 
 def _ask(server: Server, task: str, image: str, params: dict[str, Any] | None = None) -> float:
-    """Seconds until the answer, mask and JSON, is here."""
+    """Seconds until the whole answer, mask and JSON, has arrived."""
     start = time.perf_counter()
     answer = server.session().post(
         f"{server.url}/infer/{task}",
@@ -211,7 +211,7 @@ def _viewers(server: Server, speed: Speed, load: Load, requests_in_all: int) -> 
     over = threading.Event()
     asking = threading.Thread(target=_info, args=(server, load.info, over))
     asking.start()
-    # First ones last: they take the place of the open ones.
+    # "first" comes last: its new scans evict the open ones.
     for kind in ("again", "click", "mixed", "first"):
         load.alone[kind] = answered(one(kind, number) for number in range(alone))
         with ThreadPoolExecutor(VIEWERS) as pool:

@@ -1,4 +1,4 @@
-"""What `benchmarks.speed` measures, and `speed_report` tells."""
+"""Measurements of `benchmarks.speed`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from benchmarks.speed.scans import Sized
 
 @dataclass
 class Speed:
-    """Of one size, in seconds (lists of repeated runs) and bytes.
+    """Measurements of one scan size, in seconds (lists of repeated runs) and bytes.
 
     Parameters
     ----------

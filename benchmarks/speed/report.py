@@ -1,4 +1,4 @@
-"""What `benchmarks.speed` measured: ratios first, as text, JSON and a figure."""
+"""Report of `benchmarks.speed`: ratios first, as text, JSON and a figure."""
 
 from __future__ import annotations
 
@@ -151,7 +151,7 @@ def _figure(speeds: list[Speed], path: Path) -> None:
 
 
 def machine() -> str:
-    """What figures were measured on, versions beside."""
+    """Hardware and versions that the figures were measured with."""
     import torch
 
     cpu = platform.processor() or platform.machine()

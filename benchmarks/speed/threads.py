@@ -1,4 +1,4 @@
-"""How many threads a benchmark works with."""
+"""Number of threads of a benchmark."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from threadpoolctl import threadpool_limits
 
 @contextmanager
 def as_the_server() -> Iterator[None]:
-    """Its threads do not share out their own work, since requests run side by side."""
+    """One thread for each request, as in the server, where requests run side by side."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

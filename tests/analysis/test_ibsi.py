@@ -33,4 +33,4 @@ def test_kurtosis_is_three_more(comparisons):
 
 
 def test_the_documented_table_is_this_one(comparisons):
-    assert table(comparisons) in (ROOT / "docs" / "radiomics.md").read_text(encoding="utf-8")
+    assert table(comparisons) in (ROOT / "docs" / "reference" / "radiomics.md").read_text(encoding="utf-8")

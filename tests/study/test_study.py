@@ -57,7 +57,7 @@ def test_masks_and_features_are_kept_as_they_were_found(cohort, tmp_path):
     for fold in range(2):
         run = Run("sixth", fold)
         features = features_in(run, tmp_path)
-        for patient in study.tried(run):
+        for patient in study.test_patients(run):
             volume, truth = read_volume(patient.row.scan), read_mask(patient.row.mask).array > 0
             np.testing.assert_array_equal(mask_in(run, tmp_path, patient, volume), truth)
             assert features[patient.name]["volume_ml"] == pytest.approx(truth.sum() * volume.voxel_ml, rel=1e-6)
@@ -69,8 +69,8 @@ def test_what_is_found_nowhere_is_kept_too(cohort, tmp_path):
         SIXTH, learn=lambda *_: FittedSystem(lambda patient, volume: Prediction(np.zeros(volume.shape, bool)))
     )
     run = Run("sixth", 0)
-    execute(run, nothing, study.train_patients(run), study.tried(run), study.plan, tmp_path, lambda *_: None)
-    patient = study.tried(run)[0]
+    execute(run, nothing, study.train_patients(run), study.test_patients(run), study.plan, tmp_path, lambda *_: None)
+    patient = study.test_patients(run)[0]
     assert not mask_in(run, tmp_path, patient, patient.volume()).any()
     first = measured_in(run, tmp_path)[0]
     assert first.dice == 0 and np.isinf(first.hd95_mm) and not first.detected and not first.localisation_rate
@@ -117,9 +117,13 @@ def test_several_workers_make_the_same(cohort, tmp_path):
     assert told[-1] == pytest.approx(1.0)
     for fold in range(2):
         one, other = (measured_in(Run(name, fold), tmp_path) for name in ("click-41", "mtv"))
-        assert [m.name for m in one] == [m.name for m in other] == [p.name for p in study.tried(Run("mtv", fold))]
+        assert (
+            [m.name for m in one] == [m.name for m in other] == [p.name for p in study.test_patients(Run("mtv", fold))]
+        )
         assert all(np.isnan(m.dice) for m in other) and min(m.dice for m in one) > 0.7
-    assert set(features_in(Run("mtv", 0), tmp_path)["p" + study.tried(Run("mtv", 0))[0].name[1:]]) == set(MTV.features)
+    assert set(features_in(Run("mtv", 0), tmp_path)["p" + study.test_patients(Run("mtv", 0))[0].name[1:]]) == set(
+        MTV.features
+    )
 
 
 def test_a_study_is_never_mixed_with_another(cohort, tmp_path):
@@ -155,12 +159,12 @@ def test_refusals_name_what_is_known(cohort, tmp_path):
         opened(one_type, tmp_path / "study")
 
 
-def test_nobody_is_taught_with_who_is_tried(cohort, tmp_path):
+def test_train_and_test_patients_are_disjoint(cohort, tmp_path):
     study = opened(cohort, tmp_path, ("ours", "unet"))
-    tried = [patient.name for fold in range(2) for patient in study.tried(Run("ours", fold))]
+    tried = [patient.name for fold in range(2) for patient in study.test_patients(Run("ours", fold))]
     assert sorted(tried) == [f"p{n}" for n in range(8)]
     for run in study.runs():
-        assert not {p.name for p in study.train_patients(run)} & {p.name for p in study.tried(run)}
+        assert not {p.name for p in study.train_patients(run)} & {p.name for p in study.test_patients(run)}
 
 
 def test_fewer_annotated_patients_are_part_of_more_and_of_both_types(cohort, tmp_path):

@@ -1,1 +1,1 @@
-"""What a lesion measures, how far two masks agree, and the statistics of both."""
+"""Measures of a lesion (uptake, radiomics), agreement of masks, statistics, and outcome prediction."""

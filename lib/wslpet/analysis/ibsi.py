@@ -18,7 +18,7 @@ IN_ML = ("volume_ml", "tlg")
 
 @dataclass(frozen=True)
 class Comparison:
-    """One feature of the phantom: what we measure, what IBSI does, and how far apart they may be."""
+    """One feature of the phantom: our value, IBSI's reference value and its tolerance."""
 
     feature: Feature
     value: float
@@ -31,14 +31,14 @@ class Comparison:
 
 
 def compare(folder: Path) -> list[Comparison]:
-    """Every feature that has a reference value.
+    """Compare every feature that has a reference value.
 
     Parameters
     ----------
     folder : with image.nii.gz, mask.nii.gz and reference_values.csv (value;tolerance;tag) of the IBSI data sets.
     """
     volume, mask = decoded(folder / "image.nii.gz"), read_mask(folder / "mask.nii.gz")
-    # The phantom is defined by its voxels and whole numbers.
+    # The phantom is defined on its own voxels, in whole grey levels: no resampling, bins of 1.
     measured = radiomics(volume, mask.array > 0, binWidth=1.0, resampledPixelSpacing=None)
     references = _references(folder / "reference_values.csv")
     return [
@@ -49,7 +49,7 @@ def compare(folder: Path) -> list[Comparison]:
 
 
 def table(comparisons: Iterable[Comparison]) -> str:
-    """Markdown."""
+    """The comparison as a Markdown table."""
     lines = ["| feature | IBSI | ours | reference | tolerance | |", "| --- | --- | --- | --- | --- | --- |"]
     for one in comparisons:
         verdict = "" if one.agrees else f"**deviates**: {one.feature.deviation}"
@@ -65,7 +65,7 @@ def table(comparisons: Iterable[Comparison]) -> str:
 def _references(path: Path) -> dict[str, tuple[float, float]]:
     with open(path, newline="", encoding="utf-8-sig") as file:
         rows = [row for row in csv.DictReader(file, delimiter=";") if row["reference value"]]
-    # Values are given to three digits; a tolerance of 0 means that all of them must be right.
+    # Reference values have three digits; with a tolerance of 0 all three must be equal.
     values = {row["tag"]: (float(row["reference value"]), float(row["tolerance"])) for row in rows}
     return {tag: (value, max(tolerance, _rounding(value))) for tag, (value, tolerance) in values.items()}
 

@@ -1,4 +1,4 @@
-"""Outcome from features: scaled, selected and fitted inside the training folds only."""
+"""Outcome prediction from features; scaling, selection and fitting see the training folds only."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ from wslpet.core.errors import TrainingError
 CHOICES = {"select__k": (1, 3, 8), "model__C": (0.03, 0.3, 3.0)}
 INNER_FOLDS = 4
 THRESHOLD = 0.5
-# Of patients in the rarer class that a training fold needs.
+# Least number of patients of the rarer class in a training fold.
 FEWEST = 3
 
 
 @dataclass(frozen=True)
 class Performance:
-    """How well probabilities predict outcomes; positive is the good outcome, 1.
+    """Performance of predicted probabilities; the positive class is the good outcome, 1.
 
     Parameters
     ----------
     fold_mean, fold_sd : quantity → over the folds, as in the paper.
-    pooled : quantity → over all patients, with its interval: DeLong's of the AUC, bootstrap of the others. Both take
-        the out-of-fold probabilities as they are, not how they would vary with other training patients: of 42
-        shuffled outcomes, DeLong's held 0.5 in 37.
+    pooled : quantity → over all patients, with its interval: DeLong's of the AUC, bootstrap of the others. Both
+        ignore how the probabilities would vary with other training patients: of 42 shuffled outcomes, DeLong's
+        interval contained 0.5 in 37.
     """
 
     fold_mean: dict[str, float]
@@ -43,7 +43,7 @@ class Performance:
 
 
 def out_of_fold(features: np.ndarray, outcomes: np.ndarray, folds: Sequence[np.ndarray], seed: int = 0) -> np.ndarray:
-    """(patient,) probability of the good outcome, each by a model that never saw the patient (nested cross-validation).
+    """Out-of-fold probabilities (patient,) of the good outcome, by nested cross-validation.
 
     Parameters
     ----------
@@ -64,7 +64,7 @@ def out_of_fold(features: np.ndarray, outcomes: np.ndarray, folds: Sequence[np.n
 
 
 def fitted(features: np.ndarray, outcomes: np.ndarray, seed: int = 0) -> GridSearchCV:
-    """A model with what it is scaled and selected by; the number of features and the penalty by inner folds."""
+    """Fit scaling, feature selection and model; inner folds choose the number of features and the penalty."""
     fewest = int(np.bincount(outcomes.astype(int), minlength=2).min())
     if fewest < FEWEST:
         raise TrainingError(
@@ -81,7 +81,7 @@ def fitted(features: np.ndarray, outcomes: np.ndarray, seed: int = 0) -> GridSea
 
 
 def _pipeline() -> Pipeline:
-    # Volumes and texture matrices run over decades: their logarithm is what is scaled.
+    # Volumes and texture features span decades: take their logarithm before scaling.
     return Pipeline(
         [
             ("fill", SimpleImputer(strategy="median", keep_empty_features=True)),

@@ -1,4 +1,4 @@
-"""Masks held against the truth, with confidence intervals, and the baselines that no one should skip."""
+"""Agreement of masks with the truth (Dice, HD95, volumes), confidence intervals, and threshold baselines."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from scipy import ndimage
 from wslpet.analysis.statistics import bootstrap
 from wslpet.core.volume import Volume
 
-# The click + 41 % baseline climbs from the click to the hottest voxel within this reach, and stays in a box.
+# The threshold baseline climbs from the click to the hottest voxel within this distance, and stays in a box.
 CLIMB_MM = 12.0
 BASELINE_BOX_MM = 80.0
 
 
 @dataclass(frozen=True)
 class Agreement:
-    """One mask against one truth.
+    """Agreement of one mask with the truth.
 
     Parameters
     ----------
     dice : 2·|A∩B| / (|A| + |B|).
-    detected : whether the mask meets the truth.
-    false_positive_ml, false_negative_ml : volume of mask beyond truth, of truth beyond mask.
-    type_right : whether the cancer type is right; None where none was predicted.
+    detected : whether mask and truth overlap.
+    false_positive_ml, false_negative_ml : volume of the mask outside the truth, of the truth outside the mask.
+    type_right : whether the cancer type is right; None if none was predicted.
     """
 
     dice: float
@@ -38,7 +38,7 @@ class Agreement:
 
 
 def agreement(mask: np.ndarray, truth: np.ndarray, voxel_ml: float, type_right: bool | None = None) -> Agreement:
-    """Hold a mask (i, j, k; non-zero is lesion) against the truth (i, j, k) of the same grid."""
+    """Compare a mask (i, j, k; non-zero is lesion) with the truth (i, j, k) on the same grid."""
     mask, truth = mask > 0, truth > 0
     both = int((mask & truth).sum())
     total = int(mask.sum()) + int(truth.sum())
@@ -52,7 +52,7 @@ def agreement(mask: np.ndarray, truth: np.ndarray, voxel_ml: float, type_right: 
 
 
 def summary(agreements: Iterable[Agreement], seed: int = 0, draws: int = 2000) -> dict[str, tuple[float, float, float]]:
-    """Quantity → (mean, low, high): patient-level bootstrap 95 % confidence interval."""
+    """Mean and 95 % confidence interval (bootstrap over patients): quantity → (mean, low, high)."""
     rows = list(agreements)
     found = {}
     for quantity in fields(Agreement):
@@ -74,7 +74,7 @@ def hd95(mask: np.ndarray, truth: np.ndarray, spacing: tuple[float, float, float
 
     Returns
     -------
-    mm; infinite where one is empty, 0 where both are.
+    mm; infinite if one mask is empty, 0 if both are.
     """
     from monai.metrics import compute_hausdorff_distance  # heavy
 
@@ -95,7 +95,7 @@ def hd95(mask: np.ndarray, truth: np.ndarray, spacing: tuple[float, float, float
 def click_threshold(
     volume: Volume, position: np.ndarray, fraction: float = 0.41, suv: float | None = None
 ) -> np.ndarray:
-    """The baselines of the clinic: a share of the maximum near the click, or an SUV; connected, in a box.
+    """Threshold segmentation at a click: a share of the local maximum, or an SUV; connected, in a box.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""What a lesion's uptake, shape and texture measure: PyRadiomics under its settings file, each under its IBSI id."""
+"""Radiomics features of a lesion: PyRadiomics with the settings of `radiomics.yaml`, with IBSI ids."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ FEATURES_FILE = Path(__file__).with_name("radiomics_features.csv")
 
 @dataclass(frozen=True)
 class Feature:
-    """One feature.
+    """One radiomics feature.
 
     Parameters
     ----------
     name : as in the results; PyRadiomics' class and name, or one of `wslpet.analysis.uptake.measure`.
-    ibsi : its id in the IBSI reference manual; empty where IBSI does not have it.
+    ibsi : its id in the IBSI reference manual; empty if IBSI does not have it.
     reference : its tag in IBSI's tables of reference values.
-    deviation : how its definition leaves IBSI's; empty where it does not.
+    deviation : how its definition differs from IBSI's; empty if it does not.
     """
 
     name: str
@@ -40,7 +40,7 @@ class Feature:
 
 @lru_cache
 def catalogue() -> dict[str, Feature]:
-    """Name → feature, of every feature there is, in the order of the results."""
+    """All features by name, in the order of the results."""
     with open(FEATURES_FILE, newline="", encoding="utf-8") as file:
         found = [
             Feature(row["feature"], row["ibsi"], row["reference"], row["deviation"]) for row in csv.DictReader(file)
@@ -49,17 +49,17 @@ def catalogue() -> dict[str, Feature]:
 
 
 def radiomics(volume: Volume, inside: np.ndarray, strict: bool = True, **changes: Any) -> dict[str, float]:
-    """Every feature of one lesion.
+    """Compute every feature of one lesion.
 
-    The axes are brought to run right, anterior, superior and the neighbourhood of the lesion is cut out first, so
-    that neither how a scan is stored nor how much of the body it shows changes a feature.
+    The volume is first reoriented to right, anterior, superior and cropped around the lesion, so that features depend
+    neither on the stored orientation nor on the field of view.
 
     Parameters
     ----------
     volume : (i, j, k) in SUV, as stored.
     inside : (i, j, k) bool.
     strict : False leaves texture and shape NaN where a lesion is too small for them.
-    changes : PyRadiomics settings in place of the file's; None removes one.
+    changes : PyRadiomics settings that override the file's; None removes one.
 
     Returns
     -------
@@ -89,7 +89,7 @@ def radiomics(volume: Volume, inside: np.ndarray, strict: bool = True, **changes
 
 
 def settings() -> dict[str, Any]:
-    """What the features were computed with, JSON-ready: bin width in SUV, voxel size in mm and the rest."""
+    """The settings of the features, JSON-ready: bin width in SUV, voxel size in mm and the rest."""
     return dict(_extractor(()).settings)
 
 

@@ -1,4 +1,4 @@
-"""Folds, intervals and tests of a study."""
+"""Stratified folds, confidence intervals and statistical tests."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Estimate:
 
 
 def folds(strata: Sequence[Hashable], patients: Sequence[str], n: int = 5, seed: int = 0) -> list[np.ndarray]:
-    """Indices of the test scans of each fold: each scan once, no patient in two folds, strata spread evenly.
+    """Stratified group folds: indices of the test scans of each fold; no patient is in two folds.
 
     Parameters
     ----------
@@ -39,7 +39,7 @@ def folds(strata: Sequence[Hashable], patients: Sequence[str], n: int = 5, seed:
     """
     if n < 2 or len(set(patients)) < n:
         raise InputError(f"{len(set(patients))} patients do not make {n} folds; give more patients, or 2 or more folds")
-    # A stratum's number, whatever it is made of; in order of appearance, so that the table alone decides.
+    # Strata are numbered in order of appearance, so that the folds depend on the table only.
     numbers = {stratum: number for number, stratum in enumerate(dict.fromkeys(strata))}
     classes = np.array([numbers[stratum] for stratum in strata])
     if np.bincount(classes).max() < n:
@@ -56,11 +56,11 @@ def bootstrap(
     seed: int = 0,
     draws: int = DRAWS,
 ) -> Estimate:
-    """A statistic of patients, with its percentile bootstrap interval; draws where it is not defined are left out.
+    """A statistic with its percentile bootstrap interval; resamples in which it is undefined are left out.
 
     Parameters
     ----------
-    columns : (patient,) arrays that `statistic` takes; patients are drawn with replacement, rows together.
+    columns : (patient,) arguments of `statistic`; patients are resampled with replacement, rows together.
     """
     data = [np.asarray(column) for column in columns]
     picks = np.random.default_rng(seed).integers(0, len(data[0]), (draws, len(data[0])))
@@ -73,7 +73,7 @@ def bootstrap(
 
 
 def paired_p(one: Sequence[float] | np.ndarray, other: Sequence[float] | np.ndarray) -> float:
-    """Two-sided p of Wilcoxon's signed-rank test on pairs; 1 where no pair differs."""
+    """Wilcoxon's signed-rank test on pairs: two-sided p; 1 if no pair differs."""
     difference = np.asarray(one, dtype=float) - np.asarray(other, dtype=float)
     return float(wilcoxon(difference).pvalue) if np.any(difference) else 1.0
 
@@ -93,7 +93,7 @@ def auc_interval(labels: np.ndarray, scores: np.ndarray) -> Estimate:
 
 
 def delong_p(labels: np.ndarray, one: np.ndarray, other: np.ndarray) -> float:
-    """Two-sided p of DeLong's test that two scores of the same patients have the same AUC."""
+    """DeLong's test that two scores of the same patients have equal AUC: two-sided p."""
     covariance = _covariance(labels, [one, other])
     variance = covariance[0, 0] + covariance[1, 1] - 2 * covariance[0, 1]
     difference = auc(labels, one) - auc(labels, other)

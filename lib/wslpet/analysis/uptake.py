@@ -1,4 +1,4 @@
-"""What a lesion measures: volume, SUVmax, SUVpeak, SUVmean, TLG, under their IBSI names."""
+"""Uptake of a lesion: volume (MTV), SUVmax, SUVpeak, SUVmean and TLG, with their IBSI names."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PEAK_RADIUS_MM = (3 * 1000.0 / (4 * np.pi)) ** (1 / 3)
 
 
 def measure(volume: Volume, inside: np.ndarray) -> dict[str, float]:
-    """Quantities of one lesion.
+    """Measure the uptake of one lesion.
 
     Parameters
     ----------
@@ -43,7 +43,7 @@ def measure(volume: Volume, inside: np.ndarray) -> dict[str, float]:
 
 
 def surroundings(volume: Volume, inside: np.ndarray) -> tuple[Volume, np.ndarray]:
-    """The part of a volume that `measure` looks at, and the lesion (bool) in it: its box with room for the peak."""
+    """Crop a volume and a lesion (bool) to the lesion's box, with a margin for the SUVpeak sphere."""
     own = ndimage.find_objects(inside.astype(np.uint8))[0]
     margin = [int(np.ceil(PEAK_RADIUS_MM / s)) + 1 for s in volume.spacing]
     window = tuple(
@@ -76,7 +76,7 @@ def suv_peak(volume: Volume, inside: np.ndarray) -> float:
 
 @compiled
 def _highest_mean(image: np.ndarray, centres: np.ndarray, offsets: np.ndarray) -> float:
-    """Highest mean over the centres (centre, 3) of the image at their offsets (sample, 3), linearly interpolated."""
+    """Highest mean of the image, over centres (centre, 3), of samples at offsets (sample, 3), linearly interpolated."""
     highest = -np.inf
     for centre in range(len(centres)):
         total = 0.0
@@ -93,7 +93,7 @@ def _highest_mean(image: np.ndarray, centres: np.ndarray, offsets: np.ndarray) -
 
 @compiled
 def _interpolated(image: np.ndarray, x: float, y: float, z: float) -> float:
-    """At a fractional voxel; beyond each end lies what is at it."""
+    """Interpolate linearly at a fractional voxel; outside, the nearest edge value."""
     nx, ny, nz = image.shape
     x, y, z = min(max(x, 0.0), nx - 1.0), min(max(y, 0.0), ny - 1.0), min(max(z, 0.0), nz - 1.0)
     a, b, c = int(x), int(y), int(z)

@@ -1,16 +1,9 @@
-"""The paper's comparison on anyone's cohort: `python -m wslpet study COHORT --out DIR`.
+"""Cross-validated comparison of segmentation systems on a cohort: `wslpet study COHORT --out DIR` (paper §3, §4).
 
-plan        how much each system may train; the small study and the full one
-patients    a cohort's rows as the systems see them, projected and resampled once
-system      the one interface: patients to learn from in, a finder of tumours out
-systems     one file for each: its paper, what it is told, how it learns
-runs        one system on one fold, kept whole on disk or not at all
-study       all systems on all folds, in parallel, again from where it stopped
-results     what was kept → Dice, intervals, tests, outcome
-outcomes    treatment response and survival from what each system found
-stability   features when the seed or the threshold moves
-tables      tables 1 and 2 beside the paper's, Markdown and LaTeX
-figures     box plots, ROC, Dice against annotations, patients from best to worst
-report      all of it on one page
-one_click   a folder of scans with expert masks: our click against thresholds (python -m wslpet.study.one_click)
+design      the training budget, the patients, the folds, the paper's own figures
+systems     one file for each system: its reference, its supervision, its training
+execution   runs (one system on one fold), resumable; stability of features
+results     Dice, intervals, tests and outcome prediction from the runs; tables
+report      figures and one HTML page
+one_click   delineation of one click against thresholds, without a network (python -m wslpet.study.one_click)
 """

@@ -1,6 +1,7 @@
-"""One click on scans with expert masks: ours against the clinic's thresholds (python -m wslpet.study.one_click FOLDER).
+"""Delineation of one click, against threshold baselines, on scans with expert masks.
 
-The click is a jittered point of the mask, unless a table gives it. No network takes part, so any tumour will do.
+`python -m wslpet.study.one_click FOLDER`. The click is a jittered point of the mask, unless a table gives it. No
+network is used, so the tumours may be of any type.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ class Clicked:
 
 
 def clicked(folder: Path, jitter_mm: float = CLICK_SD_MM) -> Iterator[Clicked]:
-    """Scans with masks: of a cohort's table, or of the folders in a folder, one `*image*` and one `*mask*` in each.
+    """Read scans with masks: a cohort's table, or a folder of folders with one `*image*` and one `*mask*` each.
 
     Raises
     ------
@@ -89,7 +90,7 @@ def _below(folder: Path) -> list[Path]:
 
 
 def compared(cases: Sequence[Clicked], what: str) -> Table:
-    """One row a method."""
+    """Compare the methods on the cases: a table with one row for each method."""
     dice: dict[str, list[float]] = {}
     far: dict[str, list[float]] = {}
     beyond: dict[str, list[float]] = {}

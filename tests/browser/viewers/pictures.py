@@ -43,7 +43,7 @@ def main() -> None:
 def _take(ohif: Ohif, name: str) -> None:
     ohif.page.wait_for_timeout(NOTICE_MS)  # until the notices are gone
     ohif.settle()
-    ohif.page.screenshot(path=ROOT / "docs" / f"ohif-{name}.png")
+    ohif.page.screenshot(path=ROOT / "docs" / "images" / f"ohif-{name}.png")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Each row of the table in docs/dicom.md: a series spoilt in that way, and the message that it gets, word by word."""
+"""Each row of the table in docs/reference/dicom.md: a series spoilt in that way, and its message, word by word."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from wslpet.core.errors import DicomError
 from wslpet.data.phantom import Examination
 from wslpet.io.dicom.series import read_series
 
-DOCS = Path(__file__).resolve().parents[3] / "docs" / "dicom.md"
+DOCS = Path(__file__).resolve().parents[3] / "docs" / "reference" / "dicom.md"
 ROW = re.compile(r"^\| `([a-z0-9-]+)` \| [^|]+ \| `(.+)` \|$", re.MULTILINE)
 TABLE = dict(ROW.findall(DOCS.read_text(encoding="utf-8")))
 

@@ -28,19 +28,19 @@ def test_the_grid_goes_there_and_back(spacing, storage):
     hot, inside = scan(volume, [(centre, (20, 22, 24), 10.0)]), ellipsoid(volume, centre, (20, 22, 24))
     ras = stored_as(hot, *storage).to_ras()
     truth = stored_as(volume.with_array(inside.astype(np.uint8), "label"), *storage).to_ras().array > 0
-    grid = Grid.of(ras, truth)
-    assert dice(grid.back(grid.truth.astype(np.float32), ras) >= 0.5, truth) > 0.9
-    assert dice(grid.back(grid.suv, ras) > 5, ras.array > 5) > 0.9
+    grid = Grid.from_volume(ras, truth)
+    assert dice(grid.to_volume(grid.truth.astype(np.float32), ras) >= 0.5, truth) > 0.9
+    assert dice(grid.to_volume(grid.suv, ras) > 5, ras.array > 5) > 0.9
 
 
 def test_the_grid_is_cropped_to_the_body():
     volume = empty((60, 60, 60), (4.0, 4.0, 4.0))
     array = np.zeros(volume.shape, np.float32)
     array[20:30, 12:22, 40:50] = 5.0
-    grid = Grid.of(volume.with_array(array), array > 0)
+    grid = Grid.from_volume(volume.with_array(array), array > 0)
     assert grid.suv.shape == (18, 18, 18)
     assert grid.origin == (16, 8, 36)
-    np.testing.assert_allclose(grid.back(grid.suv, volume), array, atol=1e-3)
+    np.testing.assert_allclose(grid.to_volume(grid.suv, volume), array, atol=1e-3)
 
 
 def test_a_patient_is_read_once(rows, tmp_path, monkeypatch):

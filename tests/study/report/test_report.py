@@ -83,7 +83,7 @@ def test_delineation_has_intervals_and_a_test(results):
     assert set(rows) == {"ours", "click + 41 %"}  # what finds another's mask has no Dice of its own
     assert rows["ours"]["p"] == "–" and rows["ours"]["detected %"] == "50" and rows["ours"]["type %"] == "50"
     assert re.fullmatch(r"0\.50 \[0\.\d\d–0\.\d\d\]", rows["ours"]["Dice"])
-    assert rows["click + 41 %"]["told"] == "a click"
+    assert rows["click + 41 %"]["given at test time"] == "a click"
 
 
 def test_latex_escapes_what_tex_would_swallow():

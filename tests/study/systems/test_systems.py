@@ -39,7 +39,7 @@ def test_every_system_learns_and_finds(name, patients):
 def test_every_system_says_what_it_is():
     for name, system in SYSTEMS.items():
         assert system.name == name
-        assert system.title and system.reference and system.train_patients and system.told
+        assert system.title and system.reference and system.supervision and system.test_input
     assert {s.paper for s in SYSTEMS.values() if s.paper} == {
         "U-NET",
         "CAMs alone",

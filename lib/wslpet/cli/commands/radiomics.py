@@ -49,7 +49,7 @@ def run(args: argparse.Namespace) -> int:
                 failures += 1
             else:
                 writer.writerow({"name": guarded(name), **features})
-    print(f"{args.out}: {len(lesions) - failures} lesions, {len(catalogue())} features (docs/radiomics.md)")
+    print(f"{args.out}: {len(lesions) - failures} lesions, {len(catalogue())} features (docs/reference/radiomics.md)")
     return 2 if failures else 0
 
 

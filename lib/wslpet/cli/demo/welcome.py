@@ -61,7 +61,7 @@ PACS_TEXT = """
              Auto-Segmentation, Run: finds the tumour. Point Prompts: choose {labels}, click on the
              tumour, Run. Active Learning: Next Sample opens another patient, Update Model learns.
   3D Slicer  Extensions Manager: install MONAILabel. Module MONAI Label: type the server, {url} ,
-             connect, Next Sample. Step by step, both viewers: docs/viewers.md
+             connect, Next Sample. Step by step, both viewers: docs/how-to/
   Requests   {url}/docs : all of them, to read about and to try
 """
 

@@ -1,4 +1,4 @@
-"""Whole-body FDG PET phantoms: patients with a known tumour, its type and a click, from an integer seed."""
+"""Whole-body FDG PET phantoms: simulated patients with a known tumour, its type and a click, from a random seed."""
 
 from wslpet.data.phantom.cohort import write_cohort
 from wslpet.data.phantom.dicom import Examination, write_series

@@ -39,7 +39,7 @@ def write_cohort(
     progress: Callable[[int, int], Any] | None = None,
     dicom: bool = False,
 ) -> list[dict[str, Any]]:
-    """Write `n` patients: scans in `folder`, truths and cohort.csv in `<folder>-truth` beside it.
+    """Write `n` patients: scans in `folder`, true masks and cohort.csv in `<folder>-truth` beside it.
 
     Scans are NIfTI, int16 with a slope (SUV to 0.5 % from SUV 0.5 up), masks uint8. With `dicom` each scan is a folder
     with one PET series in Bq/ml, whose instances run along the slices or against them, and head or feet first, from
@@ -67,7 +67,7 @@ def write_cohort(
 
 
 def oriented(volume: Volume, code: str) -> Volume:
-    """The volume stored with its axes running as an axis code such as "LPS" says; a contiguous copy."""
+    """Reorient a volume to an axis code such as "LPS"; a contiguous copy."""
     _check_orientation(code)
     target = nib.orientations.axcodes2ornt(code)
     current = nib.orientations.io_orientation(volume.affine)

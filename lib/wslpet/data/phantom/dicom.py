@@ -1,4 +1,4 @@
-"""Phantoms as real DICOM PET series: Bq/ml in 16 bits, a slope per slice, every tag that SUV and the viewers need."""
+"""Phantoms as DICOM PET series: Bq/ml in 16 bits, a slope per slice, every tag that SUV and the viewers need."""
 
 from __future__ import annotations
 
@@ -20,15 +20,17 @@ FLUORINE_18_HALF_LIFE_S = 6586.2
 # Patient Position (0018,5100) → codes of CID 19 to 21: on the table, and into the gantry.
 LYING = {"S": ("40199007", "supine"), "P": ("1240000", "prone")}
 ENTERING = {"HF": ("102540008", "headfirst"), "FF": ("102541007", "feet-first")}
-# Cosines between voxel axes beyond which they are no rows, columns and slices.
+# Largest cosine between voxel axes that still count as perpendicular.
 PERPENDICULAR = 1e-6
 
 
 @dataclass(frozen=True)
 class Examination:
-    """What the header says beside the image: who was injected with what, when, and how they lay.
+    """Header values of an examination: patient, injection, times, position.
 
-    sex : M or F; OHIF shows no SUV of anybody else.
+    Parameters
+    ----------
+    sex : M or F; OHIF shows SUV of no other value.
     position : Patient Position (0018,5100): HFS, FFS, HFP or FFP. Patient coordinates do not depend on it.
     description : names the series; the same patient and description give the same UIDs.
     corrected : False writes the series without attenuation correction (NAC) that scanners keep beside the other.
@@ -46,7 +48,7 @@ class Examination:
     corrected: bool = True
 
     def activity_per_suv(self) -> float:
-        """Bq/ml that SUV 1 is when the scan starts: the dose left by then, spread over the body at 1 g/ml."""
+        """Activity (Bq/ml) of SUV 1 at the start of the scan: the remaining dose per gram of body, at 1 g/ml."""
         elapsed = (self.scanned - self.injected).total_seconds()
         return self.dose_bq * 2.0 ** (-elapsed / self.half_life_s) / (self.weight_kg * 1000.0)
 
@@ -60,7 +62,7 @@ def write_series(
     descending: bool = False,
     signed: bool = True,
 ) -> list[Path]:
-    """Write SUV as one PET series (DICOM PS3.3 A.21), one file a slice, in the geometry of the volume.
+    """Write SUV as one PET series (DICOM PS3.3 A.21), one file per slice, in the geometry of the volume.
 
     Parameters
     ----------
@@ -206,7 +208,7 @@ def _place(header: Dataset, position: np.ndarray, along: np.ndarray, number: int
 
 
 def _store(header: Dataset, activity: np.ndarray, signed: bool) -> None:
-    """Bq/ml (row, column) → pixels that use the whole range, with the slope as the header can hold it."""
+    """Bq/ml (row, column) → pixels that use the whole integer range, and the slope rounded to a DS."""
     highest = 32767 if signed else 65535
     # A tenth of a percent of room: the rounded slope must not push the maximum over the edge.
     slope = format_number_as_ds(float(np.abs(activity).max()) * 1.001 / highest or 1.0)

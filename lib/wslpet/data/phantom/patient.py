@@ -30,7 +30,7 @@ FIELDS = {
 
 @dataclass(frozen=True)
 class Lesion:
-    """A tumour of the truth. centre: mm RAS; volume_ml: of the truth; suv_max: in the finished scan."""
+    """A true tumour. centre: mm RAS; volume_ml: of the true mask; suv_max: in the finished scan."""
 
     kind: str
     centre: tuple[float, float, float]
@@ -42,13 +42,15 @@ class Lesion:
 class Patient:
     """A phantom patient.
 
-    name : says nothing of the type.
+    Parameters
+    ----------
+    name : does not reveal the type.
     volume : SUV, float32 (x, y, z), axes running right, anterior, superior.
     truth : uint8 of the same geometry, 1 where at least half of the voxel is tumour (necrosis and involved nodes too).
     cancer_type : "lung", "oesophagus" or `NO_TUMOUR`.
     seed : the jittered click.
     lesions : the primary first.
-    description : what was drawn.
+    description : the sampled parameters.
     """
 
     name: str
@@ -66,10 +68,12 @@ def make_patient(
     voxel_mm: tuple[float, float, float] | None = None,
     jitter_mm: float = CLICK_SD_MM,
 ) -> Patient:
-    """Draw one patient.
+    """Simulate one patient.
 
+    Parameters
+    ----------
     seed : any non-negative integer; types alternate in pairs of seeds (2n, 2n + 1) in random order.
-    voxel_mm : (x, y, z) in place of the scanner's; anatomy, tumour and click centre stay.
+    voxel_mm : (x, y, z) in place of the scanner's; anatomy, tumour and click centre do not change.
     jitter_mm : SD of the click per axis.
     """
     if int(seed) < 0:
@@ -179,7 +183,7 @@ def _mark(
     affine: np.ndarray,
     start: np.ndarray,
 ) -> tuple[Lesion, np.ndarray]:
-    """Write a growth into the truth; its lesion and its voxel (mm) nearest to its centroid."""
+    """Add a growth to the true mask; returns its lesion and its voxel (mm) nearest to its centroid."""
     mask = inside >= min(0.5, float(inside.max()))
     truth[box.window][mask] = 1
     index = np.argwhere(mask) + [w.start for w in box.window] + start

@@ -1,4 +1,4 @@
-"""What the scanner does to the activity: point spread and noise."""
+"""Scanner model: point spread and noise."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def noise(
 
 
 def _gain(fwhm_mm: float, spacing: float) -> float:
-    """SD that smoothing along one axis leaves of white noise with SD 1."""
+    """SD of white noise with SD 1 after smoothing along one axis."""
     impulse = np.zeros(129)
     impulse[64] = 1.0
     return float(np.linalg.norm(gaussian_filter1d(impulse, fwhm_mm / FWHM_PER_SIGMA / spacing, truncate=3.0)))

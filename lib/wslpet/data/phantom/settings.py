@@ -1,4 +1,4 @@
-"""What a cohort is drawn from: scanners, bodies, uptake, tumours and mimics."""
+"""Distributions that cohorts are sampled from: scanners, bodies, uptake, tumours and benign uptake."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ class PhantomError(InputError):
 class Scanner:
     """A scanner with its usual reconstruction.
 
+    Parameters
+    ----------
     voxel_mm : (x, y, z) voxel size.
     fwhm_mm : range of the effective point spread, FWHM in mm (5–7 for clinical reconstructions).
     liver_cov : range of the coefficient of variation in the liver; EARL asks for < 0.15, the rest is ours.
@@ -82,7 +84,7 @@ class Uptake:
 
 @dataclass(frozen=True)
 class Spread:
-    """A log-normal cut off at both ends."""
+    """A truncated log-normal distribution."""
 
     median: float
     log_sd: float
@@ -92,8 +94,10 @@ class Spread:
 
 @dataclass(frozen=True)
 class CohortSettings:
-    """The distributions that patients are drawn from; all numbers without a source are ours.
+    """The distributions that patients are sampled from; all numbers without a source are ours.
 
+    Parameters
+    ----------
     scanners : (Scanner, weight) pairs; an explicit voxel size overrides the voxel size only.
     fields : (name, weight) of axial fields of view: "vertex-thigh", "skull-thigh", "head-abdomen", "thorax".
     arms_down : fraction of patients with the arms beside the body.
@@ -225,8 +229,8 @@ PRESETS["fed"] = replace(
     uptake=Uptake(muscle=(2.6, 4.0), myocardium=(8.0, 18.0), silent_myocardium=0.0, liver=(1.2, 1.8)),
     tumour_suv_max=Spread(6.0, 0.25, 4.5, 9.0),
 )
-# The training cohort with twice the benign uptake, and thrice the pneumonia: what a network that has learned the rest
-# still takes for a tumour.
+# The training cohort with twice the benign uptake and three times the pneumonia: the false positives of a network that
+# was trained on the rest.
 PRESETS["train-mimics"] = replace(
     PRESETS["train"],
     name="train-mimics",

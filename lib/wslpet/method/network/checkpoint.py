@@ -15,6 +15,7 @@ from wslpet.core.atomic_io import replacing
 from wslpet.core.errors import InputError, ModelError
 from wslpet.core.settings import Settings, settings_from
 from wslpet.method.network.cam_net import CamNet
+from wslpet.method.shipped import SHIPPED_MODEL
 
 FORMAT = "wslpet-1"
 # Names of settings in files of version 1 of this software.
@@ -79,8 +80,8 @@ def save_model(model: Model, path: str | os.PathLike[str]) -> None:
         torch.save(content, temporary)
 
 
-def load_model(path: str | os.PathLike[str], device: str = "cpu") -> Model:
-    """Read a model's file; only tensors and plain values are unpickled.
+def load_model(path: str | os.PathLike[str] = SHIPPED_MODEL, device: str = "cpu") -> Model:
+    """Read a model's file, by default the shipped one; only tensors and plain values are unpickled.
 
     Raises
     ------

@@ -163,7 +163,7 @@ def load_example(path: Path) -> Example:
     """Inverse of `save_example`."""
     with np.load(path) as file:
         points = None
-        if "point_face" in file:
+        if "point_coronal" in file:
             points = {view: tuple(file[f"point_{view}"].tolist()) for view in VIEWS}
         return Example({view: file[view] for view in VIEWS}, points, str(file["cancer_type"]), str(file["name"]))
 

@@ -1,4 +1,7 @@
-"""Maximum intensity projections that remember where each pixel came from (paper §2, §3.2)."""
+"""Maximum intensity projections (MIPs) with depth maps (paper §2, §3.2).
+
+The paper calls the two views face (coronal) and profile (sagittal).
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,7 @@ from wslpet.core.volume import Volume, VoxelGrid
 from wslpet.method.projection.ray_maxima import Maxima
 
 VIEWS = ("coronal", "sagittal")
-# Array axis of a RAS volume that each view looks along: coronal (coronal) along y, sagittal (sagittal) along x.
+# Array axis of a RAS volume along which each view projects: coronal along y, sagittal along x.
 RAY_AXIS = {"coronal": 1, "sagittal": 0}
 # A MIP pixel at or above this SUV counts as body; fewer such pixels than BODY_PIXELS in a row are noise.
 BODY_SUV = 0.4
@@ -44,14 +47,14 @@ class Projection:
     spacing: tuple[float, float, float]
 
     def lift(self, u: int, z: int) -> tuple[int, int, int]:
-        """The voxel (x, y, z) that a MIP pixel came from: a look-up in the depth map."""
+        """Back-project a MIP pixel to its voxel (x, y, z), by a look-up in the depth map."""
         ray = int(self.depth[u, z])
         return (u, ray, z) if self.view == "coronal" else (ray, u, z)
 
 
 @dataclass(frozen=True, eq=False)
 class Views(VoxelGrid):
-    """Both projections of one RAS volume, and where it lies; iterates over the two.
+    """Both projections of one RAS volume, with its affine; iterates over the two.
 
     Parameters
     ----------
@@ -78,7 +81,7 @@ class Views(VoxelGrid):
 
 
 def project(volume: Volume, device: str = "cpu") -> Views:
-    """Coronal and sagittal MIP of a RAS volume, without resampling it. Where a maximum is there twice, its first place.
+    """Coronal and sagittal MIP of a RAS volume, without resampling; of equal maxima, the first along the ray counts.
 
     Parameters
     ----------
@@ -93,21 +96,25 @@ def project(volume: Volume, device: str = "cpu") -> Views:
 
 
 class StreamingProjector:
-    """`project` of a volume whose slices are still arriving, in a thread beside the one that reads it."""
+    """Project a volume while its slices are being decoded, in a second thread."""
 
     def __init__(self) -> None:
         self._slices: SimpleQueue[slice | None] = SimpleQueue()
         self._work: Future[Projected] | None = None
 
     def begin(self, volume: Volume) -> Callable[[slice], None]:
-        """Of a volume as stored, first axis fastest. What it returns is to be called with slices (last axis) that have
-        arrived."""
+        """Start with a volume as stored, first axis fastest.
+
+        Returns
+        -------
+        A callback for the slices (last axis) that have been decoded.
+        """
         self._work = Future()
         threading.Thread(target=self._run, args=(volume.to_ras(), self._work), daemon=True).start()
         return self._slices.put
 
     def end(self) -> Projected | None:
-        """Once all slices have arrived; None when it never began. Has to be called, too, when some never arrive."""
+        """Finish after the last slice; None if it was never started. Must be called after an error, too."""
         self._slices.put(None)
         return None if self._work is None else self._work.result()
 
@@ -123,7 +130,7 @@ class StreamingProjector:
 
 @dataclass(frozen=True, eq=False)
 class Projected:
-    """What `StreamingProjector` has seen. range : lowest and highest value, see `ray_maxima.Maxima.range`."""
+    """Result of `StreamingProjector`. range : lowest and highest value, see `ray_maxima.Maxima.range`."""
 
     views: Views
     range: tuple[float, float]
@@ -141,7 +148,7 @@ def _views(volume: Volume, maxima: Sequence[tuple[np.ndarray, np.ndarray]]) -> V
 
 
 def _maxima_on(device: str, array: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Maxima and their depths of each view, by torch, which has no negative strides: what is flipped goes unflipped."""
+    """Maxima and depths of each view by torch, which has no negative strides: flipped axes are unflipped first."""
     import torch
 
     flipped = [axis for axis in range(3) if array.strides[axis] < 0]
@@ -154,7 +161,7 @@ def _maxima_on(device: str, array: np.ndarray) -> list[tuple[np.ndarray, np.ndar
 
 @dataclass(frozen=True, eq=False)
 class RotatedMip:
-    """A MIP of a RAS volume from a side between the two views.
+    """A MIP of a RAS volume along a ray rotated about z.
 
     Parameters
     ----------
@@ -167,11 +174,11 @@ class RotatedMip:
 
 
 def rotated_mip(volume: Volume, degrees: float) -> RotatedMip:
-    """The MIP along a ray turned about z: at 0° that of the coronal view, at 90° of the sagittal view.
+    """The MIP along a ray rotated about z: 0° is the coronal view, 90° the sagittal view.
 
-    u runs along (cos, sin) of the angle in (x, y), in pixels of the smaller of the two spacings. Its middle is the
-    lower edge of voxel (shape // 2), so that at right angles samples lie in the middles of voxels. Nothing is
-    interpolated: each sample is the voxel that it lies in, so a pixel is a voxel's value.
+    u runs along (cos, sin) of the angle in (x, y), with pixels of the smaller of the two spacings. Its middle is the
+    lower edge of voxel (shape // 2), so that at right angles samples lie in the middle of voxels. Sampling is nearest
+    neighbour: a pixel is the value of one voxel.
 
     Parameters
     ----------
@@ -207,7 +214,7 @@ class GridImage:
     Parameters
     ----------
     mip : (u, z) float32, in the volume's unit.
-    depth_mm : (u, z) float32, where on the ray the maximum lies, from the middle of the body; 0 outside it.
+    depth_mm : (u, z) float32, position of the maximum along the ray, from the middle of the body; 0 outside it.
     origin : first pixel (u, z) of the crop on the uncropped grid.
     spacing : (u, z) voxel spacing of the projection, mm.
     grid_mm : pixel size.
@@ -261,15 +268,15 @@ def _resample(channels: np.ndarray, spacing: tuple[float, float], grid_mm: float
 
 @lru_cache(64)
 def _sparse_filter(size: int, scale: float) -> csr_array:
-    """`linear_filter`, most of whose weights are 0."""
+    """`linear_filter` as a sparse matrix: most weights are 0."""
     return csr_array(linear_filter(size, scale))
 
 
 @lru_cache(64)
 def linear_filter(size: int, scale: float, count: int | None = None) -> np.ndarray:
-    """(count, size) weights of an antialiased linear filter, `scale` samples where one was; read-only.
+    """Weights (count, size) of an antialiased linear resampling filter by the factor `scale`; read-only.
 
-    Samples are laid from the outer edge of the first one on; count: round(size · scale), exact to the far edge.
+    Samples are aligned at the outer edge of the first one; count is round(size · scale), stretched to the far edge.
     """
     centres = (np.arange(max(1, round(size * scale)) if count is None else count) + 0.5) / scale - 0.5
     away = np.abs(np.arange(size) - centres[:, None])

@@ -1,4 +1,4 @@
-"""The maxima of a volume along x and along y, where they lie, and its range, in one pass over its memory."""
+"""Maxima of a volume along x and along y with their indices, and its range, in one pass over its memory."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import numpy as np
 
 from wslpet.core.jit import compiled
 
-# int32 in the order of the float32 whose bits they are: the lower ones of a negative number count backwards.
+# Order-preserving int32 keys of float32: the lower 31 bits of a negative number are flipped.
 _LOWER_BITS = np.int32(0x7FFFFFFF)
 _LOWEST, _HIGHEST = np.int32(-0x80000000), np.int32(0x7FFFFFFF)
 
 
 class Maxima:
-    """Of an array (x, y, z) float32 in any order and direction in memory, as parts of it are taken.
+    """Running maxima of an array (x, y, z) float32, in any memory order and direction.
 
-    NaN counts as beyond everything, on the side of its sign.
+    NaN is ordered beyond all numbers, on the side of its sign.
     """
 
     def __init__(self, array: np.ndarray) -> None:
@@ -30,7 +30,7 @@ class Maxima:
         self._range = (_HIGHEST, _LOWEST)
 
     def take(self, part: slice = slice(None)) -> None:
-        """A part, by its place along the axis that is slowest in memory, counted as memory has it."""
+        """Add a part of the array: a slice of the axis that is slowest in memory, in memory order."""
         start, stop, _ = part.indices(len(self._memory))
         steps = [-1 if flipped else 1 for flipped in self._flipped]
         firsts = [n - 1 if flipped else 0 for n, flipped in zip(self._memory.shape, self._flipped, strict=True)]
@@ -47,12 +47,12 @@ class Maxima:
 
     @property
     def range(self) -> tuple[float, float]:
-        """Lowest and highest value; one of them is NaN where a voxel is."""
+        """Lowest and highest value; one of them is NaN if a voxel is NaN."""
         low, high = _values(np.array(self._range, dtype=np.int32)).tolist()
         return low, high
 
     def along(self, ray: int) -> tuple[np.ndarray, np.ndarray]:
-        """Along axis 0 or 1, (u, z): the maxima, float32; the index along the ray of the first voxel of each, int32."""
+        """Maxima along axis 0 or 1: (u, z) float32 values, and int32 indices of the first maximum along the ray."""
         fixed = self._order.index(ray)
         left = [axis for axis in range(3) if axis != fixed]
         forward = tuple(slice(None, None, -1) if self._flipped[axis] else slice(None) for axis in left)
@@ -75,7 +75,7 @@ def _take(
     keys: tuple[np.ndarray, ...],
     depths: tuple[np.ndarray, ...],
 ) -> tuple[np.int32, np.int32]:
-    """Maxima of a part (a, b, c) along each of its axes but `still`, and its range.
+    """Update the maxima of a part (a, b, c) along each axis except `still`, and the range.
 
     firsts, steps : index of the first voxel along each axis, and what is added from one to the next.
     keys, depths : by axis, the maxima over it so far and their indices.

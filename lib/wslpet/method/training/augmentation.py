@@ -1,7 +1,7 @@
-"""Training patients, changed anew each time that they are seen (ours).
+"""Random augmentation of training batches: size, position, gain, noise, field of view, seed (ours).
 
-What is random is drawn first, from numpy's generator, patient after patient. Then a batch is changed as a whole on the
-device that its images are on, so that a GPU gets few and large tasks.
+Parameters are sampled first, from numpy's generator, for one patient after the other. The batch is then transformed as
+a whole on the device of its images, so that a GPU gets few and large tasks.
 """
 
 from __future__ import annotations
@@ -18,22 +18,22 @@ from wslpet.core.settings import Settings
 from wslpet.method.network.inputs import Batch, Sample, collate, padded, to_device
 from wslpet.method.projection.mip import VIEWS
 
-# Batches that are drawn together, so that each can hold patients of like length.
+# Batches that are sampled together and sorted, so that each holds patients of similar length.
 POOL = 8
-# On a GPU cuDNN plans its work anew for each size of image, for longer than it works: there, sizes are multiples of so
-# many strides.
+# cuDNN plans its work anew for each image size, which takes longer than the work itself. On a GPU, sizes are therefore
+# multiples of this number of strides.
 GPU_STRIDES = 8
 
 
 @dataclass(frozen=True)
 class Augmentation:
-    """How far a training patient is moved, scaled and recoloured each time it is seen (ours).
+    """Ranges of the random augmentation (ours).
 
     Parameters
     ----------
     zoom : body size, ± share.
     gain : SUV, ± share, log-uniform.
-    jitter_mm : SD of noise on the seed; a human click has its own.
+    jitter_mm : SD of noise on the seed, beside a human click's own.
     partial : probability that the field of view is cut above and below the seed.
     noise : SD of noise relative to the root of SUV.
     """
@@ -47,15 +47,15 @@ class Augmentation:
 
 @dataclass(frozen=True, eq=False)
 class AugmentationParams:
-    """A patient and what is to become of it.
+    """Sampled augmentation of one patient.
 
     Parameters
     ----------
-    sample : its field of view is cut already.
+    sample : the patient, its field of view already cropped.
     zoom, gain : factors of size and SUV.
-    shift : view → pixels (u, z) of the zoomed image by which it moves.
-    points : view → the seed on the changed image, pixels (u, z).
-    noise : view → (u, z) standard normal; empty where the device draws it.
+    shift : view → translation (u, z) in pixels of the zoomed image.
+    points : view → the seed on the augmented image, pixels (u, z).
+    noise : view → (u, z) standard normal; empty if the device samples it.
     """
 
     sample: Sample
@@ -66,7 +66,7 @@ class AugmentationParams:
     noise: dict[str, np.ndarray]
 
     def size(self, view: str) -> tuple[int, int]:
-        """(u, z) pixels of the changed image."""
+        """(u, z) size in pixels of the augmented image."""
         u, z = (_zoomed_size(n, self.zoom) for n in self.sample.images[view].shape[1:])
         return u, z
 
@@ -78,9 +78,10 @@ def _zoomed_size(pixels: int, zoom: float) -> int:
 def augmented_batches(
     samples: Sequence[Sample], settings: Settings, rng: np.random.Generator, config: Augmentation
 ) -> Iterator[Batch]:
-    """Every patient once, changed anew, in random batches of patients of like length: a third of the padding.
+    """One epoch of augmented batches: every patient once, in random batches of patients of similar length.
 
-    All random numbers are those of `rng`, but for the noise on a GPU, which a generator there draws, seeded by `rng`.
+    Similar lengths need a third of the padding. All random numbers come from `rng`, except the noise on a GPU, which a
+    generator there samples, seeded by `rng`.
     """
     device, generator = samples[0].device, None
     if device.type != "cpu":
@@ -100,11 +101,11 @@ def augmented_batches(
 def sample_augmentation(
     sample: Sample, settings: Settings, rng: np.random.Generator, config: Augmentation, noise: bool = True
 ) -> AugmentationParams:
-    """A change of a patient: zoom about a random origin, gain and noise, a cut field of view, jitter of the seed.
+    """Sample the augmentation of a patient: zoom about a random origin, gain, noise, field of view, seed jitter.
 
     Parameters
     ----------
-    noise : whether to draw it, too.
+    noise : whether to sample the noise as well.
     """
     zoom = float(np.exp(rng.uniform(-config.zoom, config.zoom)))
     shift_z = rng.uniform(0, 1)
@@ -144,7 +145,7 @@ def apply_augmentation(
     config: Augmentation,
     generator: torch.Generator | None = None,
 ) -> Batch:
-    """Carry out changes; the patients themselves stay as they are.
+    """Apply sampled augmentations to a batch; the patients' own images are not modified.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Loss 1, the cancer type, and loss 2, the distance of the CAM to the seed (paper §2.2)."""
+"""Losses: cross-entropy of the cancer type (loss 1), distance of the CAM to the seed (loss 2) (paper §2.2)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor
 from wslpet.method.network.cam import OUTSIDE, Cams
 from wslpet.method.projection.mip import VIEWS
 
-# A click misses the centre by this much (SD per axis); the likelihood is not asked to be sharper.
+# SD per axis of a human click around the centre; the likelihood need not be sharper than that.
 SEED_SD_MM = 8.0
 
 
@@ -21,7 +21,7 @@ def type_loss(scores: Tensor, types: Tensor) -> Tensor:
 
 
 def distance_loss(cams: Cams, types: Tensor, seeds: dict[str, Tensor], form: str) -> Tensor:
-    """Loss 2, over the patients that have a seed.
+    """Loss 2: distance of the CAM to the seed, averaged over the patients that have one.
 
     "expected" is E‖x − seed‖ / 100 mm under the softmax of the true type's CAM, averaged over the views:
     the Wasserstein-1 distance to a point mass. "likelihood" is −log of the mass that the 3D map puts near
@@ -35,14 +35,14 @@ def distance_loss(cams: Cams, types: Tensor, seeds: dict[str, Tensor], form: str
 
     Returns
     -------
-    scalar; 0 where no patient has a seed.
+    scalar; 0 if no patient has a seed.
     """
     if form == "off":
         return cams.coronal.new_zeros(())
     has_seed = torch.isfinite(seeds["coronal"]).all(dim=1)
     rows = torch.arange(len(types), device=types.device)
     coronal_cam, sagittal_cam = cams.coronal[rows, types][:, None], cams.sagittal[rows, types][:, None]
-    # Selecting the seeded by a mask would make a GPU wait; they are weighed instead, and NaN must not reach a gradient.
+    # Boolean indexing would synchronise a GPU, so patients without a seed get weight 0. NaN must not reach a gradient.
     coronal, sagittal = (torch.where(has_seed[:, None], seeds[view], 0.0) for view in VIEWS)
 
     def mean(values: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Seeds and types in, a model out (paper §2.2, §3.2)."""
+"""The training loop: cancer types and seeds → model (paper §2.2, §3.2)."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from wslpet.method.projection.mip import VIEWS
 from wslpet.method.training.augmentation import Augmentation, augmented_batches
 from wslpet.method.training.losses import distance_loss, type_loss
 
-# A seed counts as hit when the 3D map's strongest cell is this near, mm.
+# A seed counts as localised if the 3D map's strongest cell is at most this far away, mm.
 HIT_MM = 30.0
 MIN_PER_TYPE = 2
 # A type with fewer patients is learned from, and none of it is held out.
@@ -33,7 +33,7 @@ MIN_JUDGED = 4
 
 @dataclass(frozen=True)
 class EpochReport:
-    """What one epoch did; "validation" figures are those of the training patients when none are held out.
+    """Losses and metrics of one epoch; without held-out patients, validation uses the training patients.
 
     Parameters
     ----------
@@ -59,16 +59,16 @@ class EpochReport:
 
 @dataclass(frozen=True, eq=False)
 class Trained:
-    """The outcome of a training.
+    """The result of a training.
 
     Parameters
     ----------
     model : the weights of the best epoch.
     epochs : every epoch's report.
     initial : validation figures of the model it started from or would replace, if any.
-    better : whether `model` does better than that one on patients held out of its training, by more than the standard
-        error of the mean; not, where there were too few to hold any out. Of a type in `model.history["patients"]` that
-        is not among `model.history["judged"]` nobody was held out, so nothing is known.
+    better : whether `model` is better than that one on held-out patients by more than the standard error of the mean;
+        False if there were too few patients to hold any out. Of a type in `model.history["patients"]` that is not in
+        `model.history["judged"]` nobody was held out, so nothing is known.
     """
 
     model: Model
@@ -86,16 +86,16 @@ def train(
     augmentation: Augmentation | None = None,
     incumbent: Model | None = None,
 ) -> Trained:
-    """Learn from annotated patients.
+    """Train the CAM network on annotated patients.
 
     Parameters
     ----------
-    examples : one per patient, from `prepare`. All lie on the device from start to end, at some 1.3 MB each: 2,000
+    examples : one per patient, from `prepare`. All stay on the device during the training, about 1.3 MB each: 2,000
         are 2.6 GB.
     initial : weights to start from; None starts from scratch.
     report : called after each epoch; True from it ends the training early.
     augmentation : None is the default of `Augmentation`.
-    incumbent : the model in use, to be beaten; `initial` when not given.
+    incumbent : the model in use, which the new one is compared with; default: `initial`.
 
     Raises
     ------
@@ -181,13 +181,13 @@ def judged_types(counts: Mapping[str, int]) -> set[str]:
 
 
 def _batches(samples: list[Sample], settings: Settings, size: int) -> list[Batch]:
-    # Patients of like length together: less padding.
+    # Patients of similar length together need less padding.
     ordered = sorted(samples, key=lambda sample: sample.images["coronal"].shape[2])
     return [collate(ordered[i : i + size], settings) for i in range(0, len(ordered), size)]
 
 
 def losses(network: nn.Module, batch: Batch, settings: Settings) -> tuple[Cams, Tensor, Tensor, Tensor]:
-    """Forward a batch → CAMs, type scores (n, class), loss 1, loss 2."""
+    """Forward pass of a batch → CAMs, type scores (n, class), loss 1, loss 2."""
     cams = batch_cams(network, batch, settings)
     scores = cams.type_scores(settings.pooling)
     points = {view: cell_points(batch.points[view], settings) for view in VIEWS}
@@ -213,7 +213,7 @@ def _epoch(
 
 
 def step(network: nn.Module, batch: Batch, settings: Settings, optimiser: torch.optim.Optimizer) -> Tensor:
-    """Learn from a batch; a GPU is not waited for.
+    """One optimisation step on a batch; it does not synchronise with a GPU.
 
     Returns
     -------
@@ -246,7 +246,7 @@ def _validate(network: nn.Module, batches: list[Batch], settings: Settings) -> d
 
 @torch.inference_mode()
 def _gains(incumbent: Model, model: Model, held_out: Sequence[Sample]) -> np.ndarray:
-    """(patient,) how much lower a model's loss is than that of the model in use."""
+    """(patient,) loss of the model in use minus loss of the new model."""
 
     def loss(one: Model, sample: Sample) -> float:
         _, _, first, second = losses(one.network, collate([sample], one.settings), one.settings)
@@ -256,14 +256,14 @@ def _gains(incumbent: Model, model: Model, held_out: Sequence[Sample]) -> np.nda
 
 
 def _is_better(gains: np.ndarray) -> bool:
-    """By one standard error: the best of many epochs does a little better on a few patients by chance alone."""
+    """Whether the mean gain exceeds its standard error: the best of many epochs is a little better by chance alone."""
     if len(gains) < 2:
         return False
     return bool(gains.mean() > gains.std(ddof=1) / np.sqrt(len(gains)))
 
 
 def localisation_error_mm(cams: Cams, scores: Tensor, batch: Batch, settings: Settings) -> Tensor:
-    """(n,) distance in mm from the strongest cell of the 3D map of the predicted type to the seed; NaN without."""
+    """(n,) distance in mm from the strongest cell of the predicted type's 3D map to the seed; NaN without a seed."""
     rows = torch.arange(len(scores), device=scores.device)
     own = scores.argmax(dim=1)
     coronal, sagittal = cams.coronal[rows, own], cams.sagittal[rows, own]

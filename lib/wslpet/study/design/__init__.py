@@ -1,1 +1,1 @@
-"""What a study compares: plan, patients, folds, and the figures of the paper."""
+"""Design of a study: training budget, patients, folds, and the figures of the paper."""

@@ -1,4 +1,4 @@
-"""Tables 1 and 2 of Amyar et al.: what stands beside ours."""
+"""The figures of tables 1 and 2 of Amyar et al., which the report shows beside ours."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A cohort's rows as the systems see them: projected, and resampled for 3D networks, once and kept on disk."""
+"""Patients of a study: scans projected for 2D networks and resampled for 3D networks, once, cached on disk."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ BODY_MARGIN = 4
 
 @dataclass(frozen=True)
 class Patient:
-    """One patient of a study. Nothing is in memory until it is asked for.
+    """One patient of a study, loaded lazily from the cache.
 
     Parameters
     ----------
     row : of the cohort's table.
-    kept : where its projections and its grid are.
+    kept : folder of its cached projections and grid.
     """
 
     row: Row
@@ -65,7 +65,7 @@ class Patient:
 
 @dataclass(frozen=True, eq=False)
 class Grid:
-    """The body, resampled to `GRID_MM` along right, anterior, superior.
+    """The body, resampled to `GRID_MM` isotropic voxels along right, anterior, superior.
 
     Parameters
     ----------
@@ -79,7 +79,7 @@ class Grid:
     origin: tuple[int, int, int]
 
     @classmethod
-    def of(cls, ras: Volume, truth: np.ndarray) -> Grid:
+    def from_volume(cls, ras: Volume, truth: np.ndarray) -> Grid:
         """From a RAS volume and the mask (x, y, z) of it."""
         suv, share = (_resampled(array, ras.spacing) for array in (ras.array, truth.astype(np.float32)))
         body = [np.flatnonzero((suv >= BODY_SUV).any(axis=tuple({0, 1, 2} - {axis}))) for axis in range(3)]
@@ -90,8 +90,8 @@ class Grid:
         origin = tuple(w.start for w in window)
         return cls(suv[window].astype(np.float16), share[window] >= 0.5, origin)  # type: ignore[arg-type]
 
-    def back(self, values: np.ndarray, ras: Volume) -> np.ndarray:
-        """Values (x, y, z) of the grid, linearly interpolated on the RAS volume's voxels; 0 outside the body."""
+    def to_volume(self, values: np.ndarray, ras: Volume) -> np.ndarray:
+        """Interpolate values (x, y, z) of the grid linearly at the RAS volume's voxels; 0 outside the body."""
         whole = [max(1, round(n * s / GRID_MM)) for n, s in zip(ras.shape, ras.spacing, strict=True)]
         filters = [linear_filter(n, GRID_MM / s, m) for n, s, m in zip(whole, ras.spacing, ras.shape, strict=True)]
         parts = [f[:, o : o + n] for f, o, n in zip(filters, self.origin, values.shape, strict=True)]
@@ -110,7 +110,7 @@ def _along_axes(array: np.ndarray, filters: Sequence[np.ndarray]) -> np.ndarray:
 
 
 def kept_patient(row: Row, folder: Path, settings: Settings) -> Patient:
-    """Read a row's scan and mask, unless what the systems need of them is in the folder already.
+    """Load a row's patient from the cache, or read its scan and mask and cache what the systems need.
 
     Raises
     ------
@@ -127,7 +127,7 @@ def kept_patient(row: Row, folder: Path, settings: Settings) -> Patient:
         ras = volume.to_ras()
         truth = volume.with_array(patient.truth(volume).astype(np.uint8), "label").to_ras().array > 0
         save_example(prepare(volume, row.seed, settings), patient.kept / "example.npz")
-        grid = Grid.of(ras, truth)
+        grid = Grid.from_volume(ras, truth)
         temporary = patient.kept / f".grid.{os.getpid()}.npz"
         np.savez(temporary, suv=grid.suv, truth=grid.truth, origin=np.array(grid.origin))
         os.replace(temporary, patient.kept / "grid.npz")
@@ -149,7 +149,7 @@ def _truth(row: Row, volume: Volume) -> np.ndarray:
 
 
 def _key(row: Row, settings: Settings) -> str:
-    """Changes when the scan, the mask, the seed or the grids do."""
+    """Cache key: changes with the scan, the mask, the seed or the grids."""
     assert row.mask is not None
     if not row.mask.exists():
         raise InputError(f"mask {row.mask} does not exist; correct the path, which is relative to the table")

@@ -1,4 +1,4 @@
-"""How much each system may train: the small study for a look, the full one for the record."""
+"""Training budgets of a study: `small` for a quick look, `full` for publication, `try` as a smoke test."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from wslpet.core.errors import InputError
 
 @dataclass(frozen=True)
 class Plan:
-    """A study's budget; the same for every fold.
+    """The training budget of a study; the same for every fold.
 
     Parameters
     ----------
     types : cancer types, one table each.
     folds : of the cross-validation, stratified by type and outcome, patients kept together.
     seed : of folds, training and bootstrap.
-    epochs : ours; None is what `wslpet.core.settings` says, which a site would get.
+    epochs : ours; None is the default of `wslpet.core.settings`, as on a site.
     tuning_epochs : ours on top of the shipped weights.
-    cam_epochs : CAMs alone, which learn slower for want of the distance loss.
+    cam_epochs : CAMs alone, which learn more slowly without the distance loss.
     fcn_epochs : of the FCN on top of the CAMs.
     unet_steps : mini-batches of four patches.
     rpet_epochs : 3D-RPET-Net.
-    curve : numbers of annotated patients to learn from, ours against the U-Net.
-    curve_folds : folds that the curve is measured on.
-    shuffles : times that outcomes are permuted to look for leakage.
-    stability : patients that features are measured on again and again.
+    curve : numbers of training patients of the learning curve, ours against the U-Net.
+    curve_folds : folds of the learning curve.
+    shuffles : permutations of the outcomes in the test for leakage.
+    stability : patients of the test-retest of features.
     """
 
     types: tuple[str, ...] = ("lung", "oesophagus")
@@ -61,7 +61,7 @@ PLANS = {
         shuffles=50,
         stability=20,
     ),
-    # Of every loop once: whether a cohort can be read and a report written, and nothing else.
+    # One step of every loop: tests that a cohort can be read and a report written, and nothing else.
     "try": Plan(
         folds=2,
         epochs=1,

@@ -1,4 +1,4 @@
-"""All systems on all folds, several runs at a time, again from where it stopped."""
+"""Cross-validation of all systems, in parallel and resumable."""
 
 from __future__ import annotations
 
@@ -31,16 +31,16 @@ from wslpet.study.execution.runs import Run, all_runs, execute, is_kept
 from wslpet.study.systems import SYSTEMS
 from wslpet.study.systems.system import System
 
-# Compared at few annotated patients.
+# Systems of the learning curve.
 CURVE_SYSTEMS = ("ours", "unet")
 FILE = "study.json"
 LOG = "study.log"
-# Of a run's cost, what trying its patients takes at the least, however few it learns from.
+# Least share of a run's cost: its test patients take that long, however few patients it learns from.
 LEAST_SHARE = 0.25
 
 logger = logging.getLogger(__name__)
 
-# Seconds of work done, and of all of it.
+# (seconds of work done, seconds of all work).
 Progress = Callable[[float, float, str], Any]
 # A run, what went wrong or None, and its seconds.
 Ended = tuple[Run, str | None, float]
@@ -48,7 +48,7 @@ Ended = tuple[Run, str | None, float]
 
 @dataclass(frozen=True, eq=False)
 class Study:
-    """A study that is being made, or was.
+    """A study: its patients, folds and systems.
 
     Parameters
     ----------
@@ -56,7 +56,7 @@ class Study:
     plan : its budget.
     patients : in the table's order.
     names : of its systems.
-    fold_of : (patient,) the fold that each is tried in, from 0.
+    fold_of : (patient,) the fold whose test set each patient is in, from 0.
     """
 
     folder: Path
@@ -71,12 +71,12 @@ class Study:
         return [SYSTEMS[name] for name in self.names]
 
     def runs(self) -> list[Run]:
-        """Whole folds first, then the curve."""
+        """Runs of the cross-validation first, then those of the learning curve."""
         smallest = len(self.patients) - int(np.bincount(self.fold_of).max())
         return list(all_runs(self.systems, self.plan, CURVE_SYSTEMS, smallest))
 
     def train_patients(self, run: Run) -> list[Patient]:
-        """Patients that a run learns from; a smaller number is part of a larger one, both types in turn."""
+        """Training patients of a run; smaller training sets are subsets of larger ones, balanced over the types."""
         others = [p for p, fold in zip(self.patients, self.fold_of, strict=True) if fold != run.fold]
         if not run.annotated:
             return others
@@ -85,8 +85,8 @@ class Study:
         turns = [p for turn in range(len(others)) for own in by_type for p in own[turn : turn + 1]]
         return turns[: run.annotated]
 
-    def tried(self, run: Run) -> list[Patient]:
-        """Patients that a run is tried on."""
+    def test_patients(self, run: Run) -> list[Patient]:
+        """Test patients of a run."""
         return [p for p, fold in zip(self.patients, self.fold_of, strict=True) if fold == run.fold]
 
 
@@ -101,14 +101,14 @@ def open_study(
     workers: int = 1,
     progress: Progress | None = None,
 ) -> Study:
-    """Read a cohort, keep what the systems need of it, and lay out the folds.
+    """Read a cohort, cache what the systems need, and assign the folds.
 
     Parameters
     ----------
     cohort : table, or its folder.
     plan : a name of `wslpet.study.design.plan.PLANS`.
     systems : names; none is all of them.
-    resume : go on with what is in the folder.
+    resume : continue with the runs in the folder.
 
     Raises
     ------
@@ -143,7 +143,7 @@ def open_study(
 
 
 def _stamp(rows: Sequence[Row], plan: Plan) -> dict[str, Any]:
-    """What the results of a study depend on."""
+    """Everything that the results of a study depend on, to tell whether it can be resumed."""
     digest = hashlib.sha256()
     for row in rows:
         digest.update(
@@ -192,12 +192,12 @@ def _kept_or_refused(row: Row, cache: Path, settings: Settings) -> Patient | Inp
 
 
 def make_study(study: Study, workers: int = 1, progress: Progress | None = None) -> None:
-    """Every run that is not kept yet. One that fails does not keep the others from being made.
+    """Execute every run that is not on disk yet; a failed run does not stop the others.
 
     Raises
     ------
     InputError
-        naming the runs that failed and why, after all others are made.
+        naming the runs that failed and why, after all others are done.
     """
     waiting = [run for run in study.runs() if not is_kept(run, study.folder)]
     costs = {run: _cost(study, run) for run in waiting}
@@ -205,15 +205,15 @@ def make_study(study: Study, workers: int = 1, progress: Progress | None = None)
     log.info("%d runs to make, %d kept, %d at a time", len(waiting), len(study.runs()) - len(waiting), workers)
     shares: dict[Run, float] = dict.fromkeys(waiting, 0.0)
 
-    def told(run: Run, share: float) -> None:
+    def advance(run: Run, share: float) -> None:
         shares[run] = share
         if progress is not None:
             done = sum(costs[one] * part for one, part in shares.items())
             progress(done, sum(costs.values()), f"{run.system} fold {run.fold + 1}")
 
     failures = []
-    for run, error, seconds in _executed(study, waiting, workers, told):
-        told(run, 1.0)
+    for run, error, seconds in _executed(study, waiting, workers, advance):
+        advance(run, 1.0)
         if error is None:
             log.info("%s: done in %.0f s", run.place, seconds)
         else:
@@ -229,21 +229,21 @@ def _cost(study: Study, run: Run) -> float:
 
 
 def _executed(
-    study: Study, waiting: Sequence[Run], workers: int, told: Callable[[Run, float], None]
+    study: Study, waiting: Sequence[Run], workers: int, advance: Callable[[Run, float], None]
 ) -> Iterator[Ended]:
-    """In the order they end."""
+    """Yield finished runs, in the order they finish."""
     if workers <= 1:
         for run in waiting:
-            yield run, *_guarded(study, run, lambda share, line, one=run: told(one, share))  # type: ignore[misc]
+            yield run, *_guarded(study, run, lambda share, line, one=run: advance(one, share))  # type: ignore[misc]
         return
     context = multiprocessing.get_context("spawn")  # torch's threads do not survive a fork
     with context.Manager() as manager, ProcessPoolExecutor(workers, context, _begin, (workers,)) as pool:
         messages = manager.Queue()
-        yield from _collected(pool, study, waiting, messages, told)
+        yield from _collected(pool, study, waiting, messages, advance)
 
 
 def _collected(
-    pool: Executor, study: Study, waiting: Sequence[Run], messages: Any, told: Callable[[Run, float], None]
+    pool: Executor, study: Study, waiting: Sequence[Run], messages: Any, advance: Callable[[Run, float], None]
 ) -> Iterator[Ended]:
     pending: dict[Future[tuple[str | None, float]], Run] = {
         pool.submit(_in_worker, study, run, messages): run for run in waiting
@@ -253,7 +253,7 @@ def _collected(
             done, _ = wait(pending, timeout=0.5, return_when=FIRST_COMPLETED)
             try:
                 while True:
-                    told(*messages.get_nowait())
+                    advance(*messages.get_nowait())
             except queue.Empty:
                 pass
             for future in done:
@@ -281,10 +281,10 @@ def _guarded(study: Study, run: Run, report: Callable[[float, str], None]) -> tu
     start, error = time.monotonic(), None
     try:
         system = SYSTEMS[run.system]
-        execute(run, system, study.train_patients(run), study.tried(run), study.plan, study.folder, report)
+        execute(run, system, study.train_patients(run), study.test_patients(run), study.plan, study.folder, report)
     except InputError as refused:
         error = str(refused)
-    except Exception as bug:  # the other runs of a long night are made all the same
+    except Exception as bug:  # a bug in one system must not stop the other runs
         log = study.folder / run.place.with_name(f"{run.place.name}.log")
         with open(log, "a", encoding="utf-8") as file:
             traceback.print_exc(file=file)

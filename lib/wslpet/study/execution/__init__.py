@@ -1,1 +1,1 @@
-"""The runs of a study, each kept when it is done."""
+"""Execution of a study's runs, each saved atomically; test-retest stability of features."""

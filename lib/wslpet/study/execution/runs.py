@@ -1,12 +1,12 @@
-"""One system on one fold: learned, tried on the fold's patients, and kept whole on disk or not at all.
+"""A run: one system fitted and tested on one fold, saved atomically as a folder.
 
-A run is a folder, `<study>/runs/<system>/fold-1/` (of a curve, `fold-1-of-20/`):
+The folder is `<study>/runs/<system>/fold-1/` (of the learning curve, `fold-1-of-20/`):
 
     patients.csv    one row a patient: agreement with the expert's mask, type, probability of the good outcome
-    features.csv    radiomics of what was found, where outcome is predicted from them
-    masks.npz       what was found
+    features.csv    radiomics of the predicted masks, where outcome is predicted from them
+    masks.npz       the predicted masks
     model.pt        the network with CAMs, where the system has one
-    log.txt         what happened, for people to read; `fold-1.log` beside the folder while it happens
+    log.txt         the training log; `fold-1.log` beside the folder while the run is executed
 """
 
 from __future__ import annotations
@@ -35,7 +35,14 @@ from wslpet.study.systems.system import Prediction, Report, System
 
 @dataclass(frozen=True, order=True)
 class Run:
-    """system : its name. fold : from 0. annotated : patients it learns from; 0 is all of the other folds."""
+    """One system on one fold.
+
+    Parameters
+    ----------
+    system : its name.
+    fold : from 0.
+    annotated : number of training patients; 0 is all of the other folds.
+    """
 
     system: str
     fold: int
@@ -50,17 +57,17 @@ class Run:
 
 @dataclass(frozen=True)
 class Measured:
-    """One system on one patient.
+    """Metrics of one system on one test patient.
 
     Parameters
     ----------
     name, cancer_type : of the patient.
-    predicted : the system's own guess of the type; empty where it makes none.
+    predicted : the predicted cancer type; empty if the system predicts none.
     dice, hd95_mm, detected, false_positive_ml, false_negative_ml : against the expert's mask; NaN (False) where the
-        system was given that mask, or finds what another one finds.
+        system was given that mask, or uses the mask of another system.
     localisation_rate : whether the seed's voxel is in the mask.
-    good : probability of the good outcome, where the system predicts it by itself; NaN elsewhere.
-    seconds : to find, reading not counted.
+    good : predicted probability of the good outcome; NaN if the system predicts none by itself.
+    seconds : inference time without reading the scan.
     """
 
     name: str
@@ -85,17 +92,17 @@ def execute(
     run: Run,
     system: System,
     train_patients: Sequence[Patient],
-    tried: Sequence[Patient],
+    test_patients: Sequence[Patient],
     plan: Plan,
     folder: Path,
     report: Report,
 ) -> None:
-    """Learn from some patients, try on others, keep what came of it.
+    """Fit a system to the training patients, test it on the test patients, and save the run.
 
     Parameters
     ----------
     folder : of the study.
-    report : told the share of the run that is done, and what happens.
+    report : called with the share of the run that is done, and a line for the log.
     """
     final = folder / run.place
     part = final.with_name(f".{final.name}.part")
@@ -104,15 +111,13 @@ def execute(
     live = final.with_name(f"{final.name}.log")
     with open(live, "w", encoding="utf-8", buffering=1) as file:
         log = _Log(file, report)
-        log(
-            0.0,
-            f"{system.title}, fold {run.fold + 1}: {len(train_patients)} patients to learn from, {len(tried)} to find",
-        )
+        sizes = f"{len(train_patients)} patients to learn from, {len(test_patients)} to find"
+        log(0.0, f"{system.title}, fold {run.fold + 1}: {sizes}")
         learned = system.learn(train_patients, plan, lambda share, line: log(share * 0.8, line))
         if learned.model is not None:
             save_model(learned.model, part / "model.pt")
         measured, features, masks = [], {}, {}
-        for number, patient in enumerate(tried, start=1):
+        for number, patient in enumerate(test_patients, start=1):
             volume, start = patient.volume(), time.perf_counter()
             found = learned.find(patient, volume)
             one = _measured(patient, volume, system, found, time.perf_counter() - start)
@@ -120,13 +125,16 @@ def execute(
             masks[patient.row.number] = found.mask
             if system.features != () and not run.annotated:
                 features[patient.name] = features_of(volume, found.mask, system.features)
-            log(0.8 + 0.2 * number / len(tried), f"{one.name}: Dice {one.dice:.3f}, {one.predicted or 'no type'}")
+            log(
+                0.8 + 0.2 * number / len(test_patients),
+                f"{one.name}: Dice {one.dice:.3f}, {one.predicted or 'no type'}",
+            )
         _write_masks(part / "masks.npz", masks)
         if features:
             _write_csv(part / "features.csv", [{"name": name, **row} for name, row in features.items()])
         log(1.0, f"mean Dice {np.mean([one.dice for one in measured]):.3f}")
     os.replace(live, part / "log.txt")
-    # Last: a folder with this file is whole.
+    # Written last: a folder with this file is complete.
     _write_csv(part / "patients.csv", [asdict(one) for one in measured])
     shutil.rmtree(final, ignore_errors=True)
     os.replace(part, final)
@@ -175,7 +183,7 @@ def features_of(volume: Volume, inside: np.ndarray, names: tuple[str, ...] | Non
 
 
 def measured_in(run: Run, folder: Path) -> list[Measured]:
-    """What a run found, patient by patient."""
+    """The metrics of a run, one entry for each patient."""
     kinds = {field.name: _READ[str(field.type)] for field in fields(Measured)}
     return [
         Measured(**{k: kinds[k](v) for k, v in row.items()}) for row in _read_csv(folder / run.place / "patients.csv")
@@ -189,7 +197,7 @@ def features_in(run: Run, folder: Path) -> dict[str, dict[str, float]]:
 
 
 def mask_in(run: Run, folder: Path, patient: Patient, volume: Volume) -> np.ndarray:
-    """(i, j, k) bool: what a run found of a patient."""
+    """(i, j, k) bool: the mask that a run predicted for a patient."""
     inside = np.zeros(volume.shape, dtype=bool)
     with np.load(folder / run.place / "masks.npz") as file:
         bits, start, shape = (file[f"{patient.row.number}-{part}"] for part in ("bits", "start", "shape"))
@@ -228,9 +236,9 @@ def _read_csv(path: Path) -> list[dict[str, str]]:
 
 
 def all_runs(systems: Iterable[System], plan: Plan, curve: Sequence[str], trained_on: int) -> Iterator[Run]:
-    """Every run of a study, whole folds first; sizes of the curve that no fold can teach are left out.
+    """Every run of a study, whole folds first; learning-curve sizes beyond the training set are left out.
 
-    The costliest system of a fold comes first: what is long should not be left over in the end.
+    The most expensive system of a fold comes first, so that no long run is left over at the end.
     """
     systems = sorted(systems, key=lambda system: -system.cost)
     for fold in range(plan.folds):

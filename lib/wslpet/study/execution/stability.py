@@ -1,4 +1,4 @@
-"""Features when the seed or the threshold moves: what is stable enough to predict from (ICC)."""
+"""Stability of radiomics features under another annotator's click or another threshold (ICC)."""
 
 from __future__ import annotations
 
@@ -34,18 +34,18 @@ GOOD, EXCELLENT = 0.75, 0.90
 
 @dataclass(frozen=True)
 class Stability:
-    """What was moved ("seed", "threshold") → feature → ICC(2,1) over the patients; and how many patients."""
+    """ICC(2,1) of each feature, by what was varied ("seed", "threshold"), and the number of patients."""
 
     icc: dict[str, dict[str, float]]
     patients: int
 
     def share(self, moved: str, least: float) -> float:
-        """Of the features, how many reach an ICC."""
+        """Share of the features whose ICC is at least `least`."""
         return float(np.mean([value >= least for value in self.icc[moved].values()]))
 
 
 def measured_stability(study: Study, progress: Callable[[int, int], Any] | None = None) -> Stability | None:
-    """Measure, or read what was measured; None of a study that asks for fewer than two patients."""
+    """Measure the stability, or read it from disk; None if the plan has fewer than two patients for it."""
     chosen = study.patients[: study.plan.stability]
     if len(chosen) < 2:
         return None

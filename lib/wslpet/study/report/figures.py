@@ -1,4 +1,4 @@
-"""Box plots, ROC curves, Dice against annotations, and patients from best to worst."""
+"""Figures of a study: box plots, ROC curves, learning curves, and patients from best to worst Dice."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ GALLERY = 8
 
 
 def draw_all(results: Results, folder: os.PathLike[str], data: str) -> dict[str, str]:
-    """Every figure that the results allow; file name → what it shows."""
+    """Draw every figure that the results allow; returns file name → caption."""
     drawings: dict[str, tuple[Callable[[Results, Path], bool], str]] = {
         "dice.png": (dice_boxes, "Dice of every patient; the box is the quartiles, the line the median."),
         "curve.png": (
@@ -52,7 +52,7 @@ def draw_all(results: Results, folder: os.PathLike[str], data: str) -> dict[str,
 
 
 def dice_boxes(results: Results, path: Path) -> bool:
-    """One panel a cancer type, one box a system."""
+    """Box plots of Dice: one panel for each cancer type, one box for each system."""
     shown = [one for one in results.systems.values() if one.system.segments]
     if not shown:
         return False
@@ -77,7 +77,7 @@ def dice_boxes(results: Results, path: Path) -> bool:
 
 
 def learning_curve(results: Results, path: Path) -> bool:
-    """Dice against annotated patients."""
+    """Dice against the number of training patients."""
     names = list(dict.fromkeys(point.system for point in results.curve))
     if not names:
         return False
@@ -87,7 +87,7 @@ def learning_curve(results: Results, path: Path) -> bool:
         dice = np.array([(p.dice.value, p.dice.value - p.dice.low, p.dice.high - p.dice.value) for p in points]).T
         colour = OURS_COLOUR if name == REFERENCE else COLOURS[number]
         annotated = [point.annotated for point in points]
-        label = f"{SYSTEMS[name].title} ({SYSTEMS[name].train_patients})"
+        label = f"{SYSTEMS[name].title} ({SYSTEMS[name].supervision})"
         axes.errorbar(annotated, dice[0], dice[1:], marker="o", ms=4, capsize=3, color=colour, label=label)
     ticks = sorted({point.annotated for point in results.curve})
     axes.set(xscale="log", ylim=(0, 1), xlabel="annotated patients", ylabel="Dice")
@@ -99,7 +99,7 @@ def learning_curve(results: Results, path: Path) -> bool:
 
 
 def roc_curves(results: Results, path: Path) -> bool:
-    """One panel a cancer type with known outcomes."""
+    """ROC curves: one panel for each cancer type with known outcomes."""
     types = [
         name
         for name in results.study.plan.types
@@ -147,7 +147,7 @@ def best_to_worst(results: Results, path: Path) -> bool:
 
 
 def _as_kept(result: Result, mask: np.ndarray) -> Result:
-    # What was measured is what is shown.
+    # Show the mask that was measured, not one computed again.
     return replace(result, mask=result.mask.with_array(mask.astype(np.uint8)), slices=None)
 
 

@@ -1,4 +1,4 @@
-"""A study's results as files that people read: one HTML page, tables in Markdown and LaTeX, a CSV of all patients."""
+"""The report of a study: one HTML page, tables in Markdown and LaTeX, a CSV of all patients."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def write_report(results: Results, data: str, command: Sequence[str]) -> Path:
 
     Parameters
     ----------
-    data : what the figures were measured on, as "60 phantom patients".
+    data : description of the cohort, such as "60 phantom patients".
     command : that made the study.
     """
     folder = results.study.folder
@@ -58,7 +58,7 @@ def write_report(results: Results, data: str, command: Sequence[str]) -> Path:
 
 
 def made_by(results: Results, command: Sequence[str]) -> dict[str, str]:
-    """Command, plan, versions and hardware."""
+    """Provenance: command, plan, versions and hardware."""
     return {
         "command": shlex.join(command),
         "plan": json.dumps(results.study.plan.to_dict()),
@@ -107,8 +107,8 @@ def _page(tables: Sequence[Table], drawn: Mapping[str, str], folder: Path, facts
             parts += [f"<h2>{html.escape(heading)}</h2>", *shown]
     known = "".join(f"<dt>{html.escape(k)}</dt><dd>{html.escape(v)}</dd>" for k, v in facts.items())
     page = Template(Path(__file__).with_name("report.html").read_text(encoding="utf-8"))
-    told = f'Everything that is called "here" or "ours" was measured on {html.escape(data)}.'
-    return page.substitute(title=html.escape(TITLE), data=told, body="\n".join(parts), facts=known)
+    note = f'Everything that is called "here" or "ours" was measured on {html.escape(data)}.'
+    return page.substitute(title=html.escape(TITLE), data=note, body="\n".join(parts), facts=known)
 
 
 def _table(table: Table) -> str:

@@ -1,1 +1,1 @@
-"""Figures, tests and tables of the runs."""
+"""Results of a study: metrics, statistical tests, outcome prediction, tables."""

@@ -1,7 +1,7 @@
-"""Treatment response and survival from what each system found, one cancer type at a time.
+"""Prediction of treatment response and survival from each system's masks, for each cancer type separately.
 
-Features of a patient are of the mask that a model found which never saw that patient; the outcome model of a fold is
-fitted on the patients of the other folds (`wslpet.analysis.outcome`). No outcome has a part in any mask.
+A patient's features come from a mask predicted by a model that never saw that patient. The outcome model of a fold is
+fitted on the patients of the other folds (`wslpet.analysis.outcome`). Outcomes are never used to predict masks.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from wslpet.study.systems.system import System
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
-    """How well a system's findings tell the outcome of one cancer type.
+    """Outcome prediction of one system for one cancer type.
 
     Parameters
     ----------
     outcomes : (patient,) 0 or 1.
-    probabilities : (patient,) of 1, each by a model that never saw the patient.
+    probabilities : (patient,) probability of outcome 1, out of fold.
     performance : of these.
     """
 
@@ -47,7 +47,7 @@ class Known:
     ----------
     names : of the patients.
     outcomes : (patient,) 0 or 1.
-    folds : indices of the patients that each fold is tried on.
+    folds : indices of the test patients of each fold.
     """
 
     names: list[str]
@@ -55,7 +55,7 @@ class Known:
     folds: list[np.ndarray]
 
     @classmethod
-    def of(cls, patients: Sequence[Patient], fold_of: np.ndarray, cancer_type: str) -> Known:
+    def from_patients(cls, patients: Sequence[Patient], fold_of: np.ndarray, cancer_type: str) -> Known:
         chosen = [
             (patient, fold)
             for patient, fold in zip(patients, fold_of, strict=True)
@@ -72,12 +72,12 @@ class Known:
 def outcome_of(
     known: Known, good: Mapping[str, float], features: Mapping[str, Mapping[str, float]], seed: int
 ) -> Outcome | str:
-    """A system's outcome; why there is none, where there is none.
+    """Outcome prediction of a system, or the reason why there is none.
 
     Parameters
     ----------
-    good : patient → probability, where the system gives it by itself.
-    features : patient → feature → value, elsewhere.
+    good : patient → probability, if the system predicts the outcome by itself.
+    features : patient → feature → value, otherwise.
     """
     if not known.names:
         return "no outcome known"
@@ -94,18 +94,18 @@ def outcome_of(
 
 
 def matrix(known: Known, features: Mapping[str, Mapping[str, float]]) -> np.ndarray:
-    """(patient, feature)."""
+    """The features as a matrix (patient, feature)."""
     return np.array([list(features[name].values()) for name in known.names])
 
 
 def has_outcome(system: System) -> bool:
-    """Whether a system has columns of outcome in the tables."""
+    """Whether a system predicts outcome."""
     return system.features != () or system.name == "rpet"
 
 
 @dataclass(frozen=True)
 class Shuffled:
-    """Outcomes permuted, so that there is nothing to find: AUC must be 0.5.
+    """Permutation test for leakage: with shuffled outcomes the expected AUC is 0.5.
 
     Parameters
     ----------
@@ -122,12 +122,12 @@ class Shuffled:
         return self.mean.low <= 0.5 <= self.mean.high
 
     def p_of(self, value: float) -> float:
-        """Share of permutations that reach an AUC, the observed one counted among them."""
+        """Permutation p-value of an AUC; the observed one counts as a permutation."""
         return (1 + sum(one >= value for one in self.aucs)) / (1 + len(self.aucs))
 
 
 def shuffled(known: Known, features: Mapping[str, Mapping[str, float]], times: int, seed: int) -> Shuffled | str:
-    """The whole way from features to AUC, on permuted outcomes."""
+    """Repeat the outcome prediction, features to AUC, with permuted outcomes."""
     rng, table, aucs = np.random.default_rng(seed), matrix(known, features), []
     try:
         for number in range(times):

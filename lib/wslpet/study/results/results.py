@@ -1,4 +1,4 @@
-"""What the runs left on disk → Dice, intervals, tests, outcome: everything that tables and figures show."""
+"""Results of a study, read from its runs: Dice, intervals, tests, outcome prediction."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from wslpet.study.results.outcomes import Known, Outcome, Shuffled, has_outcome,
 from wslpet.study.systems import SYSTEMS
 from wslpet.study.systems.system import System
 
-# The system that others are tested against.
+# The system that all others are compared with.
 REFERENCE = "ours"
 
 
@@ -25,8 +25,8 @@ class SystemResults:
 
     Parameters
     ----------
-    measured : one a patient.
-    outcomes : cancer type → outcome, or why there is none.
+    measured : one entry for each patient.
+    outcomes : cancer type → outcome prediction, or the reason why there is none.
     """
 
     system: System
@@ -34,22 +34,22 @@ class SystemResults:
     outcomes: dict[str, Outcome | str] = field(default_factory=dict)
 
     def dice(self, cancer_type: str | None = None) -> np.ndarray:
-        """(patient,) of one type, or of all."""
+        """(patient,) Dice of the patients of one type, or of all."""
         return np.array([one.dice for one in self.measured if cancer_type in (None, one.cancer_type)])
 
     def each(self, of: Callable[[Measured], float]) -> np.ndarray:
-        """(patient,) of some quantity."""
+        """(patient,) any quantity."""
         return np.array([of(one) for one in self.measured], dtype=float)
 
     @property
     def names_types(self) -> bool:
-        """Whether it makes a guess of the cancer type."""
+        """Whether the system predicts the cancer type."""
         return any(one.predicted for one in self.measured)
 
 
 @dataclass(frozen=True)
 class CurvePoint:
-    """Dice of one system that learned from so many patients, over the patients of the curve's folds."""
+    """One point of the learning curve: Dice of a system against its number of training patients."""
 
     system: str
     annotated: int
@@ -58,21 +58,21 @@ class CurvePoint:
 
 @dataclass(frozen=True, eq=False)
 class Results:
-    """A whole study.
+    """The results of a whole study.
 
     Parameters
     ----------
     systems : name → results, in the order of the tables.
     curve : by system, then number of patients.
-    test_patients : the system whose features are tested for leakage: ours, or else the first with features.
-    shuffled : cancer type → that test, or why there is none.
-    stability : of features; None where it was not measured.
+    leakage_system : name of the system whose features are tested for leakage: ours, or else the first with features.
+    shuffled : cancer type → the permutation test, or the reason why there is none.
+    stability : of features; None if it was not measured.
     """
 
     study: Study
     systems: dict[str, SystemResults]
     curve: tuple[CurvePoint, ...]
-    test_patients: str | None
+    leakage_system: str | None
     shuffled: dict[str, Shuffled | str]
     stability: Stability | None
 
@@ -81,7 +81,7 @@ class Results:
         return self.systems.get(REFERENCE)
 
     def fold_sd(self, values: np.ndarray, cancer_type: str | None = None) -> float:
-        """SD over the folds of the folds' means of a quantity of the patients of a type, or of all."""
+        """SD over the folds of the folds' mean values, for the patients of a type, or all."""
         own = np.array([cancer_type in (None, patient.cancer_type) for patient in self.study.patients])
         of = self.study.fold_of[own]
         means = [values[of == fold].mean() for fold in np.unique(of)]
@@ -104,8 +104,8 @@ class Results:
 
 
 def read_results(study: Study, stability: Stability | None = None) -> Results:
-    """From the runs that are kept; a system of which a fold is missing is left out."""
-    known = {name: Known.of(study.patients, study.fold_of, name) for name in study.plan.types}
+    """Read the results of the finished runs; a system with a missing fold is left out."""
+    known = {name: Known.from_patients(study.patients, study.fold_of, name) for name in study.plan.types}
     systems: dict[str, SystemResults] = {}
     features: dict[str, dict[str, dict[str, float]]] = {}
     for system in study.systems:
@@ -125,16 +125,16 @@ def read_results(study: Study, stability: Stability | None = None) -> Results:
             }
         systems[system.name] = SystemResults(system, measured, outcomes)
     leakage: dict[str, Shuffled | str] = {}
-    test_patients = next(
+    leakage_system = next(
         (name for name in (REFERENCE, *systems) if name in systems and _all_features(systems[name])), None
     )
-    if test_patients is not None:
+    if leakage_system is not None:
         leakage = {
-            name: shuffled(own, features[test_patients], study.plan.shuffles, study.plan.seed)
+            name: shuffled(own, features[leakage_system], study.plan.shuffles, study.plan.seed)
             for name, own in known.items()
             if own.names
         }
-    return Results(study, systems, tuple(_curve(study)), test_patients, leakage, stability)
+    return Results(study, systems, tuple(_curve(study)), leakage_system, leakage, stability)
 
 
 def _all_features(one: SystemResults) -> bool:
@@ -149,6 +149,6 @@ def _curve(study: Study) -> Sequence[CurvePoint]:
             runs = [Run(name, fold, size) for fold in folds]
             if all(is_kept(run, study.folder) for run in runs):
                 dice = [one.dice for run in runs for one in measured_in(run, study.folder)]
-                train_patients = size or round(np.mean([len(study.train_patients(run)) for run in runs]))
-                points.append(CurvePoint(name, train_patients, bootstrap(np.array(dice), seed=study.plan.seed)))
+                number = size or round(np.mean([len(study.train_patients(run)) for run in runs]))
+                points.append(CurvePoint(name, number, bootstrap(np.array(dice), seed=study.plan.seed)))
     return points

@@ -1,4 +1,4 @@
-"""Tables 1 and 2 beside the paper's, and what the paper does not have: intervals, tests, errors in ml and mm."""
+"""Tables of a study: tables 1 and 2 of the paper with ours beside them; intervals, tests, errors in ml and mm."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ _LATEX = {
 
 @dataclass(frozen=True)
 class Table:
-    """A table in words.
+    """A table of text cells.
 
     Parameters
     ----------
     name : for file names and references.
-    title : what it shows, and on what data.
+    title : the caption, with the data that it was measured on.
     head, rows : cells as text; the first column names the row.
-    notes : below it.
+    notes : footnotes.
     """
 
     name: str
@@ -57,7 +57,7 @@ class Table:
         return "\n".join([*lines, "", *self.notes, ""])
 
     def latex(self) -> str:
-        """booktabs."""
+        """As LaTeX, with booktabs."""
         columns = "l" + "c" * (len(self.head) - 1)
         body = [" & ".join(map(_latex, row)) + r" \\" for row in (self.head, *self.rows)]
         return "\n".join(
@@ -86,7 +86,7 @@ def _latex(text: str) -> str:
 
 
 def all_tables(results: Results, data: str) -> list[Table]:
-    """The paper's two first; `data` says on what data ours were measured."""
+    """All tables, the paper's two first; `data` describes the cohort."""
     types = sorted(results.study.plan.types, key=lambda name: (NUMBER_OF_TABLE.get(name, 9), name))
     tables = [papers_table(results, name, data) for name in types]
     tables += [delineation(results, data)]
@@ -97,7 +97,7 @@ def all_tables(results: Results, data: str) -> list[Table]:
 
 
 def papers_table(results: Results, cancer_type: str, data: str) -> Table:
-    """As the paper's: Dice and outcome of one cancer type, mean ± SD over the folds, the paper's beside them."""
+    """Table 1 or 2 of the paper beside ours: Dice and outcome of one cancer type, mean ± SD over the folds."""
     theirs = PAPER.get(cancer_type, {})
     shown = [one for one in results.systems.values() if one.system.segments or cancer_type in one.outcomes]
     rows = []
@@ -136,7 +136,7 @@ def _cell(results: Results, one: SystemResults, cancer_type: str, quantity: str)
 
 
 def delineation(results: Results, data: str) -> Table:
-    """All cancer types together: how well the tumour is found and outlined."""
+    """Detection and delineation of all cancer types together."""
     rows = []
     for name, one in results.systems.items():
         if not one.system.segments:
@@ -144,7 +144,7 @@ def delineation(results: Results, data: str) -> Table:
         rows.append(
             (
                 one.system.title,
-                one.system.told,
+                one.system.test_input,
                 interval(bootstrap(one.dice(), seed=results.study.plan.seed)),
                 shown_p(results.dice_p(name)),
                 _percent(one.each(lambda m: m.detected)),
@@ -157,7 +157,7 @@ def delineation(results: Results, data: str) -> Table:
         )
     head = (
         "method",
-        "told",
+        "given at test time",
         "Dice",
         "p",
         "detected %",
@@ -174,14 +174,14 @@ def delineation(results: Results, data: str) -> Table:
         tuple(rows),
         (
             "Mean [95 % interval, bootstrap over patients]; HD95 is the median, inf where most masks are empty. "
-            "p: Wilcoxon's signed-rank test on the patients' Dice, against ours. \"Told\": what is given on the "
-            "patient, beside the scan.",
+            "p: Wilcoxon's signed-rank test on the patients' Dice, against ours. "
+            "Given at test time: beside the scan.",
         ),
     )
 
 
 def outcome(results: Results, cancer_type: str, data: str) -> Table:
-    """Outcome of one type, out of fold, with intervals and DeLong's test."""
+    """Outcome prediction of one type, out of fold, with intervals and DeLong's test."""
     rows = []
     for name, one in results.systems.items():
         found = one.outcomes.get(cancer_type)
@@ -205,15 +205,15 @@ def outcome(results: Results, cancer_type: str, data: str) -> Table:
 
 
 def leakage(results: Results, data: str) -> Table:
-    """Outcomes permuted: nothing to find."""
+    """Permutation test for leakage."""
     rows = []
-    test_patients = results.systems[results.test_patients or ""]
+    tested = results.systems[results.leakage_system or ""]
     for cancer_type, found in results.shuffled.items():
         if not isinstance(found, Shuffled):
             rows.append((cancer_type, NONE, NONE, NONE, found))
             continue
         low, high = np.percentile(found.aucs, [2.5, 97.5])
-        true, observed = test_patients.outcomes.get(cancer_type), NONE
+        true, observed = tested.outcomes.get(cancer_type), NONE
         if isinstance(true, Outcome):
             value = true.performance.pooled["auc"].value
             observed = f"{value:.2f} (p {found.p_of(value):.3f})"
@@ -221,7 +221,7 @@ def leakage(results: Results, data: str) -> Table:
         rows.append((cancer_type, interval(found.mean), f"{low:.2f}–{high:.2f}", observed, verdict))
     return Table(
         "leakage",
-        f'Outcomes shuffled {results.study.plan.shuffles} times, features of "{test_patients.system.title}": {data}.',
+        f'Outcomes shuffled {results.study.plan.shuffles} times, features of "{tested.system.title}": {data}.',
         ("type", "mean AUC", "95 % of the AUCs", "AUC of the true outcomes", ""),
         tuple(rows),
         ("With nothing to find, the AUC is 0.5 unless something leaks from test to training. p: permutation test.",),
@@ -229,7 +229,7 @@ def leakage(results: Results, data: str) -> Table:
 
 
 def stability(results: Results, data: str) -> Table:
-    """How many features survive another click or another threshold."""
+    """Stability of features under another click or another threshold."""
     found = results.stability
     assert found is not None
     what = {"seed": "another annotator's click, ours", "threshold": "37, 41 or 45 % at the click"}
@@ -250,12 +250,17 @@ def stability(results: Results, data: str) -> Table:
 
 
 def who(results: Results) -> Table:
-    """What each row is."""
+    """The systems: supervision, input at test time, reference."""
     rows = [
-        (one.system.title, one.system.train_patients, one.system.told, one.system.reference)
+        (one.system.title, one.system.supervision, one.system.test_input, one.system.reference)
         for one in results.systems.values()
     ]
-    return Table("systems", "The systems.", ("method", "taught, for each patient", "told", "what it is"), tuple(rows))
+    return Table(
+        "systems",
+        "The systems.",
+        ("method", "learns from, for each patient", "given at test time", "what it is"),
+        tuple(rows),
+    )
 
 
 def _with_outcome(results: Results, cancer_type: str) -> bool:
@@ -267,7 +272,7 @@ def _spread(mean: float, sd: float) -> str:
 
 
 def interval(estimate: Estimate, form: str = ".2f") -> str:
-    """A value with its interval, in words."""
+    """Format a value with its interval."""
     if not np.isfinite(estimate.low):
         return f"{estimate.value:{form}}"
     return f"{estimate.value:{form}} [{estimate.low:{form}}–{estimate.high:{form}}]"
@@ -278,7 +283,7 @@ def _percent(values: np.ndarray) -> str:
 
 
 def shown_p(value: float | None) -> str:
-    """A p-value, in words."""
+    """Format a p-value."""
     if value is None:
         return NONE
     return "< 0.001" if value < 0.001 else f"{value:.3f}"

@@ -1,4 +1,4 @@
-"""All systems, in the order of the tables. A new one is a file with a `System`, and its line here."""
+"""The registry of systems, in the order of the tables. A new system is a file with a `System`, and its line here."""
 
 from wslpet.study.systems import cams, cams_fcn, clicks, expert, ours, rpet, unet
 from wslpet.study.systems.system import System

@@ -1,4 +1,4 @@
-"""CAMs alone: the cancer type is all that is learned from; no distance loss (Zhou et al. 2016, CVPR)."""
+"""CAMs alone: trained on cancer types only, without the distance loss (Zhou et al. 2016, CVPR)."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from wslpet.study.systems.system import FittedSystem, Report, System
 
 
 def learn(patients: Sequence[Patient], plan: Plan, report: Report) -> FittedSystem:
-    """As ours, from types alone; from the maps to the lesion it has everything that ours has."""
+    """Train on types alone; from the CAMs to the lesion it is the same as ours."""
     return learned(cam_model(patients, plan, report))
 
 
 def cam_settings(plan: Plan) -> Settings:
-    """The setting in which CAMs without the distance loss do best: see `CAMS.reference`."""
+    """The settings with which CAMs without the distance loss do best: see `CAMS.reference`."""
     return settings_from(
         types=plan.types,
         distance="off",
@@ -31,7 +31,7 @@ def cam_settings(plan: Plan) -> Settings:
 
 
 def cam_model(patients: Sequence[Patient], plan: Plan, report: Report) -> Model:
-    """A CAM network trained on types alone; kept beside the patients, since CAMs & FCNs starts from it, too."""
+    """A CAM network trained on types alone; cached beside the patients, since CAMs & FCNs starts from it, too."""
     settings = cam_settings(plan)
     who = "|".join([*sorted(patient.kept.name for patient in patients), str(settings.to_dict())])
     path = patients[0].kept.parent / "cams" / f"{hashlib.sha256(who.encode()).hexdigest()[:20]}.pt"
@@ -45,8 +45,8 @@ CAMS = System(
     title="CAMs alone",
     reference="Zhou et al. 2016; Amyar et al., §4. The network of ours without the distance loss, with the global "
     "average pooling that CAMs are defined with.",
-    train_patients="type",
-    told="nothing",
+    supervision="type",
+    test_input="nothing",
     learn=learn,
     paper="CAMs alone",
     features=None,

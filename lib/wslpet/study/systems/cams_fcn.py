@@ -1,4 +1,4 @@
-"""CAMs & FCNs: CAMs make pseudo-masks of both MIPs, a fully convolutional network learns them.
+"""CAMs & FCNs: a fully convolutional network trained on pseudo-masks from CAMs, on both MIPs.
 
 The paper does not describe it. This is the two-step scheme of its own reference [1] (Ahn et al. 2019, CVPR: pseudo-
 labels from class attention, then a fully convolutional network), with an FCN after Long et al. 2015 (CVPR): features at
@@ -36,12 +36,15 @@ CAM_SHARE = 0.5
 SUV_SHARE = 0.41
 WIDTHS = (16, 32, 48, 64)
 LEARNING_RATE = 1e-3
-# Of the FCN's map against the CAM network's training, in time.
+# Cost of the FCN's training relative to the CAM network's.
 CAM_TIME = 0.6
 
 
 class FCN(nn.Module):
-    """(n, channel, u, z) → (n, 1, u, z) tumour logits; scores at strides 1, 2, 4 and 8, upsampled and summed."""
+    """Fully convolutional network: (n, channel, u, z) → (n, 1, u, z) tumour logits.
+
+    Scores at strides 1, 2, 4 and 8 are upsampled and summed.
+    """
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -69,7 +72,7 @@ class FCN(nn.Module):
 
 
 def learn(patients: Sequence[Patient], plan: Plan, report: Report) -> FittedSystem:
-    """First the CAMs, then the FCN on the pseudo-masks that they make of each changed copy of a patient."""
+    """Train the CAMs, then the FCN on their pseudo-masks of the augmented patients."""
     cams = cam_model(patients, plan, lambda share, line: report(share * CAM_TIME, line))
     settings = cams.settings
     torch.manual_seed(plan.seed)
@@ -93,7 +96,7 @@ def learn(patients: Sequence[Patient], plan: Plan, report: Report) -> FittedSyst
 
 @torch.no_grad()
 def pseudo_masks(cams: Model, batch: Batch) -> dict[str, Tensor]:
-    """View → (n, 1, u, z) 0 or 1: what the CAMs of the true types say is tumour."""
+    """Pseudo-masks from the CAMs of the true types: view → (n, 1, u, z), 0 or 1."""
     maps = batch_cams(cams.network, batch, cams.settings)
     rows = torch.arange(len(batch.types), device=batch.types.device)
     masks = {}
@@ -137,8 +140,8 @@ CAMS_FCN = System(
     title="CAMs & FCNs",
     reference='Amyar et al., §4, who do not describe it; read as Ahn et al. 2019: the CAMs of "CAMs alone", cut at '
     "half their maximum and 41 % of the SUV there, are the masks that an FCN (Long et al. 2015) learns.",
-    train_patients="type",
-    told="nothing",
+    supervision="type",
+    test_input="nothing",
     learn=learn,
     paper="CAMs & FCNs",
     features=None,

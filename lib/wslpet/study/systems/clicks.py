@@ -1,4 +1,4 @@
-"""What a click on the patient gives: our delineation, and the plain baselines that no one should skip."""
+"""Systems that are given a click at test time: our delineation, and threshold baselines."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from wslpet.study.systems.system import FittedSystem, Prediction, Report, System
 def click_level(
     share: float = 0.41, suv: float | None = None
 ) -> Callable[[Sequence[Patient], Plan, Report], FittedSystem]:
-    """Nothing is learned: the connected region around the click above a share of its maximum, or above an SUV."""
+    """Threshold baseline, untrained: the connected region at the click above a share of its maximum, or an SUV."""
 
     def find(patient: Patient, volume: Volume) -> Prediction:
         return Prediction(click_threshold(volume, np.array(patient.row.seed.position), share, suv))
@@ -28,7 +28,7 @@ def click_level(
 
 
 def learn_nothing(patients: Sequence[Patient], plan: Plan, report: Report) -> FittedSystem:
-    """Our delineation at the click, without a model."""
+    """Our delineation at the click, without training."""
     settings = settings_from(types=plan.types)
 
     def find(patient: Patient, volume: Volume) -> Prediction:
@@ -42,8 +42,8 @@ CLICK = System(
     title="ours, a click on the patient",
     reference="Our delineation alone, at the patient's own seed; no network. Its contour score was fitted on phantoms "
     "with known masks.",
-    train_patients="nothing",
-    told="a click",
+    supervision="nothing",
+    test_input="a click",
     learn=learn_nothing,
     features=None,
     cost=4,
@@ -53,8 +53,8 @@ SHARE = System(
     title="click + 41 %",
     reference="The clinic's contour: at least 41 % of the SUVmax near the click (Boellaard et al. 2015, EANM guideline "
     "2.0), connected to it, within 80 mm.",
-    train_patients="nothing",
-    told="a click",
+    supervision="nothing",
+    test_input="a click",
     learn=click_level(),
     cost=2,
 )
@@ -77,7 +77,7 @@ MTV = replace(
     name="mtv",
     title="MTV alone (click + 41 %)",
     reference="One number: metabolic tumour volume of click + 41 %.",
-    train_patients="outcome",
+    supervision="outcome",
     segments=False,
     features=("volume_ml",),
 )

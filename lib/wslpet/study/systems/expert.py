@@ -1,4 +1,4 @@
-"""The expert's own mask: what outcome could be predicted from if delineation were perfect."""
+"""The expert's own mask: an upper bound of outcome prediction, as if delineation were perfect."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from wslpet.study.systems.system import FittedSystem, Prediction, Report, System
 
 
 def learn(patients: Sequence[Patient], plan: Plan, report: Report) -> FittedSystem:
-    """Nothing is learned."""
+    """Return the expert's mask; nothing is trained."""
     return FittedSystem(lambda patient, volume: Prediction(patient.truth(volume)))
 
 
 EXPERT = System(
     name="expert",
     title="radiomics of the expert's mask",
-    reference="The truth itself; not a system, but how far outcome can be told from features at all.",
-    train_patients="full masks, outcome",
-    told="a full mask",
+    reference="The truth itself; not a system, but how well outcome can be predicted from features at all.",
+    supervision="full masks, outcome",
+    test_input="a full mask",
     learn=learn,
     segments=False,
     features=None,

@@ -1,4 +1,4 @@
-"""Ours: CAMs pulled onto one seed a patient by the distance loss; from scratch, and from the shipped weights."""
+"""Ours: CAMs with the distance loss, one seed for each patient; from scratch, and from the shipped weights."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from wslpet.study.systems.system import FittedSystem, Prediction, Report, System
 
 
 def learn(patients: Sequence[Patient], plan: Plan, report: Report) -> FittedSystem:
-    """From scratch, on the clicks and types of these patients only."""
+    """Train from scratch, on the seeds and types of the training patients."""
     settings = settings_from(types=plan.types, random_seed=plan.seed)
     if plan.epochs is not None:
         settings = replace(settings, epochs=plan.epochs)
@@ -26,9 +26,9 @@ def learn(patients: Sequence[Patient], plan: Plan, report: Report) -> FittedSyst
 
 
 def learn_from_shipped(patients: Sequence[Patient], plan: Plan, report: Report) -> FittedSystem:
-    """As a site would: on top of the shipped weights, which are kept where the clicks do not better them.
+    """Fine-tune the shipped weights, as on a site; they stay in use if fine-tuning does not improve them.
 
-    They know lung and oesophagus only; for other types this is `learn`.
+    The shipped weights know lung and oesophagus only; for other types this is `learn`.
     """
     shipped = load_model(SHIPPED_MODEL, best_device())
     if shipped.settings.classes != plan.types:
@@ -41,14 +41,14 @@ def learn_from_shipped(patients: Sequence[Patient], plan: Plan, report: Report) 
 
 
 def trained(patients: Sequence[Patient], settings: Settings, report: Report, initial: Model | None = None) -> Model:
-    """A model of the paper's kind, of the validation's best epoch."""
+    """Train the CAM network; the model of the epoch with the best validation loss."""
     examples = [patient.example() for patient in patients]
     result = train(examples, settings, initial, best_device(), report_epochs(report))
     return result.model if result.better or initial is None else initial
 
 
 def learned(model: Model) -> FittedSystem:
-    """The model, and how it finds the tumour of a patient it is told nothing of."""
+    """The fitted system of a model: it finds the tumour without further input."""
     return FittedSystem(partial(_find, model), model)
 
 
@@ -58,7 +58,7 @@ def _find(model: Model, patient: Patient, volume: Volume) -> Prediction:
 
 
 def report_epochs(report: Report, start: float = 0.0, share: float = 1.0) -> Callable[[EpochReport], bool]:
-    """For `wslpet.method.training.trainer.train`: its epochs as the share from `start` on of a system's learning."""
+    """A callback for `wslpet.method.training.trainer.train`: epochs as progress from `start` to `start + share`."""
 
     def one(epoch: EpochReport) -> bool:
         report(
@@ -76,8 +76,8 @@ OURS = System(
     title="ours",
     reference="Amyar et al., §2: eight convolutions, CAMs, type loss and distance loss; docs/method.md says what "
     "is ours. From scratch in every fold; the contour score was fitted on phantoms with known masks.",
-    train_patients="type, one point",
-    told="nothing",
+    supervision="type, one point",
+    test_input="nothing",
     learn=learn,
     paper="Our",
     features=None,
@@ -88,8 +88,8 @@ SHIPPED = System(
     title="ours, from the shipped weights",
     reference="The same, fine-tuned in every fold from model/pretrained_wslpet.pt, which was trained on other "
     "phantoms: what a site would use.",
-    train_patients="type, one point",
-    told="nothing",
+    supervision="type, one point",
+    test_input="nothing",
     learn=learn_from_shipped,
     features=None,
     cost=35,

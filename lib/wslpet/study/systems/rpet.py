@@ -1,4 +1,4 @@
-"""3D-RPET-Net: outcome from the tumour volume by a 3D CNN, full masks (Amyar et al. 2019, IEEE TRPMS 3:225)."""
+"""3D-RPET-Net: outcome predicted by a 3D CNN from full tumour masks (Amyar et al. 2019, IEEE TRPMS 3:225)."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ SHIFT = 3
 
 
 class RPETNet(nn.Module):
-    """(n, 2, x, y, z), the uptake inside the expert's mask and the mask → (n,) logit of the good outcome."""
+    """3D CNN: (n, 2, x, y, z), uptake inside the mask and the mask → (n,) logit of the good outcome."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -45,7 +45,7 @@ class RPETNet(nn.Module):
 
 
 def learn(patients: Sequence[Patient], plan: Plan, report: Report) -> FittedSystem:
-    """One network for each cancer type whose outcome is known often enough."""
+    """Train one network for each cancer type with enough known outcomes."""
     networks = {}
     for number, cancer_type in enumerate(plan.types):
         known = [p for p in patients if p.cancer_type == cancer_type and p.row.outcome is not None]
@@ -120,8 +120,8 @@ RPET = System(
     title="3D-RPET-Net",
     reference="Amyar et al. 2019: two 3D convolutions with pooling and two dense layers on the tumour's box, here "
     "128 mm at 4 mm, cut out by the expert's mask.",
-    train_patients="full masks, outcome",
-    told="a full mask",
+    supervision="full masks, outcome",
+    test_input="a full mask",
     learn=learn,
     paper="3d-rpet-Net",
     segments=False,

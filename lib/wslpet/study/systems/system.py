@@ -1,4 +1,4 @@
-"""The one interface of all systems: patients to learn from in, a finder of tumours out."""
+"""The interface of a segmentation system: fitted to training patients, it predicts a mask for each test patient."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from wslpet.method.network.checkpoint import Model
 from wslpet.study.design.patients import Patient
 from wslpet.study.design.plan import Plan
 
-# Share done, and a line for the log.
+# Called with the share done and a line for the log.
 Report = Callable[[float, str], None]
 
 
 @dataclass(frozen=True, eq=False)
 class Prediction:
-    """What a system says of one patient.
+    """The prediction of a system for one patient.
 
     Parameters
     ----------
     mask : (i, j, k) bool, on the scan as stored.
-    cancer_type : its own guess; None where it makes none, or is told.
-    good : probability of the good outcome, where the system predicts it without features.
+    cancer_type : the predicted type; None if the system predicts none, or the type is given.
+    good : probability of the good outcome, if the system predicts it without features.
     """
 
     mask: np.ndarray
@@ -34,12 +34,12 @@ class Prediction:
 
 @dataclass(frozen=True, eq=False)
 class FittedSystem:
-    """What learning left.
+    """A system after training.
 
     Parameters
     ----------
-    find : a patient and its scan → what is found.
-    model : with CAMs to look at, where there is one; it is kept, and the gallery shows it.
+    find : (patient, scan) → prediction.
+    model : the CAM network, if there is one; it is saved, and the report's pictures show its CAMs.
     """
 
     find: Callable[[Patient, Volume], Prediction]
@@ -48,27 +48,27 @@ class FittedSystem:
 
 @dataclass(frozen=True)
 class System:
-    """One row of the tables.
+    """A segmentation system: one row of the tables.
 
     Parameters
     ----------
     name : short, as on the command line and in file names.
     title : as in the tables.
-    reference : where it is described, and how this version of it reads that.
-    train_patients : what an annotator gave for each patient that it learned from.
-    told : what it is given on the patient to be segmented, beside the scan.
+    reference : where it is described, and how it is implemented here.
+    supervision : annotation of each training patient.
+    test_input : input at test time, beside the scan.
     learn : (training patients, plan, report) → `FittedSystem`.
-    paper : its row in the paper's tables; empty where it has none.
-    segments : whether its masks are its own, so that Dice says something.
-    features : of the mask it finds, outcome is predicted from these; None is all of them, () none.
-    cost : seconds that a fold takes, roughly and relative to the others, for the time left.
+    paper : its row in the paper's tables; empty if it has none.
+    segments : whether it predicts its own masks, so that Dice is meaningful.
+    features : radiomics features that outcome is predicted from; None is all, () none.
+    cost : approximate seconds for a fold, relative to the others, to estimate the time left.
     """
 
     name: str
     title: str
     reference: str
-    train_patients: str
-    told: str
+    supervision: str
+    test_input: str
     learn: Callable[[Sequence[Patient], Plan, Report], FittedSystem]
     paper: str = ""
     segments: bool = True

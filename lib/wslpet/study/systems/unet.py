@@ -1,4 +1,4 @@
-"""U-Net: full masks, segmentation only (Ronneberger et al. 2015; in 3D, Çiçek et al. 2016, both MICCAI)."""
+"""3D U-Net, fully supervised, segmentation only (Ronneberger et al. 2015, Çiçek et al. 2016, both MICCAI)."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PATCH = 40
 BATCH = 4
 CHANNELS = (12, 24, 48, 96)
 STRIDE = 8
-# Logit of a tumour voxel before anything is learned: that they are rare need not be, which takes hundreds of steps.
+# Initial bias of the tumour logit. Tumour voxels are rare; learning that from 0 would take hundreds of steps.
 PRIOR = -4.0
 LEARNING_RATE = 3e-3
 SUV_LIMIT = 30.0
@@ -60,7 +60,7 @@ def learn(patients: Sequence[Patient], plan: Plan, report: Report) -> FittedSyst
 
 
 def _network() -> nn.Module:
-    # Batch norm, so that a whole body at once is seen as patches were.
+    # Batch norm rather than instance norm: a whole body is then normalised as the training patches were.
     from monai.networks.nets import UNet
 
     network = UNet(3, 1, 1, CHANNELS, (2,) * (len(CHANNELS) - 1), num_res_units=1, norm="BATCH")
@@ -71,7 +71,7 @@ def _network() -> nn.Module:
 
 
 def _patch(grid: Grid, rng: np.random.Generator, tumour: bool) -> tuple[np.ndarray, np.ndarray]:
-    """(x, y, z) patch of scaled SUV, and its mask; mirrored left to right and its gain changed at random."""
+    """A random patch (x, y, z) of scaled SUV and its mask, augmented by left-right mirroring and gain."""
     shape = np.array(grid.suv.shape)
     if tumour:
         voxels = np.argwhere(grid.truth)
@@ -88,7 +88,7 @@ def _patch(grid: Grid, rng: np.random.Generator, tumour: bool) -> tuple[np.ndarr
 
 
 def scaled(suv: np.ndarray, gain: float = 1.0) -> np.ndarray:
-    """As our own network's input: the root of SUV / 30, in [0, 1]."""
+    """Input scaling of our own network: the square root of SUV / 30, in [0, 1]."""
     return np.sqrt(np.clip(suv.astype(np.float32) * gain / SUV_LIMIT, 0, 1))
 
 
@@ -99,7 +99,7 @@ def _find(network: nn.Module, patient: Patient, volume: Volume) -> Prediction:
     image = np.pad(image, [(0, -n % STRIDE) for n in image.shape])
     logits = network(torch.from_numpy(image[None, None]).to(best_device()))[0, 0].cpu().numpy()
     probability = expit(logits[tuple(slice(0, n) for n in grid.suv.shape)])
-    inside = grid.back(probability, ras) >= 0.5
+    inside = grid.to_volume(probability, ras) >= 0.5
     return Prediction(volume.from_ras(inside))
 
 
@@ -108,8 +108,8 @@ UNET = System(
     title="U-Net",
     reference="Ronneberger et al. 2015, Çiçek et al. 2016: MONAI's 3D UNet, four levels of 12 to 96 channels, on 4 mm "
     "voxels, batches of four patches of 40³, half of them on the tumour; the whole body at once in the end.",
-    train_patients="full masks",
-    told="nothing",
+    supervision="full masks",
+    test_input="nothing",
     learn=learn,
     paper="U-NET",
     cost=80,

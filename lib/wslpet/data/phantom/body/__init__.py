@@ -1,1 +1,1 @@
-"""People: their outline, organs and the canvas that they are painted on."""
+"""Anatomy: body outline, organs, and the voxel canvas."""

@@ -1,4 +1,4 @@
-"""The body that organs and tumours are placed in: habitus, outline, chest cavity and curved axes."""
+"""Body geometry: habitus, outline, chest cavity and centre lines, in which organs and tumours are placed."""
 
 from __future__ import annotations
 
@@ -45,19 +45,19 @@ HEART = ((-26.0, 14.0, 436.0), (64.0, 48.0, 54.0))
 
 
 def stream(seed: int, name: str) -> np.random.Generator:
-    """A random stream of its own for everything that is drawn, so that one draw never shifts another."""
+    """An independent random stream for each sampled thing, so that one sample never shifts another."""
     return np.random.default_rng([seed, crc32(name.encode())])
 
 
 def choose(rng: np.random.Generator, weighted: tuple) -> object:
-    """One of the (item, weight) pairs."""
+    """Sample one of the (item, weight) pairs."""
     weights = np.array([w for _, w in weighted], dtype=float)
     return weighted[int(rng.choice(len(weighted), p=weights / weights.sum()))][0]
 
 
 @dataclass(frozen=True, eq=False)
 class Body:
-    """One patient's frame. Coordinates are mm of the reference body; `scale` (3,) takes them to the patient's mm."""
+    """One patient's body. Coordinates are mm of the reference body; `scale` (3,) takes them to the patient's mm."""
 
     seed: int
     height_m: float
@@ -105,7 +105,7 @@ class Body:
         )
 
     def curve(self, path: np.ndarray, z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """x and y of a path (n, 3) whose z is monotonic, at heights z."""
+        """Interpolate x and y of a path (n, 3) with monotonic z at heights z."""
         order = np.argsort(path[:, 2])
         return (np.interp(z, path[order, 2], path[order, d]) for d in (0, 1))  # type: ignore[return-value]
 
@@ -170,7 +170,7 @@ def _oval(axes: Axes, a: np.ndarray, b: np.ndarray, yc: np.ndarray, power: float
 
 
 def _wander(path: np.ndarray, rng: np.random.Generator, sd: tuple[float, float]) -> np.ndarray:
-    """The path with a smooth random bend of SD `sd` (x, y) mm, resampled to 60 points."""
+    """Bend a path smoothly at random, SD `sd` (x, y) mm, and resample it to 60 points."""
     u = np.linspace(0, 1, len(path))
     bent = path.copy()
     for d in (0, 1):

@@ -1,4 +1,4 @@
-"""The grid that activity is painted on."""
+"""The voxel grid on which activity is painted."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Canvas:
     """Activity (SUV) on an axis-aligned grid in body mm (RAS, origin at the symphysis), painted organ by organ.
 
     Organs are given in the mm of a reference body 1.72 m tall; `scale` (3,) takes these to the patient's mm.
-    Edges are a voxel-wide ramp, which stands for the fraction of the voxel inside.
+    Edges are a voxel-wide ramp: the fraction of the voxel inside (partial volume).
     """
 
     def __init__(self, origin: np.ndarray, shape: tuple[int, int, int], spacing: np.ndarray, scale: np.ndarray):

@@ -1,4 +1,4 @@
-"""Physiological uptake, organ by organ."""
+"""Physiological uptake of each organ."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Painter:
         return stream(self.body.seed, name)
 
     def level(self, name: str, between: Range, logarithmic: bool = False) -> float:
-        """Draw an organ's uptake and keep it for the description."""
+        """Sample an organ's uptake, and record it for the description."""
         rng = self.stream("level of " + name)
         low, high = between
         value = float(np.exp(rng.uniform(np.log(low), np.log(high))) if logarithmic else rng.uniform(low, high))
@@ -225,7 +225,7 @@ def chest(p: Painter) -> None:
 
 
 def heart(p: Painter, blood: float) -> None:
-    """Blood in the chambers and the muscle of the left ventricle, which is anything from silent to intense."""
+    """Blood pool and left ventricular myocardium, whose uptake varies from none to intense."""
     rng = p.stream("heart")
     centre, radii = p.body.heart
     p.blob("heart blood", centre, radii * 0.95, 0.95 * blood, jitter=0, warp=0.04, edge=8.0)

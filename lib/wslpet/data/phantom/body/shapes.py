@@ -36,7 +36,7 @@ class Axes:
 class Waves:
     """A smooth random field of position, mean 0 and SD 1: a sum of plane waves.
 
-    Being a function of position and not of voxels, it is the same at every voxel size.
+    It is a function of position, so it is the same at every voxel size.
     """
 
     k: np.ndarray
@@ -50,7 +50,7 @@ class Waves:
         return cls(2 * np.pi * direction / length, rng.uniform(0, 2 * np.pi, size=count))
 
     def on(self, axes: Axes) -> np.ndarray:
-        """The field on the axes, (x, y, z) float32, by one matrix product."""
+        """Evaluate the field on the axes, (x, y, z) float32, by one matrix product."""
         px = np.exp(1j * (np.outer(self.k[:, 0], axes.x) + self.phase[:, None]))
         py = np.exp(1j * np.outer(self.k[:, 1], axes.y))
         pz = np.exp(1j * np.outer(self.k[:, 2], axes.z))

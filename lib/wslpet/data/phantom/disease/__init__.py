@@ -1,1 +1,1 @@
-"""Tumours, what imitates them, and what becomes of the patient."""
+"""Disease: tumours, benign uptake that resembles them, and outcomes."""

@@ -1,4 +1,4 @@
-"""Benign uptake that looks like a tumour."""
+"""Benign uptake that resembles a tumour (false positives)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ KEEP_OFF_MM = 12.0
 
 
 class Mimicry:
-    """Paints mimics of one patient, away from the tumour."""
+    """Paints the benign uptake of one patient, away from the tumour."""
 
     def __init__(self, painter: Painter, primary: Growth | None, fwhm_mm: float) -> None:
         self.painter = painter
@@ -25,7 +25,7 @@ class Mimicry:
         self.fwhm_mm = fwhm_mm
 
     def clear_of_tumour(self, centre: np.ndarray, radius: float) -> bool:
-        """Whether a focus at `centre` (patient's mm) leaves room to the primary."""
+        """Whether a focus at `centre` (patient's mm) keeps its distance from the primary."""
         if self.primary is None:
             return True
         room = self.primary.reach[:3] + radius + KEEP_OFF_MM - 6.0
@@ -40,12 +40,12 @@ class Mimicry:
 
 
 def draw_mimics(body: Body, settings: CohortSettings) -> list[str]:
-    """The names of the mimics that a patient has."""
+    """Sample the names of the mimics that a patient has."""
     return [name for name, probability in settings.mimics if stream(body.seed, name).random() < probability]
 
 
 def paint_mimic(mimicry: Mimicry, name: str) -> bool:
-    """Paint one; False where it lies outside the scan or there is no room beside the tumour."""
+    """Paint one mimic; False if it lies outside the scan or too close to the tumour."""
     if name not in MIMICS:
         raise PhantomError(f"mimic {name!r} does not exist; choose from {sorted(MIMICS)}")
     before = mimicry.painter.canvas.strokes

@@ -1,4 +1,4 @@
-"""Outcomes of phantom patients, so that a study has something true to find.
+"""Simulated outcomes of phantom patients, with a known dependence on the tumour.
 
 The log-odds of the good outcome (response of the oesophagus, three years of the lung) are
 
@@ -7,8 +7,9 @@ The log-odds of the good outcome (response of the oesophagus, three years of the
 v : ln of the volume in ml, less 3 (20 ml), the volume being that of the truth, nodes included.
 h : heterogeneity, the relative SD of uptake that the primary was drawn with, standardised over the cohort's range.
 
-So large and patchy tumours do worse, as they do in patients; the numbers are ours. SUVmax has no part in it, and
-the scanner's blur and noise hide most of h. The coin that is then tossed keeps anyone from an AUC of 1.
+So large and heterogeneous tumours have worse outcomes, as in patients; the numbers are ours. SUVmax has no effect, and
+the scanner's blur and noise hide most of h. The outcome is sampled from the probability, so no predictor reaches an AUC
+of 1.
 """
 
 from __future__ import annotations
@@ -28,14 +29,14 @@ LN_MEDIAN_ML = 3.0
 
 @dataclass(frozen=True)
 class Outcome:
-    """good : 1 or 0. probability : of 1, noise included; nobody can predict better than by it."""
+    """A simulated outcome. good : 1 or 0. probability : of 1, noise included; the best possible prediction."""
 
     good: int
     probability: float
 
 
 def draw_outcome(seed: int, volume_ml: float, heterogeneity: float, settings: CohortSettings) -> Outcome:
-    """The outcome of one patient with a tumour; always the same for the same arguments."""
+    """Sample the outcome of a patient with a tumour; deterministic in its arguments."""
     rng = stream(seed, "outcome")
     low, high = settings.heterogeneity
     spread = (high - low) / np.sqrt(12) or 1.0

@@ -1,4 +1,4 @@
-"""Lung and oesophageal tumours and their nodes: where they lie, what shape and what uptake they have."""
+"""Lung and oesophageal tumours and involved nodes: site, shape and uptake."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from wslpet.data.phantom.settings import CohortSettings, Spread
 
 SUPERSAMPLING = 2
 NECROTIC_ABOVE_MM = 35.0
-# How far tumours of the lung grow beyond it; ours.
+# Distance by which lung tumours may extend beyond the lung; ours.
 HEART_INVASION_MM = 6.0
 WALL_INVASION_MM = 9.0
 DIAPHRAGM_INVASION_MM = 6.0
@@ -79,7 +79,7 @@ class Growth:
         return np.where(np.abs(u) < 1, 1 - rho / wide, -1).astype(np.float32)
 
     def pattern(self, axes: Axes, level: np.ndarray) -> np.ndarray:
-        """Relative uptake, at most about 1: textured, falling to the rim a little, necrotic where it is."""
+        """Relative uptake, at most about 1: textured, lower at the rim, zero in necrosis."""
         rng = stream(self.seed[0], self.seed[1] + " uptake")
         size = float(self.radii.mean())
         coarse, fine = Waves.draw(rng, max(1.3 * size, 12.0)), Waves.draw(rng, max(0.5 * size, 8.0))
@@ -92,7 +92,7 @@ class Growth:
 
 
 def draw_primary(body: Body, settings: CohortSettings, cancer_type: str) -> Growth:
-    """The primary of one patient."""
+    """Sample the primary tumour of one patient."""
     if cancer_type == "lung":
         return _lung(body, settings)
     return _oesophagus(body, settings)
@@ -131,7 +131,7 @@ def _lung(body: Body, settings: CohortSettings) -> Growth:
 
 
 def _lung_site(body: Body, rng: np.random.Generator, site: str, radius: float) -> np.ndarray:
-    """A centre (3,) in reference mm that suits the site and a tumour of this radius."""
+    """Sample a centre (3,) in reference mm that suits the site and a tumour of this radius."""
     side = 1.0 if rng.random() < 0.56 else -1.0
     p = rng.uniform((8, -90, 310), (140, 95, 606), size=(4000, 3)) * (side, 1, 1)
     x, y, z = p.T
@@ -193,7 +193,7 @@ def middle_of(growth: Growth) -> np.ndarray:
 
 
 def draw_nodes(body: Body, settings: CohortSettings, primary: Growth, cancer_type: str) -> list[Growth]:
-    """Involved nodes: hilar and mediastinal on the side of a lung tumour, beside the oesophagus otherwise."""
+    """Sample involved nodes: hilar and mediastinal on the side of a lung tumour, otherwise beside the oesophagus."""
     rng = stream(body.seed, "nodes")
     if rng.random() >= settings.nodes:
         return []
@@ -245,10 +245,10 @@ def simple_growth(
 
 
 def paint_growth(canvas: Canvas, growth: Growth, fwhm_mm: float, contrast: float) -> tuple[Box, np.ndarray] | None:
-    """Put a growth on the canvas such that its maximum after the point spread is its SUVmax.
+    """Paint a growth so that its maximum after the point spread is its SUVmax.
 
-    The SUVmax is raised to `contrast` times the local background where that is higher. Returns the box and the
-    fraction (x, y, z) of each voxel inside the growth; None where the canvas ends before it.
+    The SUVmax is raised to at least `contrast` times the local background. Returns the box and the fraction (x, y, z)
+    of each voxel inside the growth; None if the growth is outside the canvas.
     """
     middle, reach = middle_of(growth), growth.reach[:3]
     box = canvas.box(middle - reach, middle + reach, margin=canvas.edge)
