@@ -11,7 +11,7 @@ from wslpet.data.cohort_table import read_table, write_table
 from wslpet.io.dicom.segmentation import Maker, onto, write_segmentation
 from wslpet.core.errors import InputError
 from wslpet.data.importers import IMPORTERS, Options
-from wslpet.data.importers.common import click_in
+from wslpet.data.importers.common import click_in, number
 from wslpet.data.phantom import write_series
 from wslpet.data.phantom.cohort import save_mask, save_scan
 from wslpet.io.readers import read_mask, read_volume
@@ -201,3 +201,10 @@ def test_dicom_says_no_type(tmp_path):
         IMPORTERS["dicom"](tmp_path, Options())
     with pytest.raises(InputError, match="holds no DICOM PET series"):
         IMPORTERS["dicom"](tmp_path, Options("lung"))
+
+
+@pytest.mark.parametrize(
+    ("text", "value"), [("062Y", 62), (" 62.5 kg", 62.5), ("62,5", 62.5), ("-3", -3), ("", None), ("n/a", None), ("²", None)]
+)
+def test_a_number_is_what_the_text_begins_with(text, value):
+    assert number(text) == value if value is not None else np.isnan(number(text))

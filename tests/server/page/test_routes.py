@@ -95,7 +95,7 @@ def test_mips_and_slices_are_those_of_the_scan_in_ras(scans, ask, name):
 
 
 @pytest.mark.parametrize("name", ["anisotropic", "oblique"])
-def test_the_turned_mip_at_a_right_angle_is_the_profile(scans, ask, name):
+def test_the_turned_mip_at_a_right_angle_is_the_sagittal_one(scans, ask, name):
     ras = read_volume(scans[name].path).to_ras()
     flat = np.frombuffer(ask(f"images/{name}/mips/90").content, "<u2").reshape(3, -1, ras.shape[2])
     mip, xs, ys = flat

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import math
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,6 +18,8 @@ from wslpet.data.cohort_table import Row
 
 # A person's click misses the centre by this much, SD per axis.
 CLICK_SD_MM = 4.0
+
+_NUMBER = re.compile(r"[+-]?\d+(?:[.,]\d+)?", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -82,12 +85,9 @@ def read_csv(path: Path, columns: tuple[str, ...]) -> list[tuple[int, dict[str, 
 
 
 def number(text: str) -> float:
-    """The number that a text begins with, as "062Y" is 62; NaN where it begins with none."""
-    digits = "".join(ch for ch in text.strip() if ch.isdigit() or ch == ".")
-    try:
-        return float(digits)
-    except ValueError:
-        return math.nan
+    """The number that a text begins with, as "062Y" is 62 and "62,5" is 62.5; NaN where it begins with none."""
+    found = _NUMBER.match(text.strip())
+    return math.nan if found is None else float(found[0].replace(",", "."))
 
 
 def male(text: str) -> float:

@@ -47,10 +47,10 @@ export function heat({ shape: [nu, nz], origin, size, cells }) {
 
 // Both CAMs from another side: each pixel is the voxel that it came from, which both have seen; their mean there.
 export function turnedHeat({ coronal, sagittal }, { size: [nu, nz], lift }) {
-  const [faceAt, profileAt] = [coronal, sagittal].map(sampler);
+  const [coronalAt, sagittalAt] = [coronal, sagittal].map(sampler);
   const canvas = painted(nu, nz, (u, z) => {
     const [x, y] = lift(u, z);
-    return (faceAt(x, z) + profileAt(y, z)) / 2;
+    return (coronalAt(x, z) + sagittalAt(y, z)) / 2;
   });
   return { canvas, from: [0, 0], to: [nu, nz] };
 }
