@@ -106,7 +106,8 @@ class WSLPETApp(MONAILabelApp):
 
     def infer(self, request: Mapping[str, Any], datastore: Any = None) -> dict[str, Any]:
         """MONAI Label's `infer`, for an image of the datastore or of a session and for nothing else."""
-        return super().infer(self._addressed(request), datastore)
+        result: dict[str, Any] = super().infer(self._addressed(request), datastore)
+        return result
 
     def answer(self, request: Mapping[str, Any]) -> tuple[bytes | None, dict[str, Any]]:
         """As `infer`, in memory: what is in the mask's file (None when not asked for), and the result as JSON."""
@@ -160,7 +161,8 @@ class WSLPETApp(MONAILabelApp):
 
     def batch_infer(self, request: Mapping[str, Any], datastore: Any = None) -> dict[str, Any]:
         """MONAI Label's `batch_infer`, which divides by the number of GPUs."""
-        return super().batch_infer({**request, "multi_gpu": False}, datastore)
+        results: dict[str, Any] = super().batch_infer({**request, "multi_gpu": False}, datastore)
+        return results
 
     def check_training(self, model: str, request: Mapping[str, Any]) -> None:
         """Raise what a training would fail of, before it is started."""

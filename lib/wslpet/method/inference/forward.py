@@ -12,6 +12,7 @@ from functools import cached_property
 import numpy as np
 import torch
 
+from wslpet.core.arrays import Array
 from wslpet.core.limits import CORES
 from wslpet.core.seeds import NO_TUMOUR
 from wslpet.core.settings import Settings
@@ -82,7 +83,7 @@ class NetworkOutput:
         share = self.findings[0].share if self.findings else 1.0
         return self.probabilities[self.cancer_type] * share
 
-    def normalised(self, cancer_type: str) -> dict[str, np.ndarray]:
+    def normalised(self, cancer_type: str) -> dict[str, Array]:
         if cancer_type not in self.probabilities:  # "no tumour" of a click, where it is not learned
             return {}
         number = list(self.probabilities).index(cancer_type)

@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from wslpet.core.arrays import Array
 from wslpet.core.settings import Settings
 from wslpet.method.network.inputs import Batch, Sample, collate, padded, to_device
 from wslpet.method.projection.mip import VIEWS
@@ -63,7 +64,7 @@ class AugmentationParams:
     gain: float
     shift: dict[str, tuple[float, float]]
     points: dict[str, tuple[float, float]] | None
-    noise: dict[str, np.ndarray]
+    noise: dict[str, Array]
 
     def size(self, view: str) -> tuple[int, int]:
         """(u, z) pixels of the changed image."""

@@ -223,14 +223,16 @@ def logs(
     refresh: Annotated[int, Query(ge=0, le=3600)] = 0,
 ) -> Response:
     path = Path(settings.MONAI_LABEL_APP_DIR) / "logs" / "app.log"
-    return stock_logs.get_logs(str(path), lines, html, text, refresh)
+    response: Response = stock_logs.get_logs(str(path), lines, html, text, refresh)
+    return response
 
 
 @router.get("/logs/gpu")
 async def gpu(user: Administrator) -> Response:
     if shutil.which("nvidia-smi") is None:
         raise UnknownName("this server has no nvidia-smi, so no GPU to tell of")
-    return await stock_logs.gpu_info(user)
+    response: Response = await stock_logs.gpu_info(user)
+    return response
 
 
 @router.get("/ohif/{path:path}")

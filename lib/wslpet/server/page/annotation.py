@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from wslpet.core.arrays import Array
 from wslpet.core.errors import InputError, SeedError
 from wslpet.core.seeds import NO_TUMOUR, Seed, Withdrawal
 from wslpet.core.settings import Settings
@@ -234,5 +235,5 @@ def _suv_step(views: Views) -> float:
     return max(float(views.coronal.mip.max()), 1e-3) / _STEPS
 
 
-def _steps(suv: np.ndarray, step: float) -> bytes:
+def _steps(suv: Array, step: float) -> bytes:
     return np.rint(np.clip(suv / np.float32(step), 0, _STEPS)).astype("<u2").tobytes()

@@ -21,7 +21,8 @@ from starlette.types import Scope
 
 from wslpet.core.seeds import NO_TUMOUR
 from wslpet.server.errors import UnknownName, quoted
-from wslpet.server.http.routes import Administrator, Annotator, AnyUser, who
+from wslpet.server.http.authentication import Administrator, Annotator, AnyUser
+from wslpet.server.http.routes import who
 from wslpet.server.page import table, training
 from wslpet.server.page.annotation import Desk
 from wslpet.server.page.overview import BackgroundScanner
@@ -82,7 +83,8 @@ def routes() -> list[BaseRoute]:
 
 
 def _desk() -> Desk:
-    return app_instance().desk
+    desk: Desk = app_instance().desk
+    return desk
 
 
 def _rounds() -> BackgroundScanner:
@@ -215,7 +217,8 @@ def withdraw(image: Image, what: Withdraw, user: Annotator) -> list[Annotation]:
 @router.get("/cohort")
 def cohort(user: AnyUser) -> Cohort:
     """Every image with its state."""
-    return app_instance().scanner.cohort()
+    cohort: Cohort = app_instance().scanner.cohort()
+    return cohort
 
 
 @router.get("/annotations.csv", response_class=Response, responses=_CSV)

@@ -261,11 +261,13 @@ class SeededDatastore(LocalDatastore):
 
     def list_images(self) -> list[str]:
         with self._guard:
-            return super().list_images()
+            images: list[str] = super().list_images()
+            return images
 
     def get_labeled_images(self, label_tag: str | None = None, labels: list[str] | None = None) -> list[str]:
         with self._guard:
-            return super().get_labeled_images(label_tag, labels)
+            labelled: list[str] = super().get_labeled_images(label_tag, labels)
+            return labelled
 
     def get_image_info(self, image_id: str) -> dict[str, Any]:
         """MONAI Label's info and "seeds": a list, newest last, of cancer_type, index, position, user, time."""
@@ -299,7 +301,7 @@ class SeededDatastore(LocalDatastore):
 
     def label_file(self, image_id: str, tag: str) -> str:
         """Where a label is kept, or would be; nothing is fetched."""
-        return LocalDatastore.get_label_uri(self, image_id, tag)
+        return str(LocalDatastore.get_label_uri(self, image_id, tag))
 
     def get_dataset_archive(self, limit_cases: int | None) -> str:
         """MONAI Label's, but for the names in it, which are those of the images: two may end alike."""

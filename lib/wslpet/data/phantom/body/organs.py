@@ -7,12 +7,13 @@ from collections.abc import Callable
 import numpy as np
 from scipy.spatial.transform import Rotation
 
+from wslpet.core.arrays import Array
 from wslpet.data.phantom.body.anatomy import OUTLINE, Body, stream
 from wslpet.data.phantom.body.canvas import Canvas
 from wslpet.data.phantom.body.shapes import Point, Waves, ellipsoid, smooth_path, tube
 from wslpet.data.phantom.settings import Range, Uptake
 
-Clip = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
+Clip = Callable[[Array, Array, Array], Array]
 
 
 class Painter:
@@ -55,7 +56,7 @@ class Painter:
         """An ellipsoid with a wavy surface; `shell` mm thick around a `core` value if that is given."""
         rng = self.stream(name)
         middle = np.asarray(centre, dtype=float) + rng.normal(0, jitter, size=3)
-        half: np.ndarray = np.asarray(radii, dtype=float) * rng.normal(1, 0.06, size=3).clip(0.8, 1.2)
+        half: Array = np.asarray(radii, dtype=float) * rng.normal(1, 0.06, size=3).clip(0.8, 1.2)
         surface, grain = Waves.draw(rng, 1.6 * float(half.mean())), Waves.draw(rng, grain_mm)
         reach = 1.2 * (half if rotation is None else np.full(3, half.max()))
         box = self.canvas.reference_box(middle - reach, middle + reach)
@@ -68,7 +69,7 @@ class Painter:
         if clip is not None:
             distance = np.maximum(distance, clip(*box.reference.mesh))
         inside = self.canvas.fraction(distance, edge)
-        amount: np.ndarray | float = value
+        amount: Array | float = value
         if texture:
             amount = np.float32(value) * np.clip(1 + np.float32(texture) * grain.on(box.reference), 0.2, None)
         if core is not None:
@@ -78,8 +79,8 @@ class Painter:
     def cord(
         self,
         name: str,
-        points: np.ndarray,
-        radii: np.ndarray | float,
+        points: Array,
+        radii: Array | float,
         value: float,
         *,
         patchy: float = 0.0,
@@ -97,7 +98,7 @@ class Painter:
         if box is None:
             return
         distance = tube(box.reference, points, radii)
-        amount: np.ndarray | float = value
+        amount: Array | float = value
         if patchy:
             amount = np.float32(value) * np.exp(np.float32(patchy) * patches.on(box.reference))
         if core is not None:
@@ -141,7 +142,7 @@ def soft_tissue(p: Painter) -> None:
             )
 
 
-def _front(x: np.ndarray, y: np.ndarray, z: np.ndarray) -> np.ndarray:
+def _front(x: Array, y: Array, z: Array) -> Array:
     return np.float32(88) - y
 
 
@@ -254,7 +255,7 @@ def abdomen(p: Painter) -> None:
     """Liver, spleen, stomach, bowel, kidneys, ureters and bladder."""
     body, u = p.body, p.uptake
 
-    def below_dome(x: np.ndarray, y: np.ndarray, z: np.ndarray) -> np.ndarray:
+    def below_dome(x: Array, y: Array, z: Array) -> Array:
         under = (z - body.dome_height(x, y) + np.float32(5)) * np.float32(0.8)
         return np.maximum(under, body.cage_distance(x, y, z) + np.float32(2))
 
