@@ -26,6 +26,7 @@ class Painter:
         self.drawn: dict[str, float] = {}
 
     def stream(self, name: str) -> np.random.Generator:
+        """The random stream of one organ."""
         return stream(self.body.seed, name)
 
     def level(self, name: str, between: Range, logarithmic: bool = False) -> float:
@@ -106,6 +107,7 @@ class Painter:
         self.canvas.paint(box, self.canvas.fraction(distance, edge), amount)
 
     def paint_all(self) -> None:
+        """Paint every organ, from the outside in."""
         soft_tissue(self)
         skeleton(self)
         chest(self)
@@ -297,6 +299,7 @@ def abdomen(p: Painter) -> None:
 
 
 def kidney_and_ureter(p: Painter, side: str, s: int, z: float, cortex: float, urine: float) -> None:
+    """Kidney, renal pelvis and ureter of one side (`s`: +1 right, -1 left)."""
     rng = p.stream(f"{side} urinary tract")
     centre = np.array([66.0 * s, -52.0, z]) + rng.normal(0, (5, 4, 10))
     tilt = _turn(y=-12 * s, x=8)
@@ -316,6 +319,7 @@ def kidney_and_ureter(p: Painter, side: str, s: int, z: float, cortex: float, ur
 
 
 def stomach(p: Painter) -> None:
+    """Stomach, its wall brighter than its content."""
     rng = p.stream("stomach shape")
     wall = p.level("stomach", p.uptake.stomach)
     full = rng.uniform(0.7, 1.15)
@@ -340,7 +344,8 @@ def bowel(p: Painter) -> None:
 
 
 def head_and_neck(p: Painter) -> None:
-    p.blob("coronal", (0, 32, 712), (46, 50, 40), 1.6 * p.drawn["muscle"], texture=0.25, edge=12.0)
+    """Face, brain, glands and tonsils."""
+    p.blob("face", (0, 32, 712), (46, 50, 40), 1.6 * p.drawn["muscle"], texture=0.25, edge=12.0)
     brain(p)
     u = p.uptake
     parotid, tonsil = p.level("salivary", u.salivary), p.level("tonsil", u.tonsil)
