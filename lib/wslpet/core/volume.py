@@ -23,6 +23,7 @@ class VoxelGrid:
 
     @property
     def shape(self) -> tuple[int, int, int]:
+        """Number of voxels along each axis."""
         raise NotImplementedError
 
     def to_world(self, index: Array) -> FloatArray:
@@ -95,6 +96,7 @@ class Volume(VoxelGrid):
 
     @property
     def shape(self) -> tuple[int, int, int]:
+        """Number of voxels along each axis."""
         return self.array.shape  # type: ignore[return-value]
 
     @cached_property

@@ -41,8 +41,11 @@ SWITCH_SECONDS = 0.0005
 
 
 def _settle() -> None:
-    """What the first requests would wait for: loops are compiled, and what was loaded until now is left out of the
-    garbage collections to come, each of which would stop everybody for a third of a second to look at it."""
+    """Compile the loops and freeze the garbage collector before the first request.
+
+    Objects loaded until now are left out of later collections, each of which would stop every thread for a third of a
+    second to look at them.
+    """
     warm_up()
     gc.unfreeze()
     gc.collect()

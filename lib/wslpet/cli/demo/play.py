@@ -91,6 +91,7 @@ class Demo:
         return stats
 
     def unclicked(self) -> list[str]:
+        """Names of the patients without a click, sorted."""
         return sorted(set(self._rows) - set(self.clicked()))
 
     def in_use(self, names: Sequence[str]) -> Figures:

@@ -64,6 +64,7 @@ class Lesion:
         return cls(label, cancer_type, tuple(index.tolist()), tuple(position.tolist()), **measure(part, mask))
 
     def to_dict(self) -> dict[str, Any]:
+        """JSON-ready."""
         return {
             "label": self.label,
             "cancer_type": self.cancer_type,

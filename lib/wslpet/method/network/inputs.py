@@ -55,6 +55,7 @@ class Sample:
 
     @property
     def device(self) -> torch.device:
+        """Where the images are."""
         return self.images["coronal"].device
 
 

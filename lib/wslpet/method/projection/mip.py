@@ -75,6 +75,7 @@ class Views(VoxelGrid):
 
     @property
     def nbytes(self) -> int:
+        """Bytes that both projections take."""
         return sum(projection.mip.nbytes + projection.depth.nbytes for projection in self)
 
 
@@ -101,8 +102,10 @@ class StreamingProjector:
         self._work: Future[Projected] | None = None
 
     def begin(self, volume: Volume) -> Callable[[slice], None]:
-        """Of a volume as stored, first axis fastest. What it returns is to be called with slices (last axis) that have
-        arrived."""
+        """Start projecting a volume that is still being read; returns what to call with slices that have arrived.
+
+        The volume is as stored, its first axis fastest in memory; slices are along its last axis.
+        """
         self._work = Future()
         threading.Thread(target=self._run, args=(volume.to_ras(), self._work), daemon=True).start()
         return self._slices.put

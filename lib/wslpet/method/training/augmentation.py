@@ -179,8 +179,10 @@ def _noisy(mip: Tensor, strength: float, noise: Tensor) -> Tensor:
 
 
 def _zoomed(changes: Sequence[AugmentationParams], view: str) -> list[Tensor]:
-    """Each patient's (2, u, z) at its new size: pixel p shows pixel (p - shift + 0.5) / zoom - 0.5 of before, linearly
-    interpolated."""
+    """Resample each patient's (2, u, z) to its new size, linearly.
+
+    Pixel p shows pixel (p - shift + 0.5) / zoom - 0.5 of before.
+    """
     images, sizes = [params.sample.images[view] for params in changes], [params.size(view) for params in changes]
     ticks = []
     for axis in (0, 1):

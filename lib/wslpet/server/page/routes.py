@@ -152,16 +152,22 @@ def patient(image: Image, user: AnyUser) -> Patient:
 
 @router.get("/images/{image}/mips", response_class=Response, responses=_BINARY)
 def mips(image: Image, user: AnyUser) -> Response:
-    """Four arrays of little-endian uint16, (u, z) each, z running fastest: the coronal MIP (u = x) in SUV steps, the
-    voxel y that each pixel came from, the sagittal MIP (u = y), the voxel x that each came from."""
+    """Coronal and sagittal MIP, with the depth of each pixel.
+
+    Four arrays of little-endian uint16, (u, z) each, z running fastest: the coronal MIP (u = x) in SUV steps, the
+    voxel y that each pixel came from, the sagittal MIP (u = y), the voxel x that each came from.
+    """
     _rounds()
     return Response(_desk().mips(image), media_type="application/octet-stream")
 
 
 @router.get("/images/{image}/mips/{degrees}", response_class=Response, responses=_BINARY)
 def turned_mip(image: Image, degrees: Annotated[float, InPath(ge=0, lt=360)], user: AnyUser) -> Response:
-    """The MIP from a side: at 0° the coronal view, at 90° the sagittal view. Three arrays of little-endian uint16,
-    (u, z) each: SUV steps, and the voxel x and y that each pixel came from; pixels are square."""
+    """MIP rotated about z: at 0° the coronal view, at 90° the sagittal view.
+
+    Three arrays of little-endian uint16, (u, z) each: SUV steps, and the voxel x and y that each pixel came from;
+    pixels are square.
+    """
     _rounds()
     return Response(_desk().turned(image, degrees), media_type="application/octet-stream")
 
@@ -209,8 +215,10 @@ def annotate(image: Image, save: Save, user: Annotator) -> Saved:
 
 @router.post("/images/{image}/annotations/withdraw")
 def withdraw(image: Image, what: Withdraw, user: Annotator) -> list[Annotation]:
-    """Take back the newest annotation: the one before it, if any, counts again; or all of them, and the final label.
-    The history keeps them."""
+    """Take back the newest annotation, so that the one before it counts again; or all, and the final label.
+
+    The history keeps them.
+    """
     return _desk().withdraw(image, what, who(user, what.annotator))
 
 

@@ -251,8 +251,11 @@ class SeededDatastore(LocalDatastore):
         return Path(self._datastore.label_path(tag)).resolve() / f"{image_id}{extension}"
 
     def _entry(self, image_id: str) -> ImageLabelModel | None:
-        """Nobody who asks for an image waits while thousands are looked through; who finds none does: it may be there
-        again in a moment."""
+        """The entry of an image, None when there is none; takes the lock only when the first look finds none.
+
+        So a request for an image does not wait while thousands are listed. An image that is missing may be there again
+        when the listing ends.
+        """
         entry = self._datastore.objects.get(image_id)
         if entry is None:
             with self._guard:
@@ -318,8 +321,10 @@ class SeededDatastore(LocalDatastore):
         return file.name
 
     def status(self) -> dict[str, Any]:
-        """MONAI Label's counts; complete is an image that is learned from. "remarks": what people should know;
-        "left_out": files that are no image here, and why, if any."""
+        """MONAI Label's counts; an image is complete when it is used in training.
+
+        "remarks": what people should know; "left_out": files that are no image here, and why, if any.
+        """
         images, seeded = self.list_images(), self.seeded()  # both may wait for a source, so nobody for this thread
         with self._guard:
             tags = Counter(tag for image in self._datastore.objects.values() for tag in image.labels)

@@ -40,10 +40,12 @@ class Patient:
 
     @property
     def name(self) -> str:
+        """The name in the cohort table."""
         return self.row.name
 
     @property
     def cancer_type(self) -> str:
+        """The annotated type."""
         return self.row.seed.cancer_type
 
     def example(self) -> Example:

@@ -57,6 +57,7 @@ class Known:
 
     @classmethod
     def of(cls, patients: Sequence[Patient], fold_of: Array, cancer_type: str) -> Known:
+        """Those of the patients of a type whose outcome is known."""
         chosen = [
             (patient, fold)
             for patient, fold in zip(patients, fold_of, strict=True)

@@ -79,6 +79,7 @@ class Results:
 
     @property
     def reference(self) -> SystemResults | None:
+        """Results of the reference system; None where it was not run."""
         return self.systems.get(REFERENCE)
 
     def fold_sd(self, values: Array, cancer_type: str | None = None) -> float:

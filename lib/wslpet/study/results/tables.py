@@ -54,11 +54,12 @@ class Table:
     notes: tuple[str, ...] = ()
 
     def markdown(self) -> str:
+        """The table in Markdown."""
         lines = [f"**{self.title}**", "", _line(self.head), _line(["---"] * len(self.head)), *map(_line, self.rows)]
         return "\n".join([*lines, "", *self.notes, ""])
 
     def latex(self) -> str:
-        """booktabs."""
+        """The table in LaTeX, with booktabs."""
         columns = "l" + "c" * (len(self.head) - 1)
         body = [" & ".join(map(_latex, row)) + r" \\" for row in (self.head, *self.rows)]
         return "\n".join(

@@ -40,6 +40,7 @@ class RPETNet(nn.Module):
         self.dense = nn.Sequential(nn.Linear(16 * 2, 16), nn.ReLU(inplace=True), nn.Dropout(0.3), nn.Linear(16, 1))
 
     def forward(self, boxes: Tensor) -> Tensor:
+        """(n, 2, x, y, z) → (n,) scores."""
         maps = self.features(boxes)
         pooled = torch.cat([maps.mean(dim=(2, 3, 4)), maps.amax(dim=(2, 3, 4))], dim=1)
         logits: Tensor = self.dense(pooled)[:, 0]

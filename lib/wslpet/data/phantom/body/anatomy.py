@@ -76,6 +76,7 @@ class Body:
 
     @classmethod
     def draw(cls, seed: int, settings: CohortSettings) -> Body:
+        """Draw a patient of a cohort; the same for the same seed."""
         rng = stream(seed, "body")
         height = float(np.clip(rng.normal(*settings.height_m), 1.48, 2.0))
         bmi = float(np.clip(rng.normal(*settings.bmi), 17.0, 42.0))
@@ -106,7 +107,7 @@ class Body:
         )
 
     def curve(self, path: Array, z: Array) -> tuple[Array, Array]:
-        """x and y of a path (n, 3) whose z is monotonic, at heights z."""
+        """Coordinates x and y of a path (n, 3) whose z is monotonic, at heights z."""
         order = np.argsort(path[:, 2])
         return (np.interp(z, path[order, 2], path[order, d]) for d in (0, 1))  # type: ignore[return-value]
 
@@ -153,6 +154,7 @@ class Body:
         return np.minimum(slab, self.heart_distance(x, y, z))
 
     def heart_distance(self, x: Array, y: Array, z: Array) -> Array:
+        """Signed distance (mm, negative inside) to the heart; x, y, z broadcast."""
         centre, radii = self.heart
         r = np.sqrt(sum(((v - c) / s) ** 2 for v, c, s in zip((x, y, z), centre, radii, strict=True)))
         distance: FloatArray = ((r - 1) * np.mean(radii)).astype(np.float32)

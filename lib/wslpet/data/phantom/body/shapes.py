@@ -24,13 +24,16 @@ class Axes:
 
     @property
     def shape(self) -> tuple[int, int, int]:
+        """Number of voxels along each axis."""
         return len(self.x), len(self.y), len(self.z)
 
     @cached_property
     def mesh(self) -> tuple[Array, Array, Array]:
+        """Open-mesh views that broadcast to (x, y, z)."""
         return self.x[:, None, None], self.y[None, :, None], self.z[None, None, :]
 
     def scaled(self, scale: Array) -> Axes:
+        """The axes with each coordinate times a factor, (3,)."""
         return Axes(self.x * scale[0], self.y * scale[1], self.z * scale[2])
 
 
@@ -46,6 +49,7 @@ class Waves:
 
     @classmethod
     def draw(cls, rng: np.random.Generator, wavelength_mm: float, count: int = 16) -> Waves:
+        """Draw `count` plane waves with wavelengths around `wavelength_mm`."""
         direction = rng.normal(size=(count, 3))
         direction /= np.linalg.norm(direction, axis=1, keepdims=True)
         length = wavelength_mm * rng.uniform(0.7, 1.6, size=(count, 1))

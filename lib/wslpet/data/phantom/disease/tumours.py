@@ -49,6 +49,7 @@ class Growth:
     along: tuple[float, float] | None = None
 
     def level(self, axes: Axes) -> Array:
+        """Level set, (x, y, z): positive inside the growth."""
         rng = stream(*self.seed)
         size = float(self.radii.mean())
         lobes, spikes = Waves.draw(rng, self.lobes[1]), Waves.draw(rng, 0.5 * size + 3.0, 24)
