@@ -27,6 +27,7 @@ class Comparison:
 
     @property
     def agrees(self) -> bool:
+        """Whether the value is within the tolerance that IBSI publishes for it."""
         return abs(self.value - self.reference) <= self.tolerance * (1 + 1e-9)
 
 

@@ -16,6 +16,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from wslpet.analysis.statistics import Estimate, auc, auc_interval, bootstrap
+from wslpet.core.arrays import Array, FloatArray
 from wslpet.core.errors import TrainingError
 
 CHOICES = {"select__k": (1, 3, 8), "model__C": (0.03, 0.3, 3.0)}
@@ -42,7 +43,7 @@ class Performance:
     pooled: dict[str, Estimate]
 
 
-def out_of_fold(features: np.ndarray, outcomes: np.ndarray, folds: Sequence[np.ndarray], seed: int = 0) -> np.ndarray:
+def out_of_fold(features: Array, outcomes: Array, folds: Sequence[Array], seed: int = 0) -> Array:
     """Out-of-fold probabilities (patient,) of the good outcome, by nested cross-validation.
 
     Parameters
@@ -63,7 +64,7 @@ def out_of_fold(features: np.ndarray, outcomes: np.ndarray, folds: Sequence[np.n
     return found
 
 
-def fitted(features: np.ndarray, outcomes: np.ndarray, seed: int = 0) -> GridSearchCV:
+def fitted(features: Array, outcomes: Array, seed: int = 0) -> GridSearchCV:
     """Fit scaling, feature selection and model; inner folds choose the number of features and the penalty."""
     fewest = int(np.bincount(outcomes.astype(int), minlength=2).min())
     if fewest < FEWEST:
@@ -94,11 +95,12 @@ def _pipeline() -> Pipeline:
     )
 
 
-def _signed_log(values: np.ndarray) -> np.ndarray:
-    return np.sign(values) * np.log1p(np.abs(values))
+def _signed_log(values: Array) -> Array:
+    logs: FloatArray = np.sign(values) * np.log1p(np.abs(values))
+    return logs
 
 
-def performance(outcomes: np.ndarray, probabilities: np.ndarray, folds: Sequence[np.ndarray]) -> Performance:
+def performance(outcomes: Array, probabilities: Array, folds: Sequence[Array]) -> Performance:
     """Accuracy, sensitivity, specificity (at `THRESHOLD`) and AUC."""
     each = [
         {name: score(outcomes[test], probabilities[test]) for name, score in SCORES.items()}
@@ -115,16 +117,16 @@ def performance(outcomes: np.ndarray, probabilities: np.ndarray, folds: Sequence
     return Performance(mean, sd, pooled | {"auc": auc_interval(outcomes, probabilities)})
 
 
-def _accuracy(outcomes: np.ndarray, probabilities: np.ndarray) -> float:
+def _accuracy(outcomes: Array, probabilities: Array) -> float:
     return float(np.mean((probabilities >= THRESHOLD) == (outcomes == 1)))
 
 
-def _sensitivity(outcomes: np.ndarray, probabilities: np.ndarray) -> float:
+def _sensitivity(outcomes: Array, probabilities: Array) -> float:
     good = outcomes == 1
     return float(np.mean(probabilities[good] >= THRESHOLD)) if good.any() else float("nan")
 
 
-def _specificity(outcomes: np.ndarray, probabilities: np.ndarray) -> float:
+def _specificity(outcomes: Array, probabilities: Array) -> float:
     bad = outcomes == 0
     return float(np.mean(probabilities[bad] < THRESHOLD)) if bad.any() else float("nan")
 

@@ -11,6 +11,7 @@ import torch
 from scipy import ndimage
 
 from wslpet.analysis.statistics import bootstrap
+from wslpet.core.arrays import Array, BoolArray, FloatArray
 from wslpet.core.volume import Volume
 
 # The threshold baseline climbs from the click to the hottest voxel within this distance, and stays in a box.
@@ -37,7 +38,7 @@ class Agreement:
     type_right: bool | None = None
 
 
-def agreement(mask: np.ndarray, truth: np.ndarray, voxel_ml: float, type_right: bool | None = None) -> Agreement:
+def agreement(mask: BoolArray, truth: BoolArray, voxel_ml: float, type_right: bool | None = None) -> Agreement:
     """Compare a mask (i, j, k; non-zero is lesion) with the truth (i, j, k) on the same grid."""
     mask, truth = mask > 0, truth > 0
     both = int((mask & truth).sum())
@@ -64,7 +65,7 @@ def summary(agreements: Iterable[Agreement], seed: int = 0, draws: int = 2000) -
     return found
 
 
-def hd95(mask: np.ndarray, truth: np.ndarray, spacing: tuple[float, float, float]) -> float:
+def hd95(mask: BoolArray, truth: BoolArray, spacing: tuple[float, float, float]) -> float:
     """95th percentile of the distances between two surfaces, mm (the larger of the two directions).
 
     Parameters
@@ -76,7 +77,7 @@ def hd95(mask: np.ndarray, truth: np.ndarray, spacing: tuple[float, float, float
     -------
     mm; infinite if one mask is empty, 0 if both are.
     """
-    from monai.metrics import compute_hausdorff_distance  # heavy
+    from monai.metrics.hausdorff_distance import compute_hausdorff_distance  # heavy
 
     both = np.stack([mask > 0, truth > 0])
     if not both.any(axis=(1, 2, 3)).all():
@@ -92,9 +93,7 @@ def hd95(mask: np.ndarray, truth: np.ndarray, spacing: tuple[float, float, float
     return float(found)
 
 
-def click_threshold(
-    volume: Volume, position: np.ndarray, fraction: float = 0.41, suv: float | None = None
-) -> np.ndarray:
+def click_threshold(volume: Volume, position: FloatArray, fraction: float = 0.41, suv: float | None = None) -> Array:
     """Threshold segmentation at a click: a share of the local maximum, or an SUV; connected, in a box.
 
     Parameters
@@ -124,7 +123,7 @@ def click_threshold(
     return mask
 
 
-def _climb(box: np.ndarray, start: tuple[np.intp, ...]) -> tuple[int, ...]:
+def _climb(box: Array, start: tuple[np.intp, ...]) -> tuple[int, ...]:
     here = tuple(int(i) for i in start)
     while True:
         around = tuple(slice(max(0, i - 1), i + 2) for i in here)

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from wslpet.analysis.uptake import measure, surroundings
+from wslpet.core.arrays import BoolArray
 from wslpet.core.errors import GeometryError, InputError
 from wslpet.core.volume import Volume
 
@@ -48,7 +49,7 @@ def catalogue() -> dict[str, Feature]:
     return {feature.name: feature for feature in found}
 
 
-def radiomics(volume: Volume, inside: np.ndarray, strict: bool = True, **changes: Any) -> dict[str, float]:
+def radiomics(volume: Volume, inside: BoolArray, strict: bool = True, **changes: Any) -> dict[str, float]:
     """Compute every feature of one lesion.
 
     The volume is first reoriented to right, anterior, superior and cropped around the lesion, so that features depend
@@ -93,7 +94,7 @@ def settings() -> dict[str, Any]:
     return dict(_extractor(()).settings)
 
 
-def _pyradiomics(part: Volume, own: np.ndarray, changes: dict[str, Any]) -> dict[str, float]:
+def _pyradiomics(part: Volume, own: BoolArray, changes: dict[str, Any]) -> dict[str, float]:
     import SimpleITK as sitk
 
     image = sitk.GetImageFromArray(np.ascontiguousarray(part.array.T, dtype=np.float32))

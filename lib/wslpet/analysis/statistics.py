@@ -10,6 +10,7 @@ import numpy as np
 from scipy.stats import norm, wilcoxon
 from sklearn.model_selection import StratifiedGroupKFold
 
+from wslpet.core.arrays import Array, FloatArray
 from wslpet.core.errors import InputError
 
 DRAWS = 2000
@@ -24,7 +25,7 @@ class Estimate:
     high: float
 
 
-def folds(strata: Sequence[Hashable], patients: Sequence[str], n: int = 5, seed: int = 0) -> list[np.ndarray]:
+def folds(strata: Sequence[Hashable], patients: Sequence[str], n: int = 5, seed: int = 0) -> list[Array]:
     """Stratified group folds: indices of the test scans of each fold; no patient is in two folds.
 
     Parameters
@@ -51,7 +52,7 @@ def folds(strata: Sequence[Hashable], patients: Sequence[str], n: int = 5, seed:
 
 
 def bootstrap(
-    *columns: np.ndarray,
+    *columns: Array,
     statistic: Callable[..., float] = np.mean,
     seed: int = 0,
     draws: int = DRAWS,
@@ -72,18 +73,18 @@ def bootstrap(
     return Estimate(float(statistic(*data)), float(low), float(high))
 
 
-def paired_p(one: Sequence[float] | np.ndarray, other: Sequence[float] | np.ndarray) -> float:
+def paired_p(one: Sequence[float] | Array, other: Sequence[float] | Array) -> float:
     """Wilcoxon's signed-rank test on pairs: two-sided p; 1 if no pair differs."""
     difference = np.asarray(one, dtype=float) - np.asarray(other, dtype=float)
     return float(wilcoxon(difference).pvalue) if np.any(difference) else 1.0
 
 
-def auc(labels: np.ndarray, scores: np.ndarray) -> float:
+def auc(labels: Array, scores: Array) -> float:
     """Area under the ROC curve, ties counting half; NaN where one class is missing."""
     return float(_placements(labels, scores)[0].mean()) if 0 < np.sum(labels) < len(labels) else float("nan")
 
 
-def auc_interval(labels: np.ndarray, scores: np.ndarray) -> Estimate:
+def auc_interval(labels: Array, scores: Array) -> Estimate:
     """AUC with DeLong's 95 % interval (DeLong et al. 1988, Biometrics 44:837), cut at 0 and 1."""
     if not 1 < np.sum(labels) < len(labels) - 1:
         return Estimate(auc(labels, scores), float("nan"), float("nan"))
@@ -92,7 +93,7 @@ def auc_interval(labels: np.ndarray, scores: np.ndarray) -> Estimate:
     return Estimate(value, max(0.0, value - half), min(1.0, value + half))
 
 
-def delong_p(labels: np.ndarray, one: np.ndarray, other: np.ndarray) -> float:
+def delong_p(labels: Array, one: Array, other: Array) -> float:
     """DeLong's test that two scores of the same patients have equal AUC: two-sided p."""
     covariance = _covariance(labels, [one, other])
     variance = covariance[0, 0] + covariance[1, 1] - 2 * covariance[0, 1]
@@ -102,20 +103,21 @@ def delong_p(labels: np.ndarray, one: np.ndarray, other: np.ndarray) -> float:
     return float(2 * norm.sf(abs(difference) / np.sqrt(variance)))
 
 
-def _placements(labels: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _placements(labels: Array, scores: Array) -> tuple[Array, Array]:
     # Of each positive the share of negatives below it; of each negative the share of positives above it.
     positive, negative = scores[labels == 1], scores[labels == 0]
     above = (positive[:, None] > negative) + 0.5 * (positive[:, None] == negative)
     return above.mean(axis=1), above.mean(axis=0)
 
 
-def _covariance(labels: np.ndarray, scores: list[np.ndarray]) -> np.ndarray:
+def _covariance(labels: Array, scores: list[Array]) -> Array:
     positives, negatives = zip(*(_placements(np.asarray(labels), np.asarray(s)) for s in scores), strict=True)
     parts = [np.atleast_2d(np.cov(np.array(part))) / part[0].size for part in (positives, negatives)]
-    return parts[0] + parts[1]
+    covariance: FloatArray = parts[0] + parts[1]
+    return covariance
 
 
-def icc(ratings: np.ndarray) -> float:
+def icc(ratings: Array) -> float:
     """ICC(2,1): two-way random effects, absolute agreement, single rating (Shrout & Fleiss 1979).
 
     Parameters

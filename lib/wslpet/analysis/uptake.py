@@ -8,6 +8,7 @@ import numpy as np
 from scipy import ndimage
 from scipy.ndimage import gaussian_filter
 
+from wslpet.core.arrays import Array, BoolArray, FloatArray
 from wslpet.core.jit import compiled
 from wslpet.core.volume import Volume
 
@@ -15,7 +16,7 @@ from wslpet.core.volume import Volume
 PEAK_RADIUS_MM = (3 * 1000.0 / (4 * np.pi)) ** (1 / 3)
 
 
-def measure(volume: Volume, inside: np.ndarray) -> dict[str, float]:
+def measure(volume: Volume, inside: BoolArray) -> dict[str, float]:
     """Measure the uptake of one lesion.
 
     Parameters
@@ -42,7 +43,7 @@ def measure(volume: Volume, inside: np.ndarray) -> dict[str, float]:
     }
 
 
-def surroundings(volume: Volume, inside: np.ndarray) -> tuple[Volume, np.ndarray]:
+def surroundings(volume: Volume, inside: BoolArray) -> tuple[Volume, Array]:
     """Crop a volume and a lesion (bool) to the lesion's box, with a margin for the SUVpeak sphere."""
     own = ndimage.find_objects(inside.astype(np.uint8))[0]
     margin = [int(np.ceil(PEAK_RADIUS_MM / s)) + 1 for s in volume.spacing]
@@ -52,15 +53,16 @@ def surroundings(volume: Volume, inside: np.ndarray) -> tuple[Volume, np.ndarray
     return volume.cropped(window), inside[window]
 
 
-def central_voxel(inside: np.ndarray, spacing: tuple[float, float, float]) -> np.ndarray:
+def central_voxel(inside: BoolArray, spacing: tuple[float, float, float]) -> Array:
     """(3,) index of the voxel of the largest connected lesion in (i, j, k) bool that is nearest its centroid."""
     lesions, _ = ndimage.label(inside, np.ones((3, 3, 3)))
     largest = np.bincount(lesions[lesions > 0]).argmax()
     voxels = np.argwhere(lesions == largest)
-    return voxels[np.linalg.norm((voxels - voxels.mean(axis=0)) * spacing, axis=1).argmin()]
+    nearest: Array = voxels[np.linalg.norm((voxels - voxels.mean(axis=0)) * spacing, axis=1).argmin()]
+    return nearest
 
 
-def suv_peak(volume: Volume, inside: np.ndarray) -> float:
+def suv_peak(volume: Volume, inside: BoolArray) -> float:
     """Highest mean over a 1 ml sphere centred on one of the lesion's hottest voxels.
 
     The sphere is sampled on a 1.5 mm lattice in patient space, linearly interpolated, so that the answer
@@ -75,7 +77,7 @@ def suv_peak(volume: Volume, inside: np.ndarray) -> float:
 
 
 @compiled
-def _highest_mean(image: np.ndarray, centres: np.ndarray, offsets: np.ndarray) -> float:
+def _highest_mean(image: Array, centres: Array, offsets: Array) -> float:
     """Highest mean of the image, over centres (centre, 3), of samples at offsets (sample, 3), linearly interpolated."""
     highest = -np.inf
     for centre in range(len(centres)):
@@ -92,7 +94,7 @@ def _highest_mean(image: np.ndarray, centres: np.ndarray, offsets: np.ndarray) -
 
 
 @compiled
-def _interpolated(image: np.ndarray, x: float, y: float, z: float) -> float:
+def _interpolated(image: Array, x: float, y: float, z: float) -> float:
     """Interpolate linearly at a fractional voxel; outside, the nearest edge value."""
     nx, ny, nz = image.shape
     x, y, z = min(max(x, 0.0), nx - 1.0), min(max(y, 0.0), ny - 1.0), min(max(z, 0.0), nz - 1.0)
@@ -107,7 +109,8 @@ def _interpolated(image: np.ndarray, x: float, y: float, z: float) -> float:
 
 
 @lru_cache
-def _sphere(step_mm: float = 1.5) -> np.ndarray:
+def _sphere(step_mm: float = 1.5) -> Array:
     ticks = np.arange(-6, 7) * step_mm
     grid = np.stack(np.meshgrid(ticks, ticks, ticks, indexing="ij"), axis=-1).reshape(-1, 3)
-    return grid[np.linalg.norm(grid, axis=1) <= PEAK_RADIUS_MM]
+    offsets: FloatArray = grid[np.linalg.norm(grid, axis=1) <= PEAK_RADIUS_MM]
+    return offsets

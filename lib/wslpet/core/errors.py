@@ -1,3 +1,6 @@
+"""Errors whose message is for the user: the thing, its value, the remedy."""
+
+
 class InputError(ValueError):
     """Input that cannot be used; the message names the thing, its value and the remedy."""
 

@@ -14,7 +14,9 @@ _njit: Callable[..., Any] = partial(njit, nogil=True, error_model="numpy")
 
 def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     """The function by numba, for arrays and numbers."""
+    dispatcher: Callable[..., Any]
     try:
-        return _njit(cache=True)(function)
+        dispatcher = _njit(cache=True)(function)
     except RuntimeError:  # nowhere to keep it: neither beside the source nor in the user's cache
-        return _njit()(function)
+        dispatcher = _njit()(function)
+    return dispatcher

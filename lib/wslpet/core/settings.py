@@ -116,6 +116,7 @@ class Settings:
         return product
 
     def to_dict(self) -> dict[str, Any]:
+        """JSON-ready; `settings_from(**settings.to_dict())` is the inverse."""
         return asdict(self)
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from nibabel.affines import apply_affine
 from nibabel.orientations import apply_orientation, inv_ornt_aff, io_orientation, ornt_transform
 
+from wslpet.core.arrays import Array, FloatArray
 from wslpet.core.errors import GeometryError
 
 # Spacings outside this range (mm) are header errors, not scanners.
@@ -18,21 +19,24 @@ SPACING_RANGE_MM = (0.05, 50.0)
 class VoxelGrid:
     """A grid of voxels in patient space: `affine` (4, 4), voxel index → mm RAS, and `shape`."""
 
-    affine: np.ndarray
+    affine: FloatArray
 
     @property
     def shape(self) -> tuple[int, int, int]:
+        """Number of voxels along each axis."""
         raise NotImplementedError
 
-    def to_world(self, index: np.ndarray) -> np.ndarray:
+    def to_world(self, index: Array) -> FloatArray:
         """Voxel indices (..., 3), fractional allowed → positions (..., 3) in mm RAS."""
-        return apply_affine(self.affine, np.asarray(index, dtype=np.float64))
+        position: FloatArray = apply_affine(self.affine, np.asarray(index, dtype=np.float64))
+        return position
 
-    def to_index(self, position: np.ndarray) -> np.ndarray:
+    def to_index(self, position: Array) -> FloatArray:
         """Positions (..., 3) in mm RAS → fractional voxel indices (..., 3)."""
-        return apply_affine(np.linalg.inv(self.affine), np.asarray(position, dtype=np.float64))
+        index: FloatArray = apply_affine(np.linalg.inv(self.affine), np.asarray(position, dtype=np.float64))
+        return index
 
-    def contains(self, index: np.ndarray) -> bool:
+    def contains(self, index: Array) -> bool:
         """Whether the (fractional) index lies inside the grid, half a voxel of border included."""
         index = np.asarray(index, dtype=np.float64)
         return bool(np.isfinite(index).all() and (index >= -0.5).all() and (index <= np.array(self.shape) - 0.5).all())
@@ -58,8 +62,8 @@ class Volume(VoxelGrid):
         outside `SPACING_RANGE_MM`.
     """
 
-    array: np.ndarray
-    affine: np.ndarray
+    array: Array
+    affine: FloatArray
     unit: str = "SUV"
     name: str = "volume"
     forms: bytes = field(default=b"", repr=False)
@@ -92,19 +96,21 @@ class Volume(VoxelGrid):
 
     @property
     def shape(self) -> tuple[int, int, int]:
+        """Number of voxels along each axis."""
         return self.array.shape  # type: ignore[return-value]
 
     @cached_property
-    def _to_ras(self) -> np.ndarray:
+    def _to_ras(self) -> FloatArray:
         """(axis, 2) by axis as stored: which axis of RAS it runs along, and 1 or, against it, -1."""
-        return ornt_transform(io_orientation(self.affine), np.array([[0, 1], [1, 1], [2, 1]]))
+        orientation: FloatArray = ornt_transform(io_orientation(self.affine), np.array([[0, 1], [1, 1], [2, 1]]))
+        return orientation
 
     @property
     def voxel_ml(self) -> float:
         """Volume of one voxel in ml."""
         return float(abs(np.linalg.det(self.affine[:3, :3]))) / 1000.0
 
-    def with_array(self, array: np.ndarray, unit: str | None = None) -> Volume:
+    def with_array(self, array: Array, unit: str | None = None) -> Volume:
         """The same geometry around another array of the same shape."""
         if array.shape != self.shape:
             raise GeometryError(f"{self.name}: array of shape {array.shape} does not fit geometry {self.shape}")
@@ -124,11 +130,12 @@ class Volume(VoxelGrid):
         affine = self.affine @ inv_ornt_aff(self._to_ras, self.shape)
         return Volume(self.in_ras(self.array), affine, self.unit, self.name)
 
-    def in_ras(self, array: np.ndarray) -> np.ndarray:
+    def in_ras(self, array: Array) -> Array:
         """(i, j, k) of this grid → (x, y, z) of that of `to_ras`; a view."""
-        return apply_orientation(array, self._to_ras)
+        turned: Array = apply_orientation(array, self._to_ras)
+        return turned
 
-    def from_ras(self, array: np.ndarray) -> np.ndarray:
+    def from_ras(self, array: Array) -> Array:
         """(x, y, z) of the grid of `to_ras` → (i, j, k) of this volume; a copy."""
         stored = np.empty(self.shape, dtype=array.dtype, order="F")
         self.in_ras(stored)[...] = array

@@ -14,6 +14,7 @@ import nibabel as nib
 import numpy as np
 from nibabel.affines import apply_affine
 
+from wslpet.core.arrays import Array, FloatArray
 from wslpet.core.errors import GeometryError
 
 SCANNER = 1
@@ -29,7 +30,7 @@ _FORMS = (
 REMEDY = "write it anew with one orientation, qform and sform alike"
 
 
-def affine_of(header: Any, name: str) -> np.ndarray:
+def affine_of(header: Any, name: str) -> Array:
     """(4, 4), voxel index → mm RAS, of a NIfTI header.
 
     The sform counts when its axes are at right angles and its code is 1 (scanner), or there is no qform (code 0), or
@@ -58,7 +59,7 @@ def affine_of(header: Any, name: str) -> np.ndarray:
     return _qform(header, name)
 
 
-def other_affine(forms: bytes) -> np.ndarray | None:
+def other_affine(forms: bytes) -> Array | None:
     """The map that nibabel goes by, (4, 4), of what `forms_of` kept; None of nothing, or where nibabel fails."""
     if not forms:
         return None
@@ -68,7 +69,7 @@ def other_affine(forms: bytes) -> np.ndarray | None:
         return None
 
 
-def disagreement_mm(affine: np.ndarray, other: np.ndarray, shape: tuple[int, ...]) -> float:
+def disagreement_mm(affine: FloatArray, other: Array, shape: tuple[int, ...]) -> float:
     """How far two maps lead a voxel of a grid apart, at most: at one of its corners."""
     corners = np.stack(np.meshgrid(*((0, n - 1) for n in shape), indexing="ij"), axis=-1).reshape(-1, 3)
     return float(np.linalg.norm(apply_affine(affine, corners) - apply_affine(other, corners), axis=1).max())
@@ -101,14 +102,14 @@ def _check_unit(header: Any, name: str) -> None:
         raise GeometryError(f"image {name}: its voxel sizes are in {unit}, by its header's unit; export it in mm")
 
 
-def _is_orthonormal(affine: np.ndarray) -> bool:
+def _is_orthonormal(affine: FloatArray) -> bool:
     with np.errstate(divide="ignore", invalid="ignore"):
         axes = affine[:3, :3].astype(np.float32)
         axes = axes / np.linalg.norm(axes, axis=0)
     return bool(np.isfinite(affine).all() and (np.abs(axes @ axes.T - np.eye(3)) <= _ORTHONORMAL).all())
 
 
-def _is_degenerate(affine: np.ndarray) -> bool:
+def _is_degenerate(affine: FloatArray) -> bool:
     """Whether it is no map of a volume, sheared or not."""
     lengths = np.linalg.norm(affine[:3, :3], axis=0)
     if not (np.isfinite(affine).all() and lengths.all()):
@@ -116,24 +117,24 @@ def _is_degenerate(affine: np.ndarray) -> bool:
     return bool(abs(np.linalg.det(affine[:3, :3] / lengths)) < 1e-3)
 
 
-def _shear_degrees(affine: np.ndarray) -> float:
+def _shear_degrees(affine: FloatArray) -> float:
     """How far the least perpendicular pair of axes is from a right angle."""
     axes = affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0)
     return float(np.rad2deg(np.arcsin(np.clip(np.abs(axes.T @ axes - np.eye(3)).max(), 0, 1))))
 
 
-def _are_similar(sform: np.ndarray, qform: np.ndarray) -> bool:
+def _are_similar(sform: FloatArray, qform: FloatArray) -> bool:
     return bool(np.allclose(sform, qform, rtol=0, atol=_SIMILAR))
 
 
-def _qform(header: Any, name: str) -> np.ndarray:
+def _qform(header: Any, name: str) -> Array:
     try:
         return np.asarray(header.get_qform(), dtype=np.float64)
     except ValueError as error:  # a quaternion that is none
         raise GeometryError(f"image {name}: its qform cannot be used ({error}); {REMEDY}") from error
 
 
-def _with_pixdim(sform: np.ndarray, header: Any, name: str) -> np.ndarray:
+def _with_pixdim(sform: FloatArray, header: Any, name: str) -> Array:
     lengths = np.linalg.norm(sform[:3, :3], axis=0)
     pixdim = np.abs(np.asarray(header["pixdim"][1:4], dtype=np.float64))
     if not (np.abs(pixdim - lengths) <= _SPACING_SHARE * lengths).all():

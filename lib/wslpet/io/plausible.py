@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from wslpet.core.arrays import Array
 from wslpet.core.errors import InputError
 from wslpet.core.limits import MAX_SUV
 from wslpet.core.volume import Volume
@@ -67,7 +68,7 @@ def check_values(volume: Volume) -> None:
     _check_unit(name, positive)
 
 
-def _check_unit(name: str, positive: np.ndarray) -> None:
+def _check_unit(name: str, positive: Array) -> None:
     median = float(np.median(positive[positive > _BODY_SHARE * np.percentile(positive, 99)]))
     low, high = BODY_MEDIAN
     if median > high:
@@ -82,7 +83,7 @@ def _check_unit(name: str, positive: np.ndarray) -> None:
         )
 
 
-def _sample(array: np.ndarray) -> np.ndarray:
+def _sample(array: Array) -> Array:
     """Voxels in even distances, of all of the image; an odd step leaves no column of an even grid out."""
     flat = array.reshape(-1, order="A")
     sampled = flat[:: max(1, flat.size // _SAMPLE) | 1]

@@ -16,6 +16,7 @@ import numpy as np
 from isal import igzip
 from nibabel.volumeutils import apply_read_scaling
 
+from wslpet.core.arrays import Array, FloatArray
 from wslpet.core.errors import GeometryError, InputError
 from wslpet.core.limits import MAX_VOXELS
 from wslpet.core.volume import Volume
@@ -190,7 +191,7 @@ def _nifti(path: Path) -> Any:
     return nib.Nifti1Image.from_file_map({"image": nib.FileHolder(filename=str(path))})
 
 
-def _decode(path: Path, stored: Any, array: np.ndarray, arrived: Callable[[slice], None] | None) -> None:
+def _decode(path: Path, stored: Any, array: Array, arrived: Callable[[slice], None] | None) -> None:
     """Fill (i, j, k) float32, first axis fastest: decompressed and scaled some slices at a time.
 
     Parameters
@@ -217,7 +218,7 @@ def _decode(path: Path, stored: Any, array: np.ndarray, arrived: Callable[[slice
         file.read(1)  # gzip's checksum is looked at where the data end
 
 
-def _read_into(file: Any, array: np.ndarray) -> int:
+def _read_into(file: Any, array: Array) -> int:
     view, filled = array.view(np.uint8).data, 0
     while count := file.readinto(view[filled:]):
         filled += count
@@ -253,7 +254,7 @@ def _read_itk(path: Path, check: Check) -> Volume:
     return Volume(array, LPS_TO_RAS @ _itk_affine(image, path.name), "SUV", path.name)
 
 
-def _itk_affine(image: Any, name: str) -> np.ndarray:
+def _itk_affine(image: Any, name: str) -> FloatArray:
     """(4, 4), voxel index → mm LPS, of the first three axes of an image of one frame."""
     axes = np.array(image.GetDirection()).reshape(image.GetDimension(), -1)[:3, :3]
     if np.abs(axes.T @ axes - np.eye(3)).max() > PERPENDICULAR:
@@ -344,7 +345,7 @@ def _write_to(file: BinaryIO, mask: Volume, name: str, compress: bool, slices: s
         packed.writelines([header, *pieces])
 
 
-def _pieces(array: np.ndarray, slices: slice | None) -> Iterator[memoryview]:
+def _pieces(array: Array, slices: slice | None) -> Iterator[memoryview]:
     """The voxels. Memory that was never written to, as beyond `slices`, has to be fetched to be read: it is not."""
     if slices is None:
         yield array.T.data
@@ -366,7 +367,7 @@ def _nifti_header(shape: tuple[int, int, int], affine: bytes, forms: bytes) -> b
     if forms:
         with_forms(image.header, forms)
     image.header.set_data_offset(image.header.single_vox_offset)
-    return image.header.binaryblock + bytes(image.header.single_vox_offset - image.header.sizeof_hdr)
+    return bytes(image.header.binaryblock) + bytes(image.header.single_vox_offset - image.header.sizeof_hdr)
 
 
 def _nrrd_header(mask: Volume, compress: bool) -> bytes:

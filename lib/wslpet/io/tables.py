@@ -33,8 +33,11 @@ class Table:
     separator: str
 
     def number(self, text: str) -> float:
-        """A cell as a number. Where cells are not separated by commas, a comma may stand before the decimals, as
-        German, French or Dutch programs write it. Raises ValueError when it is no number."""
+        """A cell as a number; raises ValueError when it is none.
+
+        Where cells are not separated by commas, a comma may stand before the decimals, as German, French or Dutch
+        programs write it.
+        """
         text = text.strip()
         if self.separator != "," and _DECIMAL_COMMA.fullmatch(text):
             text = text.replace(",", ".")

@@ -41,8 +41,11 @@ SWITCH_SECONDS = 0.0005
 
 
 def _settle() -> None:
-    """What the first requests would wait for: loops are compiled, and what was loaded until now is left out of the
-    garbage collections to come, each of which would stop everybody for a third of a second to look at it."""
+    """Compile the loops and freeze the garbage collector before the first request.
+
+    Objects loaded until now are left out of later collections, each of which would stop every thread for a third of a
+    second to look at them.
+    """
     warm_up()
     gc.unfreeze()
     gc.collect()
@@ -106,7 +109,8 @@ class WSLPETApp(MONAILabelApp):
 
     def infer(self, request: Mapping[str, Any], datastore: Any = None) -> dict[str, Any]:
         """MONAI Label's `infer`, for an image of the datastore or of a session and for nothing else."""
-        return super().infer(self._addressed(request), datastore)
+        result: dict[str, Any] = super().infer(self._addressed(request), datastore)
+        return result
 
     def answer(self, request: Mapping[str, Any]) -> tuple[bytes | None, dict[str, Any]]:
         """As `infer`, in memory: what is in the mask's file (None when not asked for), and the result as JSON."""
@@ -160,7 +164,8 @@ class WSLPETApp(MONAILabelApp):
 
     def batch_infer(self, request: Mapping[str, Any], datastore: Any = None) -> dict[str, Any]:
         """MONAI Label's `batch_infer`, which divides by the number of GPUs."""
-        return super().batch_infer({**request, "multi_gpu": False}, datastore)
+        results: dict[str, Any] = super().batch_infer({**request, "multi_gpu": False}, datastore)
+        return results
 
     def check_training(self, model: str, request: Mapping[str, Any]) -> None:
         """Raise what a training would fail of, before it is started."""

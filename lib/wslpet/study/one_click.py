@@ -16,6 +16,7 @@ from tqdm import tqdm
 
 from wslpet.analysis.overlap import agreement, click_threshold, hd95
 from wslpet.analysis.statistics import bootstrap, paired_p
+from wslpet.core.arrays import Array, BoolArray, FloatArray
 from wslpet.core.errors import InputError
 from wslpet.core.seeds import Seed
 from wslpet.core.volume import Volume
@@ -25,10 +26,10 @@ from wslpet.io.readers import read_mask, read_volume
 from wslpet.method.inference.pipeline import delineate
 from wslpet.study.results.tables import Table, interval, shown_p
 
-Delineation = Callable[[Volume, np.ndarray], np.ndarray]
+Delineation = Callable[[Volume, Array], Array]
 
 
-def _ours(volume: Volume, position: np.ndarray) -> np.ndarray:
+def _ours(volume: Volume, position: FloatArray) -> Array:
     seed = Seed("lung", tuple(position.tolist()))  # the type has no part in the outline
     return delineate(volume, seed, checked=False).mask.array > 0
 
@@ -47,8 +48,8 @@ class Clicked:
 
     name: str
     volume: Volume
-    truth: np.ndarray
-    position: np.ndarray
+    truth: BoolArray
+    position: FloatArray
 
 
 def clicked(folder: Path, jitter_mm: float = CLICK_SD_MM) -> Iterator[Clicked]:

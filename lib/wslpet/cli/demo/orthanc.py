@@ -59,6 +59,7 @@ class Orthanc:
 
     @property
     def runs(self) -> bool:
+        """Whether the process is there."""
         return self._process is not None and self._process.poll() is None
 
     def start(self) -> Orthanc:

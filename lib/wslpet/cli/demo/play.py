@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 import requests
 
+from wslpet.core.arrays import BoolArray
 from wslpet.core.errors import InputError
 from wslpet.data.cohort_table import find_table
 from wslpet.io.readers import read_mask
@@ -90,6 +91,7 @@ class Demo:
         return stats
 
     def unclicked(self) -> list[str]:
+        """Names of the patients without a click, sorted."""
         return sorted(set(self._rows) - set(self.clicked()))
 
     def in_use(self, names: Sequence[str]) -> Figures:
@@ -120,7 +122,7 @@ class Demo:
             path.write_bytes(mask)
             return self._judged(name, read_mask(path).array, told["cancer_type"])
 
-    def _judged(self, name: str, mask: np.ndarray, cancer_type: str) -> tuple[bool, bool, float]:
+    def _judged(self, name: str, mask: BoolArray, cancer_type: str) -> tuple[bool, bool, float]:
         from wslpet.analysis.overlap import agreement  # heavy
 
         truth = read_mask(self._table.parent / self._rows[name]["mask"])
@@ -130,7 +132,7 @@ class Demo:
     def _voxel(self, row: dict[str, str]) -> list[int]:
         mask = read_mask(self._table.parent / row["mask"])
         index = np.rint(mask.to_index(np.array([float(row[axis]) for axis in "xyz"])))
-        return np.clip(index, 0, np.array(mask.shape) - 1).astype(int).tolist()
+        return [int(i) for i in np.clip(index, 0, np.array(mask.shape) - 1)]
 
     def _asked(self, method: str, path: str, form: Any = None, **query: str) -> requests.Response:
         body: dict[str, Any] = {"data": form} if form else {"json": {}} if method == "POST" else {}

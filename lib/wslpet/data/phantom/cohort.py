@@ -12,6 +12,7 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 
+from wslpet.core.arrays import Array
 from wslpet.core.volume import Volume
 from wslpet.data.phantom.body.anatomy import stream
 from wslpet.data.phantom.dicom import Examination, write_series
@@ -157,7 +158,7 @@ def _examination(patient: Patient, position: str) -> Examination:
     return Examination(weight_kg=round(bmi * height**2, 1), size_m=height, sex=sex, position=position)
 
 
-def _stored(volume: Volume, shift: np.ndarray, code: str, name: str) -> Volume:
+def _stored(volume: Volume, shift: Array, code: str, name: str) -> Volume:
     affine = volume.affine.copy()
     affine[:3, 3] += shift
     return oriented(Volume(volume.array, affine, volume.unit, name), code)
@@ -169,7 +170,7 @@ def _check_orientation(code: str) -> None:
         raise PhantomError(f'orientation {code!r} is not an axis code; give "mixed" or one such as "RAS", "LPS", "PIR"')
 
 
-def _map(function: Callable[[int], dict], items: Iterable[int], workers: int) -> Iterable[dict]:
+def _map(function: Callable[[int], dict[str, Any]], items: Iterable[int], workers: int) -> Iterable[dict[str, Any]]:
     if workers <= 1:
         yield from map(function, items)
         return

@@ -12,6 +12,7 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, PositronEmissionTomographyImageStorage, generate_uid
 from pydicom.valuerep import format_number_as_ds
 
+from wslpet.core.arrays import Array, FloatArray
 from wslpet.core.volume import Volume
 from wslpet.data.phantom.settings import PhantomError
 
@@ -50,7 +51,7 @@ class Examination:
     def activity_per_suv(self) -> float:
         """Activity (Bq/ml) of SUV 1 at the start of the scan: the remaining dose per gram of body, at 1 g/ml."""
         elapsed = (self.scanned - self.injected).total_seconds()
-        return self.dose_bq * 2.0 ** (-elapsed / self.half_life_s) / (self.weight_kg * 1000.0)
+        return float(self.dose_bq * 2.0 ** (-elapsed / self.half_life_s) / (self.weight_kg * 1000.0))
 
 
 def write_series(
@@ -99,7 +100,7 @@ def write_series(
     return files
 
 
-def _check(volume: Volume, cosines: np.ndarray, examination: Examination, signed: bool) -> None:
+def _check(volume: Volume, cosines: FloatArray, examination: Examination, signed: bool) -> None:
     if np.abs(cosines.T @ cosines - np.eye(3)).max() > PERPENDICULAR:
         raise PhantomError(f"{volume.name}: axes are not perpendicular; DICOM has rows, columns and slices")
     if not np.isfinite(volume.array).all() or (not signed and volume.array.min() < 0):
@@ -181,7 +182,7 @@ def _describe_tracer(header: Dataset, examination: Examination) -> None:
     header.RadiopharmaceuticalInformationSequence = [tracer]
 
 
-def _describe_geometry(header: Dataset, volume: Volume, cosines: np.ndarray) -> None:
+def _describe_geometry(header: Dataset, volume: Volume, cosines: FloatArray) -> None:
     columns, rows, slices = volume.shape
     header.Columns, header.Rows, header.NumberOfSlices = columns, rows, slices
     header.ImageOrientationPatient = _decimals([*cosines[:, 0], *cosines[:, 1]])
@@ -198,7 +199,7 @@ def _describe_pixels(header: Dataset, signed: bool) -> None:
     header.RescaleIntercept = "0"
 
 
-def _place(header: Dataset, position: np.ndarray, along: np.ndarray, number: int) -> None:
+def _place(header: Dataset, position: FloatArray, along: Array, number: int) -> None:
     header.ImagePositionPatient = _decimals(position[:3])
     header.SliceLocation = format_number_as_ds(float(position[:3] @ along))
     header.InstanceNumber = header.ImageIndex = number
@@ -207,7 +208,7 @@ def _place(header: Dataset, position: np.ndarray, along: np.ndarray, number: int
     header.file_meta.MediaStorageSOPInstanceUID = header.SOPInstanceUID
 
 
-def _store(header: Dataset, activity: np.ndarray, signed: bool) -> None:
+def _store(header: Dataset, activity: Array, signed: bool) -> None:
     """Bq/ml (row, column) → pixels that use the whole integer range, and the slope rounded to a DS."""
     highest = 32767 if signed else 65535
     # A tenth of a percent of room: the rounded slope must not push the maximum over the edge.
@@ -216,7 +217,7 @@ def _store(header: Dataset, activity: np.ndarray, signed: bool) -> None:
     header.PixelData = np.round(activity / float(slope)).astype("<i2" if signed else "<u2").tobytes()
 
 
-def _decimals(values: np.ndarray | list[float]) -> list[str]:
+def _decimals(values: Array | list[float]) -> list[str]:
     return [format_number_as_ds(float(value) + 0.0) for value in values]  # + 0.0: no "-0.0"
 
 

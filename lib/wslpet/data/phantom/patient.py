@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from wslpet.core.arrays import Array, FloatArray
 from wslpet.core.seeds import NO_TUMOUR, Seed
 from wslpet.core.volume import Volume
 from wslpet.data.phantom.body.anatomy import VERTEX_Z, Body, choose, stream
@@ -114,7 +115,7 @@ def make_patient(
     scan[inner] = activity
     truth = np.zeros(shape, dtype=np.uint8)
     lesions: list[Lesion] = []
-    click: np.ndarray | None = None
+    click: Array | None = None
     for growth, result in painted:
         if result is None:
             continue
@@ -157,8 +158,8 @@ def _cancer_type(seed: int, settings: CohortSettings) -> str:
 
 
 def _grid(
-    body: Body, scanner: Scanner, spacing: np.ndarray, field: str, offset: np.ndarray, rng: np.random.Generator
-) -> tuple[Canvas, tuple[int, int, int], np.ndarray, np.ndarray]:
+    body: Body, scanner: Scanner, spacing: FloatArray, field: str, offset: FloatArray, rng: np.random.Generator
+) -> tuple[Canvas, tuple[int, int, int], Array, Array]:
     """The canvas around the body, and the shape, first voxel (body mm) and canvas start (voxels) of the whole scan."""
     low, high = (f * body.scale[2] for f in FIELDS[field])
     low += rng.uniform(-60, 30) if low < 0 else rng.uniform(-15, 5)
@@ -175,14 +176,14 @@ def _grid(
 
 
 def _mark(
-    truth: np.ndarray,
-    activity: np.ndarray,
+    truth: Array,
+    activity: Array,
     growth: Growth,
     box: Box,
-    inside: np.ndarray,
-    affine: np.ndarray,
-    start: np.ndarray,
-) -> tuple[Lesion, np.ndarray]:
+    inside: Array,
+    affine: FloatArray,
+    start: Array,
+) -> tuple[Lesion, Array]:
     """Add a growth to the true mask; returns its lesion and its voxel (mm) nearest to its centroid."""
     mask = inside >= min(0.5, float(inside.max()))
     truth[box.window][mask] = 1

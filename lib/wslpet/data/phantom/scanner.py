@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
 
+from wslpet.core.arrays import Array, FloatArray
 from wslpet.data.phantom.body.shapes import Axes
 
 FWHM_PER_SIGMA = 2.3548
@@ -12,7 +13,7 @@ LIVER_SUV = 2.2
 NOISE_POWER = 0.65
 
 
-def blur(array: np.ndarray, fwhm_mm: float, spacing: np.ndarray) -> np.ndarray:
+def blur(array: Array, fwhm_mm: float, spacing: FloatArray) -> Array:
     """Gaussian point spread of the given FWHM (mm); the array keeps its shape (x, y, z)."""
     for axis in range(3):
         sigma = fwhm_mm / FWHM_PER_SIGMA / spacing[axis]
@@ -21,8 +22,8 @@ def blur(array: np.ndarray, fwhm_mm: float, spacing: np.ndarray) -> np.ndarray:
 
 
 def noise(
-    activity: np.ndarray, axes: Axes, liver_cov: float, fwhm_mm: float, spacing: np.ndarray, rng: np.random.Generator
-) -> np.ndarray:
+    activity: Array, axes: Axes, liver_cov: float, fwhm_mm: float, spacing: FloatArray, rng: np.random.Generator
+) -> Array:
     """Reconstruction-like noise (SUV), (x, y, z): correlated over `fwhm_mm`, SD growing as activity to the 0.65.
 
     `axes` are in mm of the reference body: attenuation makes the middle of the trunk noisier than limbs and head.

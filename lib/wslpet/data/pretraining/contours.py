@@ -12,6 +12,7 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
+from wslpet.core.arrays import Array
 from wslpet.data.phantom import PRESETS, make_patient
 from wslpet.data.pretraining.weights import FIRST_SEED
 from wslpet.method.delineation.contour_score import FILE, ContourScore
@@ -21,7 +22,7 @@ from wslpet.method.inference.localisation import CAM_SD_MM, CLICK_SD_MM
 HIDDEN = 16
 
 # (candidate, feature) measurements, (candidate,) Dice
-Candidates = tuple[np.ndarray, np.ndarray]
+Candidates = tuple[Array, Array]
 
 
 def candidates(seed: int, preset: str) -> list[Candidates]:

@@ -35,7 +35,7 @@ def _bmi(weight_kg: float, size_cm: float) -> float:
 
 def _du_bois(weight_kg: float, size_cm: float) -> float:
     """In 1000 cm², as the weight is in 1000 g (Du Bois and Du Bois 1916)."""
-    return 71.84 * weight_kg**0.425 * size_cm**0.725 / 1000
+    return float(71.84 * weight_kg**0.425 * size_cm**0.725 / 1000)
 
 
 # SUV Type (0054,1006) → what it is by. "LBM" alone names no formula, and they differ by up to a fifth.

@@ -78,7 +78,7 @@ class Frame:
     def factor_for(self, reference: datetime, into_s: float) -> float:
         """Decay Factor for a reference, counted from so many seconds into the frame."""
         seconds = (self.acquired - reference).total_seconds() + into_s
-        return 2.0 ** min(max(seconds / self.half_life_s, -1000.0), 1000.0)
+        return float(2.0 ** min(max(seconds / self.half_life_s, -1000.0), 1000.0))
 
 
 def frames_of(slices: Sequence[Header], half_life_s: float) -> list[Frame]:
@@ -202,11 +202,11 @@ def _fits(frame: Frame, reference: datetime, from_start: bool, more: float) -> b
 
 def _near(frame: Frame, one: datetime, two: datetime) -> bool:
     decay = 2.0 ** min(abs((one - two).total_seconds()) / frame.half_life_s, 1000.0)
-    return decay - 1 <= _tolerance(frame)
+    return bool(decay - 1 <= _tolerance(frame))
 
 
 def _tolerance(frame: Frame) -> float:
-    return max(TOLERANCE, 2.0 ** (ROUNDING_S / frame.half_life_s) - 1)
+    return max(TOLERANCE, float(2.0 ** (ROUNDING_S / frame.half_life_s)) - 1)
 
 
 def _ge_scan(slices: Sequence[Header]) -> Reference | None:

@@ -9,12 +9,14 @@ from __future__ import annotations
 import numpy as np
 from pydicom.uid import JPEGLosslessP14, JPEGLosslessSV1, JPEGLSLossless, JPEGLSNearLossless
 
+from wslpet.core.arrays import Array
+
 JPEG = (JPEGLosslessP14, JPEGLosslessSV1, JPEGLSLossless, JPEGLSNearLossless)
 # Start of frame of lossless JPEG and of JPEG-LS, start of scan, start and end of image.
 SOF3, SOF55, SOS, SOI, EOI = 0xC3, 0xF7, 0xDA, b"\xff\xd8", b"\xff\xd9"
 
 
-def decoded_jpeg(code: bytes, syntax: str, rows: int, columns: int) -> np.ndarray:
+def decoded_jpeg(code: bytes, syntax: str, rows: int, columns: int) -> Array:
     """(row, column) 16-bit words of one frame.
 
     Raises

@@ -9,6 +9,7 @@ import numpy as np
 from pydicom.uid import RTStructureSetStorage
 from skimage.draw import polygon
 
+from wslpet.core.arrays import Array
 from wslpet.core.volume import Volume
 from wslpet.io.dicom.headers import Header, read_dicom
 from wslpet.io.dicom.series import POSITION_MM, Series
@@ -62,7 +63,7 @@ def _names(header: Header, frame: str) -> dict[str, str]:
     return names
 
 
-def _mask(roi: Header, grid: Volume) -> np.ndarray:
+def _mask(roi: Header, grid: Volume) -> Array:
     mask = np.zeros(grid.shape, np.uint8)
     for contour in roi.items("ContourSequence", EXPORT):
         corners = _corners(contour, grid)
@@ -76,7 +77,7 @@ def _mask(roi: Header, grid: Volume) -> np.ndarray:
     return mask
 
 
-def _corners(contour: Header, grid: Volume) -> np.ndarray:
+def _corners(contour: Header, grid: Volume) -> Array:
     """(point, 3) fractional voxel indices."""
     if contour.text("ContourGeometricType") not in CLOSED:
         raise contour.refusal("ContourGeometricType", f"not {' or '.join(CLOSED)}", "export closed contours")

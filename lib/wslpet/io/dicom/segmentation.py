@@ -16,6 +16,7 @@ from pydicom.sr.coding import Code
 from pydicom.uid import SegmentationStorage, generate_uid
 from scipy import ndimage
 
+from wslpet.core.arrays import Array, FloatArray
 from wslpet.core.errors import DicomError
 from wslpet.core.volume import Volume
 
@@ -232,10 +233,11 @@ def _frames_by_value(dataset: Dataset, values: Mapping[str, int]) -> dict[int, l
 def _group(dataset: Dataset, frame: int, keyword: str) -> Dataset:
     """The frame's functional group, or the one that all frames share."""
     own = dataset.PerFrameFunctionalGroupsSequence[frame].get(keyword)
-    return (own or dataset.SharedFunctionalGroupsSequence[0][keyword].value)[0]
+    group: Dataset = (own or dataset.SharedFunctionalGroupsSequence[0][keyword].value)[0]
+    return group
 
 
-def _planes(dataset: Dataset) -> list[np.ndarray]:
+def _planes(dataset: Dataset) -> list[Array]:
     """Of each frame its affine, index (column, row, slice) → mm in RAS, the slice axis a unit normal: (4, 4)."""
     planes = []
     for n in range(int(dataset.NumberOfFrames)):
@@ -254,7 +256,7 @@ def _planes(dataset: Dataset) -> list[np.ndarray]:
     return planes
 
 
-def _pixels(dataset: Dataset) -> np.ndarray:
+def _pixels(dataset: Dataset) -> Array:
     """(frame, row, column) boolean."""
     pixels = dataset.pixel_array
     if pixels.ndim == 2:
@@ -272,7 +274,7 @@ def _distances(dataset: Dataset, frame: int, grid: Volume) -> list[float]:
     return [told, grid.spacing[2], thickness]
 
 
-def _stacked(planes: list[np.ndarray], frames: np.ndarray, distances: Sequence[float], name: str) -> Volume:
+def _stacked(planes: list[Array], frames: Array, distances: Sequence[float], name: str) -> Volume:
     """Parallel frames (n, row, column), in any order and with gaps, as one volume."""
     first = planes[0]
     normal = first[:3, 2]
@@ -289,7 +291,7 @@ def _stacked(planes: list[np.ndarray], frames: np.ndarray, distances: Sequence[f
     return Volume(array, affine, "label", name)
 
 
-def _distance(heights: np.ndarray, candidates: Sequence[float]) -> float:
+def _distance(heights: FloatArray, candidates: Sequence[float]) -> float:
     """What lies between neighbouring planes, mm: the first candidate that all steps are multiples of."""
     steps = np.diff(np.unique(np.round(heights, 3)))
     for distance in candidates:

@@ -24,6 +24,7 @@ from pydicom.uid import (
     RLELossless,
 )
 
+from wslpet.core.arrays import Array, FloatArray
 from wslpet.core.errors import DicomError
 from wslpet.core.limits import MAX_SUV, MAX_VOXELS
 from wslpet.core.volume import SPACING_RANGE_MM, Volume
@@ -257,7 +258,7 @@ def _size(header: Header) -> tuple[int, int]:
     return header.whole("Rows", (2, 8192), remedy), header.whole("Columns", (2, 8192), remedy)
 
 
-def _stack(slices: list[Header], name: str) -> tuple[np.ndarray, np.ndarray]:
+def _stack(slices: list[Header], name: str) -> tuple[Array, Array]:
     """The order of the slices along the normal, and the affine (4, 4) of column, row, slice → mm RAS."""
     across, down = _cosines(slices)
     normal = np.cross(across, down)
@@ -271,7 +272,7 @@ def _stack(slices: list[Header], name: str) -> tuple[np.ndarray, np.ndarray]:
     return order, LPS_TO_RAS @ affine
 
 
-def _cosines(slices: list[Header]) -> tuple[np.ndarray, np.ndarray]:
+def _cosines(slices: list[Header]) -> tuple[Array, Array]:
     cosines = np.array([header.numbers("ImageOrientationPatient", 6, (-1.001, 1.001), RESEND) for header in slices])
     other = np.abs(cosines - cosines[0]).max(axis=1) > COSINE_TOLERANCE
     if other.any():
@@ -292,7 +293,7 @@ def _pixel_spacing(slices: list[Header]) -> tuple[float, float]:
     return spacings[0][0], spacings[0][1]
 
 
-def _even_step(slices: list[Header], positions: np.ndarray, normal: np.ndarray, name: str) -> float:
+def _even_step(slices: list[Header], positions: FloatArray, normal: FloatArray, name: str) -> float:
     """mm between slices in order; refuses two in one place, gaps, and stacks that lean."""
     along = positions @ normal
     gaps = np.diff(along)
@@ -326,7 +327,7 @@ def _even_step(slices: list[Header], positions: np.ndarray, normal: np.ndarray, 
     return step
 
 
-def _values(slices: list[Header], suv: Suv, name: str) -> np.ndarray:
+def _values(slices: list[Header], suv: Suv, name: str) -> Array:
     """(column, row, slice) float32 SUV, each slice by its own slope and factor; frees the pixels."""
     rows, columns = _size(slices[0])
     values = np.empty((columns, rows, len(slices)), np.float32, order="F")
@@ -347,7 +348,7 @@ def _values(slices: list[Header], suv: Suv, name: str) -> np.ndarray:
     return values
 
 
-def _pixels(header: Header, rows: int, columns: int) -> np.ndarray:
+def _pixels(header: Header, rows: int, columns: int) -> Array:
     """Stored values (row, column), whole numbers with their sign."""
     remedy = "store the series as 16-bit MONOCHROME2, as PET is"
     if header.text("PhotometricInterpretation") != "MONOCHROME2":
@@ -362,7 +363,7 @@ def _pixels(header: Header, rows: int, columns: int) -> np.ndarray:
     return (stored << unused) >> unused if unused else stored
 
 
-def _padded(header: Header, stored: np.ndarray, plane: np.ndarray) -> np.ndarray:
+def _padded(header: Header, stored: Array, plane: Array) -> Array:
     """(row, column) bool: outside the field of view (Pixel Padding Value, PS3.3 C.7.5.1.1.2).
 
     Padding is filled in from the edge. What touches no edge and is positive is tissue that happens to have its value.
@@ -377,7 +378,7 @@ def _padded(header: Header, stored: np.ndarray, plane: np.ndarray) -> np.ndarray
     return inside if edges else inside & (plane < 0)
 
 
-def _decoded(header: Header, rows: int, columns: int) -> np.ndarray:
+def _decoded(header: Header, rows: int, columns: int) -> Array:
     """(row, column) 16-bit words in the machine's order."""
     dataset = header.dataset
     syntax = dataset.file_meta.get("TransferSyntaxUID")
@@ -400,7 +401,7 @@ def _decoded(header: Header, rows: int, columns: int) -> np.ndarray:
     return decoded.astype(decoded.dtype.newbyteorder("="))
 
 
-def _decompressed(dataset: Dataset, rows: int, columns: int) -> np.ndarray:
+def _decompressed(dataset: Dataset, rows: int, columns: int) -> Array:
     syntax = dataset.file_meta.TransferSyntaxUID
     if syntax in JPEG:
         return decoded_jpeg(defragment_data(dataset.PixelData), syntax, rows, columns)

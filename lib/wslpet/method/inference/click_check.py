@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from wslpet.core.arrays import Array
 from wslpet.core.errors import SeedError
 from wslpet.core.seeds import Seed
 from wslpet.core.volume import Volume
@@ -61,7 +62,7 @@ class Clicked:
             )
 
 
-def clicked(ras: Volume, point: np.ndarray, seed: Seed) -> Clicked:
+def clicked(ras: Volume, point: Array, seed: Seed) -> Clicked:
     """Delineate at a click.
 
     Parameters
@@ -83,7 +84,7 @@ def clicked(ras: Volume, point: np.ndarray, seed: Seed) -> Clicked:
     )
 
 
-def _within_reach(ras: Volume, point: np.ndarray) -> Contour | None:
+def _within_reach(ras: Volume, point: Array) -> Contour | None:
     """The best contour within `MISS_MM` of a click; None where there is none."""
     contour = lesion_at(ras, point)
     if contour is None or _distance_mm(ras, point, contour) <= MISS_MM:
@@ -109,13 +110,13 @@ def _means(ras: Volume, contour: Contour) -> tuple[float, float]:
     return mean, float(np.median(around)) if around.size else mean
 
 
-def _distance_mm(ras: Volume, point: np.ndarray, contour: Contour) -> float:
+def _distance_mm(ras: Volume, point: Array, contour: Contour) -> float:
     """From a fractional voxel to the middle of the nearest voxel of a contour."""
     away = (np.argwhere(contour.inside) + contour.start - point) * ras.spacing
     return float(np.sqrt((away**2).sum(axis=1).min()))
 
 
-def _suv_at(ras: Volume, point: np.ndarray) -> float:
+def _suv_at(ras: Volume, point: Array) -> float:
     x, y, z = np.clip(np.rint(point).astype(int), 0, np.array(ras.shape) - 1)
     return float(ras.array[x, y, z])
 

@@ -12,6 +12,7 @@ from functools import cached_property
 import numpy as np
 import torch
 
+from wslpet.core.arrays import Array
 from wslpet.core.limits import CORES
 from wslpet.core.seeds import NO_TUMOUR
 from wslpet.core.settings import Settings
@@ -49,6 +50,7 @@ class NetworkOutput:
 
     @property
     def main(self) -> ScaleOutput:
+        """The output at the middle scale, which is that of training."""
         return self.scale_outputs[len(self.scale_outputs) // 2]
 
     @property
@@ -82,7 +84,8 @@ class NetworkOutput:
         share = self.findings[0].share if self.findings else 1.0
         return self.probabilities[self.cancer_type] * share
 
-    def normalised(self, cancer_type: str) -> dict[str, np.ndarray]:
+    def normalised(self, cancer_type: str) -> dict[str, Array]:
+        """View → normalised CAM (eq. 1) of a type, (u, z) in [0, 1]; empty for a type that is not learned."""
         if cancer_type not in self.probabilities:  # "no tumour" of a click, where it is not learned
             return {}
         number = list(self.probabilities).index(cancer_type)
@@ -91,8 +94,10 @@ class NetworkOutput:
 
 
 def run_network(views: Views, model: Model) -> NetworkOutput:
-    """Show both projections of a scan to the network: on the grid that it learned on, and where that leaves doubt, on
-    its neighbours, too."""
+    """Run the network on both projections of a scan, at one scale or, where that leaves doubt, at several.
+
+    The first scale is that of the grid in training; `doubtful` decides whether the others of `test_time_scales` follow.
+    """
     grids = [replace(model.settings, grid_mm=model.settings.grid_mm * zoom) for zoom in model.settings.test_time_scales]
     middle = len(grids) // 2
     with ThreadPoolExecutor(CORES) as pool:
@@ -137,8 +142,11 @@ def _batch(images: dict[str, GridImage], grid: Settings, model: Model) -> Batch:
 
 @contextmanager
 def without_cudnn() -> Iterator[None]:
-    """cuDNN plans its work anew for each size and in each thread, which takes longer than the work on one scan. Without
-    it, what a GPU makes differs from the CPU's by rounding alone. The switch is the process's, so one has it at a time.
+    """Run the block without cuDNN.
+
+    cuDNN chooses its algorithms anew for each image size and in each thread, which takes longer than the inference of
+    one scan. Without it, the results of GPU and CPU differ by rounding alone. The switch belongs to the process, so
+    one thread holds it at a time.
     """
     with _switching, torch.backends.cudnn.flags(enabled=False):
         yield

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from wslpet.analysis.uptake import measure, surroundings
+from wslpet.core.arrays import Array, FloatArray
 from wslpet.core.jit import compiled
 from wslpet.core.volume import Volume
 from wslpet.method.delineation.contours import REACHES_MM, Contour, delineated
@@ -63,6 +64,7 @@ class Lesion:
         return cls(label, cancer_type, tuple(index.tolist()), tuple(position.tolist()), **measure(part, mask))
 
     def to_dict(self) -> dict[str, Any]:
+        """JSON-ready."""
         return {
             "label": self.label,
             "cancer_type": self.cancer_type,
@@ -102,24 +104,25 @@ class ScaleOutput:
     images: dict[str, GridImage]
     cams: Cams
 
-    def cam(self, class_index: int, projection: Projection) -> np.ndarray:
+    def cam(self, class_index: int, projection: Projection) -> FloatArray:
         """(u, z) CAM of a class at every pixel of a projection, linear between the cells."""
         image = self.images[projection.view]
-        values = getattr(self.cams, projection.view)[0, class_index].cpu().numpy()
+        values: FloatArray = getattr(self.cams, projection.view)[0, class_index].cpu().numpy()
         for axis, n in enumerate(projection.mip.shape):
             pixels = image.from_voxel(np.repeat(np.arange(n)[:, None], 2, axis=1))[:, axis]
             values = _between(values, (pixels + 0.5) * image.grid_mm / self.cams.cell_mm - 0.5, axis)
         return values
 
 
-def _between(values: np.ndarray, cells: np.ndarray, axis: int) -> np.ndarray:
+def _between(values: FloatArray, cells: FloatArray, axis: int) -> FloatArray:
     """Linearly interpolated at fractional cells along an axis; beyond the ends, what is at the end."""
     cells = np.clip(cells, 0, values.shape[axis] - 1)
     low = np.minimum(cells.astype(int), max(values.shape[axis] - 2, 0))
     high = np.minimum(low + 1, values.shape[axis] - 1)
     share = (cells - low).astype(np.float32)
     share = share[:, None] if axis == 0 else share
-    return values.take(low, axis) * (1 - share) + values.take(high, axis) * share
+    interpolated: FloatArray = values.take(low, axis) * (1 - share) + values.take(high, axis) * share
+    return interpolated
 
 
 def findings(
@@ -144,14 +147,14 @@ def findings(
     return _modes(points, scores, spacing)
 
 
-def back_projected(projection: Projection, above: float = 1.0) -> np.ndarray:
+def back_projected(projection: Projection, above: float = 1.0) -> Array:
     """(pixel, 3): the voxels that the MIP's pixels at or above an SUV came from."""
     u, z = np.nonzero(projection.mip >= min(above, float(projection.mip.max())))
     ray = projection.depth[u, z]
     return np.stack([u, ray, z] if projection.view == "coronal" else [ray, u, z], axis=1)
 
 
-def _modes(points: np.ndarray, scores: np.ndarray, spacing: np.ndarray) -> list[Finding]:
+def _modes(points: Array, scores: Array, spacing: FloatArray) -> list[Finding]:
     scores = scores - scores.max()
     counts = scores > NEGLIGIBLE
     points, weight = points[counts].astype(np.float64), np.exp(scores[counts])
@@ -164,9 +167,7 @@ def _modes(points: np.ndarray, scores: np.ndarray, spacing: np.ndarray) -> list[
 
 
 @compiled
-def _gather(
-    points: np.ndarray, mm: np.ndarray, weight: np.ndarray, best: int, radius_mm: float
-) -> tuple[float, float, float, float]:
+def _gather(points: Array, mm: Array, weight: Array, best: int, radius_mm: float) -> tuple[float, float, float, float]:
     """Take the weight of all points within reach of one: the sum, and that of the weighted points."""
     mass = x = y = z = 0.0
     middle = (mm[best, 0], mm[best, 1], mm[best, 2])
@@ -179,7 +180,7 @@ def _gather(
     return mass, x, y, z
 
 
-def lesion_at(ras: Volume, index: np.ndarray) -> Contour | None:
+def lesion_at(ras: Volume, index: Array) -> Contour | None:
     """The lesion around a click (fractional voxel of the RAS volume); None where nothing stands out."""
     found = delineated(ras, index, CLICK_SD_MM)
     return None if found is None else found[0]

@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-
+from wslpet.core.arrays import Array
 from wslpet.core.volume import Volume
 from wslpet.method.delineation.contours import Contour
 from wslpet.method.inference.localisation import Lesion
@@ -42,7 +41,7 @@ class Result:
     lesions: tuple[Lesion, ...]
     confidence: float | None = None
     findings: tuple[tuple[tuple[float, float, float], float], ...] = ()
-    cams: dict[str, np.ndarray] = field(default_factory=dict)
+    cams: dict[str, Array] = field(default_factory=dict)
     images: dict[str, GridImage] = field(default_factory=dict)
     contour: Contour | None = None
     doubt: str = ""

@@ -106,8 +106,10 @@ def view_cam(network: nn.Module, batch: Batch, view: str, settings: Settings) ->
 
 @lru_cache
 def use_bfloat16(device: str) -> bool:
-    """Whether half precision pays in training: it halves the time of a step on a CPU that has it. On a GPU most of the
-    time goes into starting kernels, of which it needs more (benchmarks/results/gpu.md)."""
+    """Whether to train in bfloat16: on CPUs with AVX-512 BF16, where it halves the time of a step.
+
+    On a GPU, launching kernels takes most of the time, and bfloat16 needs more of them (benchmarks/results/gpu.md).
+    """
     return device == "cpu" and bool(torch.cpu.get_capabilities().get("avx512_bf16"))
 
 

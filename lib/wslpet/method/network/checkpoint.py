@@ -48,6 +48,7 @@ class Model:
 
     @property
     def device(self) -> torch.device:
+        """Where the weights are."""
         return next(self.network.parameters()).device
 
 
@@ -59,7 +60,7 @@ def new_network(settings: Settings) -> CamNet:
 
 
 def best_device() -> str:
-    """ "cuda" where there is a GPU, "cpu" elsewhere."""
+    """Name of the device to compute on: "cuda" where there is a GPU, "cpu" elsewhere."""
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 

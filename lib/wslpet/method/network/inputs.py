@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from wslpet.core.arrays import Array
 from wslpet.core.errors import SeedError
 from wslpet.core.seeds import NO_TUMOUR, Seed
 from wslpet.core.settings import Settings
@@ -33,7 +34,7 @@ class Example:
     name : the patient, for messages.
     """
 
-    images: dict[str, np.ndarray]
+    images: dict[str, Array]
     points: dict[str, tuple[float, float]] | None
     cancer_type: str
     name: str = ""
@@ -54,6 +55,7 @@ class Sample:
 
     @property
     def device(self) -> torch.device:
+        """Where the images are."""
         return self.images["coronal"].device
 
 

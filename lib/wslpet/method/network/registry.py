@@ -45,7 +45,9 @@ class Version:
 
 
 class ModelRegistry:
-    """Parameters
+    """The published weights in use and the versions before them, on disk.
+
+    Parameters
     ----------
     file : the published weights; its folder is made when the first are published.
     """

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from scipy.sparse import csr_array
 
+from wslpet.core.arrays import Array, FloatArray
 from wslpet.core.volume import Volume, VoxelGrid
 from wslpet.method.projection.ray_maxima import Maxima
 
@@ -42,8 +43,8 @@ class Projection:
     """
 
     view: str
-    mip: np.ndarray
-    depth: np.ndarray
+    mip: Array
+    depth: Array
     spacing: tuple[float, float, float]
 
     def lift(self, u: int, z: int) -> tuple[int, int, int]:
@@ -64,7 +65,7 @@ class Views(VoxelGrid):
 
     coronal: Projection
     sagittal: Projection
-    affine: np.ndarray
+    affine: FloatArray
     name: str
 
     def __iter__(self) -> Iterator[Projection]:
@@ -77,6 +78,7 @@ class Views(VoxelGrid):
 
     @property
     def nbytes(self) -> int:
+        """Bytes that both projections take."""
         return sum(projection.mip.nbytes + projection.depth.nbytes for projection in self)
 
 
@@ -136,7 +138,7 @@ class Projected:
     range: tuple[float, float]
 
 
-def _views(volume: Volume, maxima: Sequence[tuple[np.ndarray, np.ndarray]]) -> Views:
+def _views(volume: Volume, maxima: Sequence[tuple[Array, Array]]) -> Views:
     x, y, z = volume.spacing
     (coronal, coronal_depth), (sagittal, sagittal_depth) = maxima
     return Views(
@@ -147,7 +149,7 @@ def _views(volume: Volume, maxima: Sequence[tuple[np.ndarray, np.ndarray]]) -> V
     )
 
 
-def _maxima_on(device: str, array: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
+def _maxima_on(device: str, array: Array) -> list[tuple[Array, Array]]:
     """Maxima and depths of each view by torch, which has no negative strides: flipped axes are unflipped first."""
     import torch
 
@@ -169,8 +171,8 @@ class RotatedMip:
     column : (u, z, 2) int32, the voxel (x, y) that each pixel came from.
     """
 
-    mip: np.ndarray
-    column: np.ndarray
+    mip: Array
+    column: Array
 
 
 def rotated_mip(volume: Volume, degrees: float) -> RotatedMip:
@@ -220,13 +222,13 @@ class GridImage:
     grid_mm : pixel size.
     """
 
-    mip: np.ndarray
-    depth_mm: np.ndarray
+    mip: Array
+    depth_mm: FloatArray
     origin: tuple[int, int]
     spacing: tuple[float, float]
     grid_mm: float
 
-    def from_voxel(self, index: np.ndarray) -> np.ndarray:
+    def from_voxel(self, index: Array) -> Array:
         """Fractional voxel indices (..., 2) along (u, z) → fractional pixels (..., 2)."""
         return (np.asarray(index, dtype=np.float64) + 0.5) * self.spacing / self.grid_mm - 0.5 - self.origin
 
@@ -252,15 +254,16 @@ def to_grid(views: Views, grid_mm: float, each: Callable[..., Iterable[Any]] = m
     return images[0], images[1]
 
 
-def _with_depth(projection: Projection) -> np.ndarray:
+def _with_depth(projection: Projection) -> Array:
     # (2, u, z): the MIP, and its depth from the middle of the body in mm
     body = projection.mip >= BODY_SUV
     depth = projection.depth * np.float32(projection.spacing[2])
     middle = np.median(depth[body]) if body.any() else 0.0
-    return np.stack([projection.mip, np.where(body, depth - middle, 0.0)]).astype(np.float32)
+    channels: FloatArray = np.stack([projection.mip, np.where(body, depth - middle, 0.0)]).astype(np.float32)
+    return channels
 
 
-def _resample(channels: np.ndarray, spacing: tuple[float, float], grid_mm: float) -> np.ndarray:
+def _resample(channels: Array, spacing: tuple[float, float], grid_mm: float) -> Array:
     # (channel, u, z) → the same on the grid
     u, z = (_sparse_filter(n, s / grid_mm) for n, s in zip(channels.shape[1:], spacing, strict=True))
     return np.stack([(z @ (u @ channel).T).T for channel in channels])
@@ -273,20 +276,20 @@ def _sparse_filter(size: int, scale: float) -> csr_array:
 
 
 @lru_cache(64)
-def linear_filter(size: int, scale: float, count: int | None = None) -> np.ndarray:
+def linear_filter(size: int, scale: float, count: int | None = None) -> Array:
     """Weights (count, size) of an antialiased linear resampling filter by the factor `scale`; read-only.
 
     Samples are aligned at the outer edge of the first one; count is round(size · scale), stretched to the far edge.
     """
     centres = (np.arange(max(1, round(size * scale)) if count is None else count) + 0.5) / scale - 0.5
     away = np.abs(np.arange(size) - centres[:, None])
-    weights = np.clip(1 - away / max(1.0, 1 / scale), 0, None)
-    weights = (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
+    tent = np.clip(1 - away / max(1.0, 1 / scale), 0, None)
+    weights: FloatArray = (tent / tent.sum(axis=1, keepdims=True)).astype(np.float32)
     weights.flags.writeable = False
     return weights
 
 
-def _body_range(mip: np.ndarray, axis: int, margin: int) -> slice:
+def _body_range(mip: Array, axis: int, margin: int) -> slice:
     rows = np.flatnonzero((mip >= BODY_SUV).sum(axis=1 - axis) >= BODY_PIXELS)
     if rows.size == 0:
         return slice(0, mip.shape[axis])

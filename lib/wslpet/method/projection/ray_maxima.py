@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from wslpet.core.arrays import Array, FloatArray
 from wslpet.core.jit import compiled
 
 # Order-preserving int32 keys of float32: the lower 31 bits of a negative number are flipped.
@@ -17,7 +18,7 @@ class Maxima:
     NaN is ordered beyond all numbers, on the side of its sign.
     """
 
-    def __init__(self, array: np.ndarray) -> None:
+    def __init__(self, array: Array) -> None:
         # Slowest in memory first; of axes with one stride, those of a single voxel are the faster.
         self._order = sorted(range(3), key=lambda axis: (-abs(array.strides[axis]), -array.shape[axis]))
         self._flipped = [array.strides[axis] < 0 for axis in self._order]
@@ -51,7 +52,7 @@ class Maxima:
         low, high = _values(np.array(self._range, dtype=np.int32)).tolist()
         return low, high
 
-    def along(self, ray: int) -> tuple[np.ndarray, np.ndarray]:
+    def along(self, ray: int) -> tuple[Array, Array]:
         """Maxima along axis 0 or 1: (u, z) float32 values, and int32 indices of the first maximum along the ray."""
         fixed = self._order.index(ray)
         left = [axis for axis in range(3) if axis != fixed]
@@ -62,18 +63,19 @@ class Maxima:
         return np.ascontiguousarray(images[0]), np.ascontiguousarray(images[1])
 
 
-def _values(keys: np.ndarray) -> np.ndarray:
-    return (keys ^ ((keys >> 31) & _LOWER_BITS)).view(np.float32)
+def _values(keys: Array) -> Array:
+    values: FloatArray = (keys ^ ((keys >> 31) & _LOWER_BITS)).view(np.float32)
+    return values
 
 
 @compiled
 def _take(
-    part: np.ndarray,
+    part: Array,
     still: int,
     firsts: tuple[int, ...],
     steps: tuple[int, ...],
-    keys: tuple[np.ndarray, ...],
-    depths: tuple[np.ndarray, ...],
+    keys: tuple[Array, ...],
+    depths: tuple[Array, ...],
 ) -> tuple[np.int32, np.int32]:
     """Update the maxima of a part (a, b, c) along each axis except `still`, and the range.
 
@@ -98,14 +100,14 @@ def _take(
 
 
 @compiled
-def _ordered(bits: np.ndarray, row: np.ndarray) -> None:
+def _ordered(bits: Array, row: Array) -> None:
     for c in range(row.size):
         key = bits[c] ^ ((bits[c] >> np.int32(31)) & _LOWER_BITS)
         row[c] = np.int32(0) if key == np.int32(-1) else key  # -0 is 0
 
 
 @compiled
-def _keep(row: np.ndarray, depth: int, keys: np.ndarray, depths: np.ndarray) -> None:
+def _keep(row: Array, depth: int, keys: Array, depths: Array) -> None:
     for c in range(row.size):
         better = (row[c] > keys[c]) | ((row[c] == keys[c]) & (depth < depths[c]))
         keys[c] = row[c] if better else keys[c]
@@ -113,7 +115,7 @@ def _keep(row: np.ndarray, depth: int, keys: np.ndarray, depths: np.ndarray) -> 
 
 
 @compiled
-def _ends(row: np.ndarray) -> tuple[np.int32, np.int32]:
+def _ends(row: Array) -> tuple[np.int32, np.int32]:
     low, high = row[0], row[0]
     for c in range(row.size):
         low, high = min(low, row[c]), max(high, row[c])
@@ -121,7 +123,7 @@ def _ends(row: np.ndarray) -> tuple[np.int32, np.int32]:
 
 
 @compiled
-def _first(row: np.ndarray, key: np.int32, first: int, step: int) -> np.int32:
+def _first(row: Array, key: np.int32, first: int, step: int) -> np.int32:
     found = _HIGHEST
     for c in range(row.size):
         found = min(found, np.int32(first + step * c) if row[c] == key else _HIGHEST)

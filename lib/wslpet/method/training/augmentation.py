@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from wslpet.core.arrays import Array
 from wslpet.core.settings import Settings
 from wslpet.method.network.inputs import Batch, Sample, collate, padded, to_device
 from wslpet.method.projection.mip import VIEWS
@@ -63,7 +64,7 @@ class AugmentationParams:
     gain: float
     shift: dict[str, tuple[float, float]]
     points: dict[str, tuple[float, float]] | None
-    noise: dict[str, np.ndarray]
+    noise: dict[str, Array]
 
     def size(self, view: str) -> tuple[int, int]:
         """(u, z) size in pixels of the augmented image."""
@@ -179,8 +180,10 @@ def _noisy(mip: Tensor, strength: float, noise: Tensor) -> Tensor:
 
 
 def _zoomed(changes: Sequence[AugmentationParams], view: str) -> list[Tensor]:
-    """Each patient's (2, u, z) at its new size: pixel p shows pixel (p - shift + 0.5) / zoom - 0.5 of before, linearly
-    interpolated."""
+    """Resample each patient's (2, u, z) to its new size, linearly.
+
+    Pixel p shows pixel (p - shift + 0.5) / zoom - 0.5 of before.
+    """
     images, sizes = [params.sample.images[view] for params in changes], [params.size(view) for params in changes]
     ticks = []
     for axis in (0, 1):

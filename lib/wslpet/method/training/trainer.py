@@ -14,6 +14,7 @@ import torch
 from sklearn.model_selection import train_test_split
 from torch import Tensor, nn
 
+from wslpet.core.arrays import Array
 from wslpet.core.errors import TrainingError
 from wslpet.core.seeds import NO_TUMOUR
 from wslpet.core.settings import Settings
@@ -245,7 +246,7 @@ def _validate(network: nn.Module, batches: list[Batch], settings: Settings) -> d
 
 
 @torch.inference_mode()
-def _gains(incumbent: Model, model: Model, held_out: Sequence[Sample]) -> np.ndarray:
+def _gains(incumbent: Model, model: Model, held_out: Sequence[Sample]) -> Array:
     """(patient,) loss of the model in use minus loss of the new model."""
 
     def loss(one: Model, sample: Sample) -> float:
@@ -255,7 +256,7 @@ def _gains(incumbent: Model, model: Model, held_out: Sequence[Sample]) -> np.nda
     return np.array([loss(incumbent, sample) - loss(model, sample) for sample in held_out])
 
 
-def _is_better(gains: np.ndarray) -> bool:
+def _is_better(gains: Array) -> bool:
     """Whether the mean gain exceeds its standard error: the best of many epochs is a little better by chance alone."""
     if len(gains) < 2:
         return False
@@ -271,7 +272,8 @@ def localisation_error_mm(cams: Cams, scores: Tensor, batch: Batch, settings: Se
     x, y = coronal[rows, :, z].argmax(dim=1), sagittal[rows, :, z].argmax(dim=1)
     seed = {view: cell_points(batch.points[view], settings) for view in VIEWS}
     offset = torch.stack([x - seed["coronal"][:, 0], y - seed["sagittal"][:, 0], z - seed["coronal"][:, 1]])
-    return offset.norm(dim=0) * cams.cell_mm
+    distance: Tensor = offset.norm(dim=0) * cams.cell_mm
+    return distance
 
 
 def _history(

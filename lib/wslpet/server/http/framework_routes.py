@@ -61,6 +61,7 @@ def token(form: Annotated[OAuth2PasswordRequestForm, Depends()]) -> dict[str, An
 
 @router.get("/model/{model}")
 def download_model(model: str, user: Administrator) -> FileResponse:
+    """Send the weights in use."""
     path = app_instance().weights.path() if model in app_instance()._infers else None
     if path is None:
         raise UnknownName(f"model {quoted(model)} does not exist, or has no weights yet; train, and it has")
@@ -128,6 +129,7 @@ def create_session(
 
 @router.get("/session/{session_id}")
 def get_session(session_id: str, user: AnyUser, update_ts: bool = False, image: bool = False) -> Any:
+    """Describe a session, or send its image."""
     _check_session(session_id)
     info = stock_session.get_session(session_id, update_ts)
     if not image:
@@ -139,6 +141,7 @@ def get_session(session_id: str, user: AnyUser, update_ts: bool = False, image: 
 
 @router.delete("/session/{session_id}")
 def remove_session(session_id: str, user: AnyUser) -> Any:
+    """End a session and remove its image."""
     _check_session(session_id)
     return stock_session.remove_session(session_id)
 
@@ -150,6 +153,7 @@ def _check_session(session_id: str) -> None:
 
 @router.head("/datastore/image")
 def check_image(image: str, user: AnyUser, check_sum: str | None = None) -> Any:
+    """Tell whether an image exists and, where a checksum is given, whether it is the same."""
     app_instance().datastore().image_path(image)
     if check_sum and not _CHECKSUM.fullmatch(check_sum):
         raise InputError(f"check_sum {quoted(check_sum)} is no checksum; send SHA256:, SHA512: or MD5: and its digits")
@@ -158,18 +162,21 @@ def check_image(image: str, user: AnyUser, check_sum: str | None = None) -> Any:
 
 @router.put("/datastore/image/info")
 def put_image_info(image: str, user: Annotator, info: Annotated[str, Form()] = "{}") -> Any:
+    """Change the information kept of an image."""
     app_instance().datastore().image_path(image)
     return app_instance().datastore().update_image_info(image, {**_info(info), "user": user.username})
 
 
 @router.put("/datastore/label/info")
 def put_label_info(label: str, tag: str, user: Annotator, info: Annotated[str, Form()] = "{}") -> Any:
+    """Change the information kept of a label."""
     app_instance().datastore().image_path(label)
     return app_instance().datastore().update_label_info(label, tag, {**_info(info), "user": user.username})
 
 
 @router.put("/datastore/updatelabelinfo")
 def put_label_info_as_before(label: str, tag: str, user: Annotator, params: Annotated[str, Form()] = "{}") -> Any:
+    """Change the information kept of a label, by the path that MONAI Label used before."""
     return put_label_info(label, tag, user, params)
 
 
@@ -193,6 +200,7 @@ def batch_infer(
     images: BatchInferImageType = BatchInferImageType.IMAGES_ALL,
     run_sync: bool = False,
 ) -> Any:
+    """Find lesions in many images and keep the labels."""
     if model not in app_instance()._infers:
         raise UnknownName(f"infer task {quoted(model)} does not exist; GET /info/ lists them")
     parsed(BatchOptions, "batch infer", params or {})
@@ -208,6 +216,7 @@ def slide(model: str, user: AnyUser) -> None:
 
 @router.post("/scoring/{method}")
 def score(method: str, user: Annotator, params: dict[str, Any] | None = None, run_sync: bool = False) -> Any:
+    """Score images by a method of `/info/`."""
     if method not in app_instance()._scoring_methods:
         raise UnknownName(f"scoring method {quoted(method)} does not exist; GET /info/ lists them")
     parsed(ScoreOptions, "scoring", params or {})
@@ -222,15 +231,19 @@ def logs(
     text: bool = False,
     refresh: Annotated[int, Query(ge=0, le=3600)] = 0,
 ) -> Response:
+    """Send the last lines of the log."""
     path = Path(settings.MONAI_LABEL_APP_DIR) / "logs" / "app.log"
-    return stock_logs.get_logs(str(path), lines, html, text, refresh)
+    response: Response = stock_logs.get_logs(str(path), lines, html, text, refresh)
+    return response
 
 
 @router.get("/logs/gpu")
 async def gpu(user: Administrator) -> Response:
+    """Send what nvidia-smi says."""
     if shutil.which("nvidia-smi") is None:
         raise UnknownName("this server has no nvidia-smi, so no GPU to tell of")
-    return await stock_logs.gpu_info(user)
+    response: Response = await stock_logs.gpu_info(user)
+    return response
 
 
 @router.get("/ohif/{path:path}")

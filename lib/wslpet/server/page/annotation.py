@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from wslpet.core.arrays import Array
 from wslpet.core.errors import InputError, SeedError
 from wslpet.core.seeds import NO_TUMOUR, Seed, Withdrawal
 from wslpet.core.settings import Settings
@@ -35,7 +36,9 @@ _STEPS = 65535
 
 
 class Desk:
-    """Parameters
+    """The annotation service: patients to annotate, the lesion at a click, and the annotations that are recorded.
+
+    Parameters
     ----------
     app : MONAI Label's app; its strategies choose the next patient.
     """
@@ -124,8 +127,7 @@ class Desk:
         return _steps(ras.array[:, :, z], _suv_step(self.datastore.views(image_id)))
 
     def delineate(self, image_id: str, cancer_type: str, position: tuple[float, float, float]) -> Delineated | None:
-        """The lesion that a click there would be answered with, and what there is to doubt about it; None of "no
-        tumour". Nothing is recorded.
+        """Delineate the lesion at a click, with what is doubtful about it; None for "no tumour". Nothing is recorded.
 
         Raises
         ------
@@ -137,8 +139,10 @@ class Desk:
             return delineated(delineate(volume, seed, settings=self.settings, sure=True))
 
     def annotate(self, image_id: str, save: Save, user: str) -> Saved:
-        """Record an annotation; on disk when this returns. The same request again is answered, not recorded again,
-        also when both come at once, or the server was restarted in between.
+        """Record an annotation; it is on disk when this returns.
+
+        The same request again is answered, not recorded again, also when both come at once, or the server was
+        restarted in between.
 
         Raises
         ------
@@ -171,8 +175,9 @@ class Desk:
         )
 
     def withdraw(self, image_id: str, what: Withdraw, user: str) -> list[Annotation]:
-        """Take back the newest annotation, or all; returns the history. A final label goes with all of them: it would
-        count as an annotation, too; `.wslpet/superseded` keeps it.
+        """Take back the newest annotation, or all; returns the history.
+
+        A final label goes with all of them, since it would count as an annotation, too; `.wslpet/superseded` keeps it.
 
         Raises
         ------
@@ -204,8 +209,10 @@ class Desk:
 
 
 def _known(history: Sequence[Seed | Withdrawal], seed: Seed, seen: int) -> Seed | None:
-    """Of an image's history, the seed that the same request brought: it has its id; without one, it is the same click
-    of the same person, which that person had not seen yet. Raises Conflict when the id is another seed's."""
+    """The seed of a history that the same request brought; raises Conflict when the id is another seed's.
+
+    It has the same id or, without one, is the same click of the same person, which that person had not seen yet.
+    """
     if not seed.id:
         return next((said for said in history[seen:] if isinstance(said, Seed) and _is_same(said, seed)), None)
     known = next((said for said in history if isinstance(said, Seed) and said.id == seed.id), None)
@@ -234,5 +241,5 @@ def _suv_step(views: Views) -> float:
     return max(float(views.coronal.mip.max()), 1e-3) / _STEPS
 
 
-def _steps(suv: np.ndarray, step: float) -> bytes:
+def _steps(suv: Array, step: float) -> bytes:
     return np.rint(np.clip(suv / np.float32(step), 0, _STEPS)).astype("<u2").tobytes()

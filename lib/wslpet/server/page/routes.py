@@ -21,7 +21,8 @@ from starlette.types import Scope
 
 from wslpet.core.seeds import NO_TUMOUR
 from wslpet.server.errors import UnknownName, quoted
-from wslpet.server.http.routes import Administrator, Annotator, AnyUser, who
+from wslpet.server.http.authentication import Administrator, Annotator, AnyUser
+from wslpet.server.http.routes import who
 from wslpet.server.page import table, training
 from wslpet.server.page.annotation import Desk
 from wslpet.server.page.overview import BackgroundScanner
@@ -82,7 +83,8 @@ def routes() -> list[BaseRoute]:
 
 
 def _desk() -> Desk:
-    return app_instance().desk
+    desk: Desk = app_instance().desk
+    return desk
 
 
 def _rounds() -> BackgroundScanner:
@@ -150,16 +152,22 @@ def patient(image: Image, user: AnyUser) -> Patient:
 
 @router.get("/images/{image}/mips", response_class=Response, responses=_BINARY)
 def mips(image: Image, user: AnyUser) -> Response:
-    """Four arrays of little-endian uint16, (u, z) each, z running fastest: the coronal MIP (u = x) in SUV steps, the
-    voxel y that each pixel came from, the sagittal MIP (u = y), the voxel x that each came from."""
+    """Coronal and sagittal MIP, with the depth of each pixel.
+
+    Four arrays of little-endian uint16, (u, z) each, z running fastest: the coronal MIP (u = x) in SUV steps, the
+    voxel y that each pixel came from, the sagittal MIP (u = y), the voxel x that each came from.
+    """
     _rounds()
     return Response(_desk().mips(image), media_type="application/octet-stream")
 
 
 @router.get("/images/{image}/mips/{degrees}", response_class=Response, responses=_BINARY)
 def turned_mip(image: Image, degrees: Annotated[float, InPath(ge=0, lt=360)], user: AnyUser) -> Response:
-    """The MIP from a side: at 0° the coronal view, at 90° the sagittal view. Three arrays of little-endian uint16,
-    (u, z) each: SUV steps, and the voxel x and y that each pixel came from; pixels are square."""
+    """MIP rotated about z: at 0° the coronal view, at 90° the sagittal view.
+
+    Three arrays of little-endian uint16, (u, z) each: SUV steps, and the voxel x and y that each pixel came from;
+    pixels are square.
+    """
     _rounds()
     return Response(_desk().turned(image, degrees), media_type="application/octet-stream")
 
@@ -207,15 +215,18 @@ def annotate(image: Image, save: Save, user: Annotator) -> Saved:
 
 @router.post("/images/{image}/annotations/withdraw")
 def withdraw(image: Image, what: Withdraw, user: Annotator) -> list[Annotation]:
-    """Take back the newest annotation: the one before it, if any, counts again; or all of them, and the final label.
-    The history keeps them."""
+    """Take back the newest annotation, so that the one before it counts again; or all, and the final label.
+
+    The history keeps them.
+    """
     return _desk().withdraw(image, what, who(user, what.annotator))
 
 
 @router.get("/cohort")
 def cohort(user: AnyUser) -> Cohort:
     """Every image with its state."""
-    return app_instance().scanner.cohort()
+    cohort: Cohort = app_instance().scanner.cohort()
+    return cohort
 
 
 @router.get("/annotations.csv", response_class=Response, responses=_CSV)

@@ -15,6 +15,8 @@ State = Literal["annotated", "unannotated", "disagreement", "unreadable"]
 
 
 class Strategy(BaseModel):
+    """How the next patient is chosen."""
+
     name: str
     description: str
 
@@ -88,6 +90,8 @@ class Patient(BaseModel):
 
 
 class NextRequest(BaseModel):
+    """A request for the next patient to annotate."""
+
     strategy: Name
     client: Name = Field(
         default="", description="any text of the browser's own; another browser is offered other patients"
@@ -96,6 +100,8 @@ class NextRequest(BaseModel):
 
 
 class Next(BaseModel):
+    """The next patient to annotate."""
+
     image: str | None = Field(description="None when none is left")
     waiting: int = Field(description="images without an annotation")
     elsewhere: int = Field(description="of those, how many are open in other browsers")
@@ -103,11 +109,15 @@ class Next(BaseModel):
 
 
 class Click(BaseModel):
+    """A click, not recorded."""
+
     position: Position = Field(description="mm RAS")
     cancer_type: Name
 
 
 class Save(BaseModel):
+    """An annotation to record."""
+
     cancer_type: Name
     position: Position | None = Field(default=None, description="mm RAS; may be None of no tumour")
     annotator: Name = Field(default="", description="who clicked, where the server does not know accounts")
@@ -119,6 +129,8 @@ class Save(BaseModel):
 
 
 class Saved(BaseModel):
+    """A recorded annotation, and the history of its image."""
+
     annotation: Annotation
     known: bool = Field(description="it was recorded before: the request came twice")
     meanwhile: list[Annotation] = Field(description="by others since the annotator looked; superseded, not lost")
@@ -126,12 +138,16 @@ class Saved(BaseModel):
 
 
 class Withdraw(BaseModel):
+    """A request to take annotations back."""
+
     time: Name = Field(description="of the annotation to take back, which must be the newest")
     annotator: Name = ""
     all: bool = Field(default=False, description="those before it, too: the image is to be annotated again")
 
 
 class CohortRow(BaseModel):
+    """One image in the cohort table."""
+
     image: str
     title: str
     state: State
@@ -156,6 +172,8 @@ class LeftOut(BaseModel):
 
 
 class Cohort(BaseModel):
+    """The cohort table."""
+
     revision: int
     model_version: str | None
     rows: list[CohortRow]
@@ -166,6 +184,8 @@ class Cohort(BaseModel):
 
 
 class Imported(BaseModel):
+    """The outcome of an imported table."""
+
     recorded: int
     superseded: int = Field(description="of those recorded, how many took the place of another annotation")
     known: int = Field(description="rows that are on record already")
@@ -196,11 +216,15 @@ class Run(BaseModel):
 
 
 class TrainOptions(BaseModel):
+    """Options of a training."""
+
     max_epochs: int | None = None
     from_scratch: bool = False
 
 
 class Training(BaseModel):
+    """The state of training, and the runs before."""
+
     progress: TrainingProgress
     ready: str = Field(description="empty when training can start; else what is missing, in words")
     runs: list[Run] = Field(description="newest first")

@@ -47,6 +47,7 @@ def stop() -> None:
 
 
 def training(app: Any) -> Training:
+    """The state of training: progress, what is missing to start, and the runs before."""
     task: LearnFromSeeds = app._trainers[TASK]
     ready = ""
     try:

@@ -55,7 +55,9 @@ class CachedSeries:
 
 
 class SeriesCache:
-    """Parameters
+    """Series converted to NIfTI in SUV, on disk.
+
+    Parameters
     ----------
     folder : made when the first series comes.
     """

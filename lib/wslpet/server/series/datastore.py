@@ -46,7 +46,9 @@ START_SECONDS = 30.0
 
 
 class SeriesDatastore(SeededDatastore):
-    """Parameters
+    """A datastore of image files and of DICOM series.
+
+    Parameters
     ----------
     folder : of image files, labels, the list of images and `.wslpet`; made if need be.
     source : of the series.
@@ -117,8 +119,11 @@ class SeriesDatastore(SeededDatastore):
         return super().image_version(image_id) if series is None else f"{series.uid} {series.version} {RULES}"
 
     def get_image_info(self, image_id: str) -> dict[str, Any]:
-        """Of a series, as well: its UIDs, "suv" (factor, units, dose, times, weight) and "notes" (what was inferred of
-        them, in words), or "refused" and why."""
+        """Information kept of an image; of a series also how its SUV is computed.
+
+        That is its UIDs, "suv" (factor, units, dose, times, weight) and "notes" (what was inferred of them, in
+        sentences), or "refused" and why.
+        """
         series = self._series(image_id)
         if series is None:
             return super().get_image_info(image_id)

@@ -88,6 +88,7 @@ def is_uid(value: Any) -> bool:
 
 
 def facts_of(header: Dataset) -> dict[str, str]:
+    """Keyword → text of the tags in `FACTS`, and Modality."""
     read = Header(header)
     return {keyword: read.text(keyword) for keyword in (*FACTS, "Modality")}
 

@@ -251,8 +251,11 @@ class SeededDatastore(LocalDatastore):
         return Path(self._datastore.label_path(tag)).resolve() / f"{image_id}{extension}"
 
     def _entry(self, image_id: str) -> ImageLabelModel | None:
-        """Nobody who asks for an image waits while thousands are looked through; who finds none does: it may be there
-        again in a moment."""
+        """The entry of an image, None when there is none; takes the lock only when the first look finds none.
+
+        So a request for an image does not wait while thousands are listed. An image that is missing may be there again
+        when the listing ends.
+        """
         entry = self._datastore.objects.get(image_id)
         if entry is None:
             with self._guard:
@@ -261,11 +264,13 @@ class SeededDatastore(LocalDatastore):
 
     def list_images(self) -> list[str]:
         with self._guard:
-            return super().list_images()
+            images: list[str] = super().list_images()
+            return images
 
     def get_labeled_images(self, label_tag: str | None = None, labels: list[str] | None = None) -> list[str]:
         with self._guard:
-            return super().get_labeled_images(label_tag, labels)
+            labelled: list[str] = super().get_labeled_images(label_tag, labels)
+            return labelled
 
     def get_image_info(self, image_id: str) -> dict[str, Any]:
         """MONAI Label's info and "seeds": a list, newest last, of cancer_type, index, position, user, time."""
@@ -299,7 +304,7 @@ class SeededDatastore(LocalDatastore):
 
     def label_file(self, image_id: str, tag: str) -> str:
         """Where a label is kept, or would be; nothing is fetched."""
-        return LocalDatastore.get_label_uri(self, image_id, tag)
+        return str(LocalDatastore.get_label_uri(self, image_id, tag))
 
     def get_dataset_archive(self, limit_cases: int | None) -> str:
         """MONAI Label's, but for the names in it, which are those of the images: two may end alike."""
@@ -316,8 +321,10 @@ class SeededDatastore(LocalDatastore):
         return file.name
 
     def status(self) -> dict[str, Any]:
-        """MONAI Label's counts; complete is an image that is learned from. "remarks": what people should know;
-        "left_out": files that are no image here, and why, if any."""
+        """MONAI Label's counts; an image is complete when it is used in training.
+
+        "remarks": what people should know; "left_out": files that are no image here, and why, if any.
+        """
         images, seeded = self.list_images(), self.seeded()  # both may wait for a source, so nobody for this thread
         with self._guard:
             tags = Counter(tag for image in self._datastore.objects.values() for tag in image.labels)

@@ -34,7 +34,9 @@ _PASSING = (PacsError, StorageError, BusyError, OSError)
 
 
 class LabelSeeds:
-    """Parameters
+    """Seeds derived from submitted labels.
+
+    Parameters
     ----------
     store : whose labels and seeds these are.
     """

@@ -8,6 +8,7 @@ import numpy as np
 from pydantic import BaseModel, Field
 
 from wslpet.analysis.uptake import central_voxel
+from wslpet.core.arrays import Array
 from wslpet.core.seeds import NO_TUMOUR
 from wslpet.core.volume import Volume
 from wslpet.method.inference.result import Result
@@ -23,7 +24,7 @@ class LesionMask(BaseModel):
     shape: tuple[int, int, int] = Field(description="voxels of the window along x, y, z")
     bits: str = Field(description="base64 of one bit a voxel, z running fastest, most significant bit first")
 
-    def voxels(self) -> np.ndarray:
+    def voxels(self) -> Array:
         """(n, 3) the lesion's voxels (x, y, z) in the RAS volume."""
         packed = np.frombuffer(base64.b64decode(self.bits), dtype=np.uint8)
         inside = np.unpackbits(packed, count=int(np.prod(self.shape))).reshape(self.shape)
@@ -125,5 +126,5 @@ def _cells(result: Result, view: str, cell_mm: float) -> CamCells:
     )
 
 
-def _base64(array: np.ndarray) -> str:
+def _base64(array: Array) -> str:
     return base64.b64encode(np.ascontiguousarray(array).tobytes()).decode()

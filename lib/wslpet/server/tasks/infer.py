@@ -131,8 +131,10 @@ class FindTumour(InferTask):
 
     @contextmanager
     def _recording(self, request: Mapping[str, Any], seed: Seed | None) -> Iterator[None]:
-        """Record a click that the block does not refuse. A session's image is gone when the session ends: its clicks
-        are answered, and teach nothing."""
+        """Record a click that the block does not refuse.
+
+        A session's image is gone when the session ends: its clicks are answered, but not recorded for training.
+        """
         try:
             yield
         except InputError:

@@ -12,11 +12,11 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 from monailabel.interfaces.datastore import DefaultLabelTag
 from monailabel.interfaces.tasks.scoring import ScoringMethod
 
 from wslpet.analysis.radiomics import catalogue, radiomics
+from wslpet.core.arrays import Array
 from wslpet.core.atomic_io import replacing
 from wslpet.core.errors import InputError
 from wslpet.core.seeds import NO_TUMOUR, Seed
@@ -79,11 +79,11 @@ class Radiomics(ScoringMethod):
         outline = "label" if label else "click"
         return dict(zip(ABOUT, (image, seed.cancer_type, outline, annotation), strict=True)) | features
 
-    def _clicked(self, volume: Volume, seed: Seed) -> np.ndarray:
+    def _clicked(self, volume: Volume, seed: Seed) -> Array:
         return delineate(volume, seed, settings=self._settings, sure=True).mask.array > 0
 
 
-def _submitted(label: str, volume: Volume) -> np.ndarray:
+def _submitted(label: str, volume: Volume) -> Array:
     return onto(read_mask(label, volume), volume).array > 0
 
 

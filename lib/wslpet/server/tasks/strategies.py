@@ -66,6 +66,8 @@ class _Unannotated(Strategy):
 
 
 class First(_Unannotated):
+    """The first patient without an annotation, by name."""
+
     def __init__(self) -> None:
         super().__init__("The first patient, by name, without an annotation")
 
@@ -74,6 +76,8 @@ class First(_Unannotated):
 
 
 class Random(_Unannotated):
+    """A random patient without an annotation."""
+
     def __init__(self) -> None:
         super().__init__("A random patient without an annotation")
 

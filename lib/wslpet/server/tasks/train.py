@@ -80,7 +80,8 @@ class LearnFromSeeds(TrainTask):
     def stats(self) -> dict[str, Any]:
         """Of the latest training, after each epoch. "total_time" instead of "current_time" says that it has ended."""
         try:
-            return json.loads(self._stats_file.read_text(encoding="utf-8"))
+            stats: dict[str, Any] = json.loads(self._stats_file.read_text(encoding="utf-8"))
+            return stats
         except (FileNotFoundError, ValueError):
             return {}
 

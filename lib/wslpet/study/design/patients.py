@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from wslpet.core.arrays import Array, BoolArray
 from wslpet.core.errors import InputError
 from wslpet.core.seeds import NO_TUMOUR
 from wslpet.core.settings import Settings
@@ -39,10 +40,12 @@ class Patient:
 
     @property
     def name(self) -> str:
+        """The name in the cohort table."""
         return self.row.name
 
     @property
     def cancer_type(self) -> str:
+        """The annotated type."""
         return self.row.seed.cancer_type
 
     def example(self) -> Example:
@@ -58,7 +61,7 @@ class Patient:
         """The scan in SUV, as stored."""
         return read_volume(self.row.scan)
 
-    def truth(self, volume: Volume) -> np.ndarray:
+    def truth(self, volume: Volume) -> Array:
         """(i, j, k) bool: the expert's mask on the scan's grid."""
         return _truth(self.row, volume)
 
@@ -74,12 +77,12 @@ class Grid:
     origin : first voxel of the crop, of the whole volume's grid.
     """
 
-    suv: np.ndarray
-    truth: np.ndarray
+    suv: Array
+    truth: BoolArray
     origin: tuple[int, int, int]
 
     @classmethod
-    def from_volume(cls, ras: Volume, truth: np.ndarray) -> Grid:
+    def from_volume(cls, ras: Volume, truth: BoolArray) -> Grid:
         """From a RAS volume and the mask (x, y, z) of it."""
         suv, share = (_resampled(array, ras.spacing) for array in (ras.array, truth.astype(np.float32)))
         body = [np.flatnonzero((suv >= BODY_SUV).any(axis=tuple({0, 1, 2} - {axis}))) for axis in range(3)]
@@ -90,7 +93,7 @@ class Grid:
         origin = tuple(w.start for w in window)
         return cls(suv[window].astype(np.float16), share[window] >= 0.5, origin)  # type: ignore[arg-type]
 
-    def to_volume(self, values: np.ndarray, ras: Volume) -> np.ndarray:
+    def to_volume(self, values: Array, ras: Volume) -> Array:
         """Interpolate values (x, y, z) of the grid linearly at the RAS volume's voxels; 0 outside the body."""
         whole = [max(1, round(n * s / GRID_MM)) for n, s in zip(ras.shape, ras.spacing, strict=True)]
         filters = [linear_filter(n, GRID_MM / s, m) for n, s, m in zip(whole, ras.spacing, ras.shape, strict=True)]
@@ -98,12 +101,12 @@ class Grid:
         return _along_axes(values.astype(np.float32), parts)
 
 
-def _resampled(array: np.ndarray, spacing: tuple[float, float, float]) -> np.ndarray:
+def _resampled(array: Array, spacing: tuple[float, float, float]) -> Array:
     filters = [linear_filter(n, s / GRID_MM) for n, s in zip(array.shape, spacing, strict=True)]
     return _along_axes(array.astype(np.float32, copy=False), filters)
 
 
-def _along_axes(array: np.ndarray, filters: Sequence[np.ndarray]) -> np.ndarray:
+def _along_axes(array: Array, filters: Sequence[Array]) -> Array:
     for axis, weights in enumerate(filters):
         array = np.moveaxis(np.tensordot(weights, array, (1, axis)), 0, axis)
     return array
@@ -134,7 +137,7 @@ def kept_patient(row: Row, folder: Path, settings: Settings) -> Patient:
     return patient
 
 
-def _truth(row: Row, volume: Volume) -> np.ndarray:
+def _truth(row: Row, volume: Volume) -> Array:
     if row.mask is None:
         raise InputError(f"{row.name} has no mask")
     mask = read_mask(row.mask, volume)

@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 
 from wslpet.analysis.statistics import folds
+from wslpet.core.arrays import Array
 from wslpet.core.errors import InputError
 from wslpet.core.seeds import NO_TUMOUR
 from wslpet.core.settings import Settings, settings_from
@@ -63,7 +64,7 @@ class Study:
     plan: Plan
     patients: tuple[Patient, ...]
     names: tuple[str, ...]
-    fold_of: np.ndarray
+    fold_of: Array
 
     @property
     def systems(self) -> list[System]:

@@ -26,6 +26,7 @@ import numpy as np
 from wslpet.analysis.overlap import Agreement, agreement, hd95
 from wslpet.analysis.radiomics import catalogue, radiomics
 from wslpet.analysis.uptake import measure, surroundings
+from wslpet.core.arrays import Array, BoolArray
 from wslpet.core.volume import Volume
 from wslpet.method.network.checkpoint import save_model
 from wslpet.study.design.patients import Patient
@@ -170,7 +171,7 @@ def _measured(patient: Patient, volume: Volume, system: System, found: Predictio
     )
 
 
-def features_of(volume: Volume, inside: np.ndarray, names: tuple[str, ...] | None = None) -> dict[str, float]:
+def features_of(volume: Volume, inside: BoolArray, names: tuple[str, ...] | None = None) -> dict[str, float]:
     """Radiomics of a mask, all or some; NaN where nothing is inside, or too little for a feature."""
     names = tuple(catalogue()) if names is None else names
     if not inside.any():
@@ -196,7 +197,7 @@ def features_in(run: Run, folder: Path) -> dict[str, dict[str, float]]:
     return {row.pop("name"): {name: float(value) for name, value in row.items()} for row in rows}
 
 
-def mask_in(run: Run, folder: Path, patient: Patient, volume: Volume) -> np.ndarray:
+def mask_in(run: Run, folder: Path, patient: Patient, volume: Volume) -> Array:
     """(i, j, k) bool: the mask that a run predicted for a patient."""
     inside = np.zeros(volume.shape, dtype=bool)
     with np.load(folder / run.place / "masks.npz") as file:
@@ -206,8 +207,8 @@ def mask_in(run: Run, folder: Path, patient: Patient, volume: Volume) -> np.ndar
     return inside
 
 
-def _write_masks(path: Path, masks: dict[int, np.ndarray]) -> None:
-    arrays: dict[str, np.ndarray] = {}
+def _write_masks(path: Path, masks: dict[int, Array]) -> None:
+    arrays: dict[str, Array] = {}
     for number, mask in masks.items():
         found = np.argwhere(mask)
         low, high = (found.min(axis=0), found.max(axis=0) + 1) if len(found) else (np.zeros(3, int), np.zeros(3, int))

@@ -12,6 +12,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from sklearn.metrics import roc_curve
 
+from wslpet.core.arrays import BoolArray
 from wslpet.method.inference.pipeline import find_lesions
 from wslpet.method.inference.plotting import Case, gallery
 from wslpet.method.inference.result import Result
@@ -146,7 +147,7 @@ def best_to_worst(results: Results, path: Path) -> bool:
     return True
 
 
-def _as_kept(result: Result, mask: np.ndarray) -> Result:
+def _as_kept(result: Result, mask: BoolArray) -> Result:
     # Show the mask that was measured, not one computed again.
     return replace(result, mask=result.mask.with_array(mask.astype(np.uint8)), slices=None)
 

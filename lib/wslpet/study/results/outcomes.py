@@ -14,6 +14,7 @@ from scipy.stats import t
 
 from wslpet.analysis.outcome import Performance, out_of_fold, performance
 from wslpet.analysis.statistics import Estimate, auc, delong_p
+from wslpet.core.arrays import Array
 from wslpet.core.errors import TrainingError
 from wslpet.study.design.patients import Patient
 from wslpet.study.systems.system import System
@@ -30,8 +31,8 @@ class Outcome:
     performance : of these.
     """
 
-    outcomes: np.ndarray
-    probabilities: np.ndarray
+    outcomes: Array
+    probabilities: Array
     performance: Performance
 
     def p_against(self, other: Outcome) -> float:
@@ -51,11 +52,12 @@ class Known:
     """
 
     names: list[str]
-    outcomes: np.ndarray
-    folds: list[np.ndarray]
+    outcomes: Array
+    folds: list[Array]
 
     @classmethod
-    def from_patients(cls, patients: Sequence[Patient], fold_of: np.ndarray, cancer_type: str) -> Known:
+    def from_patients(cls, patients: Sequence[Patient], fold_of: Array, cancer_type: str) -> Known:
+        """The patients of one cancer type whose outcome is known."""
         chosen = [
             (patient, fold)
             for patient, fold in zip(patients, fold_of, strict=True)
@@ -93,7 +95,7 @@ def outcome_of(
     return Outcome(known.outcomes, probabilities, performance(known.outcomes, probabilities, known.folds))
 
 
-def matrix(known: Known, features: Mapping[str, Mapping[str, float]]) -> np.ndarray:
+def matrix(known: Known, features: Mapping[str, Mapping[str, float]]) -> Array:
     """The features as a matrix (patient, feature)."""
     return np.array([list(features[name].values()) for name in known.names])
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from wslpet.analysis.statistics import Estimate, bootstrap, paired_p
+from wslpet.core.arrays import Array
 from wslpet.study.design.study import CURVE_SYSTEMS, Study
 from wslpet.study.execution.runs import Measured, Run, features_in, is_kept, measured_in
 from wslpet.study.execution.stability import Stability
@@ -33,11 +34,11 @@ class SystemResults:
     measured: tuple[Measured, ...]
     outcomes: dict[str, Outcome | str] = field(default_factory=dict)
 
-    def dice(self, cancer_type: str | None = None) -> np.ndarray:
+    def dice(self, cancer_type: str | None = None) -> Array:
         """(patient,) Dice of the patients of one type, or of all."""
         return np.array([one.dice for one in self.measured if cancer_type in (None, one.cancer_type)])
 
-    def each(self, of: Callable[[Measured], float]) -> np.ndarray:
+    def each(self, of: Callable[[Measured], float]) -> Array:
         """(patient,) any quantity."""
         return np.array([of(one) for one in self.measured], dtype=float)
 
@@ -78,9 +79,10 @@ class Results:
 
     @property
     def reference(self) -> SystemResults | None:
+        """Results of the reference system; None where it was not run."""
         return self.systems.get(REFERENCE)
 
-    def fold_sd(self, values: np.ndarray, cancer_type: str | None = None) -> float:
+    def fold_sd(self, values: Array, cancer_type: str | None = None) -> float:
         """SD over the folds of the folds' mean values, for the patients of a type, or all."""
         own = np.array([cancer_type in (None, patient.cancer_type) for patient in self.study.patients])
         of = self.study.fold_of[own]

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from wslpet.analysis.statistics import Estimate, bootstrap
+from wslpet.core.arrays import Array
 from wslpet.study.design.paper import NUMBER_OF_TABLE, OUTCOME, PAPER, QUANTITIES
 from wslpet.study.execution.stability import EXCELLENT, GOOD
 from wslpet.study.results.outcomes import Outcome, Shuffled
@@ -53,6 +54,7 @@ class Table:
     notes: tuple[str, ...] = ()
 
     def markdown(self) -> str:
+        """The table in Markdown."""
         lines = [f"**{self.title}**", "", _line(self.head), _line(["---"] * len(self.head)), *map(_line, self.rows)]
         return "\n".join([*lines, "", *self.notes, ""])
 
@@ -278,7 +280,7 @@ def interval(estimate: Estimate, form: str = ".2f") -> str:
     return f"{estimate.value:{form}} [{estimate.low:{form}}–{estimate.high:{form}}]"
 
 
-def _percent(values: np.ndarray) -> str:
+def _percent(values: Array) -> str:
     return f"{100 * values.mean():.0f}"
 
 

@@ -64,6 +64,7 @@ class FCN(nn.Module):
             channels = width
 
     def forward(self, images: Tensor) -> Tensor:
+        """(n, channel, u, z) → (n, 1, u, z) scores, summed over the stages."""
         total, features = images.new_zeros(()), images
         for stage, score in zip(self.stages, self.scores, strict=True):
             features = stage(features)

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from wslpet.analysis.outcome import FEWEST
 from wslpet.analysis.uptake import central_voxel
+from wslpet.core.arrays import Array
 from wslpet.core.errors import TrainingError
 from wslpet.core.volume import Volume
 from wslpet.method.network.checkpoint import best_device
@@ -39,9 +40,11 @@ class RPETNet(nn.Module):
         self.dense = nn.Sequential(nn.Linear(16 * 2, 16), nn.ReLU(inplace=True), nn.Dropout(0.3), nn.Linear(16, 1))
 
     def forward(self, boxes: Tensor) -> Tensor:
+        """(n, 2, x, y, z) → (n,) scores."""
         maps = self.features(boxes)
         pooled = torch.cat([maps.mean(dim=(2, 3, 4)), maps.amax(dim=(2, 3, 4))], dim=1)
-        return self.dense(pooled)[:, 0]
+        logits: Tensor = self.dense(pooled)[:, 0]
+        return logits
 
 
 def learn(patients: Sequence[Patient], plan: Plan, report: Report) -> FittedSystem:
@@ -85,7 +88,7 @@ def _fit(patients: Sequence[Patient], plan: Plan, report: Report) -> RPETNet:
     return network.eval()
 
 
-def surroundings(grid: Grid) -> np.ndarray:
+def surroundings(grid: Grid) -> Array:
     """(2, x, y, z) the uptake inside the mask, and the mask, around the tumour's centre; a box and room to shift it."""
     reach = BOX // 2 + SHIFT
     centre = central_voxel(grid.truth, (GRID_MM,) * 3)
@@ -95,7 +98,7 @@ def surroundings(grid: Grid) -> np.ndarray:
     return np.stack([np.pad(part, missing) for part in (scaled(grid.suv[window]) * truth, truth.astype(np.float32))])
 
 
-def box(around: np.ndarray, rng: np.random.Generator | None = None) -> Tensor:
+def box(around: Array, rng: np.random.Generator | None = None) -> Tensor:
     """(2, x, y, z) the middle of a tumour's surroundings; shifted and mirrored where there is a generator."""
     start = np.full(3, SHIFT) if rng is None else rng.integers(0, 2 * SHIFT + 1, 3)
     both = around[tuple(slice(s, s + n) for s, n in zip((0, *start), (2, BOX, BOX, BOX), strict=True))]

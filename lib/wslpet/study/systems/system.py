@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
+from wslpet.core.arrays import BoolArray
 from wslpet.core.volume import Volume
 from wslpet.method.network.checkpoint import Model
 from wslpet.study.design.patients import Patient
@@ -27,7 +26,7 @@ class Prediction:
     good : probability of the good outcome, if the system predicts it without features.
     """
 
-    mask: np.ndarray
+    mask: BoolArray
     cancer_type: str | None = None
     good: float | None = None
 

@@ -10,6 +10,7 @@ import torch
 from scipy.special import expit
 from torch import nn
 
+from wslpet.core.arrays import Array
 from wslpet.core.volume import Volume
 from wslpet.method.network.checkpoint import best_device
 from wslpet.study.design.patients import Grid, Patient
@@ -31,7 +32,7 @@ LOG_EVERY = 25
 
 def learn(patients: Sequence[Patient], plan: Plan, report: Report) -> FittedSystem:
     """MONAI's U-Net on patches, with the sum of Dice loss and cross-entropy, AdamW and one cycle."""
-    from monai.losses import DiceCELoss  # heavy
+    from monai.losses.dice import DiceCELoss  # heavy
 
     torch.manual_seed(plan.seed)
     rng = np.random.default_rng(plan.seed)
@@ -61,16 +62,16 @@ def learn(patients: Sequence[Patient], plan: Plan, report: Report) -> FittedSyst
 
 def _network() -> nn.Module:
     # Batch norm rather than instance norm: a whole body is then normalised as the training patches were.
-    from monai.networks.nets import UNet
+    from monai.networks.nets.unet import UNet
 
     network = UNet(3, 1, 1, CHANNELS, (2,) * (len(CHANNELS) - 1), num_res_units=1, norm="BATCH")
     last = [part for part in network.modules() if isinstance(part, nn.Conv3d | nn.ConvTranspose3d)][-1]
     assert last.bias is not None
     nn.init.constant_(last.bias, PRIOR)
-    return network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+    return network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload,no-any-return]
 
 
-def _patch(grid: Grid, rng: np.random.Generator, tumour: bool) -> tuple[np.ndarray, np.ndarray]:
+def _patch(grid: Grid, rng: np.random.Generator, tumour: bool) -> tuple[Array, Array]:
     """A random patch (x, y, z) of scaled SUV and its mask, augmented by left-right mirroring and gain."""
     shape = np.array(grid.suv.shape)
     if tumour:
@@ -87,7 +88,7 @@ def _patch(grid: Grid, rng: np.random.Generator, tumour: bool) -> tuple[np.ndarr
     return (image[::-1].copy(), mask[::-1].copy()) if rng.random() < 0.5 else (image, mask)
 
 
-def scaled(suv: np.ndarray, gain: float = 1.0) -> np.ndarray:
+def scaled(suv: Array, gain: float = 1.0) -> Array:
     """Input scaling of our own network: the square root of SUV / 30, in [0, 1]."""
     return np.sqrt(np.clip(suv.astype(np.float32) * gain / SUV_LIMIT, 0, 1))
 

@@ -7,6 +7,7 @@ from zlib import crc32
 
 import numpy as np
 
+from wslpet.core.arrays import Array, FloatArray
 from wslpet.data.phantom.body.shapes import Axes, smooth_path
 from wslpet.data.phantom.settings import CohortSettings
 
@@ -49,7 +50,7 @@ def stream(seed: int, name: str) -> np.random.Generator:
     return np.random.default_rng([seed, crc32(name.encode())])
 
 
-def choose(rng: np.random.Generator, weighted: tuple) -> object:
+def choose(rng: np.random.Generator, weighted: tuple[tuple[object, float], ...]) -> object:
     """Sample one of the (item, weight) pairs."""
     weights = np.array([w for _, w in weighted], dtype=float)
     return weighted[int(rng.choice(len(weighted), p=weights / weights.sum()))][0]
@@ -65,16 +66,17 @@ class Body:
     fat_mm: float
     arms: str
     sex: str
-    scale: np.ndarray
-    spine: np.ndarray
-    oesophagus: np.ndarray
-    aorta: np.ndarray
+    scale: Array
+    spine: Array
+    oesophagus: Array
+    aorta: Array
     dome: tuple[float, float]
-    heart: tuple[np.ndarray, np.ndarray]
-    limbs: dict[str, tuple[np.ndarray, np.ndarray]] = field(repr=False)
+    heart: tuple[Array, Array]
+    limbs: dict[str, tuple[Array, Array]] = field(repr=False)
 
     @classmethod
     def draw(cls, seed: int, settings: CohortSettings) -> Body:
+        """Draw a patient of a cohort; the same for the same seed."""
         rng = stream(seed, "body")
         height = float(np.clip(rng.normal(*settings.height_m), 1.48, 2.0))
         bmi = float(np.clip(rng.normal(*settings.bmi), 17.0, 42.0))
@@ -104,12 +106,12 @@ class Body:
             limbs=_limbs(rng, arms, fat),
         )
 
-    def curve(self, path: np.ndarray, z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def curve(self, path: Array, z: Array) -> tuple[Array, Array]:
         """Interpolate x and y of a path (n, 3) with monotonic z at heights z."""
         order = np.argsort(path[:, 2])
         return (np.interp(z, path[order, 2], path[order, d]) for d in (0, 1))  # type: ignore[return-value]
 
-    def trunk_distance(self, axes: Axes, inset: float = 0.0) -> np.ndarray:
+    def trunk_distance(self, axes: Axes, inset: float = 0.0) -> Array:
         """Signed distance (mm, negative inside), (x, y, z), to the skin of trunk, neck and head, less `inset`."""
         z = axes.z
         on_head = np.interp(z, (600, 690), (1.0, 0.15))
@@ -126,13 +128,14 @@ class Body:
         np.maximum(distance, (-40 - axes.mesh[2] - np.abs(axes.mesh[0])) * np.float32(0.7), out=distance)
         return np.maximum(distance, axes.mesh[2] - VERTEX_Z, out=distance)
 
-    def cage_distance(self, x: np.ndarray, y: np.ndarray, z: np.ndarray) -> np.ndarray:
+    def cage_distance(self, x: Array, y: Array, z: Array) -> Array:
         """Signed distance (mm, negative inside) to the inside of the rib cage; x, y, z broadcast."""
         a, b, yc = (np.interp(z, CAGE[:, 0], CAGE[:, c]).astype(np.float32) for c in (1, 2, 3))
         q = np.abs(x / a) ** 2.3 + np.abs((y - yc) / b) ** 2.3
-        return np.maximum((q ** (1 / 2.3) - 1) * np.minimum(a, b), z - CAGE[-1, 0]).astype(np.float32)
+        distance: FloatArray = np.maximum((q ** (1 / 2.3) - 1) * np.minimum(a, b), z - CAGE[-1, 0]).astype(np.float32)
+        return distance
 
-    def dome_height(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    def dome_height(self, x: Array, y: Array) -> Array:
         """Height (mm) of the diaphragm."""
         right, left = self.dome
         top = left + (right - left) / (1 + np.exp(-x / np.float32(15)))
@@ -141,35 +144,38 @@ class Body:
             + 62 * np.clip((10 - y) / 85, 0, None) ** 2
             + 15 * np.clip(y / 85, 0, None)
         )
-        return (top - sag).astype(np.float32)
+        height: FloatArray = (top - sag).astype(np.float32)
+        return height
 
-    def mediastinum_distance(self, x: np.ndarray, y: np.ndarray, z: np.ndarray) -> np.ndarray:
+    def mediastinum_distance(self, x: Array, y: Array, z: Array) -> Array:
         """Signed distance (mm, negative inside) to mediastinum, heart and spine together."""
         half = np.interp(z, (300, 400, 470, 510, 560, 610), (34, 34, 36, 30, 27, 22)).astype(np.float32)
         slab = np.abs(x + 4) - half * np.where(y > 45, 0.55, 1.0).astype(np.float32)
         return np.minimum(slab, self.heart_distance(x, y, z))
 
-    def heart_distance(self, x: np.ndarray, y: np.ndarray, z: np.ndarray) -> np.ndarray:
+    def heart_distance(self, x: Array, y: Array, z: Array) -> Array:
+        """Signed distance (mm, negative inside) to the heart; x, y, z broadcast."""
         centre, radii = self.heart
         r = np.sqrt(sum(((v - c) / s) ** 2 for v, c, s in zip((x, y, z), centre, radii, strict=True)))
-        return ((r - 1) * np.mean(radii)).astype(np.float32)
+        distance: FloatArray = ((r - 1) * np.mean(radii)).astype(np.float32)
+        return distance
 
-    def lung_distance(self, x: np.ndarray, y: np.ndarray, z: np.ndarray) -> np.ndarray:
+    def lung_distance(self, x: Array, y: Array, z: Array) -> Array:
         """Signed distance (mm, negative inside) to either lung; x, y, z broadcast."""
         outside = np.maximum(self.cage_distance(x, y, z), -self.mediastinum_distance(x, y, z))
         return np.maximum(outside, (self.dome_height(x, y) - z) * np.float32(0.8))
 
 
-def _oval(axes: Axes, a: np.ndarray, b: np.ndarray, yc: np.ndarray, power: float) -> np.ndarray:
+def _oval(axes: Axes, a: Array, b: Array, yc: Array, power: float) -> Array:
     x = np.abs(axes.x[:, None] / a[None, :].astype(np.float32)) ** np.float32(power)
     y = np.abs((axes.y[:, None] - yc[None, :].astype(np.float32)) / b[None, :].astype(np.float32)) ** np.float32(power)
-    distance = x[:, None, :] + y[None, :, :]
+    distance: FloatArray = x[:, None, :] + y[None, :, :]
     distance -= np.float32(1)
     distance *= (np.minimum(a, b) / power).astype(np.float32)
     return distance
 
 
-def _wander(path: np.ndarray, rng: np.random.Generator, sd: tuple[float, float]) -> np.ndarray:
+def _wander(path: Array, rng: np.random.Generator, sd: tuple[float, float]) -> Array:
     """Bend a path smoothly at random, SD `sd` (x, y) mm, and resample it to 60 points."""
     u = np.linspace(0, 1, len(path))
     bent = path.copy()
@@ -180,7 +186,7 @@ def _wander(path: np.ndarray, rng: np.random.Generator, sd: tuple[float, float])
     return smooth_path(bent, 60)
 
 
-def _limbs(rng: np.random.Generator, arms: str, fat: float) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+def _limbs(rng: np.random.Generator, arms: str, fat: float) -> dict[str, tuple[Array, Array]]:
     """Centre lines (n, 3) and radii (n,) of arms and legs, in reference mm."""
     thick = 0.35 * fat
     limbs = {}

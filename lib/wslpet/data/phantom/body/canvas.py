@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from wslpet.core.arrays import Array, FloatArray
 from wslpet.data.phantom.body.shapes import Axes, Point
 
 
@@ -25,7 +26,7 @@ class Canvas:
     Edges are a voxel-wide ramp: the fraction of the voxel inside (partial volume).
     """
 
-    def __init__(self, origin: np.ndarray, shape: tuple[int, int, int], spacing: np.ndarray, scale: np.ndarray):
+    def __init__(self, origin: Array, shape: tuple[int, int, int], spacing: FloatArray, scale: Array):
         self.origin = origin
         self.spacing = spacing
         self.scale = scale
@@ -52,13 +53,13 @@ class Canvas:
         """Voxels between two corners in the reference body's mm."""
         return self.box((np.asarray(low) - margin) * self.scale, (np.asarray(high) + margin) * self.scale)
 
-    def fraction(self, distance: np.ndarray, edge: float | None = None) -> np.ndarray:
+    def fraction(self, distance: Array, edge: float | None = None) -> Array:
         """Signed distance (mm, negative inside) → share of the voxel inside, 0–1."""
         inside = distance * np.float32(-1.0 / (edge or self.edge))
         inside += np.float32(0.5)
         return np.clip(inside, 0, 1, out=inside)
 
-    def paint(self, box: Box, inside: np.ndarray, value: np.ndarray | float) -> None:
+    def paint(self, box: Box, inside: Array, value: Array | float) -> None:
         """Replace the activity by `value` in the given fraction of each voxel."""
         self.strokes += 1
         part = self.activity[box.window]

@@ -7,12 +7,13 @@ from collections.abc import Callable
 import numpy as np
 from scipy.spatial.transform import Rotation
 
+from wslpet.core.arrays import Array
 from wslpet.data.phantom.body.anatomy import OUTLINE, Body, stream
 from wslpet.data.phantom.body.canvas import Canvas
 from wslpet.data.phantom.body.shapes import Point, Waves, ellipsoid, smooth_path, tube
 from wslpet.data.phantom.settings import Range, Uptake
 
-Clip = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
+Clip = Callable[[Array, Array, Array], Array]
 
 
 class Painter:
@@ -25,6 +26,7 @@ class Painter:
         self.drawn: dict[str, float] = {}
 
     def stream(self, name: str) -> np.random.Generator:
+        """The random stream of one organ."""
         return stream(self.body.seed, name)
 
     def level(self, name: str, between: Range, logarithmic: bool = False) -> float:
@@ -55,7 +57,7 @@ class Painter:
         """An ellipsoid with a wavy surface; `shell` mm thick around a `core` value if that is given."""
         rng = self.stream(name)
         middle = np.asarray(centre, dtype=float) + rng.normal(0, jitter, size=3)
-        half: np.ndarray = np.asarray(radii, dtype=float) * rng.normal(1, 0.06, size=3).clip(0.8, 1.2)
+        half: Array = np.asarray(radii, dtype=float) * rng.normal(1, 0.06, size=3).clip(0.8, 1.2)
         surface, grain = Waves.draw(rng, 1.6 * float(half.mean())), Waves.draw(rng, grain_mm)
         reach = 1.2 * (half if rotation is None else np.full(3, half.max()))
         box = self.canvas.reference_box(middle - reach, middle + reach)
@@ -68,7 +70,7 @@ class Painter:
         if clip is not None:
             distance = np.maximum(distance, clip(*box.reference.mesh))
         inside = self.canvas.fraction(distance, edge)
-        amount: np.ndarray | float = value
+        amount: Array | float = value
         if texture:
             amount = np.float32(value) * np.clip(1 + np.float32(texture) * grain.on(box.reference), 0.2, None)
         if core is not None:
@@ -78,8 +80,8 @@ class Painter:
     def cord(
         self,
         name: str,
-        points: np.ndarray,
-        radii: np.ndarray | float,
+        points: Array,
+        radii: Array | float,
         value: float,
         *,
         patchy: float = 0.0,
@@ -97,7 +99,7 @@ class Painter:
         if box is None:
             return
         distance = tube(box.reference, points, radii)
-        amount: np.ndarray | float = value
+        amount: Array | float = value
         if patchy:
             amount = np.float32(value) * np.exp(np.float32(patchy) * patches.on(box.reference))
         if core is not None:
@@ -105,6 +107,7 @@ class Painter:
         self.canvas.paint(box, self.canvas.fraction(distance, edge), amount)
 
     def paint_all(self) -> None:
+        """Paint every organ, from the outside in."""
         soft_tissue(self)
         skeleton(self)
         chest(self)
@@ -141,7 +144,7 @@ def soft_tissue(p: Painter) -> None:
             )
 
 
-def _front(x: np.ndarray, y: np.ndarray, z: np.ndarray) -> np.ndarray:
+def _front(x: Array, y: Array, z: Array) -> Array:
     return np.float32(88) - y
 
 
@@ -254,7 +257,7 @@ def abdomen(p: Painter) -> None:
     """Liver, spleen, stomach, bowel, kidneys, ureters and bladder."""
     body, u = p.body, p.uptake
 
-    def below_dome(x: np.ndarray, y: np.ndarray, z: np.ndarray) -> np.ndarray:
+    def below_dome(x: Array, y: Array, z: Array) -> Array:
         under = (z - body.dome_height(x, y) + np.float32(5)) * np.float32(0.8)
         return np.maximum(under, body.cage_distance(x, y, z) + np.float32(2))
 
@@ -296,6 +299,7 @@ def abdomen(p: Painter) -> None:
 
 
 def kidney_and_ureter(p: Painter, side: str, s: int, z: float, cortex: float, urine: float) -> None:
+    """Kidney, renal pelvis and ureter of one side (`s`: +1 right, -1 left)."""
     rng = p.stream(f"{side} urinary tract")
     centre = np.array([66.0 * s, -52.0, z]) + rng.normal(0, (5, 4, 10))
     tilt = _turn(y=-12 * s, x=8)
@@ -315,6 +319,7 @@ def kidney_and_ureter(p: Painter, side: str, s: int, z: float, cortex: float, ur
 
 
 def stomach(p: Painter) -> None:
+    """Stomach, its wall brighter than its content."""
     rng = p.stream("stomach shape")
     wall = p.level("stomach", p.uptake.stomach)
     full = rng.uniform(0.7, 1.15)
@@ -339,7 +344,8 @@ def bowel(p: Painter) -> None:
 
 
 def head_and_neck(p: Painter) -> None:
-    p.blob("coronal", (0, 32, 712), (46, 50, 40), 1.6 * p.drawn["muscle"], texture=0.25, edge=12.0)
+    """Face, brain, glands and tonsils."""
+    p.blob("face", (0, 32, 712), (46, 50, 40), 1.6 * p.drawn["muscle"], texture=0.25, edge=12.0)
     brain(p)
     u = p.uptake
     parotid, tonsil = p.level("salivary", u.salivary), p.level("tonsil", u.tonsil)

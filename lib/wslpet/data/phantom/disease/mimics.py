@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from wslpet.core.arrays import Array
 from wslpet.data.phantom.body.anatomy import Body, stream
 from wslpet.data.phantom.body.organs import Painter
 from wslpet.data.phantom.body.shapes import Waves, smooth_path
@@ -24,14 +25,14 @@ class Mimicry:
         self.primary = primary
         self.fwhm_mm = fwhm_mm
 
-    def clear_of_tumour(self, centre: np.ndarray, radius: float) -> bool:
+    def clear_of_tumour(self, centre: Array, radius: float) -> bool:
         """Whether a focus at `centre` (patient's mm) keeps its distance from the primary."""
         if self.primary is None:
             return True
         room = self.primary.reach[:3] + radius + KEEP_OFF_MM - 6.0
         return bool(np.linalg.norm((centre - middle_of(self.primary)) / room) > 1.0)
 
-    def focus(self, name: str, at: np.ndarray, radius: float, suv_max: float) -> None:
+    def focus(self, name: str, at: Array, radius: float, suv_max: float) -> None:
         """A rounded focus at a position in reference mm."""
         centre = np.asarray(at, dtype=float) * self.body.scale
         if self.clear_of_tumour(centre, radius):

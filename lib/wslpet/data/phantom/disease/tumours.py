@@ -8,6 +8,7 @@ import numpy as np
 from scipy.ndimage import label
 from scipy.spatial.transform import Rotation
 
+from wslpet.core.arrays import Array, FloatArray
 from wslpet.data.phantom.body.anatomy import Body, choose, stream
 from wslpet.data.phantom.body.canvas import Box, Canvas
 from wslpet.data.phantom.body.shapes import Axes, Waves, ellipsoid
@@ -34,12 +35,12 @@ class Growth:
 
     kind: str
     site: str
-    centre: np.ndarray
-    reach: np.ndarray
+    centre: Array
+    reach: Array
     suv_max: float
     seed: tuple[int, str]
     body: Body
-    radii: np.ndarray
+    radii: Array
     rotation: Rotation | None
     lobes: tuple[float, float]
     spikes: float
@@ -47,7 +48,8 @@ class Growth:
     necrosis: float
     along: tuple[float, float] | None = None
 
-    def level(self, axes: Axes) -> np.ndarray:
+    def level(self, axes: Axes) -> Array:
+        """Level set, (x, y, z): positive inside the growth."""
         rng = stream(*self.seed)
         size = float(self.radii.mean())
         lobes, spikes = Waves.draw(rng, self.lobes[1]), Waves.draw(rng, 0.5 * size + 3.0, 24)
@@ -66,7 +68,7 @@ class Growth:
             barrier = np.minimum(barrier, z - self.body.dome_height(x, y) + DIAPHRAGM_INVASION_MM)
         return np.minimum(inside, barrier / np.float32(size))
 
-    def _around_oesophagus(self, axes: Axes) -> np.ndarray:
+    def _around_oesophagus(self, axes: Axes) -> Array:
         low, high = self.along  # type: ignore[misc]
         scale = self.body.scale
         cx, cy = self.body.curve(self.body.oesophagus, axes.z / scale[2])
@@ -78,7 +80,7 @@ class Growth:
         rho = np.sqrt((x - cx) ** 2 + ((y - cy) * np.float32(self.radii[0] / self.radii[1])) ** 2)
         return np.where(np.abs(u) < 1, 1 - rho / wide, -1).astype(np.float32)
 
-    def pattern(self, axes: Axes, level: np.ndarray) -> np.ndarray:
+    def pattern(self, axes: Axes, level: Array) -> Array:
         """Relative uptake, at most about 1: textured, lower at the rim, zero in necrosis."""
         rng = stream(self.seed[0], self.seed[1] + " uptake")
         size = float(self.radii.mean())
@@ -88,7 +90,8 @@ class Growth:
         if self.necrosis:
             dead = np.clip((level - np.float32(self.necrosis) + np.float32(0.12) * core.on(axes)) * 6, 0, 1)
             relative *= 1 - np.float32(0.8) * dead
-        return np.clip(relative, 0.08, None)
+        pattern: FloatArray = np.clip(relative, 0.08, None)
+        return pattern
 
 
 def draw_primary(body: Body, settings: CohortSettings, cancer_type: str) -> Growth:
@@ -130,7 +133,7 @@ def _lung(body: Body, settings: CohortSettings) -> Growth:
     )
 
 
-def _lung_site(body: Body, rng: np.random.Generator, site: str, radius: float) -> np.ndarray:
+def _lung_site(body: Body, rng: np.random.Generator, site: str, radius: float) -> Array:
     """Sample a centre (3,) in reference mm that suits the site and a tumour of this radius."""
     side = 1.0 if rng.random() < 0.56 else -1.0
     p = rng.uniform((8, -90, 310), (140, 95, 606), size=(4000, 3)) * (side, 1, 1)
@@ -149,7 +152,8 @@ def _lung_site(body: Body, rng: np.random.Generator, site: str, radius: float) -
         fits = depth > min(0.6 * radius + 2, 26)
     if not fits.any():
         fits = depth > 0.85 * depth.max()
-    return p[rng.choice(np.flatnonzero(fits))]
+    site_centre: FloatArray = p[rng.choice(np.flatnonzero(fits))]
+    return site_centre
 
 
 def _oesophagus(body: Body, settings: CohortSettings) -> Growth:
@@ -187,7 +191,7 @@ def _oesophagus(body: Body, settings: CohortSettings) -> Growth:
     )
 
 
-def middle_of(growth: Growth) -> np.ndarray:
+def middle_of(growth: Growth) -> Array:
     """Centre (3,) of the growth in the patient's mm."""
     return growth.reach[3:] if growth.along is not None else growth.centre
 
@@ -222,7 +226,7 @@ def draw_nodes(body: Body, settings: CohortSettings, primary: Growth, cancer_typ
 
 
 def simple_growth(
-    body: Body, name: str, centre: np.ndarray, radius: float, suv_max: float, kind: str, heterogeneity: float = 0.05
+    body: Body, name: str, centre: Array, radius: float, suv_max: float, kind: str, heterogeneity: float = 0.05
 ) -> Growth:
     """A small rounded focus at `centre` (patient's mm)."""
     rng = stream(body.seed, name)
@@ -244,7 +248,7 @@ def simple_growth(
     )
 
 
-def paint_growth(canvas: Canvas, growth: Growth, fwhm_mm: float, contrast: float) -> tuple[Box, np.ndarray] | None:
+def paint_growth(canvas: Canvas, growth: Growth, fwhm_mm: float, contrast: float) -> tuple[Box, Array] | None:
     """Paint a growth so that its maximum after the point spread is its SUVmax.
 
     The SUVmax is raised to at least `contrast` times the local background. Returns the box and the fraction (x, y, z)
@@ -277,18 +281,19 @@ def paint_growth(canvas: Canvas, growth: Growth, fwhm_mm: float, contrast: float
     return box, inside
 
 
-def _fine(axes: Axes, spacing: np.ndarray) -> Axes:
+def _fine(axes: Axes, spacing: FloatArray) -> Axes:
     offsets = (np.arange(SUPERSAMPLING) + 0.5) / SUPERSAMPLING - 0.5
     return Axes(*((a[:, None] + s * offsets).ravel() for a, s in zip((axes.x, axes.y, axes.z), spacing, strict=True)))
 
 
-def _coarse(fine: np.ndarray) -> np.ndarray:
+def _coarse(fine: Array) -> Array:
     n = SUPERSAMPLING
     x, y, z = (s // n for s in fine.shape)
-    return fine.reshape(x, n, y, n, z, n).mean(axis=(1, 3, 5), dtype=np.float32)
+    mean: FloatArray = fine.reshape(x, n, y, n, z, n).mean(axis=(1, 3, 5), dtype=np.float32)
+    return mean
 
 
-def _largest(inside: np.ndarray) -> np.ndarray:
+def _largest(inside: Array) -> Array:
     parts, count = label(inside > 0)
     if count < 2:
         return inside
