@@ -206,7 +206,7 @@ def test_a_turned_patient_has_letters_and_an_angle_and_a_key_back(ward, ann):
 def test_the_letters_are_those_of_the_axis_that_is_seen(ann):
     letters = ann.page.evaluate(
         """async () => {
-          const { ends } = await import('./geometry.js');
+          const { ends } = await import('./annotation/geometry.js');
           return [0, 45, 60, 90, 180, 270, 345].map((angle) => ends(angle));
         }"""
     )

@@ -88,7 +88,7 @@ def test_a_second_time_clicks_nobody_again(served, played):
 def test_judging_alone_changes_nothing_and_a_perfect_answer_is_perfect(served, played, capsys):
     server, scans = served
     version = server.infer("wslpet", scans[-1].name, output="json").json()["model_version"]
-    assert main(["demo", str(server.studies), "--url", server.url, "--clicks", "0"]) == 0
+    assert main(["demo-clicks", str(server.studies), "--url", server.url, "--clicks", "0"]) == 0
     assert "nobody clicked" in capsys.readouterr().out
     assert server.infer("wslpet", scans[-1].name, output="json").json()["model_version"] == version
     demo = Demo(server.studies, server.url)
@@ -99,9 +99,9 @@ def test_judging_alone_changes_nothing_and_a_perfect_answer_is_perfect(served, p
 
 def test_what_cannot_be_is_said(served, played, tmp_path, capsys):
     server, scans = served
-    assert main(["demo", str(server.studies), "--url", "http://127.0.0.1:9"]) == 2
+    assert main(["demo-clicks", str(server.studies), "--url", "http://127.0.0.1:9"]) == 2
     assert "no server answers at http://127.0.0.1:9" in capsys.readouterr().err
-    assert main(["demo", str(tmp_path)]) == 2
+    assert main(["demo-clicks", str(tmp_path)]) == 2
     assert "cohort.csv" in capsys.readouterr().err
     clicked = Demo(server.studies, server.url).clicked()
     write_truth([scan for scan in scans if scan.name in clicked], tmp_path / "clicked-truth")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from pathlib import Path
 
@@ -10,9 +9,10 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from benchmarks.common.serving import ServerError
+from benchmarks.common.serving import ServerError, free_port
 from tests.helpers.app_server import Server
 from tests.helpers.synthetic import write_scan
+from wslpet.cli.main import main
 from wslpet.cli.serving import serve
 from wslpet.core.errors import InputError
 from wslpet.core.seeds import Seed
@@ -173,7 +173,7 @@ def test_starting_says_what_is_wrong_before_anything_is_loaded(words, said, tmp_
     (tmp_path / "a").mkdir()
     write_scan(tmp_path / "a", "case")
     before = everything(tmp_path)
-    assert serve.main(words) == 2
+    assert main(["serve", *words, "--port", str(free_port())]) == 2
     assert said in capsys.readouterr().err
     assert everything(tmp_path) == before
 
@@ -202,8 +202,7 @@ def test_a_server_runs_from_a_folder_that_it_makes_itself(studies, tmp_path):
 
     server = Started(studies, tmp_path / "scratch", {"state_dir": str(tmp_path / "state")})
     app = server._command.index("--app")
-    server._command[1 : app + 2] = ["-m", "wslpet.cli.serve"]
-    server._settings["PYTHONPATH"] = str(serve.APP.parents[1]) + os.pathsep + os.environ.get("PYTHONPATH", "")
+    server._command[1 : app + 3] = ["-m", "wslpet", "serve"]
     server.start()
     try:
         assert server.click("case", "lung", [10, 10, 10]).status_code in (200, 400)
