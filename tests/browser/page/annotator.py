@@ -47,13 +47,7 @@ class Annotator:
 
     def click(self, view: str, u: float, z: float) -> None:
         """Click where a fractional voxel (u, z) of a view is: the patient's right, or front, is on the left."""
-        figure = self.page.locator(f"#{view}")
-        u0, z0, u1, z1 = (float(v) for v in (figure.get_attribute("data-box") or "").split())
-        box = figure.bounding_box()
-        assert box is not None
-        x = box["x"] + (u1 - u - 0.5) / (u1 - u0) * box["width"]
-        y = box["y"] + (z1 - z - 0.5) / (z1 - z0) * box["height"]
-        self.page.mouse.click(x, y)
+        click_on(self.page, view, u, z)
 
     def sees_lesion(self, image: str) -> None:
         self.page.locator(f"#annotate[data-lesion='{image}']").wait_for()
@@ -80,3 +74,14 @@ class Annotator:
 
     def close(self) -> None:
         self.context.close()
+
+
+def click_on(page: Page, view: str, u: float, z: float) -> None:
+    """As `Annotator.click`, on any page."""
+    figure = page.locator(f"#{view}")
+    u0, z0, u1, z1 = (float(v) for v in (figure.get_attribute("data-box") or "").split())
+    box = figure.bounding_box()
+    assert box is not None
+    x = box["x"] + (u1 - u - 0.5) / (u1 - u0) * box["width"]
+    y = box["y"] + (z1 - z - 0.5) / (z1 - z0) * box["height"]
+    page.mouse.click(x, y)

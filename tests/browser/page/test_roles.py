@@ -3,6 +3,7 @@
 import pytest
 import requests
 
+from tests.browser.page.annotator import click_on
 from tests.helpers.app_server import Server
 from tests.helpers.needs import needs_chromium
 from tests.helpers.oidc_issuer import PASSWORD, Issuer
@@ -16,10 +17,14 @@ def issuer():
 
 
 @pytest.fixture(scope="module")
-def server(issuer, tmp_path_factory):
+def scans(tmp_path_factory):
     studies = tmp_path_factory.mktemp("studies")
-    for n in range(2):
-        write_scan(studies, f"case{n}")
+    return {name: write_scan(studies, name) for name in ("case0", "case1")}
+
+
+@pytest.fixture(scope="module")
+def server(issuer, scans, tmp_path_factory):
+    studies = scans["case0"].path.parent
     settings = {"MONAI_LABEL_AUTH_ENABLE": "true", "MONAI_LABEL_AUTH_REALM_URI": issuer.url}
     server = Server(studies, tmp_path_factory.mktemp("scratch"), settings=settings).start("/openapi.json")
     yield server
@@ -74,7 +79,7 @@ def test_a_table_is_an_annotators(server, issuer):
 
 
 @needs_chromium
-def test_the_page_asks_who_it_is_and_annotates_under_the_account(server, issuer, browser):
+def test_the_page_asks_who_it_is_and_annotates_under_the_account(server, scans, issuer, browser):
     page = browser.new_page()
     page.goto(f"{server.url}/wslpet/")
     page.locator("#login[open]").wait_for(timeout=60_000)
@@ -88,7 +93,8 @@ def test_the_page_asks_who_it_is_and_annotates_under_the_account(server, issuer,
     assert page.locator("#who").text_content() == "annotator"
     assert not page.locator("#train").is_visible()
     image = page.locator("#annotate").get_attribute("data-drawn")
-    page.locator("#coronal").click()
+    x, _, z = scans[image].click
+    click_on(page, "coronal", x, z)
     page.keyboard.press("1")
     page.keyboard.press("Enter")
     page.wait_for_function("image => document.querySelector('#annotate').dataset.drawn !== image", arg=image)

@@ -20,6 +20,8 @@ from wslpet.method.inference.localisation import CLICK_SD_MM, lesion_at
 
 # No lesion is further from its click: nearly four SD of a person's click.
 MISS_MM = 15.0
+# But a click in the middle of a necrotic tumour is so far, at most, from the rim around it.
+CORE_MM = 30.0
 # So many of the candidate contours are looked at, best first, for one that is near enough.
 TRIES = 20
 # A lesion's mean is so much above the median of its surroundings, SUV; ripples of the noise are not (measured on
@@ -87,10 +89,10 @@ def clicked(ras: Volume, point: Array, seed: Seed) -> Clicked:
 def _within_reach(ras: Volume, point: Array) -> Contour | None:
     """The best contour within `MISS_MM` of a click; None where there is none."""
     contour = lesion_at(ras, point)
-    if contour is None or _distance_mm(ras, point, contour) <= MISS_MM:
+    if contour is None or _is_near(ras, point, contour):
         return contour
     others = best_first(ras, point, CLICK_SD_MM, TRIES)
-    return next((one for one in others if _distance_mm(ras, point, one) <= MISS_MM), None)
+    return next((one for one in others if _is_near(ras, point, one)), None)
 
 
 def _means(ras: Volume, contour: Contour) -> tuple[float, float]:
@@ -110,9 +112,25 @@ def _means(ras: Volume, contour: Contour) -> tuple[float, float]:
     return mean, float(np.median(around)) if around.size else mean
 
 
+def _is_near(ras: Volume, point: Array, contour: Contour) -> bool:
+    """Whether a click may be meant for a contour: it can have missed it, or is in the cold core inside it."""
+    away = _distance_mm(ras, point, contour)
+    return away <= MISS_MM or (away <= CORE_MM and _surrounds(contour, point))
+
+
+def _surrounds(contour: Contour, point: Array) -> bool:
+    """Whether a contour lies on both sides of a fractional voxel along two axes or all."""
+    place = np.rint(point).astype(int) - contour.start
+    if (place < 0).any() or (place >= contour.inside.shape).any():
+        return False
+    x, y, z = place.tolist()
+    lines = contour.inside[:, y, z], contour.inside[x, :, z], contour.inside[x, y, :]
+    return sum(bool(line[:at].any() and line[at + 1 :].any()) for line, at in zip(lines, (x, y, z), strict=True)) >= 2
+
+
 def _distance_mm(ras: Volume, point: Array, contour: Contour) -> float:
-    """From a fractional voxel to the middle of the nearest voxel of a contour."""
-    away = (np.argwhere(contour.inside) + contour.start - point) * ras.spacing
+    """From a fractional voxel to the nearest voxel of a contour, whose surface counts, not its middle."""
+    away = np.maximum(np.abs(np.argwhere(contour.inside) + contour.start - point) - 0.5, 0) * ras.spacing
     return float(np.sqrt((away**2).sum(axis=1).min()))
 
 
