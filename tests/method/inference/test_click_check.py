@@ -106,7 +106,7 @@ def test_a_click_in_the_cold_core_of_a_lesion_is_on_it():
     volume = empty((50, 46, 52), (4.0, 4.0, 4.0), (-310.0, 95.0, 700.0))
     centre = volume.to_world(np.array([24.0, 22.0, 26.0]))
     volume = scan(volume, [(centre, (32, 32, 32), 9.0), (centre, (20, 20, 20), 0.6)])
-    result = segment(volume, None, Seed("lung", tuple(centre)))
+    result = delineate(volume, Seed("lung", tuple(centre)))
     inside = volume.to_world(np.argwhere(result.contour.inside) + result.contour.start)
     assert np.linalg.norm(inside - centre, axis=1).max() > 26 and result.doubt == ""
 
