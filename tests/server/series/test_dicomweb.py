@@ -343,6 +343,7 @@ def test_what_was_fetched_is_not_fetched_again(hospital, tmp_path):
             hospital.pacs.start()
 
 
+@pytest.mark.slow
 def test_a_pacs_with_a_login(tmp_path):
     patient = write_patient(tmp_path, "secret")
     pacs = Orthanc(tmp_path / "orthanc", login=("reader", "its password")).start()

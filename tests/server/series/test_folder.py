@@ -232,6 +232,7 @@ def test_the_volume_lies_where_the_scan_does(studies, opened, stored):
     assert np.linalg.norm(hot.mean(axis=0) - patient.scan.centre) < 1.0
 
 
+@pytest.mark.slow
 def test_through_a_server(studies, tmp_path):
     patient = put(studies, "one", stored="feet_first", below="2026/january")
     for file in patient.files:

@@ -178,6 +178,7 @@ def test_starting_says_what_is_wrong_before_anything_is_loaded(words, said, tmp_
     assert everything(tmp_path) == before
 
 
+@pytest.mark.slow
 def test_monai_labels_own_start_says_it_too_and_takes_back_the_folder_that_it_made(tmp_path):
     with pytest.raises(ServerError) as caught:
         Server(tmp_path / "studeis", tmp_path / "scratch", {"wait_for_scans": "false"}).start()
@@ -187,6 +188,7 @@ def test_monai_labels_own_start_says_it_too_and_takes_back_the_folder_that_it_ma
     assert not (tmp_path / "studeis").exists()
 
 
+@pytest.mark.slow
 def test_a_folder_that_was_there_is_not_taken_away(studies, tmp_path):
     with pytest.raises(ServerError):
         Server(studies, tmp_path / "scratch", {"wait_for_scans": "false"}).start()
