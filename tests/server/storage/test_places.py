@@ -104,7 +104,7 @@ def test_studies_that_may_only_be_read_are_left_as_they_are(studies, tmp_path):
     assert Path(store.get_label_uri("case", "final")).is_relative_to(state)
     store.remove_label("labelled", "final")
     again = open_studies(str(studies), Settings(), state=state)
-    assert len(again.seeds.of("case")) == 2 and again.get_labeled_images() == ["case"]
+    assert len(again.seeds.get("case")) == 2 and again.get_labeled_images() == ["case"]
     assert everything(studies) == before
     assert list((state / "projections").iterdir())
 

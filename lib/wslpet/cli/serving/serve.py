@@ -1,8 +1,8 @@
 """`wslpet serve STUDIES`: run the MONAI Label server with this app.
 
 Port and folders are checked before MONAI Label is loaded. MONAI Label writes into an app's folder, so it gets one in
-the state folder: the installation may be read-only. All output of the process goes to the log file. The terminal shows the
-addresses to open once the server answers, or one sentence on why it does not start.
+the state folder: the installation may be read-only. All output of the process goes to the log file. The terminal
+shows the addresses to open once the server answers, or one sentence on why it does not start.
 """
 
 from __future__ import annotations

@@ -25,7 +25,7 @@ class Conversion:
         self._cache = cache
         self._refused: dict[tuple[str, str], tuple[float, DicomError]] = {}
 
-    def of(self, series: FoundSeries) -> CachedSeries:
+    def get(self, series: FoundSeries) -> CachedSeries:
         """The series in SUV, converted now if this version of it was not before.
 
         Raises

@@ -279,7 +279,7 @@ class SeededDatastore(LocalDatastore):
             info = super().get_image_info(image_id)
         # Slicer keeps its download by this name.
         info |= {"path": str(path), "name": flat_name(image_id, ending(path.name))}
-        return {**info, "seeds": [seed.to_dict() for seed in self.seeds.of(image_id)]}
+        return {**info, "seeds": [seed.to_dict() for seed in self.seeds.get(image_id)]}
 
     def facts(self, image_id: str) -> dict[str, str]:
         """What is known of an image without reading it: a DICOM series' `FACTS`, nothing of a file."""

@@ -100,7 +100,7 @@ class SeedLog:
             when it cannot be written.
         """
         with self._guard, self._between_processes():
-            standing = self.of(image_id)
+            standing = self.get(image_id)
             newest = next(iter(standing[-1:]), None)
             if newest is None or newest.time != time:
                 by = "withdrawn already" if newest is None else f"superseded by {newest.user} at {newest.time}"
@@ -108,7 +108,7 @@ class SeedLog:
             record = {"image": image_id, "withdrawn": _now(), "user": user}
             self._append(*[record] * (len(standing) if all_of_them else 1))
 
-    def of(self, image_id: str) -> list[Seed]:
+    def get(self, image_id: str) -> list[Seed]:
         """All seeds of an image that were not withdrawn, newest last."""
         with self._guard:
             self._catch_up()

@@ -122,7 +122,7 @@ class FindTumour(InferTask):
 
     def _recorded(self, request: Mapping[str, Any]) -> list[Seed]:
         image_id = request.get("image_id")
-        return [] if image_id is None else self._datastore.seeds.of(image_id)
+        return [] if image_id is None else self._datastore.seeds.get(image_id)
 
     def _notes(self, request: Mapping[str, Any]) -> list[str]:
         """What was inferred of the image's SUV; a session's image is a file in SUV."""

@@ -47,7 +47,7 @@ class Predictions:
             return None
         return None if model is None else model.version
 
-    def of(self, image_id: str) -> Prediction:
+    def get(self, image_id: str) -> Prediction:
         """What the weights say of an image.
 
         Raises
@@ -69,9 +69,9 @@ class Predictions:
             if known is not None:
                 return known
             cell_mm = model.settings.grid_mm * model.settings.stride
-            seen = self._datastore.network_output(image_id, model)
+            output = self._datastore.network_output(image_id, model)
             with processors, self._datastore.checkout(image_id) as volume:
-                made = prediction(find_lesions(volume, model, seen), volume, cell_mm)
+                made = prediction(find_lesions(volume, model, output), volume, cell_mm)
             if self._name(image_id) != name:
                 raise Conflict(f"image {quoted(image_id)} was replaced while it was looked at; ask again")
             with replacing(self._folder / model.version / name) as temporary:
@@ -80,7 +80,7 @@ class Predictions:
         return made
 
     def known(self, image_id: str) -> Prediction | None:
-        """What `of` would say at once; None when it would have to look, or cannot."""
+        """What `get` would return at once; None when it would have to look, or cannot."""
         try:
             model = self._weights.current()
         except ModelError:
