@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import pytest
 from benchmarks.common.serving import ServerError
 from tests.helpers.app_server import Server
 from tests.helpers.synthetic import write_scan
+from wslpet.cli.main import main
 from wslpet.cli.serving import serve
 from wslpet.core.errors import InputError
 from wslpet.core.seeds import Seed
@@ -154,9 +154,9 @@ def test_annotations_that_lie_in_the_studies_are_not_left_behind(studies, tmp_pa
 
 
 def test_the_app_folder_follows_the_installation(tmp_path):
-    main = serve.app_folder(tmp_path) / "main.py"
-    main.unlink()
-    main.symlink_to(tmp_path / "of another installation")
+    file = serve.app_folder(tmp_path) / "main.py"
+    file.unlink()
+    file.symlink_to(tmp_path / "of another installation")
     assert (serve.app_folder(tmp_path) / "main.py").read_text() == serve.MAIN
 
 
@@ -173,7 +173,7 @@ def test_starting_says_what_is_wrong_before_anything_is_loaded(words, said, tmp_
     (tmp_path / "a").mkdir()
     write_scan(tmp_path / "a", "case")
     before = everything(tmp_path)
-    assert serve.main(words) == 2
+    assert main(["serve", *words]) == 2
     assert said in capsys.readouterr().err
     assert everything(tmp_path) == before
 
@@ -196,6 +196,7 @@ def test_a_folder_that_was_there_is_not_taken_away(studies, tmp_path):
     assert studies.is_dir() and everything(studies) == set()
 
 
+@pytest.mark.slow
 def test_a_server_runs_from_a_folder_that_it_makes_itself(studies, tmp_path):
     write_scan(studies, "case")
 
@@ -203,9 +204,8 @@ def test_a_server_runs_from_a_folder_that_it_makes_itself(studies, tmp_path):
         """As `make serve` starts it."""
 
     server = Started(studies, tmp_path / "scratch", {"state_dir": str(tmp_path / "state")})
-    app = server._command.index("--app")
-    server._command[1 : app + 2] = ["-m", "wslpet.cli.serve"]
-    server._settings["PYTHONPATH"] = str(serve.APP.parents[1]) + os.pathsep + os.environ.get("PYTHONPATH", "")
+    studies_option = server._command.index("--studies")
+    server._command[1 : studies_option + 1] = ["-m", "wslpet", "serve"]
     server.start()
     try:
         assert server.click("case", "lung", [10, 10, 10]).status_code in (200, 400)

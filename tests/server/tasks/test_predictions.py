@@ -16,7 +16,7 @@ from wslpet.server.tasks.predictions import Predictions
 
 def model(seed):
     torch.manual_seed(seed)
-    network = new_network(Settings(seed=seed)).eval()
+    network = new_network(Settings(random_seed=seed)).eval()
     return Model(network, Settings())
 
 
@@ -32,16 +32,16 @@ def case(tmp_path):
 
 
 def meanwhile(monkeypatch, happen):
-    """Have something happen while an image is segmented, the first time."""
-    original, left = module.segment, [happen]
+    """Have something happen while an image is inferred, the first time."""
+    original, left = module.find_lesions, [happen]
 
-    def segment(*args, **options):
+    def find_lesions(*args, **options):
         result = original(*args, **options)
         while left:
             left.pop()()
         return result
 
-    monkeypatch.setattr(module, "segment", segment)
+    monkeypatch.setattr(module, "find_lesions", find_lesions)
 
 
 def test_what_old_weights_said_is_not_what_new_ones_say(case, monkeypatch):
