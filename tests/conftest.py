@@ -18,7 +18,7 @@ from tests.helpers.synthetic import ORIENTATIONS, Scan, write_scan
 
 LEARNING = 8
 WAITING = 4
-# Fixtures that start a server, a PACS or a browser, and folders of tests that train or draw cohorts.
+# Fixtures that start a server, a PACS or a browser, or train; and tests that do so, or draw cohorts, themselves.
 SLOW_FIXTURES = {
     "browser",
     "clinic",
@@ -29,11 +29,13 @@ SLOW_FIXTURES = {
     "server",
     "servers",
     "started",
+    "trained",
     "ward",
 }
-SLOW_FOLDERS = (
+SLOW_PATHS = (
     "tests/study/",
     "tests/cli/commands/test_study.py",
+    "tests/cli/demo/test_welcome.py",
     "tests/security/test_kills.py",
     "tests/security/test_fuzz.py",
 )
@@ -45,7 +47,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if not isinstance(item, pytest.Function):
             continue
-        if SLOW_FIXTURES & set(item.fixturenames) or item.nodeid.startswith(SLOW_FOLDERS):
+        if SLOW_FIXTURES & set(item.fixturenames) or item.nodeid.startswith(SLOW_PATHS):
             item.add_marker(pytest.mark.slow)
 
 

@@ -14,7 +14,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 SKIPPED = """
 import json
-from wslpet import pacs
+from wslpet.cli.demo import orthanc as pacs
 pacs.SYSTEM_FOLDERS = ()  # as if it were not installed
 from tests.helpers.needs import needs_chromium, needs_pacs
 print(json.dumps([needs_chromium.args[0], needs_pacs.args[0]]))

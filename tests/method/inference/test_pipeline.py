@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-import wslpet.method.inference.pipeline
+import wslpet.method.inference.forward
 from tests.helpers.blobs import dice, ellipsoid, empty, scan, stored_as
 from wslpet.core.errors import InputError, SeedError
 from wslpet.core.seeds import NO_TUMOUR, Seed
@@ -74,7 +74,7 @@ def test_other_grids_are_looked_at_where_the_first_leaves_doubt(monkeypatch):
     volume, _, _ = make("LPS")
     views, net = project(volume.to_ras()), model(test_time_scales=(0.8, 1.0, 1.25))
     for sure, expected in ((2.0, [3.2, 4.0, 5.0]), (0.0, [4.0])):
-        monkeypatch.setattr(wslpet.method.inference.pipeline, "SURE", sure)
+        monkeypatch.setattr(wslpet.method.inference.forward, "SURE", sure)
         seen = run_network(views, net)
         assert [output.images["coronal"].grid_mm for output in seen.scale_outputs] == pytest.approx(expected)
         assert seen.main.images["coronal"].grid_mm == 4.0

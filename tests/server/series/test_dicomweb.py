@@ -370,6 +370,7 @@ def _can_cut_the_network() -> bool:
     return bool(unshare) and subprocess.run([unshare, "-n", "true"], capture_output=True, check=False).returncode == 0
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not _can_cut_the_network(), reason="needs the right to make a network namespace")
 def test_it_starts_without_the_internet_and_without_dcmqi(tmp_path):
     """Server and its questioner in a network of their own, which has loopback only, where nothing answers."""

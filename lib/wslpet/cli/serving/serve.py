@@ -24,7 +24,6 @@ from pathlib import Path
 from typing import Any, TextIO
 
 import wslpet
-from wslpet.cli.demo.welcome import reachable, welcome, welcome_to_pacs
 from wslpet.cli.serving.port import check_port
 from wslpet.cli.serving.setup import complete
 from wslpet.core.errors import InputError
@@ -177,30 +176,34 @@ def _into(log: Path) -> None:
     os.close(file)
 
 
-def _greet(args: argparse.Namespace, log: Path, terminal: TextIO) -> None:
-    host = reachable(args.host).strip("[]")
+def _greet(told: _Told, log: Path, terminal: TextIO) -> None:
+    from wslpet.cli.demo.welcome import reachable  # heavy
+
+    host = reachable(told.host).strip("[]")
     while True:
         try:
-            socket.create_connection((host, args.port), timeout=5).close()
+            socket.create_connection((host, told.port), timeout=5).close()
             break
         except OSError:
             time.sleep(POLL_SECONDS)
     terminal.write(
-        f"{_told(args)}\n  The log is {_short(log)} . Ctrl-C stops the server; images and clicks are kept.\n"
+        f"{_greeting(told)}\n  The log is {_short(log)} . Ctrl-C stops the server; images and clicks are kept.\n"
     )
     terminal.flush()
 
 
-def _told(args: argparse.Namespace) -> str:
-    url = f"http://{reachable(args.host)}:{args.port}"
+def _greeting(told: _Told) -> str:
+    from wslpet.cli.demo.welcome import reachable, welcome, welcome_to_pacs  # heavy
+
+    url = f"http://{reachable(told.host)}:{told.port}"
     try:
-        if args.welcome != "short" and "://" in args.studies:
-            return welcome_to_pacs(args.studies, args.host, args.port)
-        if args.welcome != "short":
-            return welcome(Path(args.studies), args.host, args.port, demo=args.welcome == "demo")
+        if told.greeting != "short" and "://" in told.studies:
+            return welcome_to_pacs(told.studies, told.host, told.port)
+        if told.greeting != "short":
+            return welcome(Path(told.studies), told.host, told.port, demo=told.greeting == "demo")
     except InputError as error:
         logging.getLogger(__name__).warning("no long welcome: %s", error)
-    return f"\n  Annotate in a browser, with {args.studies}: {url}/wslpet/\n  3D Slicer and OHIF ask for: {url}"
+    return f"\n  Annotate in a browser, with {told.studies}: {url}/wslpet/\n  3D Slicer and OHIF ask for: {url}"
 
 
 def _reason(log: Path, begun: int) -> str:
