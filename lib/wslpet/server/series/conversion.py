@@ -1,4 +1,4 @@
-"""A series of a source → SUV, when it is first used; what cannot be SUV is remembered for a while."""
+"""Convert series to SUV at their first use; failures are cached for a while."""
 
 from __future__ import annotations
 

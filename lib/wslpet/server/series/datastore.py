@@ -1,7 +1,7 @@
 """A datastore whose images are DICOM series of a folder or a PACS, beside the image files that lie in it.
 
 A series is listed under its SeriesInstanceUID with what its header says. It becomes SUV when it is first used, once,
-and is kept in `.wslpet/series` (see `series_cache`). One that cannot become SUV stays in the list, and says why.
+and is kept in `.wslpet/series` (see `series.cache`). One that cannot become SUV stays in the list, and says why.
 """
 
 from __future__ import annotations

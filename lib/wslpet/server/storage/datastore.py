@@ -2,7 +2,7 @@
 
 What it keeps in the studies folder, beside the images, `labels/<tag>/` and `datastore_v2.json` of MONAI Label:
 
-    .wslpet/seeds.jsonl     every annotation, in the order it came (see `seedlog`)
+    .wslpet/seeds.jsonl     every annotation, in the order it came (see `seed_log`)
     .wslpet/store.lock      held by whichever process is changing the datastore
     .wslpet/projections/    MIPs with depth maps of scans that were used, least recently used gone first
     .wslpet/prepared/       annotated patients on the network's grid, so that training again is quick

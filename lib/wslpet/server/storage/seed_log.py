@@ -1,6 +1,6 @@
-"""The annotations on disk: an append-only log, one JSON record a line.
+"""Append-only log of the annotations on disk, one JSON record per line.
 
-A line counts once its newline is there. A record is written and fsynced under a file lock before `append`
+A line is valid once its newline is written. A record is written and fsynced under a file lock before `append`
 returns, so what was acknowledged survives a kill; what was cut off in the middle was never acknowledged and is
 dropped by the next writer. Any number of processes may read and append; a reader takes in only what is new.
 Nothing is ever rewritten: a later seed supersedes an earlier one; taking a seed back, or removing an image, is a
@@ -81,7 +81,7 @@ class SeedLog:
         return True
 
     def retire(self, image_id: str) -> None:
-        """Forget the seeds of an image that was removed, so that a new image of that name starts without."""
+        """Record the removal of an image, so that a new image of that name has no seeds."""
         if self.history(image_id):
             self._write({"image": image_id, "removed": _now()})
 
@@ -109,13 +109,13 @@ class SeedLog:
             self._append(*[record] * (len(standing) if all_of_them else 1))
 
     def get(self, image_id: str) -> list[Seed]:
-        """All seeds of an image that were not withdrawn, newest last."""
+        """Valid seeds of an image, newest last: those that were not withdrawn."""
         with self._guard:
             self._catch_up()
             return list(self._seeds.get(image_id, ()))
 
     def history(self, image_id: str) -> list[Seed | Withdrawal]:
-        """All that was said of an image, newest last."""
+        """All seeds and withdrawals of an image, newest last."""
         with self._guard:
             self._catch_up()
             return list(self._history.get(image_id, ()))
@@ -127,7 +127,7 @@ class SeedLog:
             return {image: len(said) for image, said in self._history.items()}, self._read_bytes
 
     def newest(self) -> dict[str, Seed]:
-        """Image → the seed that counts."""
+        """Image → its newest valid seed."""
         with self._guard:
             self._catch_up()
             return {image: seeds[-1] for image, seeds in self._seeds.items() if seeds}
