@@ -21,8 +21,8 @@ PACS := http://127.0.0.1:$(PACS_PORT)/dicom-web
 # Phantom patients of no other seed: not the training cohort's, not those of the end-to-end figures.
 STUDY := work/study
 
-.PHONY: help setup demo demo-clicks demo-score demo-pacs serve test test-viewers lint docs e2e bench study study-full \
-  pretrain kills fuzz soak audit clean _serve-pacs
+.PHONY: help setup demo demo-clicks demo-score demo-pacs serve test test-fast coverage test-viewers lint docs e2e bench \
+  study study-full pretrain kills fuzz soak audit clean _serve-pacs
 
 help:
 	@echo "make demo              phantom cohort, server on http://$(HOST):$(PORT)"
@@ -30,6 +30,8 @@ help:
 	@echo "make demo-score        what is found in the demo's patients that nobody clicked"
 	@echo "make demo-pacs         phantoms as DICOM on a PACS (Orthanc), for OHIF; installs it"
 	@echo "make test              set up and run the tests"
+	@echo "make test-fast         the tests that start no server and train nothing, in two minutes"
+	@echo "make coverage          the tests, and which lines of the package they run"
 	@echo "make test-viewers      the page and OHIF in Chromium, 3D Slicer's requests; installs what they need"
 	@echo "make lint              ruff and mypy"
 	@echo "make docs              the documentation as a site: work/site/index.html"
@@ -79,6 +81,13 @@ serve: setup
 
 test: setup
 	$(RUN) -m pytest -n 2 --dist loadfile $(ARGS)
+
+test-fast: setup
+	$(RUN) -m pytest -n 2 --dist loadfile -m "not slow" $(ARGS)
+
+# Lines that only a server process runs are not counted: it is another process.
+coverage: setup
+	$(RUN) -m pytest -n 2 --dist loadfile --cov --cov-report=term $(ARGS)
 
 # A viewer that is missing fails here; in `make test` its tests are skipped, unless VIEWERS=required.
 test-viewers: setup

@@ -18,6 +18,37 @@ from tests.helpers.synthetic import ORIENTATIONS, Scan, write_scan
 
 LEARNING = 8
 WAITING = 4
+# Fixtures that start a server, a PACS or a browser, or train; and tests that do so, or draw cohorts, themselves.
+SLOW_FIXTURES = {
+    "browser",
+    "clinic",
+    "hospital",
+    "loaded",
+    "quiet_server",
+    "served",
+    "server",
+    "servers",
+    "started",
+    "trained",
+    "ward",
+}
+SLOW_PATHS = (
+    "tests/study/",
+    "tests/cli/commands/test_study.py",
+    "tests/cli/demo/test_welcome.py",
+    "tests/security/test_kills.py",
+    "tests/security/test_fuzz.py",
+)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what takes long by what it needs; single tests are marked where they are."""
+    for item in items:
+        if not isinstance(item, pytest.Function):
+            continue
+        if SLOW_FIXTURES & set(item.fixturenames) or item.nodeid.startswith(SLOW_PATHS):
+            item.add_marker(pytest.mark.slow)
 
 
 @dataclass(frozen=True)

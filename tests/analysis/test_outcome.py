@@ -20,6 +20,7 @@ def outcomes_and_folds(seed: int):
     return outcomes, folds(outcomes.tolist(), [str(n) for n in range(N)], 5, seed)
 
 
+@pytest.mark.slow
 def test_shuffled_outcomes_are_not_predicted():
     found, covered = [], []
     for seed in range(5):
@@ -31,6 +32,7 @@ def test_shuffled_outcomes_are_not_predicted():
     assert np.mean(covered) >= 4 / 5
 
 
+@pytest.mark.slow
 def test_a_leak_would_be_seen():
     """The same with the features selected on all patients, which is what the folds are there to prevent."""
     found = []
@@ -41,6 +43,7 @@ def test_a_leak_would_be_seen():
     assert min(found) > 0.7
 
 
+@pytest.mark.slow
 def test_a_true_effect_is_found_among_noise():
     outcomes, parts = outcomes_and_folds(0)
     features = noise(1, 43)

@@ -40,7 +40,7 @@ def weights(tmp_path_factory) -> Path:
 
 
 def rows_of(folder: Path) -> list[dict[str, str]]:
-    with open(folder.with_name("studies-truth") / "cohort.csv") as file:
+    with open(folder.with_name(f"{folder.name}-truth") / "cohort.csv") as file:
         return list(csv.DictReader(file))
 
 
@@ -158,6 +158,7 @@ def test_segment_writes_mask_figures_and_picture(capsys, cohort, weights, tmp_pa
         assert (tmp_path / f"{name}.png").read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.slow
 def test_segment_takes_files_series_and_folders_of_a_folder(capsys, cohort, weights, tmp_path):
     volume = read_volume(cohort / "patient-0000.nii.gz")
     folder = tmp_path / "mixed"
@@ -192,6 +193,7 @@ def test_segment_takes_a_click(capsys, cohort, weights, tmp_path):
     assert seed["position"] == pytest.approx([float(row[axis]) for axis in "xyz"])
 
 
+@pytest.mark.slow
 def test_segment_goes_on_after_a_bad_scan(capsys, cohort, weights, tmp_path):
     folder = tmp_path / "scans"
     folder.mkdir()
@@ -204,6 +206,7 @@ def test_segment_goes_on_after_a_bad_scan(capsys, cohort, weights, tmp_path):
     assert "patient-0001" in out and (tmp_path / "patient-0001.png").exists()
 
 
+@pytest.mark.slow
 def test_processes_and_dask_find_the_same(capsys, cohort, weights, tmp_path):
     scans = [cohort / f"patient-000{n}.nii.gz" for n in range(3)]
     with LocalCluster(n_workers=1, threads_per_worker=1, processes=False, dashboard_address=None) as cluster:

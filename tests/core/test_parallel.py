@@ -20,6 +20,7 @@ def halved(number: int) -> int:
     return number // 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 2])
 def test_answers_and_refusals_come_in_order(workers):
     answers = list(over(halved, [0, 2, 3, 4], workers))
@@ -30,6 +31,7 @@ def test_nothing_to_do():
     assert list(over(halved, [], 4)) == []
 
 
+@pytest.mark.slow
 def test_a_process_that_dies_is_told():
     with pytest.raises(InputError, match=r"a process died, .* fewer --workers"):
         list(over(halved, [0, 6], 2))

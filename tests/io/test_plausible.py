@@ -116,6 +116,7 @@ def _real() -> list[Path]:
     return [f for name in folders for f in sorted((DATA / name).rglob("*.nii.gz")) if "mask" not in f.name]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not _real(), reason=f"no real scans in {DATA}")
 @pytest.mark.parametrize("spacing", [None, 0.8, 1.6])
 def test_real_scans_are_taken(spacing):

@@ -143,7 +143,7 @@ def _check(folder: Path, told: Told) -> None:
         return {told_last, *(n for n in begun if told_last is None or n > told_last)}
 
     for image in IMAGES:
-        kept = [int(seed.position[0]) for seed in store.seeds.of(image)]
+        kept = [int(seed.position[0]) for seed in store.seeds.get(image)]
         assert set(of("seed", image)) <= set(kept)
         assert kept == sorted(kept)
         label = listed[image]["labels"].get("draft")
@@ -284,7 +284,7 @@ def test_a_full_disk_refuses_and_keeps_what_was(tmp_path, monkeypatch):
         kept = {path: content for path, content in after.items() if "superseded" not in path.parts}
         old = {path: content for path, content in before.items() if "superseded" not in path.parts}
         assert kept == old, step
-        assert len(store.seeds.of("one")) == 2
+        assert len(store.seeds.get("one")) == 2
     write()
     assert nifti_values(folder / "labels" / "final" / "one.nii.gz") == 2
     superseded = [path for path in (folder / ".wslpet" / "superseded").rglob("*.nii.gz")]

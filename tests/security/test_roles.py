@@ -105,6 +105,7 @@ def least() -> dict[tuple[str, str], str]:
     }
 
 
+@pytest.mark.slow
 def test_no_route_is_forgotten(tmp_path):
     command = [sys.executable, str(ROOT / "tests" / "security" / "list_routes.py"), str(ROOT / "apps" / "wslpet")]
     environment = {**os.environ, "MONAI_LABEL_AUTH_ENABLE": "true"}

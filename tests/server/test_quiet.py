@@ -30,6 +30,7 @@ print(json.dumps([ours, [name for name in levels if levels[name] != after[name]]
 """
 
 
+@pytest.mark.slow
 def test_importing_the_modules_changes_no_filter_and_no_level():
     done = subprocess.run([sys.executable, "-c", IMPORTED], cwd=ROOT, capture_output=True, text=True, check=True)
     assert json.loads(done.stdout.splitlines()[-1]) == [[], []]

@@ -1,4 +1,4 @@
-"""Writes that survive a kill or a power cut: whole or not at all, and on disk when they return."""
+"""Atomic, durable file writes: a kill or a power cut leaves the old content or the new, never a part."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from wslpet.core.errors import BusyError
 logger = logging.getLogger(__name__)
 
 ABANDONED_SECONDS = 3600
-# Longer than any change takes that is made under a lock.
+# Timeout of a lock: longer than any change that is made under one.
 LOCK_SECONDS = 120.0
-# A wait is told in the log this often.
-TOLD_SECONDS = 15.0
+# Interval of log messages while waiting for a lock.
+LOG_SECONDS = 15.0
 
 
 @contextmanager
 def replacing(target: Path) -> Iterator[Path]:
-    """A temporary file beside `target` that takes its place, fsynced, when the block ends without an error.
+    """Context manager: a temporary file that replaces `target`, fsynced, when the block ends without an error.
 
     The temporary name is hidden and ends in ".part", so that no datastore takes it for an image.
     """
@@ -49,7 +49,7 @@ def replacing(target: Path) -> Iterator[Path]:
 
 @contextmanager
 def locked(lock: FileLock, seconds: float = LOCK_SECONDS) -> Iterator[None]:
-    """Hold a lock between processes for the block.
+    """Context manager: hold an inter-process lock.
 
     Raises
     ------
@@ -60,11 +60,11 @@ def locked(lock: FileLock, seconds: float = LOCK_SECONDS) -> Iterator[None]:
     while True:
         left = max(0.0, deadline - time.monotonic())
         try:
-            lock.acquire(timeout=min(left, TOLD_SECONDS))
+            lock.acquire(timeout=min(left, LOG_SECONDS))
             break
         except Timeout:
             logger.warning("%s is held by another process; it is waited for", lock.lock_file)
-            if left <= TOLD_SECONDS:
+            if left <= LOG_SECONDS:
                 raise BusyError(
                     f"{Path(lock.lock_file).name} was held by another process for {seconds:g} s; nothing was changed: "
                     "try again, and see which process hangs"
@@ -76,19 +76,19 @@ def locked(lock: FileLock, seconds: float = LOCK_SECONDS) -> Iterator[None]:
 
 
 def write_json(target: Path, content: Any) -> None:
-    """Replace a JSON file in one step."""
+    """Write a JSON file atomically."""
     with replacing(target) as temporary:
         temporary.write_text(json.dumps(content, indent=2, default=str), encoding="utf-8")
 
 
 def copy_file(source: Path, target: Path) -> None:
-    """Copy a file so that `target` is the old content or the new, never a part."""
+    """Copy a file atomically."""
     with replacing(target) as temporary:
         shutil.copyfile(source, temporary)
 
 
 def sweep(folder: Path) -> None:
-    """Remove what writers that were killed left behind. Files younger than an hour may still be written to."""
+    """Remove temporary files of killed writers, if older than an hour: younger ones may be in use."""
     for left in folder.rglob(".*.part"):
         with suppress(OSError):
             if time.time() - left.stat().st_mtime > ABANDONED_SECONDS:
@@ -96,7 +96,7 @@ def sweep(folder: Path) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Make a rename or a new file in `folder` durable."""
+    """Fsync a folder, which makes a rename or a new file in it durable."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)

@@ -1,4 +1,4 @@
-"""Loops over voxels as machine code, made when first called and kept on disk for the next process."""
+"""Numba compilation of loops over voxels, cached on disk."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from typing import Any
 
 from numba import njit
 
-# Python's lock is free while such a loop runs; dividing by zero gives what numpy gives.
+# Loops release the GIL; division by zero follows numpy.
 _njit: Callable[..., Any] = partial(njit, nogil=True, error_model="numpy")
 
 
 def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The function by numba, for arrays and numbers."""
+    """Compile a function of arrays and numbers with numba, at its first call."""
     dispatcher: Callable[..., Any]
     try:
         dispatcher = _njit(cache=True)(function)
-    except RuntimeError:  # nowhere to keep it: neither beside the source nor in the user's cache
+    except RuntimeError:  # no writable cache, neither beside the source nor in the user's cache folder
         dispatcher = _njit()(function)
     return dispatcher

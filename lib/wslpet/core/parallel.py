@@ -1,4 +1,4 @@
-"""One function over many files: on the processors of this computer, or on a Dask cluster."""
+"""Parallel map of a function over files: in processes on this computer, or on a Dask cluster."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Answer = TypeVar("Answer")
 
 
 def add_options(command: argparse.ArgumentParser) -> None:
-    """What `over` is told in a terminal: `workers` and `scheduler`."""
+    """Add the command-line options `--workers` and `--scheduler`, the arguments of `over`."""
     command.add_argument("--workers", type=int, default=CORES, metavar="N", help="processes (default: all processors)")
     command.add_argument("--scheduler", metavar="ADDRESS", help="a Dask scheduler to work on instead")
 
@@ -26,19 +26,19 @@ def add_options(command: argparse.ArgumentParser) -> None:
 def over(
     function: Callable[[Item], Answer], items: Sequence[Item], workers: int = 1, scheduler: str | None = None
 ) -> Iterator[Answer | InputError]:
-    """What the function makes of each item, or the InputError that it raised, in the order of the items.
+    """Parallel map: yield the function's result for each item, or the InputError that it raised, in order.
 
     Parameters
     ----------
-    function, items : can be pickled where there is more than one worker, or a scheduler.
-    workers : processes on this computer; 1 is this one.
+    function, items : picklable, unless one worker runs in this process.
+    workers : number of processes on this computer; 1 runs in this process.
     scheduler : address of a Dask scheduler, such as tcp://host:8786, whose workers see the same files and have the
         same version of this project on their path.
 
     Raises
     ------
     InputError
-        when `workers` is no number of processes or one of them dies, the scheduler does not answer, or Dask is not
+        when `workers` is less than 1, a process dies, the scheduler does not answer, or Dask is not
         installed.
     """
     if workers < 1:

@@ -1,4 +1,4 @@
-"""The whole supervision: one point and one cancer type per patient."""
+"""Seeds, the weak supervision: one point and one cancer type per patient."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ NO_TUMOUR = "no tumour"
 
 @dataclass(frozen=True)
 class Seed:
-    """What one annotator said of one patient (paper §2: the central point and the type).
+    """Annotation of one patient: a central point of the tumour and its cancer type (paper §2).
 
     Parameters
     ----------
     cancer_type : one of the configured types, or `NO_TUMOUR`.
-    position : (x, y, z) in mm RAS, near the centre of the tumour; for `NO_TUMOUR` it says nothing.
-    index : [i, j, k] of the volume as stored, exactly as the viewer sent it.
+    position : (x, y, z) in mm RAS, near the centre of the tumour; ignored for `NO_TUMOUR`.
+    index : the click [i, j, k] in voxels of the volume as stored, exactly as the viewer sent it.
     user : who clicked.
     time : when, ISO 8601 in UTC.
-    id : of the request that brought it, where that has one: it is recorded once, however often it comes.
+    id : of the request that sent it, if it has one; a request that is sent again is recorded once.
 
     Raises
     ------
@@ -75,7 +75,7 @@ class Seed:
 
 @dataclass(frozen=True)
 class Withdrawal:
-    """An annotator took the newest seed of a patient back; the one before it, if any, counts again.
+    """Withdrawal of the newest seed of a patient; the one before it, if any, is valid again.
 
     Parameters
     ----------
@@ -87,11 +87,11 @@ class Withdrawal:
 
 
 def take_in(line: bytes, seeds: dict[str, list[Seed]]) -> tuple[str, Seed | Withdrawal | None]:
-    """Apply one record of a seed log to image → its seeds that stand, newest last.
+    """Apply one record of a seed log to `seeds`: image → its valid seeds, newest last.
 
     Returns
     -------
-    the image, and what was said of it: a seed, that its newest was withdrawn, or, None, that the image was removed.
+    the image and the record: a seed, a withdrawal, or None for the removal of the image.
 
     Raises
     ------

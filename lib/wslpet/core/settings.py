@@ -1,4 +1,4 @@
-"""Every choice of the method in one frozen dataclass; the paper's own choices are a preset."""
+"""Settings of the method in one frozen dataclass; the choices of the paper are a preset."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 from wslpet.core.errors import InputError
 from wslpet.core.seeds import NO_TUMOUR
 
-# Channels are normalised in groups of this many.
+# Number of groups of group normalisation.
 NORM_GROUPS = 8
 CHOICES = {
     "intensity": ("sqrt", "linear"),
@@ -19,15 +19,15 @@ CHOICES = {
 
 @dataclass(frozen=True)
 class Settings:
-    """What the network sees, how it is built and how it learns.
+    """Settings of the network's input, architecture and training.
 
     Parameters
     ----------
     types : the cancer types, in the order of their label values 1, 2, ...
-    no_tumour : also learn to say that there is none.
+    no_tumour : whether "no tumour" is a class as well.
     grid_mm : pixel size of the network's two MIPs, mm.
     test_time_scales : test-time augmentation (ours): the network runs on grids of grid_mm times each of these and the
-        maps are averaged; on the middle one alone where that is sure enough, see `pipeline.run_network`.
+        maps are averaged; on the middle one alone where its confidence suffices, see `forward.run_network`.
     suv_limit : SUV clipped to [0, suv_limit] and scaled to [0, 1] (paper §3.2: 30).
     intensity : "linear" (paper) or "sqrt" of the scaled SUV, which spreads the faint end (ours).
     depth : whether the depth map of a MIP is a second channel beside it (ours).
@@ -99,7 +99,7 @@ class Settings:
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """What the network tells apart: the types, and "no tumour" last when it is on."""
+        """Classes of the network: the types, and "no tumour" last when it is on."""
         return (*self.types, NO_TUMOUR) if self.no_tumour else self.types
 
     @property

@@ -1,4 +1,4 @@
-"""How OpenMP's threads wait for each other: asleep, so that others have the processor meanwhile."""
+"""Passive waiting of OpenMP threads."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import os
 
 
 def wait_asleep() -> None:
-    """For this process where torch is not loaded yet, and for those that it starts; a setting that is there stays.
+    """Set OMP_WAIT_POLICY=PASSIVE, unless it is set: for this process, if torch is not loaded yet, and its children.
 
-    By default a thread that waits spins, in the hope that it is not for long. Beside other work, the one that it waits
-    for may not be running then, and the processor's time is spun away. Measured on two cores with about seventeen other
+    By default, a waiting OpenMP thread spins. Beside other work, the thread it waits for may not be scheduled, and the
+    processor time is wasted. Measured on two cores with about seventeen other
     processes at work, 12 patients, 10 epochs, in turn: 183 to 235 s (44 s of processor time) spinning, 23 and 40 s
     (10 s) asleep, 31 and 47 s (8 s) with one thread only.
     """

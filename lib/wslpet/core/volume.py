@@ -1,4 +1,4 @@
-"""A PET volume whose array and geometry never travel apart."""
+"""Volumes: a 3D array with its affine."""
 
 from __future__ import annotations
 
@@ -50,10 +50,10 @@ class Volume(VoxelGrid):
     ----------
     array : (i, j, k) array. PET volumes are float32; masks are uint8 label values.
     affine : (4, 4) array, voxel index → mm in RAS (+x right, +y anterior, +z superior), as NIfTI has it.
-    unit : what a voxel value is: "SUV", "label".
-    name : what to call the volume in an error.
-    forms : the orientation in the words of the NIfTI file that it was read from (`nifti_forms.forms_of`), so that a
-        mask of it can bear the same; empty for none.
+    unit : of the voxel values: "SUV" or "label".
+    name : of the volume, for errors.
+    forms : qform and sform of the NIfTI file that it was read from (`nifti_forms.forms_of`), so that its mask can
+        have the same; empty for none.
 
     Raises
     ------
@@ -101,7 +101,7 @@ class Volume(VoxelGrid):
 
     @cached_property
     def _to_ras(self) -> FloatArray:
-        """(axis, 2) by axis as stored: which axis of RAS it runs along, and 1 or, against it, -1."""
+        """Orientation (axis, 2) as in nibabel: the nearest RAS axis of each stored one, and its direction, 1 or -1."""
         orientation: FloatArray = ornt_transform(io_orientation(self.affine), np.array([[0, 1], [1, 1], [2, 1]]))
         return orientation
 
@@ -111,32 +111,32 @@ class Volume(VoxelGrid):
         return float(abs(np.linalg.det(self.affine[:3, :3]))) / 1000.0
 
     def with_array(self, array: Array, unit: str | None = None) -> Volume:
-        """The same geometry around another array of the same shape."""
+        """Volume of the same geometry with another array of the same shape."""
         if array.shape != self.shape:
             raise GeometryError(f"{self.name}: array of shape {array.shape} does not fit geometry {self.shape}")
         return Volume(array, self.affine, unit or self.unit, self.name, self.forms)
 
     def cropped(self, window: tuple[slice, ...]) -> Volume:
-        """The part inside a window of slices with a start and a stop; a view, placed where it was."""
+        """Crop to a window of slices with a start and a stop; the array is a view, the affine is shifted."""
         affine = np.array(self.affine)
         affine[:3, 3] = self.to_world(np.array([w.start for w in window]))
         return Volume(self.array[window], affine, self.unit, self.name)
 
     def to_ras(self) -> Volume:
-        """The volume with its axes permuted and flipped to run closest to right, anterior, superior.
+        """Reorient to the nearest RAS axes by permuting and flipping; the array is a view.
 
-        A view: nothing is copied or resampled, and an oblique volume stays oblique.
+        Nothing is resampled: an oblique volume stays oblique.
         """
         affine = self.affine @ inv_ornt_aff(self._to_ras, self.shape)
         return Volume(self.in_ras(self.array), affine, self.unit, self.name)
 
     def in_ras(self, array: Array) -> Array:
-        """(i, j, k) of this grid → (x, y, z) of that of `to_ras`; a view."""
-        turned: Array = apply_orientation(array, self._to_ras)
-        return turned
+        """Reorient an array (i, j, k) on this grid to (x, y, z) on that of `to_ras`; a view."""
+        reoriented: Array = apply_orientation(array, self._to_ras)
+        return reoriented
 
     def from_ras(self, array: Array) -> Array:
-        """(x, y, z) of the grid of `to_ras` → (i, j, k) of this volume; a copy."""
+        """Inverse of `in_ras`: an array (x, y, z) on the grid of `to_ras` → (i, j, k); a copy."""
         stored = np.empty(self.shape, dtype=array.dtype, order="F")
         self.in_ras(stored)[...] = array
         return stored

@@ -1,4 +1,4 @@
-"""MONAI Label's string `conf` → one `Settings`, at the door."""
+"""Parse MONAI Label's `conf`, a dictionary of strings, into `Settings`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from wslpet.core.settings import Settings, settings_from
 from wslpet.server.errors import quoted
 from wslpet.server.http.request_models import RESERVED_KEYS
 
-# Keys of MONAI Label's own apps, which users carry over and which say nothing to this one.
+# Keys of MONAI Label's own apps, which are accepted and ignored.
 _STOCK = """
 models preload skip_scoring skip_strategies scribbles server_mode tracking_uri tracking_experiment_name auth_token
 zoo_source zoo_repo bundles epistemic_enabled heuristic_planner auto_finetune_models auto_finetune_check_interval
@@ -25,7 +25,7 @@ _BOOLEANS = {"true": True, "1": True, "yes": True, "on": True, "false": False, "
 
 @dataclass(frozen=True)
 class Configuration:
-    """What `--conf` said.
+    """The parsed `--conf` options.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""What the server says no to, beside the input errors of lib: each with its HTTP status."""
+"""Errors of the server, and the HTTP status of every error."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from wslpet.core.errors import BusyError, InputError
 
 
 class UnknownName(InputError):
-    """An image, a task or a session that is not there (404)."""
+    """An image, a task or a session that does not exist (404)."""
 
 
 class Conflict(InputError):
@@ -17,7 +17,7 @@ class Conflict(InputError):
 
 
 class StorageError(InputError):
-    """A write that the disk refused; the old state is whole (507)."""
+    """A write that failed, as on a full disk; the old state is unchanged (507)."""
 
 
 class PacsError(InputError):
@@ -25,7 +25,7 @@ class PacsError(InputError):
 
 
 def status_of(error: InputError) -> int:
-    """The HTTP status of a refusal."""
+    """HTTP status of an error."""
     statuses = {UnknownName: 404, Conflict: 409, StorageError: 507, PacsError: 502, BusyError: 503}
     return statuses.get(type(error), 400)
 
@@ -34,7 +34,7 @@ _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
 
 
 def disk_refused(error: BaseException) -> StorageError | None:
-    """The refusal that a failed write is, when the disk is full or broken; None for another error."""
+    """StorageError for an OSError of a full or broken disk; None for another error."""
     if not isinstance(error, OSError) or error.errno not in _FULL:
         return None
     return StorageError(f"the server could not write ({error.strerror}); free space on its disk and try again")

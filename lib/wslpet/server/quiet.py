@@ -1,12 +1,11 @@
-"""What libraries would write into the server's log, and must not or need not."""
+"""Log filters: libraries must not write personal data to the server's log, and need not log every poll."""
 
 from __future__ import annotations
 
 import logging
 import warnings
 
-# They tell whole requests, in which a viewer may have put anything, and who sent them; every request to the PACS; every
-# look at the folder.
+# They log complete requests with their sender, every request to the PACS, and every listing of the folder.
 TALKATIVE = (
     "monailabel.endpoints",
     "monailabel.utils.async_tasks",
@@ -14,12 +13,12 @@ TALKATIVE = (
     "monailabel.datastore.local",
     "dicomweb_client",
 )
-# highdicom warns of names of one part by quoting them; patients' names do not belong into logs.
+# highdicom quotes names of one part in a warning; names of patients must not be logged.
 QUOTES_NAMES = "The string .* is unlikely to represent"
 
 
 def quieten() -> None:
-    """For this process, once or again: of the app that runs, not of who imports its modules."""
+    """Install the filters in this process; idempotent. Called by the app, so that an import changes nothing."""
     for name in TALKATIVE:
         logging.getLogger(name).setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", QUOTES_NAMES, UserWarning)

@@ -90,6 +90,7 @@ def test_ctrl_c_ends_it_with_nothing_more_to_read(started):
     assert (started.process.wait(60), rest) == (0, "")
 
 
+@pytest.mark.slow
 def test_a_server_that_does_not_start_says_why_in_one_sentence(tmp_path):
     write_scan(tmp_path, "case")
     process = start(tmp_path, "--port", free_port(), "--conf", "types", "lung")

@@ -185,6 +185,7 @@ def test_dicom_with_a_segmentation(tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_dicom_with_an_rtstruct(tmp_path):
     real = real_data("sts_001_ge_pet")
     shutil.copytree(real, tmp_path / "dicom")

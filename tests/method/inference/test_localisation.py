@@ -153,7 +153,7 @@ def test_a_lesion_says_where_it_is():
     stored = stored_as(ras, (2, 0, 1), (False, True, False))
     inside = np.zeros((10, 9, 8), bool)
     inside[4:7, 5, 6:8] = True
-    lesion = Lesion.of(ras, Contour(inside, (10, 20, 5), np.zeros(0)), stored, 2, "oesophagus")
+    lesion = Lesion.from_contour(ras, Contour(inside, (10, 20, 5), np.zeros(0)), stored, 2, "oesophagus")
     assert lesion.position == pytest.approx((-120 + 15 * 3, 35 + 25 * 5, 400 + 11.5 * 6.5))
     assert stored.to_world(np.array(lesion.index)) == pytest.approx(lesion.position)
     assert lesion.index == pytest.approx((11.5, ras.shape[0] - 1 - 15, 25))
@@ -167,6 +167,6 @@ def test_a_measure_in_a_window_is_that_in_the_whole_scan():
     centre = place(ras, (125, 55, 160))
     ras = scan(ras, [(centre, (18, 14, 24), 9.0)])
     contour = lesion_at(ras, ras.to_index(centre))
-    lesion = Lesion.of(ras, contour, ras, 1, "lung")
+    lesion = Lesion.from_contour(ras, contour, ras, 1, "lung")
     whole = measure(ras, contour.in_volume(ras.shape))
     assert {name: getattr(lesion, name) for name in whole} == pytest.approx(whole, rel=1e-5)

@@ -188,6 +188,7 @@ def test_an_address_that_is_none(url):
         open_studies(url, Settings())
 
 
+@pytest.mark.slow
 def test_the_server_starts_lives_and_recovers(pacs, patients, tmp_path):
     pacs.search = "hang"
     settings = {"MONAI_LABEL_DICOMWEB_CACHE_PATH": str(tmp_path / "cache"), "MONAI_LABEL_DICOMWEB_PROXY_TIMEOUT": "3"}
@@ -215,6 +216,7 @@ def test_the_server_starts_lives_and_recovers(pacs, patients, tmp_path):
         server.stop()
 
 
+@pytest.mark.slow
 def test_the_server_starts_on_a_pacs_that_is_down(tmp_path):
     settings = {"MONAI_LABEL_DICOMWEB_CACHE_PATH": str(tmp_path / "cache")}
     server = Server(f"http://127.0.0.1:{free_port()}/dicom-web", tmp_path / "scratch", settings=settings).start()

@@ -343,6 +343,7 @@ def test_what_was_fetched_is_not_fetched_again(hospital, tmp_path):
             hospital.pacs.start()
 
 
+@pytest.mark.slow
 def test_a_pacs_with_a_login(tmp_path):
     patient = write_patient(tmp_path, "secret")
     pacs = Orthanc(tmp_path / "orthanc", login=("reader", "its password")).start()
@@ -369,6 +370,7 @@ def _can_cut_the_network() -> bool:
     return bool(unshare) and subprocess.run([unshare, "-n", "true"], capture_output=True, check=False).returncode == 0
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not _can_cut_the_network(), reason="needs the right to make a network namespace")
 def test_it_starts_without_the_internet_and_without_dcmqi(tmp_path):
     """Server and its questioner in a network of their own, which has loopback only, where nothing answers."""

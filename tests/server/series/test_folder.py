@@ -84,7 +84,7 @@ def test_linked_folders_and_files_without_preamble_are_listed(studies, opened):
     assert sorted(store.list_images()) == sorted([linked.uid, store.facts(bare_uid(bare))["SeriesInstanceUID"]])
     for image in store.list_images():
         assert read_volume(store.image_path(image)).shape == linked.volume.shape
-        assert len(store._conversion.of(store._series(image)).headers()) == linked.volume.shape[2]
+        assert len(store._conversion.get(store._series(image)).headers()) == linked.volume.shape[2]
 
 
 def bare_uid(patient) -> str:
@@ -186,7 +186,7 @@ def test_a_refused_series_is_listed_with_its_reason(studies, opened):
     assert store.waiting() == []
     with pytest.raises(DicomError):
         store.record_seed(patient.uid, Seed("lung", (1, 2, 3)))
-    assert store.seeds.of(patient.uid) == []
+    assert store.seeds.get(patient.uid) == []
 
 
 def test_a_damaged_file_beside_a_series_is_named(studies, opened):
@@ -232,6 +232,7 @@ def test_the_volume_lies_where_the_scan_does(studies, opened, stored):
     assert np.linalg.norm(hot.mean(axis=0) - patient.scan.centre) < 1.0
 
 
+@pytest.mark.slow
 def test_through_a_server(studies, tmp_path):
     patient = put(studies, "one", stored="feet_first", below="2026/january")
     for file in patient.files:

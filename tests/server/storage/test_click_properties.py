@@ -85,4 +85,4 @@ def test_a_log_cut_anywhere_holds_what_was_whole(recorded, cut):
         for name in {image for image, *_ in recorded} | {"new"}:
             told = [(t, p) for image, t, p in whole if image == name]
             told += [("lung", (1, 2, 3))] if name == "new" else []
-            assert [(seed.cancer_type, seed.position) for seed in SeedLog(path).of(name)] == told
+            assert [(seed.cancer_type, seed.position) for seed in SeedLog(path).get(name)] == told

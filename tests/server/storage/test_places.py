@@ -104,7 +104,7 @@ def test_studies_that_may_only_be_read_are_left_as_they_are(studies, tmp_path):
     assert Path(store.get_label_uri("case", "final")).is_relative_to(state)
     store.remove_label("labelled", "final")
     again = open_studies(str(studies), Settings(), state=state)
-    assert len(again.seeds.of("case")) == 2 and again.get_labeled_images() == ["case"]
+    assert len(again.seeds.get("case")) == 2 and again.get_labeled_images() == ["case"]
     assert everything(studies) == before
     assert list((state / "projections").iterdir())
 
@@ -154,9 +154,9 @@ def test_annotations_that_lie_in_the_studies_are_not_left_behind(studies, tmp_pa
 
 
 def test_the_app_folder_follows_the_installation(tmp_path):
-    main = serve.app_folder(tmp_path) / "main.py"
-    main.unlink()
-    main.symlink_to(tmp_path / "of another installation")
+    file = serve.app_folder(tmp_path) / "main.py"
+    file.unlink()
+    file.symlink_to(tmp_path / "of another installation")
     assert (serve.app_folder(tmp_path) / "main.py").read_text() == serve.MAIN
 
 
@@ -178,6 +178,7 @@ def test_starting_says_what_is_wrong_before_anything_is_loaded(words, said, tmp_
     assert everything(tmp_path) == before
 
 
+@pytest.mark.slow
 def test_monai_labels_own_start_says_it_too_and_takes_back_the_folder_that_it_made(tmp_path):
     with pytest.raises(ServerError) as caught:
         Server(tmp_path / "studeis", tmp_path / "scratch", {"wait_for_scans": "false"}).start()
@@ -187,6 +188,7 @@ def test_monai_labels_own_start_says_it_too_and_takes_back_the_folder_that_it_ma
     assert not (tmp_path / "studeis").exists()
 
 
+@pytest.mark.slow
 def test_a_folder_that_was_there_is_not_taken_away(studies, tmp_path):
     with pytest.raises(ServerError):
         Server(studies, tmp_path / "scratch", {"wait_for_scans": "false"}).start()
@@ -194,6 +196,7 @@ def test_a_folder_that_was_there_is_not_taken_away(studies, tmp_path):
     assert studies.is_dir() and everything(studies) == set()
 
 
+@pytest.mark.slow
 def test_a_server_runs_from_a_folder_that_it_makes_itself(studies, tmp_path):
     write_scan(studies, "case")
 

@@ -25,14 +25,14 @@ def log(tmp_path):
 def test_history_is_kept_newest_last(log):
     for n in range(3):
         log.append("case", seed(n))
-    assert [s.position[0] for s in log.of("case")] == [0, 1, 2]
-    assert log.newest() == {"case": log.of("case")[-1]}
-    assert log.of("other") == []
+    assert [s.position[0] for s in log.get("case")] == [0, 1, 2]
+    assert log.newest() == {"case": log.get("case")[-1]}
+    assert log.get("other") == []
 
 
 def test_a_new_reader_reads_what_was_written(log):
     log.append("case ä", seed(1, "oesophagus"))
-    assert SeedLog(log.path).of("case ä") == log.of("case ä")
+    assert SeedLog(log.path).get("case ä") == log.get("case ä")
 
 
 def test_two_writers_see_each_other(log):
@@ -81,9 +81,9 @@ def test_a_full_disk_is_said_and_leaves_the_old_state(log, monkeypatch):
 def test_a_removed_image_starts_anew(log):
     log.append("a", seed(1))
     log.retire("a")
-    assert log.of("a") == []
+    assert log.get("a") == []
     log.append("a", seed(2))
-    assert len(SeedLog(log.path).of("a")) == 1
+    assert len(SeedLog(log.path).get("a")) == 1
 
 
 def test_many_processes_lose_nothing(log):
@@ -102,20 +102,20 @@ def test_many_processes_lose_nothing(log):
 def test_a_withdrawn_seed_makes_room_for_the_one_before_it_and_stays_in_the_history(log):
     log.append("a", seed(1))
     log.append("a", seed(2))
-    log.withdraw("a", log.of("a")[-1].time, "bob")
+    log.withdraw("a", log.get("a")[-1].time, "bob")
     for reader in (log, SeedLog(log.path)):
-        assert [s.position[0] for s in reader.of("a")] == [1]
+        assert [s.position[0] for s in reader.get("a")] == [1]
         assert [type(said) for said in reader.history("a")] == [Seed, Seed, Withdrawal]
-    log.withdraw("a", log.of("a")[-1].time, "bob")
-    assert log.of("a") == [] and log.newest() == {}
+    log.withdraw("a", log.get("a")[-1].time, "bob")
+    assert log.get("a") == [] and log.newest() == {}
     assert log.history("a")[-1].user == "bob"
     log.append("a", seed(3))
-    assert [s.position[0] for s in SeedLog(log.path).of("a")] == [3]
+    assert [s.position[0] for s in SeedLog(log.path).get("a")] == [3]
 
 
 def test_only_the_newest_seed_can_be_withdrawn(log):
     log.append("a", seed(1))
-    first = log.of("a")[-1].time
+    first = log.get("a")[-1].time
     log.append("a", Seed("lung", (2, 2, 2), user="bob", time="2030-01-01T00:00:00+00:00"))
     before = log.path.read_bytes()
     with pytest.raises(Conflict, match="superseded by bob"):
@@ -133,10 +133,10 @@ def test_what_is_known_is_not_recorded_again(log):
     assert log.append("a", one, same) is one
     again = SeedLog(log.path)
     assert again.append("a", Seed("lung", (1, 2, 3), user="ann", id="one"), same) == one
-    assert [seed.id for seed in again.of("a")] == ["one"]
+    assert [seed.id for seed in again.get("a")] == ["one"]
     again.withdraw("a", one.time, "ann")
     assert log.append("a", Seed("lung", (1, 2, 3), user="ann", id="one"), same) == one
-    assert log.of("a") == [] and len(log.history("a")) == 2
+    assert log.get("a") == [] and len(log.history("a")) == 2
 
 
 def test_many_that_come_at_once_are_recorded_once(log):
@@ -149,23 +149,23 @@ def test_many_that_come_at_once_are_recorded_once(log):
 
     with ThreadPoolExecutor(16) as pool:
         told = list(pool.map(send, range(16)))
-    assert len(log.of("a")) == 1 and set(told) == set(log.of("a"))
+    assert len(log.get("a")) == 1 and set(told) == set(log.get("a"))
 
 
 def test_all_seeds_can_be_withdrawn_and_the_history_keeps_them(log):
     for n in range(3):
         log.append("a", seed(n))
     log.append("b", seed(9))
-    log.withdraw("a", log.of("a")[-1].time, "bob", all_of_them=True)
+    log.withdraw("a", log.get("a")[-1].time, "bob", all_of_them=True)
     for reader in (log, SeedLog(log.path)):
-        assert reader.of("a") == [] and list(reader.newest()) == ["b"]
+        assert reader.get("a") == [] and list(reader.newest()) == ["b"]
         assert [type(said) for said in reader.history("a")] == [Seed] * 3 + [Withdrawal] * 3
     log.append("a", seed(4))
-    assert [s.position[0] for s in SeedLog(log.path).of("a")] == [4]
+    assert [s.position[0] for s in SeedLog(log.path).get("a")] == [4]
 
 
 def test_a_removed_image_has_no_history(log):
     log.append("a", seed(1))
-    log.withdraw("a", log.of("a")[-1].time, "ann")
+    log.withdraw("a", log.get("a")[-1].time, "ann")
     log.retire("a")
     assert log.history("a") == SeedLog(log.path).history("a") == []

@@ -171,6 +171,7 @@ def test_scores_are_kept_of_images_that_are_there(studies):
     assert set(strategy._scores) == {"a"}
 
 
+@pytest.mark.slow
 def test_a_server_passes_over_and_says_so(studies, tmp_path):
     ct(studies / "case01_CT.nii.gz")
     write_scan(studies, "case01_PET")

@@ -32,16 +32,16 @@ def case(tmp_path):
 
 
 def meanwhile(monkeypatch, happen):
-    """Have something happen while an image is segmented, the first time."""
-    original, left = module.segment, [happen]
+    """Have something happen while an image is inferred, the first time."""
+    original, left = module.find_lesions, [happen]
 
-    def segment(*args, **options):
+    def find_lesions(*args, **options):
         result = original(*args, **options)
         while left:
             left.pop()()
         return result
 
-    monkeypatch.setattr(module, "segment", segment)
+    monkeypatch.setattr(module, "find_lesions", find_lesions)
 
 
 def test_what_old_weights_said_is_not_what_new_ones_say(case, monkeypatch):
@@ -54,20 +54,20 @@ def test_what_old_weights_said_is_not_what_new_ones_say(case, monkeypatch):
         assert predictions.known("case") is None  # as the page asks, which makes the new weights those in use
 
     meanwhile(monkeypatch, publish)
-    assert predictions.of("case").model_version == old.version
+    assert predictions.get("case").model_version == old.version
     assert predictions.known("case") is None
-    assert predictions.of("case").model_version == new.version
+    assert predictions.get("case").model_version == new.version
     assert predictions.known("case").model_version == new.version
 
 
 def test_weights_that_come_back_say_what_they_said(case):
     _, weights, predictions = case
     old = weights.model
-    before = predictions.of("case")
+    before = predictions.get("case")
     weights.model = model(2)
-    assert predictions.of("case").model_version == weights.model.version
+    assert predictions.get("case").model_version == weights.model.version
     weights.model = old
-    assert predictions.of("case") == before
+    assert predictions.get("case") == before
 
 
 def test_an_image_that_is_replaced_meanwhile_is_not_answered_for(case, monkeypatch):
@@ -79,5 +79,5 @@ def test_an_image_that_is_replaced_meanwhile_is_not_answered_for(case, monkeypat
 
     meanwhile(monkeypatch, replace)
     with pytest.raises(Conflict, match="replaced"):
-        predictions.of("case")
-    assert predictions.of("case")
+        predictions.get("case")
+    assert predictions.get("case")

@@ -1,1 +1,1 @@
-"""The commands: each file has `add_to`, which declares its options, and `run`."""
+"""Subcommands: each module has `add_to`, which adds its parser, and `run`."""

@@ -1,4 +1,4 @@
-"""`wslpet import`: a published data set, or collected annotations, as a cohort's table."""
+"""`wslpet import`: convert a published data set or collected annotations to a cohort table."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from wslpet.core.errors import InputError
 
 
 def add_to(commands: Any) -> None:
-    """Add the command to a parser's."""
+    """Add the subcommand's parser."""
     command = commands.add_parser("import", help="make a cohort's table of a data set or of collected clicks")
     command.add_argument("kind", help="autopet, hecktor, datastore (a server's studies folder) or dicom")
     command.add_argument("folder", type=Path, help="as it is published, or as the server keeps it")
@@ -22,7 +22,7 @@ def add_to(commands: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Write the rows that can be used; says what is wrong with the others, and then ends with 2."""
+    """Write the usable rows; returns 2 if others were left out, after a message for each."""
     from wslpet.data.cohort_table import write_table
     from wslpet.data.importers import IMPORTERS, Options
 

@@ -1,4 +1,4 @@
-"""`wslpet model`: what weights were trained on, those that were published, and the way back."""
+"""`wslpet model`: describe weights, list published versions, roll back."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from wslpet.method.shipped import SHIPPED_MODEL
 
 
 def add_to(commands: Any) -> None:
-    """Add the command to a parser's."""
+    """Add the subcommand's parser."""
     model = commands.add_parser("model", help="what weights were trained on; those that were published; the way back")
     what = "MODEL.pt (default: the shipped weights), or versions STUDIES, or rollback STUDIES"
     model.add_argument("words", nargs="*", default=[str(SHIPPED_MODEL)], metavar="MODEL.pt", help=what)
@@ -50,7 +50,7 @@ def _describe(path: Path) -> None:
 
 
 def _published(what: str, folder: Path, to: str | None) -> None:
-    """`folder` is that of the studies, or the one that the weights lie in. A server that runs takes over at once."""
+    """List or roll back; `folder` holds the studies or the weights. A running server notices at once."""
     from wslpet.method.network.registry import ModelRegistry
 
     places = [state_folder(folder) / "model" / "wslpet.pt", folder / "model" / "wslpet.pt", folder / "wslpet.pt"]

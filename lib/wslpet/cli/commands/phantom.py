@@ -1,4 +1,4 @@
-"""`wslpet phantom`: a cohort of phantom patients with their truth."""
+"""`wslpet phantom`: generate a cohort of phantom patients with ground truth."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from wslpet.core.errors import InputError
 
 
 def add_to(commands: Any) -> None:
-    """Add the command to a parser's."""
+    """Add the subcommand's parser."""
     phantom = commands.add_parser("phantom", help="write a cohort of phantom patients")
     phantom.add_argument("folder", type=Path, help="for the scans; truths and cohort.csv go to FOLDER-truth")
     phantom.add_argument("--patients", type=int, default=12, metavar="N")

@@ -1,4 +1,4 @@
-"""`wslpet radiomics`: the features of every lesion of a cohort, or of a folder of scans and masks, as a CSV."""
+"""`wslpet radiomics`: write the features of the lesions of a cohort, or of scans and masks, as CSV."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from wslpet.core.atomic_io import replacing
 from wslpet.core.errors import InputError
 from wslpet.io.csv_cells import guarded
 
-# What `wslpet segment` writes beside a scan's name.
+# Ending of the masks that `wslpet segment` writes.
 MASK_END = "-mask.nii.gz"
 
 
 def add_to(commands: Any) -> None:
-    """Add the command to a parser's."""
+    """Add the subcommand's parser."""
     radiomics = commands.add_parser("radiomics", help="measure the lesions of masks: features with IBSI ids, as a CSV")
     radiomics.add_argument("scans", type=Path, help="folder of scans, one scan, or a cohort with masks")
     radiomics.add_argument(
@@ -31,7 +31,7 @@ def add_to(commands: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Measure what can be measured; says what cannot, and then ends with 2."""
+    """Compute the features; returns 2 if a scan failed, after a message for each."""
     from tqdm import tqdm
 
     from wslpet.analysis.radiomics import catalogue
@@ -64,12 +64,12 @@ def _measured(files: tuple[Path, Path]) -> dict[str, float]:
 
 
 def with_masks(scans: Path, masks: Path | None) -> Iterator[tuple[str, Path, Path]]:
-    """(name, scan, mask) of all that have one.
+    """Iterate over (name, scan, mask) of the scans with a mask.
 
     Raises
     ------
     InputError
-        when nothing has, or rows of a table cannot be used.
+        when there is none, or rows of a table cannot be used.
     """
     found = list(_of_folder(scans, masks) if masks is not None else _of_table(scans))
     if not found:

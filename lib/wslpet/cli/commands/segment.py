@@ -1,4 +1,4 @@
-"""`wslpet segment`: the tumour of each scan, or the one at a click: mask, JSON and picture."""
+"""`wslpet segment`: segment the tumour of each scan, found or at a click; writes mask, JSON and picture."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def add_to(commands: Any) -> None:
-    """Add the command to a parser's."""
+    """Add the subcommand's parser."""
     segment = commands.add_parser("segment", help="find the tumour in scans, or the one at a click")
     segment.add_argument("scans", type=Path, nargs="+", help="scans in SUV, DICOM series, or folders with them below")
     segment.add_argument("--model", type=Path, metavar="MODEL.pt", help="default: the shipped weights")
@@ -34,7 +34,7 @@ def add_to(commands: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Segment what can be segmented; says what cannot, and then ends with 2."""
+    """Segment the scans; returns 2 if one failed, after a message for each."""
     if (args.seed is None) != (args.cancer_type is None):
         raise InputError("--seed and --type belong together: a click needs its cancer type; give both")
     scans = _scans(args.scans)
@@ -50,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
     weights = None
     if args.model is not None or seed is None or SHIPPED_MODEL.exists():
         weights = (args.model or SHIPPED_MODEL).resolve()
-        load_model(weights)  # refused once, not for each scan
+        load_model(weights)  # a damaged file is reported once, not for each scan
     out = args.out.resolve()
     out.mkdir(parents=True, exist_ok=True)
     one = partial(_segment_one, weights=weights, seed=seed, sure=args.sure, out=out, shown=args.out)
@@ -65,12 +65,12 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _scans(paths: Sequence[Path]) -> dict[str, Path]:
-    """Name → scan: the files and series named, and those in and below the folders named, called by their path there.
+    """Collect the scans: name → file or series, named directly or found in and below a folder, by relative path.
 
     Raises
     ------
     InputError
-        when there is none, or two would write the same results.
+        when there is none, or two have the same name.
     """
     from wslpet.io.readers import ITK, NIFTI
 
@@ -89,7 +89,7 @@ def _scans(paths: Sequence[Path]) -> dict[str, Path]:
 
 
 def _below(folder: Path) -> dict[str, Path]:
-    """Name → image file or series, of all in a folder and below it; what cannot be looked at is told."""
+    """Name → image file or series in and below a folder; unreadable folders are reported."""
     from wslpet.io.dicom.series import find_series
     from wslpet.io.folders import look_into
     from wslpet.io.readers import ending
@@ -116,14 +116,14 @@ def _stem(name: str) -> str:
 
 @lru_cache(maxsize=1)
 def _loaded(weights: Path) -> Model:
-    """Once for each process."""
+    """Load the model once per process."""
     from wslpet.method.network.checkpoint import best_device, load_model
 
     return load_model(weights, best_device())
 
 
 def _segment_one(scan: tuple[str, Path], weights: Path | None, seed: Any, sure: bool, out: Path, shown: Path) -> str:
-    """`scan` is its name, which may hold folders, and where it is."""
+    """Segment one scan: its name, which may contain folders, and its path."""
     from wslpet.io.dicom.series import read_series
     from wslpet.io.readers import read_volume, write_mask
     from wslpet.method.inference.pipeline import delineate, find_lesions

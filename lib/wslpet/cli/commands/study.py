@@ -1,4 +1,4 @@
-"""`wslpet study`: a cohort in, the report out."""
+"""`wslpet study`: run the paper's comparison on a cohort and write the report."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 
 
 def add_to(commands: Any) -> None:
-    """Add the command to a parser's."""
+    """Add the subcommand's parser."""
     study = commands.add_parser("study", help="compare the systems of the paper on a cohort, in cross-validation")
     study.add_argument("cohort", type=Path, help="table of scans, types, seeds, masks and outcomes, or its folder")
     study.add_argument(
@@ -28,7 +28,7 @@ def add_to(commands: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Prepare, make every run that is not kept yet, write the report."""
+    """Prepare the patients, execute every run without a stored result, write the report."""
     from wslpet.data.cohort_table import find_table, sources_in
     from wslpet.study.design.study import make_study, open_study
     from wslpet.study.execution.stability import measured_stability
@@ -54,10 +54,10 @@ def run(args: argparse.Namespace) -> None:
 
 @contextmanager
 def _bar(unit: str, what: str) -> Iterator[Any]:
-    """A progress bar that is told (done, of how much, with what)."""
+    """Make a progress bar with a callback (done, total, description)."""
     from tqdm import tqdm
 
-    # Seconds of work at the pace of the machine that the costs were measured on; the time left is at this one's.
+    # In seconds on the machine the costs were measured on; the time left is scaled to this machine.
     shape = "{desc}: {percentage:3.0f}%|{bar}| {elapsed} gone, {remaining} left {postfix}"
     with tqdm(unit=unit, desc=what, bar_format=shape) as bar:
 

@@ -1,4 +1,4 @@
-"""`wslpet train`: weights from a cohort of annotated patients."""
+"""`wslpet train`: train on a cohort of annotated patients."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ TRAINING_OPTIONS: dict[str, tuple[Any, str]] = {
 
 
 def add_to(commands: Any) -> None:
-    """Add the command to a parser's."""
+    """Add the subcommand's parser."""
     train = commands.add_parser("train", help="learn from annotated patients")
     train.add_argument("cohort", type=Path, help="table with name,scan,cancer_type,x,y,z (mm RAS), or its folder")
     train.add_argument("--out", type=Path, required=True, metavar="MODEL.pt")
@@ -56,7 +56,7 @@ def run(args: argparse.Namespace) -> None:
     table = find_table(args.cohort)
     if args.out.is_dir():
         raise InputError(f"--out {args.out} is a folder; name a file, such as {args.out / 'model.pt'}")
-    args.out.parent.mkdir(parents=True, exist_ok=True)  # before the training, not after it
+    args.out.parent.mkdir(parents=True, exist_ok=True)  # so that an error comes before the training
     examples = _prepared(table, settings, args.limit)
     with _epoch_bar(settings.epochs) as report:
         trained = train(examples, settings, initial, best_device(), report)

@@ -1,1 +1,1 @@
-"""A demonstration on phantom patients: what to open and what to do; a PACS on this computer."""
+"""Demonstration on phantom patients, and a local PACS."""

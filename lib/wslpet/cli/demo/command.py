@@ -1,4 +1,4 @@
-"""`wslpet demo`: phantom patients and a server on them; its clicks, if no hand is there; a PACS for OHIF."""
+"""`wslpet demo`, `demo-clicks` and `pacs`: a server on phantoms, simulated clicks on it, and a PACS for OHIF."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-# Phantoms who ate before the scan, on a scanner that the shipped weights do not know: there, clicks help.
+# Non-fasted phantoms on a scanner that the shipped weights were not trained on: there, clicks improve the results.
 PRESET = "fed"
 PATIENTS = 28
 SEED = 2024
 
 
 def add_to(commands: Any) -> None:
-    """Add the commands to a parser's."""
+    """Add the subcommands' parsers."""
     demo = commands.add_parser("demo", help="phantom patients, and a server on them that a browser opens")
     demo.add_argument("folder", type=Path, nargs="?", default=Path("wslpet-demo"), help="default: %(default)s")
     demo.add_argument("--host", default="127.0.0.1")
@@ -79,7 +79,7 @@ def _run(command: Sequence[str]) -> int:
     try:
         return process.wait()
     except KeyboardInterrupt:
-        return process.wait()  # Ctrl-C reached it, too
+        return process.wait()  # Ctrl-C reached the child, too
     except SystemExit:
         process.terminate()
         process.wait()

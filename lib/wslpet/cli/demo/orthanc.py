@@ -1,4 +1,4 @@
-"""Orthanc with its DICOMweb plugin, on loopback, for the demo and the tests: not a PACS to keep patients on."""
+"""Orthanc with its DICOMweb plugin, on loopback, for the demo and the tests; not a PACS for patients."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from wslpet.core.errors import InputError
 from wslpet.io.dicom.series import find_series
 
 REMEDY = "apt-get install orthanc orthanc-dicomweb"
-# Debian keeps daemons where only root looks for commands.
+# Debian installs daemons in folders that are only on root's PATH.
 SYSTEM_FOLDERS = ("/usr/sbin", "/usr/local/sbin")
 PLUGINS = ("/usr/share/orthanc/plugins/libOrthancDicomWeb.so", "/usr/local/share/orthanc/plugins/libOrthancDicomWeb.so")
 START_SECONDS = 60
@@ -31,13 +31,13 @@ class PacsError(InputError):
 
 
 class Orthanc:
-    """One Orthanc process; what it stores survives `stop` and `start`, and its address stays the same.
+    """One Orthanc process; its images and its address survive `stop` and `start`.
 
     Parameters
     ----------
     folder : for the images, the settings and the log; made when missing.
-    port : of HTTP; without one, a free port. No DICOM port is opened, and only this computer is answered.
-    login : user and password that it asks for; without one, it asks for none.
+    port : of HTTP; a free one by default. It listens on loopback only and opens no DICOM port.
+    login : required user and password; none by default.
     """
 
     def __init__(self, folder: Path, port: int | None = None, login: tuple[str, str] | None = None) -> None:
@@ -59,7 +59,7 @@ class Orthanc:
 
     @property
     def runs(self) -> bool:
-        """Whether the process is there."""
+        """Whether the process is running."""
         return self._process is not None and self._process.poll() is None
 
     def start(self) -> Orthanc:
@@ -74,10 +74,10 @@ class Orthanc:
         if _is_taken(self.port):
             raise PacsError(f"port {self.port} is taken; stop the program that listens there, or give another port")
         self.folder.mkdir(parents=True, exist_ok=True)
-        settings.touch(mode=0o600)  # it holds the password
+        settings.touch(mode=0o600)  # contains the password
         settings.write_text(json.dumps(self._settings(), indent=2))
         with open(self.log, "wb") as log:
-            # A session of its own: Ctrl-C in the terminal stops first who uses it, and they stop it.
+            # In a session of its own: Ctrl-C in the terminal stops its user first, who then stops it.
             self._process = subprocess.Popen([command, str(settings)], stdout=log, stderr=log, start_new_session=True)
         try:
             self._wait()
@@ -87,7 +87,7 @@ class Orthanc:
         return self
 
     def stop(self) -> None:
-        """End the process; what it stored is kept."""
+        """Stop the process; its images are kept."""
         if self._process is None:
             return
         self._process.terminate()
@@ -98,11 +98,11 @@ class Orthanc:
             self._process.wait()
 
     def get(self, path: str, **query: str) -> requests.Response:
-        """A GET of Orthanc's own API or, below /dicom-web, of DICOMweb."""
+        """GET from Orthanc's own API or, below /dicom-web, from DICOMweb."""
         return self._http.get(f"{self.url}{path}", params=query, timeout=ANSWER_SECONDS)
 
     def upload(self, files: Iterable[Path], progress: Callable[[], Any] = lambda: None) -> None:
-        """Store DICOM files; those that it has already are left as they are. `progress` is called after each.
+        """Upload DICOM files; instances that exist are kept. `progress` is called after each.
 
         Raises
         ------
@@ -116,7 +116,7 @@ class Orthanc:
             progress()
 
     def missing(self, folder: Path) -> list[Path]:
-        """The files of those series in a folder, and the folders below, of which it has not all slices."""
+        """Files in and below a folder whose series are not stored completely."""
         return [
             file
             for uid, files in find_series(folder).items()
@@ -176,7 +176,7 @@ def _plugin() -> str:
 
 
 def is_installed() -> bool:
-    """Whether Orthanc and its DICOMweb plugin are here."""
+    """Whether Orthanc and its DICOMweb plugin are installed."""
     try:
         return bool(_installed() and _plugin())
     except PacsError:

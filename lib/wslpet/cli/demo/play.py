@@ -1,7 +1,7 @@
-"""The demo without a hand: the phantoms' known clicks sent to the running server, a training, and what it brought.
+"""Automatic demo: send simulated clicks to the running server, train, and evaluate the improvement.
 
-`wslpet demo-clicks STUDIES` speaks to the server as viewers do. The truth, which lies beside the studies, is used for
-the clicks and to judge masks of patients that nobody clicked; the server never sees it.
+`wslpet demo-clicks STUDIES` uses the server's API as viewers do. The ground truth beside the studies is used for the
+clicks and to evaluate masks of patients without a click; the server never sees it.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ from wslpet.io.readers import read_mask
 
 ANSWER_SECONDS = 300
 POLL_SECONDS = 0.5
-# Under this name the clicks stand in the history.
+# User name of the clicks.
 CLICKED_BY = "phantom's truth"
 
 
 class DemoError(InputError):
-    """A server or a folder that the demo cannot work with."""
+    """The demo cannot use a server or a folder."""
 
 
 @dataclass(frozen=True)
 class Figures:
-    """Over patients that nobody clicked: `found` and `typed` count them, Dice is a mean."""
+    """Results on patients without a click: number found, number of correct type, mean Dice."""
 
     patients: int
     found: int
@@ -48,7 +48,7 @@ class Figures:
 
 
 class Demo:
-    """A phantom cohort and the server that has it.
+    """A phantom cohort and the server on it.
 
     Raises
     ------
@@ -63,11 +63,11 @@ class Demo:
             self._rows = {row["name"]: row for row in csv.DictReader(file)}
 
     def clicked(self) -> list[str]:
-        """Patients that have a seed."""
+        """Names of the patients with a seed."""
         return [name for name in self._rows if self._asked("GET", "/datastore/image/info", image=name).json()["seeds"]]
 
     def click(self, most: int, progress: Callable[[str], Any]) -> None:
-        """One click on each of the first patients without one, as many of each type, until `most` have one."""
+        """Click on the first patients without a seed, equally many of each type, until `most` have one."""
         clicked = self.clicked()
         counts = Counter(self._rows[name]["cancer_type"] for name in clicked)
         each = most // len({row["cancer_type"] for row in self._rows.values()})
@@ -95,11 +95,11 @@ class Demo:
         return sorted(set(self._rows) - set(self.clicked()))
 
     def in_use(self, names: Sequence[str]) -> Figures:
-        """What the server's weights find."""
+        """Results of the server's weights."""
         return _figures(self._served(name) for name in names)
 
     def shipped(self, names: Sequence[str]) -> Figures:
-        """What the shipped weights find, here."""
+        """Results of the shipped weights, computed in this process."""
         from wslpet.io.readers import read_volume
         from wslpet.method.inference.pipeline import find_lesions
         from wslpet.method.network.checkpoint import load_model  # heavy

@@ -1,4 +1,4 @@
-"""What someone who has just started the server is told: what to open, what to do there, what to type."""
+"""Text shown when the server has started: addresses to open and commands to try."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ PACS_TEXT = """
 
 
 def welcome(studies: Path, host: str, port: int, settings: Settings | None = None, demo: bool = False) -> str:
-    """The text; its requests name a scan of the folder, and where the folder is a phantom cohort, its tumour.
+    """Text for a folder; its example requests use a scan of the folder and, in a phantom cohort, its tumour.
 
     Parameters
     ----------
@@ -96,14 +96,14 @@ def welcome(studies: Path, host: str, port: int, settings: Settings | None = Non
 
 
 def _demo_clicks(studies: Path, port: int) -> str:
-    """The command that plays the demo's clicks, as it can be typed in the folder that the demo was started in."""
+    """Command of the automatic demo, relative to the folder in which the demo was started."""
     command = Path(sys.argv[0])
     program = f"{os.path.relpath(sys.executable)} -m wslpet" if command.name == "__main__.py" else "wslpet"
     return f"{program} demo-clicks {studies}" + ("" if port == DEFAULT_PORT else f" --url http://127.0.0.1:{port}")
 
 
 def welcome_to_pacs(studies: str, host: str, port: int, settings: Settings | None = None) -> str:
-    """The text for a DICOMweb address; it names a study with PET.
+    """Text for a DICOMweb address; it names a study with PET.
 
     Raises
     ------
@@ -145,13 +145,13 @@ def _listed(studies: Path) -> list[Path]:
 
 
 def reachable(host: str) -> str:
-    """An address to open, of a server that listens there; IPv6 in brackets."""
+    """Address of a server as a browser needs it, with IPv6 in brackets."""
     host = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(host, host)
     return f"[{host}]" if ":" in host else host
 
 
 def _click(scan: Path, image: str, studies: Path, settings: Settings) -> tuple[str, list[int]]:
-    # The phantom's own click, or the middle of the scan: the request works, the reader moves it.
+    # The phantom's simulated click, or else the centre of the scan, for the reader to change.
     volume = read_volume(scan)
     middle = settings.types[0], [n // 2 for n in volume.shape]
     try:

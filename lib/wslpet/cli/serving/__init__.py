@@ -1,1 +1,1 @@
-"""`wslpet serve`: the server, its port, and what an installation lacks for it."""
+"""`wslpet serve` and `wslpet setup`: start the server, and complete an installation for it."""

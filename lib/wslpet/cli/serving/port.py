@@ -1,4 +1,4 @@
-"""Whether a server can have an address, told before anything is loaded."""
+"""Check of the server's address before anything is loaded."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from wslpet.core.errors import InputError
 
 
 def check_port(host: str, port: int) -> None:
-    """Raises InputError when a server cannot listen there, with what would help."""
+    """Raise InputError, with a remedy, when a server cannot listen at an address."""
     if not 1 <= port <= 65535:
         raise InputError(f"port {port} is not a number from 1 to 65535; try --port 8001")
     try:
@@ -17,7 +17,9 @@ def check_port(host: str, port: int) -> None:
     except OSError as error:
         raise InputError(f"host {host} is no name of this computer ({error.strerror}); try --host 127.0.0.1") from error
     with socket.socket(family, kind) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as servers do: one that has just ended is gone
+        probe.setsockopt(
+            socket.SOL_SOCKET, socket.SO_REUSEADDR, 1
+        )  # as servers do, so that a port of a server that has just ended is free
         try:
             probe.bind(address)
         except OSError as error:

@@ -1,9 +1,8 @@
-"""`wslpet serve STUDIES`: the MONAI Label server with this app, as `make serve` and `make demo` start it, too.
+"""`wslpet serve STUDIES`: run the MONAI Label server with this app.
 
-Port and folders are checked before MONAI Label is loaded. MONAI Label makes folders in an app's folder and writes its
-log there, so it gets an app folder of its own in the state folder: the installation may belong to another user, and be
-read-only. The log goes to its file alone, with whatever else the process prints. The terminal shows what to open once
-the server answers, or one sentence on why it does not start.
+Port and folders are checked before MONAI Label is loaded. MONAI Label writes into an app's folder, so it gets one in
+the state folder: the installation may be read-only. All output of the process goes to the log file. The terminal
+shows the addresses to open once the server answers, or one sentence on why it does not start.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ from wslpet.cli.serving.setup import complete
 from wslpet.core.errors import InputError
 from wslpet.core.state_folder import state_folder
 
-# MONAI Label looks in the app folder's main.py for its app.
+# MONAI Label imports the app from main.py in the app folder.
 MAIN = 'from wslpet.server.app import WSLPETApp\n\n__all__ = ["WSLPETApp"]\n'
 _PACKAGE = Path(wslpet.__file__).resolve().parent
 POLL_SECONDS = 0.1
@@ -39,7 +38,7 @@ _LOGGED = re.compile(r"\[ERROR\] \([^)]*\) - (.+)")
 
 
 def add_to(commands: Any) -> None:
-    """Add the command to a parser's."""
+    """Add the subcommand's parser."""
     command = commands.add_parser("serve", help="the MONAI Label server with the annotation page", allow_abbrev=False)
     command.add_argument("studies", help="folder of scans, or DICOMweb address")
     command.add_argument("--host", default="127.0.0.1")
@@ -56,16 +55,16 @@ def _run(args: argparse.Namespace) -> int:
 
 
 def serve(studies: str, host: str, port: int, greeting: str, others: Sequence[str]) -> int:
-    """Serve until a signal ends it.
+    """Run the server until a signal stops it.
 
     Parameters
     ----------
-    greeting : what the terminal shows: "short", "long" or "demo".
+    greeting : text shown in the terminal: "short", "long" or "demo".
     others : options of MONAI Label's start_server.
 
     Returns
     -------
-    2 for an address or a folder that cannot be had, 1 when the server failed, else 0.
+    exit code: 2 when the address or a folder cannot be used, 1 when the server failed, else 0.
     """
     try:
         check_port(host, port)
@@ -94,7 +93,7 @@ def serve(studies: str, host: str, port: int, greeting: str, others: Sequence[st
 
 @dataclass(frozen=True)
 class _Told:
-    """Where the server is, and what it serves."""
+    """Address of the server, and what it serves."""
 
     studies: str
     host: str
@@ -103,7 +102,7 @@ class _Told:
 
 
 def prepared(studies: str, conf: dict[str, str]) -> Path:
-    """The state folder, made; raises what keeps the server from starting."""
+    """Check the studies and create the state folder; raises InputError when the server cannot start."""
     from wslpet.server.storage.opening import cache_folder, is_remote
     from wslpet.server.storage.places import check_state, check_studies
 
@@ -117,7 +116,7 @@ def prepared(studies: str, conf: dict[str, str]) -> Path:
 
 
 def app_folder(state: Path) -> Path:
-    """MONAI Label's app folder, in the state folder: the app's main.py, and room for MONAI Label's own folders."""
+    """Create MONAI Label's app folder in the state folder, with the app's main.py."""
     folder = (state / "app").resolve()
     (folder / "logs").mkdir(parents=True, exist_ok=True)
     main = folder / "main.py"
@@ -128,12 +127,12 @@ def app_folder(state: Path) -> Path:
 
 
 def log_file(state: Path) -> Path:
-    """The log of the servers of a state folder."""
+    """Path of the log file."""
     return (state / "app" / "logs" / "app.log").resolve()
 
 
 def _serve(told: _Told, app: Path, log: Path, others: Sequence[str]) -> bool:
-    """MONAI Label's start_server, in this process, until it ends; whether it ended as it should."""
+    """Run MONAI Label's start_server in this process; returns whether it ended without an error."""
     with tempfile.NamedTemporaryFile("w", suffix=".json") as config:
         json.dump(log_config(log), config)
         config.flush()
@@ -156,7 +155,7 @@ def _serve(told: _Told, app: Path, log: Path, others: Sequence[str]) -> bool:
 
 
 def log_config(log: Path) -> dict[str, Any]:
-    """MONAI Label's own logging, without the terminal."""
+    """MONAI Label's logging configuration without the console handler."""
     import monailabel
 
     text = (Path(monailabel.__file__).parent / "logging.json").read_text(encoding="utf-8")
@@ -168,7 +167,7 @@ def log_config(log: Path) -> dict[str, Any]:
 
 
 def _into(log: Path) -> None:
-    """What the process prints, and what libraries print past Python, goes to the end of the file."""
+    """Redirect stdout and stderr of the process to the end of a file, at the level of file descriptors."""
     file = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
     sys.stdout.flush()
     sys.stderr.flush()
@@ -208,7 +207,7 @@ def _words(told: _Told) -> str:
 
 
 def _reason(log: Path, begun: int) -> str:
-    """The last error that the log names since this start."""
+    """Last error in the log since this start."""
     with open(log, encoding="utf-8", errors="replace") as file:
         file.seek(begun if begun <= log.stat().st_size else 0)
         text = file.read()
@@ -222,7 +221,7 @@ def _short(path: Path) -> str:
 
 
 def _where_home_is_not_ours(state: Path) -> None:
-    """Give libraries that write into the home folder, or beside their source, a place where they may."""
+    """Set cache folders for libraries that write to the home folder or beside their source, if those are read-only."""
     from monailabel.config import settings
 
     if not _is_writable(Path.home()):
@@ -242,6 +241,6 @@ def _is_writable(folder: Path) -> bool:
 
 
 def _conf(words: Sequence[str]) -> dict[str, str]:
-    """Of `--conf KEY VALUE`, as often as it is there."""
+    """Collect repeated `--conf KEY VALUE` options."""
     at = [n for n, word in enumerate(words) if word in ("--conf", "-c") and n + 2 < len(words)]
     return {words[n + 1]: words[n + 2] for n in at}

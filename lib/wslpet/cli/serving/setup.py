@@ -1,4 +1,4 @@
-"""`wslpet setup`: what `pip install wslpet[server]` cannot bring.
+"""`wslpet setup`: install what `pip install wslpet[server]` cannot.
 
 MONAI Label 0.8.5 declares packages that cannot be installed together with a CPU build of torch (sam2, torchvision) or
 with each other (pydicom 3 and pydicom-seg), and that a PET server does not use. PyRadiomics 3.0.1 imports numpy in its
@@ -19,13 +19,13 @@ MISSING = {"monailabel": "monailabel==0.8.5", "radiomics": "pyradiomics==3.0.1"}
 
 
 def add_to(commands: Any) -> None:
-    """Add the command to a parser's."""
+    """Add the subcommand's parser."""
     setup = commands.add_parser("setup", help="complete an installation for the server: MONAI Label and PyRadiomics")
     setup.set_defaults(command=lambda args: complete())
 
 
 def complete() -> int:
-    """Install what is missing, once; says what.
+    """Install the missing packages.
 
     Raises
     ------

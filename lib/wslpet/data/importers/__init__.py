@@ -1,4 +1,4 @@
-"""Data sets as they are published, and annotations as they were collected → a cohort's table."""
+"""Importers: published data sets, and annotations collected by the server, as a cohort table."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -20,7 +20,7 @@ Records = list[tuple[int, dict[str, str]]]
 
 
 def import_autopet(folder: Path, options: Options) -> Imported:
-    """One row a study; the click is drawn in the largest lesion of its mask."""
+    """Import autoPET: one row per study; the seed is simulated in the largest lesion of its mask."""
     found = Imported()
     table, records = _metadata(folder)
     studies = sorted(path.parent for path in folder.glob("**/SUV.nii.gz"))
@@ -64,7 +64,7 @@ def _row(study: Path, table: str, records: Records, options: Options, line: int)
 
 
 def _of_study(study: Path, subject: str, records: Records, table: str) -> tuple[int, dict[str, str]]:
-    """The record of a study. A subject has several, one a series; its studies may differ in their diagnosis."""
+    """Metadata record of a study; a subject has one per series, and its studies may differ in diagnosis."""
     own = [(n, record) for n, record in records if record["Subject ID"] == subject]
     if not own:
         raise InputError(f"{table} has no row with Subject ID {subject}; add it, or remove the folder")

@@ -1,4 +1,4 @@
-"""What the importers share."""
+"""Options, results and parsing shared by the importers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from wslpet.core.errors import InputError
 from wslpet.core.volume import Volume
 from wslpet.data.cohort_table import Row
 
-# A person's click misses the centre by this much, SD per axis.
+# Distance of a simulated click from the lesion's centre, SD per axis, as of annotators.
 CLICK_SD_MM = 4.0
 
 _NUMBER = re.compile(r"[+-]?\d+(?:[.,]\d+)?", re.ASCII)
@@ -24,12 +24,12 @@ _NUMBER = re.compile(r"[+-]?\d+(?:[.,]\d+)?", re.ASCII)
 
 @dataclass(frozen=True)
 class Options:
-    """What an importer may need to be told.
+    """Options of an importer.
 
     Parameters
     ----------
-    cancer_type : of all patients, where the data do not say.
-    jitter_mm : SD per axis of the click that is drawn where there is a mask and no click.
+    cancer_type : of all patients, if the data set does not give it.
+    jitter_mm : SD per axis of the click that is simulated where there is a mask and no click.
     horizon_days : follow-up after which an outcome counts; three years.
     masks : folder for masks that have to be written.
     roi : name of the contour that is the lesion, in an RTSTRUCT.
@@ -44,16 +44,16 @@ class Options:
 
 @dataclass
 class Imported:
-    """Rows that can be used, and one message for each that cannot, with its row or folder and the remedy."""
+    """Imported rows, and one message for each that cannot be used, with its row or folder and the remedy."""
 
     rows: list[Row] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
 
 
 def click_in(mask: Volume, name: str, jitter_mm: float) -> tuple[float, float, float]:
-    """A click on the lesion of a mask, mm RAS: its centre, missed as a person does, but never out of the lesion.
+    """Simulate a click on the lesion of a mask, mm RAS: its centre with a random error, but inside the lesion.
 
-    The same for the same name and grid.
+    Deterministic for the same name and grid.
 
     Raises
     ------
@@ -72,7 +72,7 @@ def click_in(mask: Volume, name: str, jitter_mm: float) -> tuple[float, float, f
 
 
 def read_csv(path: Path, columns: tuple[str, ...]) -> list[tuple[int, dict[str, str]]]:
-    """(row number, record) of a CSV; raises InputError when it cannot be read or lacks one of the columns."""
+    """Read a CSV as (row number, record); raises InputError when it cannot be read or lacks one of the columns."""
     try:
         with open(path, newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file)
@@ -91,5 +91,5 @@ def number(text: str) -> float:
 
 
 def male(text: str) -> float:
-    """1 for a man, 0 for a woman, NaN where it is not said."""
+    """Encode sex: 1 for male, 0 for female, NaN if unknown."""
     return {"m": 1.0, "f": 0.0}.get(text.strip()[:1].lower(), math.nan)

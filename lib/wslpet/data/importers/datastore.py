@@ -1,11 +1,11 @@
-"""The studies folder of this app's server: the clicks that were collected on it become a cohort.
+"""Import the studies folder of a server: the seeds collected on it become a cohort.
 
 FOLDER/<image>.nii.gz, .nii, .nrrd, .mha            scans, or
 FOLDER/.wslpet/series/<uid>/<uid>.nii               DICOM series in SUV, from a folder or a PACS
-FOLDER/.wslpet/seeds.jsonl                          clicks
+FOLDER/.wslpet/seeds.jsonl                          seeds
 FOLDER/labels/final/<image>.*                       masks that annotators submitted
 
-Where `wslpet.core.state_folder` names another folder, all but the scans lies there.
+If `wslpet.core.state_folder` names another folder, all but the scans is there.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from wslpet.io.readers import ITK, NIFTI
 
 
 def import_datastore(folder: Path, options: Options) -> Imported:
-    """One row for each image whose newest seed counts."""
+    """Import one row for each image that has a valid seed, its newest."""
     state = state_folder(folder)
     log = state / "seeds.jsonl"
     if not log.is_file():

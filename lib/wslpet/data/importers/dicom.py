@@ -1,4 +1,4 @@
-"""Folders of DICOM PET series with their contours: RTSTRUCT, or DICOM SEG whose segment is named after the type.
+"""Import DICOM PET series with contours: RTSTRUCT, or DICOM SEG with a segment named after the cancer type.
 
 FOLDER/**/*                                         each series in a folder of its own; contours of the same study
 """
@@ -22,7 +22,7 @@ CLICKS = "serve the folder (make serve STUDIES=…), click there, and import its
 
 
 def import_dicom(folder: Path, options: Options) -> Imported:
-    """One row a PET series; its contours are written as masks beside the table, and the click is drawn in them."""
+    """Import one row per PET series; its contours are written as masks, and the seed is simulated in them."""
     if not options.cancer_type:
         raise InputError("DICOM says no cancer type; give --type, the type of all patients in the folder")
     series = find_series(folder, "PT")

@@ -23,9 +23,9 @@ Table = dict[str, tuple[int, dict[str, str]]]
 
 
 def import_hecktor(folder: Path, options: Options) -> Imported:
-    """One row a patient; the outcome is 1 for who is without relapse at the horizon.
+    """Import one row per patient; the outcome is 1 without relapse at the horizon, 0 with.
 
-    Who was followed for less without a relapse has no outcome.
+    Patients with a shorter follow-up without relapse have no outcome.
     """
     scans = sorted((folder / "imagesTr").glob(f"*{PET_END}"))
     if not scans:

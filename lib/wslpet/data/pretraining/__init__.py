@@ -1,1 +1,1 @@
-"""How the shipped weights and the contour score are made, from phantoms alone."""
+"""Training of the shipped weights and the contour score, on phantoms alone."""

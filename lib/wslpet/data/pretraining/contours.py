@@ -26,7 +26,7 @@ Candidates = tuple[Array, Array]
 
 
 def candidates(seed: int, preset: str) -> list[Candidates]:
-    """All contours around a phantom's click, and around a point as far off as a CAM's, with their Dice."""
+    """Candidate contours, with their Dice, around a simulated click and around a point as inaccurate as a CAM's."""
     patient = make_patient(seed, PRESETS[preset])
     ras, truth = patient.volume.to_ras(), patient.truth.to_ras().array > 0
     click = ras.to_index(np.array(patient.seed.position))
@@ -42,7 +42,7 @@ def candidates(seed: int, preset: str) -> list[Candidates]:
 
 
 def fit(groups: list[Candidates], epochs: int = 150, seed: int = 0) -> ContourScore:
-    """Maximise the expected Dice of a softmax over each patient's candidates."""
+    """Fit the contour score: maximise the expected Dice of a softmax over each patient's candidates."""
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
     everything = np.concatenate([features for features, _ in groups])
@@ -65,7 +65,7 @@ def fit(groups: list[Candidates], epochs: int = 150, seed: int = 0) -> ContourSc
 
 
 def achieved(score: ContourScore, groups: list[Candidates]) -> tuple[float, float]:
-    """Mean Dice of the contours that the score chooses, and of the best there are."""
+    """Mean Dice of the contours with the highest score, and of the best candidates."""
     return (
         float(np.mean([dice[score(features).argmax()] for features, dice in groups])),
         float(np.mean([dice.max() for _, dice in groups])),
@@ -77,7 +77,7 @@ def _seeds(preset: str, patients: int) -> range:
 
 
 def main() -> None:
-    """Draw phantoms, fit on four fifths, report on the rest, write the file."""
+    """Generate phantoms, fit on four fifths, report on the rest, write the file."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--patients", type=int, default=320)
     parser.add_argument("--preset", choices=FIRST_SEED, default="train", help="others are to be measured on")

@@ -1,4 +1,4 @@
-"""The shipped weights: phantom patients, clicks and types only (python -m wslpet.data.pretraining.weights)."""
+"""Train the shipped weights on phantoms with seeds only (python -m wslpet.data.pretraining.weights)."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ FIRST_SEED = {"train": 100_000, "train-mimics": 200_000}
 
 @dataclass(frozen=True)
 class Stage:
-    """A part of the way, from the weights of the part before.
+    """A stage of the training, which starts from the weights of the stage before.
 
     Parameters
     ----------
-    cohort : preset → numbers of its patients, from `FIRST_SEED` on.
+    cohort : preset → patient numbers, counted from `FIRST_SEED`.
     epochs, dropout, augmentation : as in `Settings` and `train`.
     """
 
@@ -39,7 +39,7 @@ class Stage:
     augmentation: Augmentation = field(default_factory=Augmentation)
 
 
-# From the common to the rare: more and more of the benign uptake that is taken for tumour.
+# A curriculum: each stage has more of the benign uptake that mimics tumours.
 STAGES = (
     Stage({"train": range(1200)}, 30, 0.0, Augmentation(zoom=0.12, gain=0.25, jitter_mm=2.0, partial=0.3, noise=0.05)),
     Stage({"train": range(1200), "train-mimics": range(600)}, 8),
@@ -48,7 +48,7 @@ STAGES = (
 
 
 def phantom_example(seed: int, preset: str, settings: Settings, cache: Path) -> Example:
-    """One phantom patient as an example, drawn once and then read from the cache."""
+    """One phantom patient as an example, generated once and then read from the cache."""
     path = cache / f"{preset}-{seed}-{settings.grid_mm:g}mm.npz"
     if not path.exists():
         patient = make_patient(seed, PRESETS[preset])
@@ -59,7 +59,7 @@ def phantom_example(seed: int, preset: str, settings: Settings, cache: Path) -> 
 def phantom_examples(
     seeds: Sequence[int], preset: str, settings: Settings, cache: Path, workers: int = os.cpu_count() or 1
 ) -> list[Example]:
-    """Phantom patients of a preset, drawn in parallel."""
+    """Phantom patients of a preset, generated in parallel."""
     cache.mkdir(parents=True, exist_ok=True)
     draw = partial(phantom_example, preset=preset, settings=settings, cache=cache)
     with ProcessPoolExecutor(workers) as pool:
@@ -67,7 +67,7 @@ def phantom_examples(
 
 
 def main() -> None:
-    """Draw the cohorts, train stage by stage, write the weights after each."""
+    """Generate the cohorts, train stage by stage, write the weights after each."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--stages", type=int, nargs="+", choices=range(1, len(STAGES) + 1), metavar="N")
     parser.add_argument("--start", type=Path, help="weights of the stage before the first of these")

@@ -1,4 +1,4 @@
-"""What SUV is normalised by when not by body weight: lean mass, ideal weight, body surface (PS3.16 CID 85)."""
+"""Normalisations of SUV other than body weight: lean body mass, ideal weight, surface area (PS3.16 CID 85)."""
 
 from __future__ import annotations
 
@@ -8,14 +8,13 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class BodyMeasure:
-    """A measure of the body by weight (kg), height (m) and sex.
+    """Body size measure by weight (kg), height (m) and sex, by which SUV is normalised.
 
     Parameters
     ----------
-    name : in words.
-    units : of SUV by it, Units (0054,1001): GML or CM2ML.
-    men, women : (weight in kg, height in cm) → kg, or for CM2ML 1000 cm², so that weight / measure turns such a SUV
-        into SUVbw.
+    name : for notes and errors.
+    units : Units (0054,1001) of SUV normalised by it: GML or CM2ML.
+    men, women : (weight in kg, height in cm) → kg, or 1000 cm² for CM2ML: SUV times weight / measure is SUVbw.
     """
 
     name: str
@@ -23,8 +22,8 @@ class BodyMeasure:
     men: Callable[[float, float], float]
     women: Callable[[float, float], float]
 
-    def of(self, weight_kg: float, size_m: float, sex: str) -> float:
-        """By the formula of the sex, M or F; of any other (O), the mean of both."""
+    def value(self, weight_kg: float, size_m: float, sex: str) -> float:
+        """Measure by the formula for the sex, M or F; the mean of both for O (other)."""
         men, women = self.men(weight_kg, 100 * size_m), self.women(weight_kg, 100 * size_m)
         return {"M": men, "F": women}.get(sex, (men + women) / 2)
 
@@ -34,11 +33,11 @@ def _bmi(weight_kg: float, size_cm: float) -> float:
 
 
 def _du_bois(weight_kg: float, size_cm: float) -> float:
-    """In 1000 cm², as the weight is in 1000 g (Du Bois and Du Bois 1916)."""
+    """Body surface area in 1000 cm², by Du Bois and Du Bois 1916."""
     return float(71.84 * weight_kg**0.425 * size_cm**0.725 / 1000)
 
 
-# SUV Type (0054,1006) → what it is by. "LBM" alone names no formula, and they differ by up to a fifth.
+# SUV Type (0054,1006) → its measure. "LBM" alone is not accepted: formulas for it differ by up to a fifth.
 MEASURES = {
     "LBMJAMES128": BodyMeasure(
         "lean body mass (James)",

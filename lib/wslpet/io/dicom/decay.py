@@ -1,7 +1,7 @@
-"""The moment that a PET series is decay corrected to, checked against its Decay Factor (PS3.3 C.8.9.1, C.8.9.4).
+"""Reference time of decay correction of a PET series, checked against Decay Factor (PS3.3 C.8.9.1, C.8.9.4).
 
-Decay Factor (0054,1321) of a frame is 2^((t - reference) / half-life). t is when the activity has its average over the
-frame, as the QIBA FDG-PET profile has it; some scanners correct from the start of the frame instead.
+Decay Factor (0054,1321) of a frame is 2^((t - reference) / half-life). By the QIBA FDG-PET profile, t is
+when the activity equals its average over the frame; some scanners use the start of the frame instead.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ GE = (0x0009, "GEMS_PETD_01")
 SCAN_DATE_TIME = 0x0D
 DECAY_FACTOR: Limits = (0.0, 1e6)
 MILLISECONDS: Limits = (0.0, 1e9)
-# How far, as a share of SUV, a reference time may be from what Decay Factor implies.
+# Tolerance between a reference time and Decay Factor, as a relative error of SUV.
 TOLERANCE = 0.01
-# Times are often written in whole seconds, which is more than that for a half-life of minutes.
+# Times are often rounded to seconds, which exceeds that tolerance for half-lives of minutes.
 ROUNDING_S = 1.0
-# Frames are no longer where the header does not say how long.
+# Longest frame assumed where the header does not give its duration.
 LONGEST_FRAME_S = 600.0
 NAMES = {
     "SeriesTime": "Series Time (0008,0031)",
@@ -37,7 +37,7 @@ NAMES = {
 
 @dataclass(frozen=True)
 class Reference:
-    """A moment that a series may be decay corrected to, and what says so: a key of `NAMES`."""
+    """A candidate for the reference time of decay correction, and the header element it is from: a key of `NAMES`."""
 
     tag: str
     moment: datetime
@@ -48,7 +48,7 @@ class Reference:
 
 @dataclass(frozen=True)
 class Frame:
-    """When one slice was measured.
+    """Acquisition timing of one slice.
 
     Parameters
     ----------
@@ -68,7 +68,7 @@ class Frame:
 
     @property
     def average_s(self) -> float | None:
-        """From the start of the frame to when the activity has its average over the frame."""
+        """Seconds from the start of the frame to when the activity equals its average; None if unknown."""
         if self.duration_s is None:
             return None
         constant = math.log(2) / self.half_life_s
@@ -76,13 +76,19 @@ class Frame:
         return math.log(decay / -math.expm1(-decay)) / constant
 
     def factor_for(self, reference: datetime, into_s: float) -> float:
-        """Decay Factor for a reference, counted from so many seconds into the frame."""
+        """Decay Factor for a reference time, evaluated `into_s` seconds after the start of the frame."""
         seconds = (self.acquired - reference).total_seconds() + into_s
         return float(2.0 ** min(max(seconds / self.half_life_s, -1000.0), 1000.0))
 
 
 def frames_of(slices: Sequence[Header], half_life_s: float) -> list[Frame]:
-    """Of each slice. Raises DicomError when an acquisition time is missing, or Decay Factor is no number."""
+    """Acquisition timing of each slice.
+
+    Raises
+    ------
+    DicomError
+        when an acquisition time is missing, or Decay Factor is not a number.
+    """
     return [
         Frame(
             header,
@@ -97,9 +103,9 @@ def frames_of(slices: Sequence[Header], half_life_s: float) -> list[Frame]:
 
 
 def references(frames: Sequence[Frame]) -> tuple[Reference, list[Reference], str]:
-    """The usual reference of a series corrected to its start, the other candidates, and why it is not Series Time.
+    """Most likely reference time, the other candidates, and why the first is not Series Time ("" if it is).
 
-    The Series Time, unless it is after the earliest acquisition: then the series was made later, from other images.
+    It is Series Time unless that is after the earliest acquisition: then the series was derived from other images.
     """
     slices = [frame.header for frame in frames]
     acquired = Reference("AcquisitionTime", min(frame.acquired for frame in frames))
@@ -117,14 +123,14 @@ def references(frames: Sequence[Frame]) -> tuple[Reference, list[Reference], str
 
 
 def tells_reference(frames: Sequence[Frame]) -> bool:
-    """Whether Decay Factor says anything: 1 in every slice is what is written where nobody worked it out."""
+    """Whether Decay Factor is informative: exporters that do not compute it write 1 in every slice."""
     return any(frame.factor is not None and abs(frame.factor - 1) > 1e-6 for frame in frames)
 
 
 def agreed(frames: Sequence[Frame], candidates: Sequence[Reference]) -> Reference | None:
-    """The candidate that fits Decay Factor: the first if it does, else the one that fits best.
+    """Candidate that agrees with Decay Factor: the first if it does, else the closest; None when none does.
 
-    Those that fit when counted from the average over the frame come before those that fit when counted from its start.
+    Agreement at the average activity of the frame takes precedence over agreement at the start of the frame.
     """
     for from_start in (False, True):
         fitting = [one for one in candidates if _misfit(frames, one, from_start) is None]
@@ -138,7 +144,7 @@ def agreed(frames: Sequence[Frame], candidates: Sequence[Reference]) -> Referenc
 
 
 def contradiction(frames: Sequence[Frame], reference: Reference) -> DicomError:
-    """The refusal of a series whose Decay Factor fits no candidate; `reference` is the usual one."""
+    """DicomError for a series whose Decay Factor agrees with no candidate; `reference` is the most likely one."""
     misfits = _misfit(frames, reference, False), _misfit(frames, reference, True)
     frame = next(frame for frame in misfits if frame is not None)
     assert frame.factor is not None
@@ -148,7 +154,7 @@ def contradiction(frames: Sequence[Frame], reference: Reference) -> DicomError:
 
 
 def unconfirmed(frames: Sequence[Frame], reference: Reference) -> str:
-    """What to note of Series Time as the reference where Decay Factor does not tell: "" when nothing."""
+    """Note that Series Time is assumed as reference, unconfirmed by another element; "" when it is confirmed."""
     first = min(frames, key=lambda frame: frame.acquired)
     by_frame = _by_frame_reference(frames)
     if reference.tag != "SeriesTime" or (by_frame is not None and _near(first, reference.moment, by_frame.moment)):
@@ -167,10 +173,11 @@ def unconfirmed(frames: Sequence[Frame], reference: Reference) -> str:
 
 
 def _misfit(frames: Sequence[Frame], reference: Reference, from_start: bool) -> Frame | None:
-    """The frame that a reference does not fit; None when it fits all.
+    """First frame whose Decay Factor disagrees with a reference; None when all agree.
 
-    The earliest has to fit within the tolerance. The others may be off by the decay in a frame besides, since slices
-    where beds overlap are of both; where all have one acquisition time, which bed a slice is of is not known.
+    The earliest frame has to agree within the tolerance. The others may also differ by the decay during one frame,
+    since slices in the overlap of two bed positions combine both. Where all slices have the same acquisition time,
+    their bed position is unknown, and only the earliest is checked.
     """
     telling = [frame for frame in frames if frame.factor is not None]
     first = _earliest(telling)
@@ -186,7 +193,7 @@ def _misfit(frames: Sequence[Frame], reference: Reference, from_start: bool) -> 
 
 
 def _earliest(frames: Sequence[Frame]) -> Frame:
-    """Of those whose Decay Factor is known."""
+    """Earliest frame with a known Decay Factor."""
     return min((f for f in frames if f.factor is not None), key=lambda f: (f.acquired, f.factor))
 
 
@@ -194,7 +201,7 @@ def _fits(frame: Frame, reference: datetime, from_start: bool, more: float) -> b
     assert frame.factor is not None
     tolerance = _tolerance(frame) + more
     average = 0.0 if from_start else frame.average_s
-    # Of a frame of unknown length, the average lies anywhere in its first half.
+    # In a frame of unknown duration, the average may lie anywhere in the first half.
     earliest, latest = (0.0, LONGEST_FRAME_S / 2) if average is None else (average, average)
     low, high = frame.factor_for(reference, earliest), frame.factor_for(reference, latest)
     return low * (1 - tolerance) <= frame.factor <= high * (1 + tolerance)
@@ -218,7 +225,7 @@ def _ge_scan(slices: Sequence[Header]) -> Reference | None:
 
 
 def _by_frame_reference(frames: Sequence[Frame]) -> Reference | None:
-    """Back from the average activity of the frame, as the QIBA FDG-PET profile has it; where all slices agree."""
+    """Reference from Frame Reference Time, counted back from the average activity (QIBA); None unless slices agree."""
     moments = []
     for frame in frames:
         if not frame.offset_s or frame.average_s is None:
@@ -228,10 +235,10 @@ def _by_frame_reference(frames: Sequence[Frame]) -> Reference | None:
 
 
 def _study(header: Header) -> list[Reference]:
-    """A late window of one examination is often corrected to the start of all of it."""
+    """Study Time as a candidate: late series of an examination are often corrected to the start of the examination."""
     try:
         moment = date_and_time(header, "StudyDate", "StudyTime")
-    except DicomError:  # nothing else follows from it
+    except DicomError:  # only a further candidate: not an error
         return []
     return [] if moment is None else [Reference("StudyTime", moment)]
 
@@ -247,7 +254,7 @@ def _acquisition(header: Header) -> datetime:
 
 
 def _seconds(header: Header, tag: str) -> float | None:
-    """Of milliseconds; None when it is missing, 0 or no number, as it only confirms what other tags say."""
+    """Element in milliseconds, as seconds; None when missing, 0 or not a number: it only confirms other elements."""
     try:
         return (header.optional_number(tag, MILLISECONDS, CORRECT) or 0.0) / 1000 or None
     except DicomError:

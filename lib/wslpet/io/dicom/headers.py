@@ -1,4 +1,4 @@
-"""One DICOM header, read with suspicion: a value is what its tag says, or an error names file, tag and value.
+"""Validated access to a DICOM header: a value is as its tag requires, or an error names file, tag and value.
 
 Decimal and integer strings are parsed here, from the bytes, because libraries let "NaN", "1e999" and "1_000" pass
 into geometry and rescale (CVE-2026-48705).
@@ -23,13 +23,13 @@ from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian, 
 
 from wslpet.core.errors import DicomError
 
-# PS3.5 6.2. Longer than its 16 characters is let pass, as many exporters write so: the value is not in doubt.
+# A decimal string (PS3.5 6.2). More than its 16 characters are accepted, since many exporters write more.
 DECIMAL = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 LONGEST_DECIMAL = 64
 SHOWN = 40
 RESEND = "send the series again from the scanner or PACS"
 CORRECT = "correct the header, or send the series again from the scanner"
-# A data set begins with one of these elements of group 0008, and a value of no more bytes.
+# The first element of a data set without preamble is one of group 0008 up to this, its value no longer than that.
 LAST_FIRST_ELEMENT, LONGEST_FIRST = 0x0018, 256
 PADDING = " \t\r\n\0"
 
@@ -47,7 +47,7 @@ def read_dicom(path: Path, tags: list[str] | None = None) -> FileDataset:
     """
     try:
         bare = _is_bare(path)
-        # Deflated files are told apart first: how large one is shows only when it is inflated.
+        # Deflated files are refused before they are read: their size shows only when they are inflated.
         if not bare and read_file_meta_info(path).get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian:
             raise DicomError(f"{path.name}: deflated transfer syntax is not read; store the series uncompressed")
         dataset = pydicom.dcmread(path, stop_before_pixels=tags is not None, specific_tags=tags, force=bare)
@@ -78,16 +78,16 @@ def _is_bare(path: Path) -> bool:
 
 
 def _with_syntax(dataset: FileDataset) -> FileDataset:
-    """With the transfer syntax that a data set without file meta information was found to be in."""
+    """Set the transfer syntax that was detected in a data set without file meta information."""
     dataset.file_meta = FileMetaDataset()
     dataset.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian if dataset.is_implicit_VR else ExplicitVRLittleEndian
     return dataset
 
 
 class Header:
-    """A dataset and the file it is from, or an item of one of its sequences.
+    """A data set with the name of its file, or an item of one of its sequences.
 
-    Tags are keywords ("PatientWeight") or numbers. Every `remedy` ends an error: what would mend the file.
+    Tags are keywords ("PatientWeight") or numbers. A `remedy` is the end of an error: how to correct the file.
     """
 
     def __init__(self, dataset: Dataset, file: str | None = None) -> None:
@@ -96,10 +96,10 @@ class Header:
         self.file = file or self.path.name
 
     def texts(self, tag: str | int) -> tuple[str, ...]:
-        """The values as they are written, without padding; empty when the tag is missing or empty."""
+        """Values of a tag as written, without padding; empty when the tag is missing or empty."""
         try:
             element = self.dataset.get_item(Tag(tag))
-        except NotImplementedError:  # no value, of a representation that there is not
+        except NotImplementedError:  # a value representation that does not exist
             return ()
         value = None if element is None else element.value
         if isinstance(value, bytes):
@@ -110,11 +110,11 @@ class Header:
         return stripped if any(stripped) else ()
 
     def text(self, tag: str | int) -> str:
-        """The first value as it is written, or ""."""
+        """First value of a tag as written; "" when it is missing."""
         return next(iter(self.texts(tag)), "")
 
     def name(self, tag: str) -> str:
-        """A text in the character set of the file.
+        """First value of a tag, decoded with the character set of the file.
 
         Raises
         ------
@@ -127,7 +127,7 @@ class Header:
             raise DicomError(f"{self.file}: {self._name(Tag(tag))} is damaged; {RESEND}") from None
 
     def numbers(self, tag: str | int, count: int, limits: Limits, remedy: str) -> tuple[float, ...]:
-        """`count` decimal strings within the limits.
+        """Read `count` decimal strings within limits.
 
         Raises
         ------
@@ -141,15 +141,15 @@ class Header:
         return tuple(self._number(text, tag, limits, remedy) for text in texts)
 
     def number(self, tag: str | int, limits: Limits, remedy: str) -> float:
-        """One decimal string within the limits; errors as `numbers`."""
+        """Read one decimal string within limits; errors as `numbers`."""
         return self.numbers(tag, 1, limits, remedy)[0]
 
     def optional_number(self, tag: str | int, limits: Limits, remedy: str) -> float | None:
-        """As `number`; None when the tag is missing or empty."""
+        """Read one decimal string as `number` does; None when the tag is missing or empty."""
         return self.number(tag, limits, remedy) if self.texts(tag) else None
 
     def whole(self, tag: str | int, limits: Limits, remedy: str) -> int:
-        """One whole number, binary or an integer string; errors as `numbers`."""
+        """Read one whole number, binary or an integer string; errors as `numbers`."""
         try:
             value = self.dataset[Tag(tag)].value
         except KeyError:
@@ -162,9 +162,9 @@ class Header:
         return int(value)
 
     def stored_value(self, tag: str, dtype: np.dtype[Any]) -> int | None:
-        """A stored pixel value (US or SS, as the pixels are), of the pixels' type; None when there is none.
+        """Read a stored pixel value such as Pixel Padding Value, in the pixels' `dtype`; None when there is none.
 
-        Writers mix up the two representations, so the sign is that of `dtype`.
+        Its representation is US or SS. Writers confuse the two, so the sign is taken from `dtype`.
         """
         try:
             value = self.dataset[Tag(tag)].value
@@ -177,7 +177,7 @@ class Header:
         return int(np.array(value & 0xFFFF, np.uint16).view(dtype))
 
     def items(self, tag: str, remedy: str) -> list[Header]:
-        """The items of a sequence, one or more."""
+        """Items of a sequence; raises DicomError when there is none."""
         try:
             items = [Header(item, self.file) for item in self.dataset[Tag(tag)].value or ()]
         except KeyError:
@@ -189,19 +189,19 @@ class Header:
         return items
 
     def item(self, tag: str, remedy: str) -> Header:
-        """The only item of a sequence."""
+        """The single item of a sequence; raises DicomError when there is none or more than one."""
         items = self.items(tag, remedy)
         if len(items) > 1:
             raise DicomError(f"{self.file}: {self._name(Tag(tag))} has {len(items)} items, not one; {remedy}")
         return items[0]
 
     def private(self, group: int, creator: str, element: int, or_without_creator: bool = False) -> BaseTag | None:
-        """The tag of a private element in the block of its creator, when the file has it.
+        """Tag of a private element in the block of its creator; None when the file lacks it.
 
         Parameters
         ----------
-        or_without_creator : take it from the first block, too, where nobody says whose that is, as some exporters and
-            de-identifiers leave it.
+        or_without_creator : accept the first block without a private creator, as written by some exporters and
+            de-identifiers.
         """
         for offset in range(0x10, 0x100):
             if self.text((group << 16) + offset) == creator:
@@ -212,14 +212,14 @@ class Header:
         return tag if or_without_creator and unnamed and tag in self.dataset else None
 
     def refusal(self, tag: str | int, problem: str, remedy: str) -> DicomError:
-        """The error that a tag makes: file, tag, value as written, problem, remedy."""
+        """DicomError for a tag: file, tag, value as written, problem, remedy."""
         name = self._name(Tag(tag))
         if problem == "missing":
             return DicomError(f"{self.file}: {name} is missing; {remedy}")
         return DicomError(f"{self.file}: {name} is {self.shown(tag)}, {problem}; {remedy}")
 
     def shown(self, tag: str | int) -> str:
-        """What is written, fit for one line of an error."""
+        """Value of a tag as written, shortened to fit in one line of an error."""
         written = "\\".join(self.texts(tag))
         text = "".join(letter if letter.isprintable() else "?" for letter in written[:SHOWN])
         return f"'{text}{'…' if len(written) > SHOWN else ''}'"
@@ -249,7 +249,7 @@ class Header:
 
 
 def same_in_all(headers: Sequence[Header], tag: str | int, read: Callable[[Header], T]) -> T:
-    """What all slices say. Raises DicomError naming the first that says otherwise."""
+    """Value that all slices have in common; raises DicomError naming the first slice that differs."""
     first = read(headers[0])
     for header in headers[1:]:
         if read(header) != first:

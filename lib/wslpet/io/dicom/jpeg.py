@@ -1,7 +1,7 @@
 """JPEG Lossless and JPEG-LS frames of 16 bits (PS3.5 8.2.1, 8.2.3), with libjpeg-turbo and CharLS.
 
-The code says its own size, which is checked first: a decoder would believe one of gigabytes. It has to end where it
-says that it does, since a decoder fills in what is missing.
+The size in the code stream is checked first, since a decoder would allocate whatever it says. The end marker is
+checked, too, since a decoder fills in what is missing.
 """
 
 from __future__ import annotations
@@ -12,17 +12,17 @@ from pydicom.uid import JPEGLosslessP14, JPEGLosslessSV1, JPEGLSLossless, JPEGLS
 from wslpet.core.arrays import Array
 
 JPEG = (JPEGLosslessP14, JPEGLosslessSV1, JPEGLSLossless, JPEGLSNearLossless)
-# Start of frame of lossless JPEG and of JPEG-LS, start of scan, start and end of image.
+# Markers: start of frame of lossless JPEG and of JPEG-LS, start of scan, start and end of image.
 SOF3, SOF55, SOS, SOI, EOI = 0xC3, 0xF7, 0xDA, b"\xff\xd8", b"\xff\xd9"
 
 
 def decoded_jpeg(code: bytes, syntax: str, rows: int, columns: int) -> Array:
-    """(row, column) 16-bit words of one frame.
+    """Decode one frame to (row, column) 16-bit words.
 
     Raises
     ------
     ValueError
-        when the code is cut short, of another size or kind, or cannot be decoded.
+        when the code stream is truncated, of another size or type, or cannot be decoded.
     """
     code = code.rstrip(b"\0")
     if not (code.startswith(SOI) and code.endswith(EOI)):
@@ -42,7 +42,7 @@ def decoded_jpeg(code: bytes, syntax: str, rows: int, columns: int) -> Array:
 
 
 def _frame(code: bytes) -> tuple[int, int, int, int]:
-    """Its marker, rows, columns and components (ITU-T T.81 B.2.2, T.87 C.2.2)."""
+    """Frame header: marker, rows, columns and components (ITU-T T.81 B.2.2, T.87 C.2.2)."""
     place = 2
     while place + 4 <= len(code) and code[place] == 0xFF and code[place + 1] != SOS:
         marker, length = code[place + 1], int.from_bytes(code[place + 2 : place + 4], "big")

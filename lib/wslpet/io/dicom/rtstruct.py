@@ -16,13 +16,13 @@ from wslpet.io.dicom.series import POSITION_MM, Series
 
 LPS_TO_RAS = np.array([-1.0, -1.0, 1.0])
 CLOSED = ("CLOSED_PLANAR", "CLOSEDPLANAR_XOR")
-# How far, in slices, a contour may lie from the slice that it was drawn on.
+# Tolerance of a contour's position, in slices.
 PLANE_TOLERANCE = 0.25
 EXPORT = "export the structure set again, drawn on this series"
 
 
 def read_rtstruct(path: str | os.PathLike[str], series: Series) -> dict[str, Volume]:
-    """ROI Name → mask, uint8 (i, j, k), on the grid of the series.
+    """Read the contours of an RTSTRUCT as masks: ROI Name → uint8 (i, j, k), on the grid of the series.
 
     A voxel is inside when its centre is. Contours of one ROI in one slice are combined by exclusive or, so that one
     inside another is a hole. ROIs without contours are left out.
@@ -30,8 +30,8 @@ def read_rtstruct(path: str | os.PathLike[str], series: Series) -> dict[str, Vol
     Raises
     ------
     DicomError
-        when the file is no RTSTRUCT, belongs to another frame of reference, names two ROIs alike, or holds contours
-        that are not closed, not in the slices of the series, or outside it.
+        when the file is no RTSTRUCT, belongs to another frame of reference, has two ROIs of the same name, or holds
+        contours that are not closed, not in the slices of the series, or outside it.
     """
     header = Header(read_dicom(Path(path)))
     if header.text("SOPClassUID") != RTStructureSetStorage:

@@ -1,4 +1,4 @@
-"""Masks ↔ DICOM SEG (PS3.3 A.51): label values on a series' grid out, a segmentation of any grid in."""
+"""Write masks as DICOM SEG (PS3.3 A.51), and read segmentations on any grid back as label values."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ from wslpet.core.volume import Volume
 
 CATEGORY = Code("49755003", "SCT", "Morphologically Altered Structure")
 NEOPLASM = Code("108369006", "SCT", "Neoplasm")
-# Names that DICOM's list of anatomic regions (CID 4) lacks; all others are looked up there.
+# Cancer types whose name is not in DICOM's list of anatomic regions (CID 4); all others are looked up there.
 _REGIONS = {"oesophagus": Code("32849002", "SCT", "Esophagus"), "esophagus": Code("32849002", "SCT", "Esophagus")}
-# CIELab as DICOM scales it, one per label value in turn: red, orange, green, blue.
+# Colours by label value, in turn, in DICOM's CIELab encoding: red, orange, green, blue.
 _COLOURS = ((34885, 53485, 50171), (49021, 39017, 53174), (50175, 21074, 49171), (21167, 53247, 5140))
-# Type 2 attributes (PS3.3 C.7) that a segmentation takes over: empty where the series lacks them.
+# Type 2 attributes (PS3.3 C.7) copied from the series; empty where it lacks them.
 _TAKEN_OVER = """
 PatientID PatientName PatientBirthDate PatientSex AccessionNumber StudyID StudyDate StudyTime ReferringPhysicianName
 """
-# Numbers of a header's geometry agree with each other to this, mm.
+# Tolerance between elements of a header's geometry, mm.
 _TOLERANCE_MM = 0.01
-# Of a step between planes that is no multiple of their distance, as a share of it.
+# Tolerance of steps between planes, which are multiples of their distance, as a share of it.
 _UNEVEN = 0.05
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0])
 MAKER = "WSL-PET"
@@ -41,16 +41,17 @@ ARTIFICIAL_INTELLIGENCE = Code("123110", "DCM", "Artificial Intelligence")
 
 @dataclass(frozen=True)
 class Maker:
-    """Who made a mask.
+    """Origin of a mask.
 
     Parameters
     ----------
-    how : "AUTOMATIC" (weights alone), "SEMIAUTOMATIC" (told by a click) or "MANUAL" (submitted by a person).
+    algorithm_type : Segment Algorithm Type (0062,0008): "AUTOMATIC" (the network alone), "SEMIAUTOMATIC" (from a
+        click) or "MANUAL" (submitted by a person).
     version : of the weights, or of the software.
-    person : who drew, or clicked; "" for nobody.
+    person : who drew or clicked; "" if nobody.
     """
 
-    how: str
+    algorithm_type: str
     version: str = "1"
     person: str = ""
 
@@ -110,13 +111,13 @@ def write_segmentation(
 
 
 def read_segmentation(path: Path, grid: Volume, values: Mapping[str, int]) -> Volume:
-    """Label values of a DICOM SEG on a series' grid, zero where it says nothing.
+    """Read a DICOM SEG as label values on a series' grid, zero outside its segments.
 
     Parameters
     ----------
-    path : a segmentation, by whichever maker; FRACTIONAL ones are cut at half of their maximum.
-    grid : the geometry to answer in.
-    values : cancer type → label value; a segment is a type's when it bears its name, in any case.
+    path : a segmentation of any software; FRACTIONAL ones are thresholded at half of their maximum.
+    grid : the geometry of the result.
+    values : cancer type → label value; a segment belongs to the type of its Segment Label, ignoring case.
 
     Raises
     ------
@@ -143,17 +144,17 @@ def read_segmentation(path: Path, grid: Volume, values: Mapping[str, int]) -> Vo
 
 
 def segment_names(dataset: Dataset) -> list[str]:
-    """The labels of the segments; of a header, or of metadata."""
+    """Segment Labels of a header, or of DICOMweb metadata."""
     return [str(item.get("SegmentLabel", "")) for item in dataset.get("SegmentSequence") or ()]
 
 
 def referenced_series(dataset: Dataset) -> list[str]:
-    """SeriesInstanceUIDs of the images that a segmentation is of."""
+    """SeriesInstanceUIDs of the images that a segmentation refers to."""
     return [str(item.get("SeriesInstanceUID", "")) for item in dataset.get("ReferencedSeriesSequence") or ()]
 
 
 def onto(mask: Volume, grid: Volume) -> Volume:
-    """A mask on another grid: of each voxel there the nearest label here, zero outside."""
+    """Resample a mask to another grid by nearest neighbour; zero outside."""
     if mask.shape == grid.shape and np.allclose(mask.affine, grid.affine, atol=_TOLERANCE_MM):
         return grid.with_array(mask.array, mask.unit)
     labels = np.zeros(grid.shape, mask.array.dtype)
@@ -168,7 +169,7 @@ def onto(mask: Volume, grid: Volume) -> Volume:
 
 
 def _window(mask: Volume, grid: Volume) -> tuple[slice, ...]:
-    """The part of the grid that a mask reaches into."""
+    """Window of the grid that contains all of a mask."""
     corners = np.stack(np.meshgrid(*((-0.5, n - 0.5) for n in mask.shape), indexing="ij"), axis=-1).reshape(-1, 3)
     reached = grid.to_index(mask.to_world(corners))
     low = np.clip(np.floor(reached.min(axis=0)).astype(int), 0, grid.shape)
@@ -177,7 +178,7 @@ def _window(mask: Volume, grid: Volume) -> tuple[slice, ...]:
 
 
 def _complete(header: Dataset, grid: Volume) -> Dataset:
-    """A slice's header with what a segmentation takes over from it, the true distance of the slices among it."""
+    """Copy of a slice's header with the elements that a segmentation needs, among them the actual slice spacing."""
     header = copy.copy(header)
     for keyword in _TAKEN_OVER.split():
         if keyword not in header:
@@ -188,7 +189,7 @@ def _complete(header: Dataset, grid: Volume) -> Dataset:
 
 def _segment(number: int, name: str, value: int, maker: Maker) -> highdicom.seg.SegmentDescription:
     algorithm = None
-    if maker.how != "MANUAL":
+    if maker.algorithm_type != "MANUAL":
         algorithm = highdicom.AlgorithmIdentificationSequence(MAKER, ARTIFICIAL_INTELLIGENCE, maker.version)
     region = _region(name)
     segment = highdicom.seg.SegmentDescription(
@@ -196,7 +197,7 @@ def _segment(number: int, name: str, value: int, maker: Maker) -> highdicom.seg.
         segment_label=name,
         segmented_property_category=CATEGORY,
         segmented_property_type=NEOPLASM,
-        algorithm_type=maker.how,
+        algorithm_type=maker.algorithm_type,
         algorithm_identification=algorithm,
         tracking_uid=generate_uid(),
         tracking_id=f"{name} tumour",
@@ -207,7 +208,7 @@ def _segment(number: int, name: str, value: int, maker: Maker) -> highdicom.seg.
 
 
 def _region(name: str) -> Code | None:
-    """Where a tumour of this type is; None for a name that is no organ ("lymphoma")."""
+    """Anatomic region code of a cancer type; None for a name that is not an organ ("lymphoma")."""
     known = _REGIONS.get(name.casefold())
     if known:
         return known
@@ -215,7 +216,7 @@ def _region(name: str) -> Code | None:
 
 
 def _frames_by_value(dataset: Dataset, values: Mapping[str, int]) -> dict[int, list[int]]:
-    """Label value → the numbers of the frames that show it."""
+    """Label value → indices of its frames."""
     known = {name.casefold(): value for name, value in values.items()}
     of_segment = {}
     for item in dataset.SegmentSequence:
@@ -231,14 +232,14 @@ def _frames_by_value(dataset: Dataset, values: Mapping[str, int]) -> dict[int, l
 
 
 def _group(dataset: Dataset, frame: int, keyword: str) -> Dataset:
-    """The frame's functional group, or the one that all frames share."""
+    """Functional group of a frame: its own, or the shared one."""
     own = dataset.PerFrameFunctionalGroupsSequence[frame].get(keyword)
     group: Dataset = (own or dataset.SharedFunctionalGroupsSequence[0][keyword].value)[0]
     return group
 
 
 def _planes(dataset: Dataset) -> list[Array]:
-    """Of each frame its affine, index (column, row, slice) → mm in RAS, the slice axis a unit normal: (4, 4)."""
+    """Affine (4, 4) of each frame: index (column, row, slice) → mm RAS, the slice axis a unit normal."""
     planes = []
     for n in range(int(dataset.NumberOfFrames)):
         cosines = np.array(_group(dataset, n, "PlaneOrientationSequence").ImageOrientationPatient, float).reshape(2, 3)
@@ -246,7 +247,7 @@ def _planes(dataset: Dataset) -> list[Array]:
         plane = np.eye(4)
         plane[:3, 0] = LPS_TO_RAS @ cosines[0] * between_columns
         plane[:3, 1] = LPS_TO_RAS @ cosines[1] * between_rows
-        # Turning x and y about keeps the sense of a cross product.
+        # Flipping x and y (LPS → RAS) is a rotation, so a cross product keeps its sign.
         plane[:3, 2] = LPS_TO_RAS @ np.cross(*cosines)
         position = _group(dataset, n, "PlanePositionSequence").ImagePositionPatient
         plane[:3, 3] = LPS_TO_RAS @ np.array(position, float)
@@ -268,14 +269,14 @@ def _pixels(dataset: Dataset) -> Array:
 
 
 def _distances(dataset: Dataset, frame: int, grid: Volume) -> list[float]:
-    """What may lie between neighbouring planes, mm, the likeliest first: told, the image's, or a plane's thickness."""
+    """Candidate distances between neighbouring planes, mm: as stated, that of the image, the slice thickness."""
     measures = _group(dataset, frame, "PixelMeasuresSequence")
     told, thickness = (float(measures.get(tag) or 0) for tag in ("SpacingBetweenSlices", "SliceThickness"))
     return [told, grid.spacing[2], thickness]
 
 
 def _stacked(planes: list[Array], frames: Array, distances: Sequence[float], name: str) -> Volume:
-    """Parallel frames (n, row, column), in any order and with gaps, as one volume."""
+    """Stack parallel frames (n, row, column), in any order and with gaps, into one volume."""
     first = planes[0]
     normal = first[:3, 2]
     if any(not np.allclose(plane[:3, :3], first[:3, :3], atol=1e-4) for plane in planes):
@@ -292,7 +293,7 @@ def _stacked(planes: list[Array], frames: Array, distances: Sequence[float], nam
 
 
 def _distance(heights: FloatArray, candidates: Sequence[float]) -> float:
-    """What lies between neighbouring planes, mm: the first candidate that all steps are multiples of."""
+    """Distance between neighbouring planes, mm: the first candidate of which all steps are multiples."""
     steps = np.diff(np.unique(np.round(heights, 3)))
     for distance in candidates:
         if distance > 0 and np.abs(steps / distance - np.rint(steps / distance)).max(initial=0) < _UNEVEN:

@@ -1,6 +1,6 @@
-"""A DICOM PET series → SUV volume; whatever is not one whole static series of axial or oblique slices is refused.
+"""Read a DICOM PET series as an SUV volume; only complete static series of parallel slices are accepted.
 
-The slices are put in order by their place along the normal (PS3.3 C.7.6.2), never by file name or instance number.
+Slices are sorted by their position along the normal (PS3.3 C.7.6.2), never by file name or instance number.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from wslpet.io.dicom.jpeg import JPEG, decoded_jpeg
 from wslpet.io.dicom.suv import Suv, suv_of
 
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
-# Files of these kinds are the slices; others that lie beside them, such as a DICOMDIR or notes, are not read.
+# Endings of slice files; other files in the folder, such as a DICOMDIR or notes, are not read.
 SLICE_SUFFIXES = ("", ".dcm", ".ima", ".img", ".dicom")
 BESIDE = ("DICOMDIR", "README", "LICENSE", "VERSION")
 MULTI_FRAME = (EnhancedPETImageStorage, LegacyConvertedEnhancedPETImageStorage)
@@ -44,9 +44,9 @@ MAX_BYTES = 4 * MAX_VOXELS
 POSITION_MM: Limits = (-1e4, 1e4)
 SLOPE: Limits = (1e-12, 1e9)
 INTERCEPT: Limits = (-1e9, 1e9)
-# How far cosines may be from unit length, perpendicular and those of the other slices: header rounding.
+# Tolerance of direction cosines (unit length, perpendicular, same in all slices): header rounding.
 COSINE_TOLERANCE = 1e-3
-# How far a slice may lie from its place in an even stack, as a share of the slice spacing: rounding, bed overlaps.
+# Tolerance of slice positions in an evenly spaced stack, as a share of the spacing: rounding, bed overlaps.
 PLACE_TOLERANCE = 0.1
 
 
@@ -58,10 +58,10 @@ class Series:
     ----------
     volume : (i, j, k) float32 SUVbw: i the column, j the row, k the slice along the normal, which is the cross product
         of row and column cosines; the affine is in mm RAS.
-    suv : what the factors follow from, a factor per slice along k.
+    suv : the SUV conversion, one factor per slice along k.
     files : of the slices, along k.
     header : of the slice at k = 0, without pixels.
-    notes : what was inferred rather than read, or left out, a sentence each.
+    notes : what was inferred rather than read, or left out, one sentence each.
     """
 
     volume: Volume
@@ -72,9 +72,9 @@ class Series:
 
 
 def find_series(folder: str | os.PathLike[str], modality: str | None = None) -> dict[str, list[Path]]:
-    """Series Instance UID → its files, of every DICOM file in a folder and the folders below, in order of path.
+    """Group the DICOM files in and below a folder: Series Instance UID → its files, sorted by path.
 
-    Files that are not DICOM, without the UID or of another modality than the one asked for are left out.
+    Files that are not DICOM, lack the UID or have another modality than the one asked for are left out.
     """
     found: dict[str, list[Path]] = {}
     for path in _candidates(Path(folder)):
@@ -94,8 +94,8 @@ def read_series(source: str | os.PathLike[str] | Sequence[Path]) -> Series:
     Raises
     ------
     DicomError
-        when the files are not one whole static PET series, a header value is missing, absurd or no number, pixels are
-        damaged, or SUV cannot be known (`wslpet.io.dicom.suv.suv_of`).
+        when the files are not one complete static PET series, a header value is missing or invalid, pixels are
+        damaged, or SUV cannot be computed (`wslpet.io.dicom.suv.suv_of`).
     """
     files, name = _files_of(source)
     slices, copies = _without_copies([Header(read_dicom(path)) for path in files])
@@ -137,13 +137,13 @@ def _candidates(folder: Path) -> list[Path]:
 
 
 def files_below(folder: Path, left_out: Collection[str] = ()) -> Iterator[Path]:
-    """What is no folder in a folder and those below it, links to folders included, each folder once.
+    """Iterate over all files in and below a folder, following links to folders.
 
-    A folder that is reached in two ways, or that holds a link to itself, is looked into once.
+    A folder that is reached in two ways, or that holds a link to itself, is visited once.
 
     Parameters
     ----------
-    left_out : names of folders directly in `folder`; hidden ones are left out everywhere.
+    left_out : names of folders directly in `folder` that are skipped; hidden folders are skipped everywhere.
     """
     seen: set[tuple[int, int]] = set()
     for here, folders, names in os.walk(folder, followlinks=True):
@@ -159,14 +159,14 @@ def files_below(folder: Path, left_out: Collection[str] = ()) -> Iterator[Path]:
 
 @lru_cache(1 << 16)
 def is_candidate(name: str) -> bool:
-    """Whether a file should be a slice, by its name alone, so that a slice cut to nothing is still missed."""
+    """Whether a file should be a slice, judged by its name, so that an empty file is reported as a damaged slice."""
     suffix = Path(name).suffix.lower()
     hidden = name.startswith(".") or name in BESIDE
     return not hidden and (suffix in SLICE_SUFFIXES or suffix[1:].isdigit())
 
 
 def _without_copies(slices: list[Header]) -> tuple[list[Header], list[str]]:
-    """The slices, each once, and what to note: a series that was exported twice holds each SOP instance twice."""
+    """Drop duplicate SOP instances, as of a series that was exported twice; returns the slices and notes."""
     found: dict[str, Header] = {}
     kept, copies = [], 0
     for header in slices:
@@ -186,7 +186,7 @@ def _without_copies(slices: list[Header]) -> tuple[list[Header], list[str]]:
 
 
 def _content(header: Header) -> bytes:
-    """A file without its preamble and file meta information, which name who wrote it."""
+    """Content of a file without preamble and file meta information, which differ by the software that wrote it."""
     content = header.path.read_bytes()
     if content[128:132] != b"DICM" or content[132:136] != b"\2\0\0\0":
         return content
@@ -194,7 +194,7 @@ def _content(header: Header) -> bytes:
 
 
 def _apart(one: Header, two: Header) -> tuple[str, str]:
-    """The names of two files, with as much of their folders as tells them apart."""
+    """Names of two files, with as much of their paths as distinguishes them."""
     if one.file != two.file:
         return one.file, two.file
     above = os.path.commonpath([one.path, two.path])
@@ -259,7 +259,7 @@ def _size(header: Header) -> tuple[int, int]:
 
 
 def _stack(slices: list[Header], name: str) -> tuple[Array, Array]:
-    """The order of the slices along the normal, and the affine (4, 4) of column, row, slice → mm RAS."""
+    """Order of the slices along the normal, and the affine (4, 4): column, row, slice → mm RAS."""
     across, down = _cosines(slices)
     normal = np.cross(across, down)
     between_rows, between_columns = _pixel_spacing(slices)
@@ -294,7 +294,7 @@ def _pixel_spacing(slices: list[Header]) -> tuple[float, float]:
 
 
 def _even_step(slices: list[Header], positions: FloatArray, normal: FloatArray, name: str) -> float:
-    """mm between slices in order; refuses two in one place, gaps, and stacks that lean."""
+    """Distance between sorted slices, mm; refuses duplicate positions, gaps and sheared stacks."""
     along = positions @ normal
     gaps = np.diff(along)
     usual = float(np.median(gaps))
@@ -328,7 +328,7 @@ def _even_step(slices: list[Header], positions: FloatArray, normal: FloatArray, 
 
 
 def _values(slices: list[Header], suv: Suv, name: str) -> Array:
-    """(column, row, slice) float32 SUV, each slice by its own slope and factor; frees the pixels."""
+    """SUV, (column, row, slice) float32, each slice by its own rescale slope and factor; frees the pixels."""
     rows, columns = _size(slices[0])
     values = np.empty((columns, rows, len(slices)), np.float32, order="F")
     for k, header in enumerate(slices):
@@ -349,7 +349,7 @@ def _values(slices: list[Header], suv: Suv, name: str) -> Array:
 
 
 def _pixels(header: Header, rows: int, columns: int) -> Array:
-    """Stored values (row, column), whole numbers with their sign."""
+    """Stored values (row, column), as signed or unsigned integers."""
     remedy = "store the series as 16-bit MONOCHROME2, as PET is"
     if header.text("PhotometricInterpretation") != "MONOCHROME2":
         raise header.refusal("PhotometricInterpretation", "not MONOCHROME2", remedy)
@@ -364,9 +364,9 @@ def _pixels(header: Header, rows: int, columns: int) -> Array:
 
 
 def _padded(header: Header, stored: Array, plane: Array) -> Array:
-    """(row, column) bool: outside the field of view (Pixel Padding Value, PS3.3 C.7.5.1.1.2).
+    """Pixels with Pixel Padding Value (PS3.3 C.7.5.1.1.2), outside the field of view: (row, column) bool.
 
-    Padding is filled in from the edge. What touches no edge and is positive is tissue that happens to have its value.
+    Padding is connected to the edge. Positive pixels of the same value that are not connected to it are tissue.
     """
     padding = header.stored_value("PixelPaddingValue", stored.dtype)
     if padding is None:
@@ -379,7 +379,7 @@ def _padded(header: Header, stored: Array, plane: Array) -> Array:
 
 
 def _decoded(header: Header, rows: int, columns: int) -> Array:
-    """(row, column) 16-bit words in the machine's order."""
+    """Decoded pixels, (row, column) 16-bit words in native byte order."""
     dataset = header.dataset
     syntax = dataset.file_meta.get("TransferSyntaxUID")
     name = getattr(syntax, "name", "no transfer syntax")

@@ -1,7 +1,7 @@
 """SUV by body weight (SUVbw, g/ml) from PET headers of any vendor, or a refusal that names the tag.
 
-After the vendor-neutral rules of the QIBA FDG-PET profile. There is no default: a factor follows from the headers, or
-there is none. What is inferred rather than read is noted in words.
+By the vendor-neutral rules of the QIBA FDG-PET profile. There are no defaults: the factor follows from the headers, or
+the series is refused. What is inferred rather than read is noted in a sentence.
 """
 
 from __future__ import annotations
@@ -31,17 +31,17 @@ from wslpet.io.dicom.times import date_time, offset, own_zone, time_of_day
 WEIGHT_KG: Limits = (1.0, 700.0)
 SIZE_M: Limits = (0.3, 2.6)
 DOSE_BQ: Limits = (1e6, 1e10)
-# No dose in Bq is below; one in MBq is, from the second on. Between 0 and the second it may be mCi as well.
+# Doses below the first are not in Bq. From the second to the first they are in MBq; below it, in MBq or mCi.
 NO_DOSE_IN_BQ, DOSE_IN_MBQ = 10_000.0, 50.0
 HALF_LIFE_S: Limits = (10.0, 1e6)
-# After so many half-lives nothing is left to see: a date, a time or the half-life is wrong.
+# After this many half-lives no activity is left to measure: a date, a time or the half-life is wrong.
 MAX_HALF_LIVES = 10.0
-# Two injection times that differ by less than this share of the activity are one.
+# Two injection times are the same when the activities they imply differ by less than this share.
 SAME_INJECTION = 0.01
 PRIVATE_FACTOR: Limits = (0.0, 1e9)
 PHILIPS = (0x7053, "Philips PET Private Group")
 SUV_FACTOR, ACTIVITY_FACTOR = 0x00, 0x09
-# A body measure is between these shares of the body weight.
+# Plausible range of a body size measure, as a share of the body weight.
 MEASURE_SHARE: Limits = (0.05, 5.0)
 START_DATE_TIME, START_TIME = "RadiopharmaceuticalStartDateTime", "RadiopharmaceuticalStartTime"
 MIDNIGHT, DAY = time(), timedelta(days=1)
@@ -57,15 +57,15 @@ IN_WORDS = {
 
 @dataclass(frozen=True)
 class Suv:
-    """How the stored values of a series become SUVbw, and what that follows from.
+    """Conversion of the stored values of a series to SUVbw, and what it was computed from.
 
     Parameters
     ----------
     units : Units (0054,1001): BQML, CNTS, GML or CM2ML.
     factors : one per slice, in the order of the headers: SUV = (stored · slope + intercept) · factor.
     decay_correction : START, ADMIN or NONE, as the header says.
-    weight_kg, dose_bq, half_life_s, injected, scanned : what the factors follow from; None where they do not.
-    scan_tag : the tag that `scanned`, the moment of decay correction, is from.
+    weight_kg, dose_bq, half_life_s, injected, scanned : what the factors were computed from; None where not needed.
+    scan_tag : the element from which `scanned`, the reference time of decay correction, was taken.
     notes : what was inferred rather than read, a sentence each.
     """
 
@@ -101,16 +101,16 @@ class Suv:
 
 
 def suv_of(headers: Sequence[Dataset]) -> Suv:
-    """SUVbw of one series.
+    """Compute the SUVbw factors of one series.
 
     Parameters
     ----------
-    headers : of every slice, as the earliest acquisition counts; pixels are not needed.
+    headers : of every slice, since the earliest acquisition time is needed; without pixels.
 
     Raises
     ------
     DicomError
-        when SUV cannot be known: naming the file, the tag, its value and what would mend it.
+        when SUV cannot be computed: naming the file, the tag, its value and how to correct it.
     """
     if not headers:
         raise DicomError("a series without files has no SUV; name its folder")
@@ -140,7 +140,7 @@ def is_attenuation_corrected(dataset: Dataset) -> bool:
 
 
 def _decay_correction(slices: list[Header]) -> str:
-    """START, ADMIN, or NONE of a series that says in both places that it is not decay corrected."""
+    """Decay Correction: START, ADMIN, or NONE when Corrected Image confirms that there is none."""
     decay = same_in_all(slices, "DecayCorrection", lambda header: header.text("DecayCorrection"))
     for header in slices:
         corrections = header.texts("CorrectedImage")
@@ -158,13 +158,13 @@ def _decay_correction(slices: list[Header]) -> str:
 
 
 def _check_corrected(slices: list[Header], decay: str) -> None:
-    """Of what is SUV already: to when it was corrected, nobody could tell."""
+    """Refuse a series in SUV without decay correction: its reference time would be unknown."""
     if decay == "NONE":
         raise slices[0].refusal("DecayCorrection", "of a series in SUV", "export the series in Bq/ml")
 
 
 def _from_other_suv(slices: list[Header], units: str, notes: list[str]) -> tuple[float, float | None]:
-    """What turns SUV of the header's type into SUVbw, and the weight where it was needed."""
+    """Factor from SUV of the header's SUV Type to SUVbw, and the weight where it was needed."""
     kind = same_in_all(slices, "SUVType", lambda header: header.text("SUVType"))
     kind = kind or {"GML": "BW", "CM2ML": "BSA"}[units]
     if kind == "BW" and units == "GML":
@@ -181,7 +181,7 @@ def _from_other_suv(slices: list[Header], units: str, notes: list[str]) -> tuple
     if sex not in ("M", "F", "O"):
         problem = "none of M, F and O" if sex else "missing"
         raise slices[0].refusal("PatientSex", problem, f"SUV by {measure.name} needs it; {remedy}")
-    norm = measure.of(weight, size, sex)
+    norm = measure.value(weight, size, sex)
     if not MEASURE_SHARE[0] <= norm / weight <= MEASURE_SHARE[1]:
         raise slices[0].refusal("PatientSize", f"no height for {weight:g} kg and {measure.name}", remedy)
     both = ", the mean of the men's and the women's formula" if sex == "O" and measure.men != measure.women else ""
@@ -193,7 +193,7 @@ def _from_other_suv(slices: list[Header], units: str, notes: list[str]) -> tuple
 
 
 def _philips(slices: list[Header], element: int, notes: list[str]) -> tuple[float, ...] | None:
-    """A factor per slice, or None when it is missing or 0 in all of them."""
+    """Philips' private scale factor of each slice; None when it is missing or 0 in all of them."""
     tags = [header.private(*PHILIPS, element, or_without_creator=True) for header in slices]
     found = [
         header.number(tag, PRIVATE_FACTOR, CORRECT) if tag is not None and header.text(tag) else 0.0
@@ -237,7 +237,7 @@ def _from_activity(
             f"taken for MBq."
         )
     if decay == "ADMIN" and not _denies_injection(slices, tracers):
-        # The image is corrected to the injection, and so is the dose.
+        # Image and dose are both corrected to the injection, so no times are needed.
         factors = tuple(factor * weight * 1000.0 / dose for factor in to_activity)
         return Suv(units, factors, decay, weight, dose, notes=tuple(notes))
     half_life = same_in_all(tracers, "RadionuclideHalfLife", _half_life)
@@ -263,7 +263,7 @@ def _size(header: Header) -> float:
 
 
 def _dose(tracer: Header) -> float:
-    """Bq; what can be no Bq is MBq, but for small numbers, which may be mCi as well."""
+    """Radionuclide Total Dose in Bq; an implausibly small value is taken as MBq, or refused where it may be mCi."""
     remedy = "give the dose in Bq at the time of injection"
     dose = tracer.number("RadionuclideTotalDose", (-1e300, 1e300), remedy)
     if DOSE_IN_MBQ <= dose < NO_DOSE_IN_BQ:
@@ -278,7 +278,7 @@ def _half_life(tracer: Header) -> float:
 
 
 def _moments_of_frames(frames: list[Frame], notes: list[str]) -> list[datetime]:
-    """Of a series that is not decay corrected: when each slice's activity has its average over its frame."""
+    """Time of average activity of each slice, to which a series without decay correction refers."""
     moments = []
     for frame in frames:
         if frame.average_s is None:
@@ -296,12 +296,12 @@ def _moments_of_frames(frames: list[Frame], notes: list[str]) -> list[datetime]:
 
 
 def _reference(frames: list[Frame], tracers: list[Header], decay: str, notes: list[str]) -> Reference:
-    """The moment that the series is decay corrected to: the usual one, or the one that Decay Factor fits.
+    """Reference time of decay correction: the most likely one, or the one that agrees with Decay Factor.
 
     Raises
     ------
     DicomError
-        when Decay Factor fits none.
+        when Decay Factor agrees with none.
     """
     usual, others, why = references(frames)
     taken = f"{why}: decay correction is taken to be to {usual}." if why else ""
@@ -326,7 +326,7 @@ def _reference(frames: list[Frame], tracers: list[Header], decay: str, notes: li
 
 
 def _at_injection(frames: list[Frame], tracers: list[Header], usual: Reference) -> Reference | None:
-    """The injection, where the header tells it and Decay Factor fits it."""
+    """Injection as reference time, when the header gives it and Decay Factor agrees; else None."""
     try:
         return agreed(frames, [_injected(frames, tracers, usual)])
     except DicomError:
@@ -339,22 +339,22 @@ def _injected(frames: list[Frame], tracers: list[Header], usual: Reference) -> R
 
 
 def _denies_injection(slices: list[Header], tracers: list[Header]) -> bool:
-    """Whether Decay Factor tells that a series is corrected to something else than the injection."""
+    """Whether Decay Factor contradicts decay correction to the injection."""
     try:
         frames = frames_of(slices, same_in_all(tracers, "RadionuclideHalfLife", _half_life))
         usual, _, _ = references(frames)
         return tells_reference(frames) and agreed(frames, [_injected(frames, tracers, usual)]) is None
-    except DicomError:  # times that ADMIN does not need
+    except DicomError:  # times that are not needed for ADMIN
         return False
 
 
 def _injection(
     tracers: list[Header], header: Header, half_life: float, scanned: datetime
 ) -> tuple[datetime, list[str]]:
-    """When the tracer was injected, and what was inferred of that.
+    """Time of injection, and notes on what was inferred.
 
-    By its date-time; where that is none, in an unknown time zone, after the scan or long before it, by its time alone:
-    on the scan's date, or the day before when that is after the scan.
+    From Radiopharmaceutical Start DateTime. Where that is missing, in an unknown time zone, after the scan or long
+    before it, from Start Time alone: on the date of the scan, or on the day before if it would be after the scan.
     """
     tracer, words = tracers[0], IN_WORDS[START_TIME]
     full, trouble, remedy = _full_injection(tracers, header, half_life, scanned)
@@ -377,7 +377,7 @@ def _injection(
 def _full_injection(
     tracers: list[Header], header: Header, half_life: float, scanned: datetime
 ) -> tuple[datetime | None, str, str]:
-    """The moment of Start DateTime; or None, what is wrong with it and what would mend it."""
+    """Time in Start DateTime; or None, what is wrong with it and how to correct it."""
     here = own_zone(header)
 
     def read(tracer: Header) -> tuple[datetime, str] | str:
@@ -405,7 +405,7 @@ def _full_injection(
 
 
 def _clock(tracer: Header) -> time | None:
-    """What Start Time says, where that is a time."""
+    """Start Time; None when it is missing or not a time."""
     try:
         return time_of_day(tracer, START_TIME)
     except DicomError:
@@ -413,7 +413,7 @@ def _clock(tracer: Header) -> time | None:
 
 
 def _differing(tracer: Header, injected: datetime, half_life: float) -> list[str]:
-    """Start DateTime counts, but both are shown where they are not one time of day."""
+    """Note that Start Time and Start DateTime disagree, of which the latter is used; empty when they agree."""
     clock = _clock(tracer)
     if clock is None:
         return []
@@ -427,7 +427,7 @@ def _differing(tracer: Header, injected: datetime, half_life: float) -> list[str
 
 
 def _implausible(injected: datetime, scanned: datetime, half_life: float) -> tuple[str, str] | None:
-    """What is wrong with a time of injection, and what would mend it."""
+    """What is wrong with a time of injection and how to correct it; None when it is plausible."""
     half_lives = (scanned - injected).total_seconds() / half_life
     if 0 <= half_lives <= MAX_HALF_LIVES:
         return None

@@ -1,4 +1,4 @@
-"""Dates and times of a DICOM header, as they are written (PS3.5 6.2: DA, TM, DT)."""
+"""Parse dates and times of a DICOM header (PS3.5 6.2: DA, TM, DT)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ DATE_TIME = re.compile(r"(\d{8})(\d{4,6}(?:\.\d+)?)([+-]\d{4})?", re.ASCII)
 
 
 def date_and_time(header: Header, date_tag: str, time_tag: str) -> datetime | None:
-    """The moment that a date and a time make; None when one of them is missing."""
+    """Combine a date (DA) and a time (TM); None when one of them is missing."""
     day, clock = header.text(date_tag), header.text(time_tag)
     if not (day and clock):
         return None
@@ -22,7 +22,7 @@ def date_and_time(header: Header, date_tag: str, time_tag: str) -> datetime | No
 
 
 def date_time(header: Header, tag: str | int) -> tuple[datetime, str]:
-    """The moment and its offset from UTC, as written, or ""."""
+    """Parse a DT: date and time as written, and its offset from UTC, "" if none."""
     found = DATE_TIME.fullmatch(header.text(tag))
     if not found:
         raise header.refusal(tag, "not a date and time", "write YYYYMMDDHHMMSS")
@@ -31,12 +31,12 @@ def date_time(header: Header, tag: str | int) -> tuple[datetime, str]:
 
 
 def time_of_day(header: Header, tag: str | int) -> time:
-    """The time that a TM says. Raises DicomError when it is none."""
+    """Parse a TM; raises DicomError when it is not a time."""
     return _time(header, tag, header.text(tag))
 
 
 def own_zone(header: Header) -> str:
-    """Timezone Offset From UTC (0008,0201), or "". Raises DicomError when it is no offset."""
+    """Timezone Offset From UTC (0008,0201), "" if none; raises DicomError when it is not an offset."""
     zone = header.text("TimezoneOffsetFromUTC")
     if zone and not ZONE.fullmatch(zone):
         raise header.refusal("TimezoneOffsetFromUTC", "not an offset", "write it as +0100, or leave it out")
@@ -44,7 +44,7 @@ def own_zone(header: Header) -> str:
 
 
 def offset(zone: str) -> timedelta:
-    """What an offset from UTC, as +0100, is."""
+    """Parse an offset from UTC such as +0100."""
     sign = -1 if zone.startswith("-") else 1
     return sign * timedelta(hours=int(zone[1:3]), minutes=int(zone[3:5]))
 

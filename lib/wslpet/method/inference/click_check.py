@@ -1,7 +1,7 @@
-"""A click → the lesion at it, and whether there is one (ours): a slip of the mouse is no annotation.
+"""Plausibility check of a click (ours): is there a lesion at it? A slip of the mouse is not an annotation.
 
-A person's click misses the lesion's centre by some 4 mm (SD). A click in air has nothing near it, and the delineation
-wanders to whatever its box holds. A click on plain background is answered with a ripple of the noise.
+Clicks of annotators are off the lesion's centre by about 4 mm (SD). Without the check, a click in air yields whatever
+else is in the delineation's box, and a click on plain background a fluctuation of the noise.
 """
 
 from __future__ import annotations
@@ -18,42 +18,42 @@ from wslpet.method.delineation.components import dilated
 from wslpet.method.delineation.contours import Contour, best_first
 from wslpet.method.inference.localisation import CLICK_SD_MM, lesion_at
 
-# No lesion is further from its click: nearly four SD of a person's click.
+# Largest distance of a lesion from its click: nearly four SD of a click.
 MISS_MM = 15.0
 # But a click in the middle of a necrotic tumour is so far, at most, from the rim around it.
 CORE_MM = 30.0
 # So many of the candidate contours are looked at, best first, for one that is near enough.
 TRIES = 20
-# A lesion's mean is so much above the median of its surroundings, SUV; ripples of the noise are not (measured on
-# phantoms of all presets and on real lesions).
+# Least contrast of a lesion, SUV: its mean above the median of its surroundings. Noise has less (measured on phantoms
+# of all presets and on real lesions).
 LEAST_STEP = 0.4
-# What is colder on average is air: nobody can be sure of it.
+# A region with a lower mean is air, which cannot be confirmed as a lesion.
 AIR_SUV = 0.2
-# Its surroundings lie within so many voxels, of this size or larger.
+# Width of the surroundings, in voxels of this size or larger.
 AROUND_STEPS = 3
 AROUND_MM = 3.0
 
 
 @dataclass(frozen=True, eq=False)
 class Clicked:
-    """What is at a click.
+    """Outcome of the check of a click.
 
     Parameters
     ----------
-    contour : of the lesion; None where nothing stands out within `MISS_MM`.
-    doubt : in words, why the click may be on no tumour; empty where there is no doubt.
+    contour : of the lesion; None when there is none within `MISS_MM`.
+    doubt : a sentence on why there may be no tumour at the click; empty if there is no doubt.
     """
 
     contour: Contour | None
     doubt: str
 
     def check(self, sure: bool = False) -> None:
-        """Refuse a click that is on nothing, or, unless somebody is `sure` of it, one that is in doubt.
+        """Refuse a click without a lesion or, unless the annotator is `sure`, with a doubtful one.
 
         Raises
         ------
         SeedError
-            naming the click, what is there, and the remedy.
+            naming the click, the uptake at it, and the remedy.
         """
         if self.contour is None:
             raise SeedError(f"{self.doubt}; click on the tumour")
@@ -65,13 +65,13 @@ class Clicked:
 
 
 def clicked(ras: Volume, point: Array, seed: Seed) -> Clicked:
-    """Delineate at a click.
+    """Delineate the lesion at a click and check it.
 
     Parameters
     ----------
     ras : (x, y, z) in SUV.
     point : (3,) the click, fractional voxel of `ras`.
-    seed : the click as it was sent, for the words.
+    seed : the click as it was sent, for messages.
     """
     contour = _within_reach(ras, point)
     mean, around = (0.0, 0.0) if contour is None else _means(ras, contour)
@@ -87,7 +87,7 @@ def clicked(ras: Volume, point: Array, seed: Seed) -> Clicked:
 
 
 def _within_reach(ras: Volume, point: Array) -> Contour | None:
-    """The best contour within `MISS_MM` of a click; None where there is none."""
+    """Best contour within `MISS_MM` of a click; None when there is none."""
     contour = lesion_at(ras, point)
     if contour is None or _is_near(ras, point, contour):
         return contour
@@ -96,7 +96,7 @@ def _within_reach(ras: Volume, point: Array) -> Contour | None:
 
 
 def _means(ras: Volume, contour: Contour) -> tuple[float, float]:
-    """SUV: the mean of a lesion, and the median of what surrounds it in the scan; the mean again where nothing does."""
+    """Mean SUV of a lesion and median SUV of its surroundings; the mean twice when the scan ends around the lesion."""
     mean = float(ras.array[contour.window][contour.inside].mean(dtype=np.float64))
     steps = [max(int(AROUND_MM / s), 1) for s in ras.spacing]
     margins = [AROUND_STEPS * step for step in steps]

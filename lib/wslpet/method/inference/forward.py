@@ -1,4 +1,4 @@
-"""A scan's MIPs through the CAM network on several grids: class probabilities, and the places both CAMs point at."""
+"""Run the CAM network on a scan's MIPs at one or several scales: class probabilities and 3D findings."""
 
 from __future__ import annotations
 
@@ -24,22 +24,22 @@ from wslpet.method.network.checkpoint import Model
 from wslpet.method.network.inputs import Batch, Example, collate
 from wslpet.method.projection.mip import VIEWS, GridImage, Projection, Views, to_grid
 
-# Findings, the contour of the first, and the lesions that it makes.
+# Findings, the contour of the first, and its lesions.
 _Answer = tuple[list[Finding], Contour | None, tuple[Lesion, ...]]
 
-# A confidence that other grids would not change the answer of; chosen on phantoms.
+# Confidence from which other scales do not change the result; chosen on phantoms.
 SURE = 0.9
 _switching = threading.Lock()
 
 
 @dataclass(frozen=True, eq=False)
 class NetworkOutput:
-    """One scan as the network sees it.
+    """Output of the network for one scan.
 
     Parameters
     ----------
-    projections : view → the MIP that it saw.
-    scale_outputs : one for each grid, that which it learned on in the middle.
+    projections : view → the MIP it was computed from.
+    scale_outputs : one for each scale, that of training in the middle.
     probabilities : class → probability.
     """
 
@@ -60,33 +60,33 @@ class NetworkOutput:
 
     @cached_property
     def findings(self) -> list[Finding]:
-        """The strongest places of the most probable type, best first; none of "no tumour"."""
+        """Strongest points of the 3D map of the most probable type, best first; empty for "no tumour"."""
         if self.cancer_type == NO_TUMOUR:
             return []
         return findings(self.scale_outputs, list(self.probabilities).index(self.cancer_type), self.projections)
 
     def answer(self, ras: Volume, stored: Volume, label: int) -> _Answer:
-        """`select_lesion` on the volume that the projections are of, and its measures; computed once."""
+        """Select and measure the lesion, with `select_lesion`, in the volume of the projections; computed once."""
         if not self._answer:
             places, contour = select_lesion(ras, self.findings)
             self._answer.append(
                 (
                     places,
                     contour,
-                    () if contour is None else (Lesion.of(ras, contour, stored, label, self.cancer_type),),
+                    () if contour is None else (Lesion.from_contour(ras, contour, stored, label, self.cancer_type),),
                 )
             )
         return self._answer[0]
 
     @property
     def confidence(self) -> float:
-        """That of the strongest finding, as `Result` has it of the one that became the lesion."""
+        """Confidence of the strongest finding, as defined in `Result` for the selected one."""
         share = self.findings[0].share if self.findings else 1.0
         return self.probabilities[self.cancer_type] * share
 
     def normalised(self, cancer_type: str) -> dict[str, Array]:
         """View → normalised CAM (eq. 1) of a type, (u, z) in [0, 1]; empty for a type that is not learned."""
-        if cancer_type not in self.probabilities:  # "no tumour" of a click, where it is not learned
+        if cancer_type not in self.probabilities:  # a click on "no tumour", when that is not a class
             return {}
         number = list(self.probabilities).index(cancer_type)
         maps = {"coronal": self.main.cams.coronal[0, number], "sagittal": self.main.cams.sagittal[0, number]}
@@ -96,32 +96,32 @@ class NetworkOutput:
 def run_network(views: Views, model: Model) -> NetworkOutput:
     """Run the network on both projections of a scan, at one scale or, where that leaves doubt, at several.
 
-    The first scale is that of the grid in training; `doubtful` decides whether the others of `test_time_scales` follow.
+    The first is the scale of training. The others of `test_time_scales` follow when its confidence is below `SURE`.
     """
     grids = [replace(model.settings, grid_mm=model.settings.grid_mm * zoom) for zoom in model.settings.test_time_scales]
     middle = len(grids) // 2
     with ThreadPoolExecutor(CORES) as pool:
         scale_outputs = _scale_outputs(views, grids[middle : middle + 1], model, pool)
-        seen = _network_output(views, scale_outputs, model.settings)
-        if len(grids) == 1 or seen.confidence >= SURE:
-            return seen
+        output = _network_output(views, scale_outputs, model.settings)
+        if len(grids) == 1 or output.confidence >= SURE:
+            return output
         around = _scale_outputs(views, grids[:middle] + grids[middle + 1 :], model, pool)
     return _network_output(views, around[:middle] + scale_outputs + around[middle:], model.settings)
 
 
 def _scale_outputs(views: Views, grids: list[Settings], model: Model, pool: ThreadPoolExecutor) -> list[ScaleOutput]:
     @torch.inference_mode()
-    def seen(job: tuple[Batch, str, Settings]) -> torch.Tensor:
+    def cam_of(job: tuple[Batch, str, Settings]) -> torch.Tensor:
         return view_cam(model.network, *job)
 
     images = [dict(zip(VIEWS, to_grid(views, grid.grid_mm, pool.map), strict=True)) for grid in grids]
     batches = [_batch(own, grid, model) for own, grid in zip(images, grids, strict=True)]
     jobs = [(batch, view, grid) for batch, grid in zip(batches, grids, strict=True) for view in VIEWS]
     if model.device.type == "cpu":
-        maps = pool.map(seen, jobs)
+        maps = pool.map(cam_of, jobs)
     else:
         with without_cudnn():
-            maps = iter([seen(job) for job in jobs])
+            maps = iter([cam_of(job) for job in jobs])
     cams = [Cams(next(maps), next(maps), grid.grid_mm * grid.stride) for grid in grids]
     return list(map(ScaleOutput, images, cams))
 
@@ -134,7 +134,7 @@ def _network_output(views: Views, scale_outputs: list[ScaleOutput], settings: Se
 
 
 def _batch(images: dict[str, GridImage], grid: Settings, model: Model) -> Batch:
-    # On a finer grid than was learned on the body is larger, as in training, and so is its depth.
+    # On a grid finer than that of training, the body is larger in pixels, and its depth is scaled alike.
     zoom = np.float32(model.settings.grid_mm / grid.grid_mm)
     channels = {view: np.stack([image.mip, image.depth_mm * zoom]) for view, image in images.items()}
     return collate([Example(channels, None, grid.classes[0]).to(model.device)], grid)

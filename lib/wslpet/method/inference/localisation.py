@@ -1,4 +1,4 @@
-"""Two CAMs and their depth maps → points in the volume; a point → a 3D lesion (paper §3.2)."""
+"""Localisation: CAMs and depth maps of two MIPs → points in the volume → a 3D lesion (paper §3.2)."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ from wslpet.method.delineation.contours import REACHES_MM, Contour, delineated
 from wslpet.method.network.cam import Cams
 from wslpet.method.projection.mip import VIEWS, GridImage, Projection
 
-# How far a point is from the lesion's centre, SD per axis: a person's click, and the CAMs' own point.
+# Distance of a point from the lesion's centre, SD per axis: of a click, and of a finding of the CAMs.
 CLICK_SD_MM = 5.0
 CAM_SD_MM = 9.0
-# What the CAMs point at may be no lesion; a person's click alone is followed into the largest box.
+# Sizes of the box searched around a finding; the largest is searched around clicks only, since a finding may be false.
 CAM_REACHES_MM = REACHES_MM[:2]
-# Lifted points this near the best one are one finding.
+# Back-projected points within this distance of the best one are one finding.
 FINDING_MM = 24.0
 FINDINGS = 3
-# A place whose log is this far below the best has no share that counts, nor have a million of them.
+# Points whose log score is this far below the best are ignored: even a million of them have no mass.
 NEGLIGIBLE = -30.0
-# A finding after the first is looked at when it holds this share of the map; and what one unit of the contour score
-# counts against the log of a share. Both were chosen on phantoms.
+# Least share of the map's mass of a finding after the first, and weight of the contour score against the log of the
+# share. Both were chosen on phantoms.
 LEAST_SHARE = 0.05
 SCORE_WEIGHT = 0.5
 
 
 @dataclass(frozen=True)
 class Lesion:
-    """One lesion with what it measures.
+    """One lesion with its measurements.
 
     Parameters
     ----------
@@ -56,8 +56,8 @@ class Lesion:
     tlg: float
 
     @classmethod
-    def of(cls, volume: Volume, contour: Contour, stored: Volume, label: int, cancer_type: str) -> Lesion:
-        """Measure a contour of a RAS volume; `stored` is the same scan as it is stored."""
+    def from_contour(cls, volume: Volume, contour: Contour, stored: Volume, label: int, cancer_type: str) -> Lesion:
+        """Measure the contour of a lesion in a RAS volume; `stored` is the same scan as stored."""
         part, mask = surroundings(volume.cropped(contour.window), contour.inside)
         position = part.to_world(np.argwhere(mask).mean(axis=0))
         index = stored.to_index(position)
@@ -79,7 +79,7 @@ class Lesion:
 
 @dataclass(frozen=True)
 class Finding:
-    """A place that both CAMs point at.
+    """A point of high activation in both CAMs.
 
     Parameters
     ----------
@@ -93,7 +93,7 @@ class Finding:
 
 @dataclass(frozen=True, eq=False)
 class ScaleOutput:
-    """A scan as the network saw it on one grid.
+    """Output of the network for one scan at one scale.
 
     Parameters
     ----------
@@ -105,7 +105,7 @@ class ScaleOutput:
     cams: Cams
 
     def cam(self, class_index: int, projection: Projection) -> FloatArray:
-        """(u, z) CAM of a class at every pixel of a projection, linear between the cells."""
+        """CAM of a class, (u, z), interpolated linearly to the pixels of a projection."""
         image = self.images[projection.view]
         values: FloatArray = getattr(self.cams, projection.view)[0, class_index].cpu().numpy()
         for axis, n in enumerate(projection.mip.shape):
@@ -115,7 +115,7 @@ class ScaleOutput:
 
 
 def _between(values: FloatArray, cells: FloatArray, axis: int) -> FloatArray:
-    """Linearly interpolated at fractional cells along an axis; beyond the ends, what is at the end."""
+    """Interpolate linearly at fractional cells along an axis; constant beyond the ends."""
     cells = np.clip(cells, 0, values.shape[axis] - 1)
     low = np.minimum(cells.astype(int), max(values.shape[axis] - 2, 0))
     high = np.minimum(low + 1, values.shape[axis] - 1)
@@ -128,12 +128,11 @@ def _between(values: FloatArray, cells: FloatArray, axis: int) -> FloatArray:
 def findings(
     scale_outputs: Sequence[ScaleOutput], class_index: int, projections: dict[str, Projection]
 ) -> list[Finding]:
-    """The strongest places of a patient's 3D map, best first (the combination is ours).
+    """Find the strongest points of a patient's 3D map, best first (the combination of the views is ours).
 
-    Every MIP pixel is lifted by its depth map to the voxel it came from and scored there by both CAMs: the
-    coronal CAM at its (x, z) plus the sagittal CAM at its (y, z), averaged over the grids. So only voxels that a
-    MIP really shows are scored, and a pair of maxima that belong to different things at the same height (a
-    ghost) is not.
+    Every MIP pixel is back-projected by its depth map to the voxel of its maximum and scored there: the coronal CAM at
+    (x, z) plus the sagittal CAM at (y, z), averaged over the scales. Only voxels that a MIP shows are scored, so a
+    pair of maxima of different structures at the same height (a ghost) is not.
     """
     coronal, sagittal = (
         np.mean([one.cam(class_index, projections[view]) for one in scale_outputs], axis=0) for view in VIEWS
@@ -148,7 +147,7 @@ def findings(
 
 
 def back_projected(projection: Projection, above: float = 1.0) -> Array:
-    """(pixel, 3): the voxels that the MIP's pixels at or above an SUV came from."""
+    """Back-project the MIP's pixels of at least an SUV: (pixel, 3) voxels of the maxima."""
     u, z = np.nonzero(projection.mip >= min(above, float(projection.mip.max())))
     ray = projection.depth[u, z]
     return np.stack([u, ray, z] if projection.view == "coronal" else [ray, u, z], axis=1)
@@ -168,7 +167,7 @@ def _modes(points: Array, scores: Array, spacing: FloatArray) -> list[Finding]:
 
 @compiled
 def _gather(points: Array, mm: Array, weight: Array, best: int, radius_mm: float) -> tuple[float, float, float, float]:
-    """Take the weight of all points within reach of one: the sum, and that of the weighted points."""
+    """Remove the weight of all points within a radius of one; returns its sum and the weighted sum of the points."""
     mass = x = y = z = 0.0
     middle = (mm[best, 0], mm[best, 1], mm[best, 2])
     for i in range(len(weight)):
@@ -181,16 +180,16 @@ def _gather(points: Array, mm: Array, weight: Array, best: int, radius_mm: float
 
 
 def lesion_at(ras: Volume, index: Array) -> Contour | None:
-    """The lesion around a click (fractional voxel of the RAS volume); None where nothing stands out."""
+    """Contour of the lesion around a click (fractional voxel of the RAS volume); None when there is none."""
     found = delineated(ras, index, CLICK_SD_MM)
     return None if found is None else found[0]
 
 
 def select_lesion(ras: Volume, places: Sequence[Finding]) -> tuple[list[Finding], Contour | None]:
-    """Which of the findings is the lesion, and its contour (ours).
+    """Select the finding that is the lesion, and its contour (ours).
 
-    The CAMs say where; the contour score says whether what is there has the shape of one thing. Pneumonia draws
-    the CAMs and has no edge; the tumour beside it has one.
+    The finding's share of the 3D map is combined with the score of its contour. Diffuse uptake such as pneumonia has
+    high activation but no sharp edge, unlike a tumour beside it.
 
     Parameters
     ----------
@@ -199,7 +198,7 @@ def select_lesion(ras: Volume, places: Sequence[Finding]) -> tuple[list[Finding]
 
     Returns
     -------
-    the findings with the lesion's first, and its contour; None where nothing stands out at any of them.
+    the findings, that of the lesion first, and its contour; None when there is no contour at any of them.
     """
     tried: list[tuple[float, Finding, Contour]] = []
     for place in places:

@@ -1,4 +1,4 @@
-"""A scan to its lesions: found by the network, or delineated at a seed (paper Fig. 2 and §3.2)."""
+"""The pipeline: find lesions with the network, or delineate them at a seed (paper Fig. 2 and §3.2)."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def find_lesions(volume: Volume, model: Model, output: NetworkOutput | None = No
     Parameters
     ----------
     volume : (i, j, k) in SUV, as stored; it is not modified.
-    output : `run_network` of the volume's MIPs and the model, where it is known already.
+    output : `run_network` of the volume's MIPs and the model, if computed already.
     """
     clock = _Clock()
     ras = volume.to_ras()
@@ -53,22 +53,21 @@ def delineate(
     checked: bool = True,
     sure: bool = False,
 ) -> Result:
-    """Delineate the lesion at a seed, which decides the place and the cancer type.
+    """Delineate the lesion at a seed, which gives its location and cancer type.
 
     Parameters
     ----------
     volume : (i, j, k) in SUV, as stored; it is not modified.
-    model : adds its CAMs and class probabilities to the result; None does without.
-    settings : says the cancer types when there is no model.
-    output : `run_network` of the volume's MIPs and the model, where it is known already.
-    checked : whether a seed where nothing stands out is refused; else nothing is delineated there, and the result's
-        `doubt` says why.
-    sure : whether a seed that is in doubt is followed all the same, as somebody confirms it.
+    model : adds its CAMs and class probabilities to the result; may be None.
+    settings : gives the cancer types when there is no model.
+    output : `run_network` of the volume's MIPs and the model, if computed already.
+    checked : whether a seed without a lesion is refused; else the result is empty, and its `doubt` says why.
+    sure : whether a doubtful seed is delineated anyway, since the annotator confirmed it.
 
     Raises
     ------
     SeedError
-        when the seed lies outside the scan, its type is not configured, or it is on nothing that stands out.
+        when the seed lies outside the scan, its type is not configured, or there is no lesion at it.
     """
     clock = _Clock()
     settings = settings or (model.settings if model is not None else Settings())
@@ -77,7 +76,7 @@ def delineate(
     if checked and seed.cancer_type != NO_TUMOUR:
         hit.check(sure)
     label = settings.labels.get(seed.cancer_type, 0)
-    lesions = () if hit.contour is None else (Lesion.of(ras, hit.contour, volume, label, seed.cancer_type),)
+    lesions = () if hit.contour is None else (Lesion.from_contour(ras, hit.contour, volume, label, seed.cancer_type),)
     clock.lap("lesions")
     if output is None and model is not None:
         output = _output(ras, model, clock)
@@ -86,13 +85,13 @@ def delineate(
 
 
 def check_click(volume: Volume, seed: Seed, settings: Settings, sure: bool = False) -> None:
-    """Raise what `delineate` would raise of a seed; a scan as stored."""
+    """Raise the SeedError that `delineate` would raise for a seed; the scan is as stored."""
     if seed.cancer_type != NO_TUMOUR:
         _clicked(volume.to_ras(), seed, settings).check(sure)
 
 
 def warm_up() -> None:
-    """Have compiled ahead what is compiled when it is first called: project and delineate a blob."""
+    """Compile the numba functions before their first use, by projecting and delineating a synthetic lesion."""
     square = sum((axis - 12.0) ** 2 for axis in np.indices((24, 24, 24)))
     volume = Volume(np.asfortranarray(8 * np.exp(-square / 18), dtype=np.float32), np.diag([4.0, 4.0, 4.0, 1.0]))
     project(volume)
@@ -134,7 +133,7 @@ def _result(
 
 
 def _mask(volume: Volume, contour: Contour | None, label: int) -> Volume:
-    """The contour, which is one in RAS, on the volume as stored; first axis fastest, as files have it."""
+    """Mask of a RAS contour on the grid of the volume as stored, in Fortran order as in files."""
     mask = np.zeros(volume.shape, dtype=np.uint8, order="F")
     if contour is not None:
         volume.in_ras(mask)[contour.window] = contour.inside * np.uint8(label)
@@ -142,7 +141,7 @@ def _mask(volume: Volume, contour: Contour | None, label: int) -> Volume:
 
 
 def _slices(volume: Volume, contour: Contour | None) -> slice:
-    """Of the last axis of the volume as stored, those around the contour."""
+    """Slices along the last axis of the volume as stored that contain the contour."""
     if contour is None:
         return slice(0, 0)
     places = np.broadcast_to(np.arange(volume.shape[2]), volume.shape)

@@ -1,4 +1,4 @@
-"""One patient, or several, as a picture: both MIPs with CAM, lesion outline, truth and seed."""
+"""Figures of one patient or several: both MIPs with CAM, lesion outline, ground truth and seed."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from wslpet.core.volume import Volume
 from wslpet.method.inference.result import Result
 from wslpet.method.projection.mip import VIEWS, GridImage, Projection, project, to_grid
 
-# What nuclear medicine reads a MIP in: inverse grey, black from this SUV up.
+# Inverse grey, as usual in nuclear medicine; black from this SUV up.
 SUV_WINDOW = (0.0, 10.0)
 # Okabe and Ito's palette: told apart without red-green vision, and in print.
 CAM_COLOUR, LESION_COLOUR, TRUTH_COLOUR, SEED_COLOUR = "#E69F00", "#56B4E9", "#009E73", "#D55E00"
@@ -35,12 +35,12 @@ ENDS = {"coronal": ("R", "L"), "sagittal": ("A", "P")}
 
 @dataclass(frozen=True, eq=False)
 class Case:
-    """What a picture shows of one patient.
+    """What a figure shows of one patient.
 
     Parameters
     ----------
     volume : the scan in SUV, as stored.
-    result : what `wslpet.method.inference.pipeline.segment` found in it.
+    result : of `find_lesions` or `delineate` in it.
     cell_mm : size of a CAM cell, mm; None draws no CAM.
     seed : the click, drawn as a cross.
     truth : mask of the same geometry, drawn dashed.
@@ -132,7 +132,7 @@ class _Sheet:
             _outline(axes, self.case.truth, view, TRUTH_COLOUR, "dashed", halo=False)
         if self.case.seed is not None and self.case.seed.cancer_type != NO_TUMOUR:
             self._seed(axes, view, self.case.seed)
-        # The patient's right, and the front, lie on the left, as on a reading station.
+        # Radiological convention: the patient's right, and the front, are on the left.
         axes.set(xlim=u[::-1], ylim=z, xticks=[], yticks=[], aspect="equal")
         for spine in axes.spines.values():
             spine.set(color="0.8", linewidth=0.6)
@@ -160,7 +160,7 @@ class _Sheet:
 
 
 def _limits(projection: Projection, image: GridImage) -> tuple[tuple[float, float], tuple[float, float]]:
-    # (first, last) mm along u and z of what the network saw, inside the scan
+    # (first, last) mm along u and z of the network's input, inside the scan
     ends = []
     for axis in (0, 1):
         first = image.origin[axis] * image.grid_mm

@@ -1,4 +1,4 @@
-"""What is known of one scan: mask, lesions, and what the network made of it."""
+"""Result of one scan: mask, lesions, CAMs and type probabilities."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from wslpet.method.projection.mip import GridImage
 
 @dataclass(frozen=True, eq=False)
 class Result:
-    """What is known of one scan.
+    """Result of detection or delineation in one scan.
 
     Parameters
     ----------
     mask : uint8 label values (i, j, k), in the geometry and orientation of the scan as given.
     cancer_type : the seed's type, or the most probable one.
     type_probabilities : class → probability; empty without a model.
-    confidence : share of the 3D map's mass, over all types and places, that lies at the finding; None when a
-        seed decided. Low where the CAMs point everywhere (ours).
-    findings : the strongest places of the 3D map of `cancer_type`, (position mm RAS, share of its mass); the
-        first one became the lesion, the others follow by strength.
+    confidence : share of the mass of the 3D map, over all types and voxels, at the finding (ours); None when a seed
+        was given. Low when the CAMs are diffuse.
+    findings : strongest points of the 3D map of `cancer_type`, (position mm RAS, share of its mass); the first
+        became the lesion, the others follow by strength.
     lesions : as in the mask.
     cams : view → (u, z) CAM of `cancer_type` by eq. 1 in cells; empty without a model.
-    images : view → the MIP the network saw.
-    contour : the lesion of the mask in a window of the scan's RAS voxels; None where there is no lesion.
-    doubt : in words, why a click may be on no tumour; empty where there is no doubt.
-    slices : of the mask's last axis, those that hold all of it, if known.
+    images : view → MIP as given to the network.
+    contour : the lesion in a window of the scan's RAS voxels; None without a lesion.
+    doubt : a sentence on why there may be no tumour at a click; empty if there is no doubt.
+    slices : range along the mask's last axis that contains all of it, if known.
     model_version : empty without a model.
     latencies : stage → seconds.
     """

@@ -176,12 +176,12 @@ class ScanCache:
             if key in self._outputs:
                 self._outputs.move_to_end(key)
                 return self._outputs[key]
-        seen = run_network(self.views(path), model)
+        output = run_network(self.views(path), model)
         with self._changed:
-            self._outputs[key] = seen
+            self._outputs[key] = output
             while len(self._outputs) > OUTPUTS:
                 self._outputs.popitem(last=False)
-        return seen
+        return output
 
     def _held(self, key: str, path: Path, waits_for_room: bool) -> _Entry:
         size, deadline = None, time.monotonic() + self._wait_seconds
@@ -228,13 +228,13 @@ class ScanCache:
         try:
             volume = decoded(path, None if self._has_views(key) else projecting.begin)
         finally:
-            seen = projecting.end()
+            projected = projecting.end()
         from_file = not path.is_dir() and self._converted not in path.resolve().parents
-        if seen is None:
+        if projected is None:
             check_suv(volume, float(volume.array.min()), float(volume.array.max()), from_file)
             return volume
-        check_suv(volume, *seen.range, from_file)
-        self._kept(key, path, seen.views)
+        check_suv(volume, *projected.range, from_file)
+        self._kept(key, path, projected.views)
         return volume
 
     def _has_views(self, key: str) -> bool:

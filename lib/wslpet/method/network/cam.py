@@ -1,4 +1,4 @@
-"""Class activation maps of the two views, and the 3D map that they make together (paper §2.1, eq. 1)."""
+"""Class activation maps (CAMs) of the two views, and the 3D map that they form together (paper §2.1, eq. 1)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from wslpet.core.settings import Settings
 from wslpet.method.network.inputs import Batch, network_channels
 from wslpet.method.projection.mip import VIEWS
 
-# Score of a cell that is padding, not image.
+# Score of cells in the padding.
 OUTSIDE = -1e4
 
 
@@ -42,10 +42,10 @@ class Cams:
     cell_mm: float
 
     def type_scores(self, pooling: str) -> Tensor:
-        """(n, class): the CAMs pooled to one score per type.
+        """Pool the CAMs to one score per class, (n, class).
 
         "average" is the paper's global average pooling (§2.1), over both views. "log-sum-exp" is the log of
-        the mean of the 3D map, so that one cell that is sure is enough.
+        the mean of the 3D map, so that one cell of high activation suffices.
         """
         if pooling == "average":
             return (_mean(self.coronal) + _mean(self.sagittal)) / 2
@@ -53,7 +53,7 @@ class Cams:
         return self.log_mass() - torch.log(cells)[:, None]
 
     def log_mass(self, coronal_weight: Tensor | None = None, sagittal_weight: Tensor | None = None) -> Tensor:
-        """(n, class): log of the sum over (x, y, z) of exp(coronal + sagittal), each view weighted where asked.
+        """Log of the sum over (x, y, z) of exp(coronal + sagittal), (n, class), with optional weights.
 
         Parameters
         ----------
@@ -97,7 +97,7 @@ def batch_cams(network: nn.Module, batch: Batch, settings: Settings) -> Cams:
 
 
 def view_cam(network: nn.Module, batch: Batch, view: str, settings: Settings) -> Tensor:
-    """(n, class, u, z): one view of a batch through the network; padding is `OUTSIDE`."""
+    """Run one view of a batch through the network: (n, class, u, z); padding is `OUTSIDE`."""
     device = batch.types.device.type
     with torch.autocast(device, torch.bfloat16, enabled=network.training and use_bfloat16(device)):
         cam = network(network_channels(batch, view, settings)).float()

@@ -32,6 +32,6 @@ class CamNet(nn.Module):
         self.classify = nn.Conv2d(channels, len(settings.classes), 1)
 
     def forward(self, images: Tensor) -> Tensor:
-        """(n, channel, u, z) → (n, class, u / stride, z / stride)."""
+        """Compute the unnormalised CAMs: (n, channel, u, z) → (n, class, u / stride, z / stride)."""
         cams: Tensor = self.classify(self.features(images.contiguous(memory_format=torch.channels_last)))
         return cams

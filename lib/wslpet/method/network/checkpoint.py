@@ -1,4 +1,4 @@
-"""A trained network with the settings it was built from, and its file."""
+"""A trained network with its settings, and its file."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ class Model:
     Parameters
     ----------
     network : in evaluation mode, on its device.
-    settings : what it was built and trained with.
-    history : figures of its training, JSON-ready.
-    version : digest of the weights; two models of the same version answer alike.
+    settings : of its architecture and training.
+    history : metrics of its training, JSON-ready.
+    version : digest of the weights; models of the same version give the same results.
     """
 
     network: CamNet
@@ -48,7 +48,7 @@ class Model:
 
     @property
     def device(self) -> torch.device:
-        """Where the weights are."""
+        """Device of the weights."""
         return next(self.network.parameters()).device
 
 
@@ -65,12 +65,12 @@ def best_device() -> str:
 
 
 def _current_names(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings under the names they have now: files written before version 2 have older ones."""
+    """Rename the settings of files written before version 2 to their current names."""
     return {_RENAMED.get(name, name): value for name, value in settings.items()}
 
 
 def save_model(model: Model, path: str | os.PathLike[str]) -> None:
-    """Write the model's file so that a reader sees the old one or the new one, never a part."""
+    """Write a model file atomically."""
     content = {
         "format": FORMAT,
         "settings": model.settings.to_dict(),
@@ -87,7 +87,7 @@ def load_model(path: str | os.PathLike[str] = SHIPPED_MODEL, device: str = "cpu"
     Raises
     ------
     ModelError
-        when the file is missing, is no model of this project, or its weights are not finite or do not fit.
+        when the file is missing or not a model of this package, or its weights are not finite or do not fit.
     """
     name = Path(path).name
     try:

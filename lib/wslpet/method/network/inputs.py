@@ -1,4 +1,4 @@
-"""A patient as the network sees one: two small images and a seed on them; and batches of such patients."""
+"""Network inputs: the two MIPs of a patient with the seed on them, and batches of them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ DEPTH_SCALE_MM = 100.0
 
 @dataclass(frozen=True, eq=False)
 class Example:
-    """One annotated patient, some hundred kilobytes.
+    """Training example: one annotated patient, some hundred kilobytes.
 
     Parameters
     ----------
@@ -40,14 +40,14 @@ class Example:
     name: str = ""
 
     def to(self, device: torch.device | str) -> Sample:
-        """The same for the network; on the CPU the images are shared, not copied."""
+        """Convert to tensors on a device; on the CPU they share memory with the arrays."""
         images = {view: torch.from_numpy(image).to(device) for view, image in self.images.items()}
         return Sample(images, self.points, self.cancer_type)
 
 
 @dataclass(frozen=True, eq=False)
 class Sample:
-    """An `Example` whose images lie on a device: view → (2, u, z) float32, MIP in SUV and depth in mm."""
+    """An `Example` as tensors on a device: view → (2, u, z) float32, MIP in SUV and depth in mm."""
 
     images: dict[str, Tensor]
     points: dict[str, tuple[float, float]] | None
@@ -55,16 +55,16 @@ class Sample:
 
     @property
     def device(self) -> torch.device:
-        """Where the images are."""
+        """Device of the images."""
         return self.images["coronal"].device
 
 
 def prepare(scan: Volume | Views, seed: Seed, settings: Settings) -> Example:
-    """Put a scan's projections and its seed onto the network's grid.
+    """Resample a scan's projections and its seed to the network's grid.
 
     Parameters
     ----------
-    scan : the volume as stored, or its projections where they are known already.
+    scan : the volume as stored, or its projections if computed already.
 
     Raises
     ------
@@ -90,12 +90,18 @@ def prepare(scan: Volume | Views, seed: Seed, settings: Settings) -> Example:
 
 
 def grid_images(views: Views, settings: Settings) -> dict[str, GridImage]:
-    """View → its MIP on the network's grid."""
+    """Resample both MIPs to the network's grid: view → image."""
     return dict(zip(VIEWS, to_grid(views, settings.grid_mm), strict=True))
 
 
 def seed_points(ras: Views, seed: Seed, images: dict[str, GridImage]) -> dict[str, tuple[float, float]]:
-    """View → where a seed lies on the view's image, fractional pixels (u, z)."""
+    """Project a seed onto both images: view → fractional pixels (u, z).
+
+    Raises
+    ------
+    SeedError
+        when the seed lies outside the scan.
+    """
     index = ras.to_index(np.array(seed.position))
     if not ras.contains(index):
         raise SeedError(
@@ -109,7 +115,7 @@ def seed_points(ras: Views, seed: Seed, images: dict[str, GridImage]) -> dict[st
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """Patients stacked; `network_channels` is what the network sees of them.
+    """A batch of patients; `network_channels` makes the network's input of it.
 
     Parameters
     ----------
@@ -126,11 +132,11 @@ class Batch:
 
     @property
     def seeded(self) -> Tensor:
-        """(n,) whether each patient has a seed."""
+        """Whether each patient has a seed, (n,) bool."""
         return torch.isfinite(self.points["coronal"]).all(dim=1)
 
     def rows(self, start: int, stop: int) -> Batch:
-        """Some of the patients, padded as they are."""
+        """Batch of the patients from `start` to `stop`, with the same padding."""
         images, sizes, points = (
             {view: tensor[start:stop] for view, tensor in part.items()}
             for part in (self.images, self.sizes, self.points)
@@ -139,7 +145,7 @@ class Batch:
 
 
 def network_channels(batch: Batch, view: str, settings: Settings) -> Tensor:
-    """(n, channel, u, z): the MIP scaled to [0, 1] (paper §3.2), the view, the depth map; 0 beyond a patient's size."""
+    """Input channels (n, channel, u, z): MIP scaled to [0, 1] (paper §3.2), view, depth map; 0 in the padding."""
     mip, depth_mm = batch.images[view].unbind(dim=1)
     scaled = (mip / settings.suv_limit).clamp(0, 1)
     if settings.intensity == "sqrt":
@@ -153,7 +159,7 @@ def network_channels(batch: Batch, view: str, settings: Settings) -> Tensor:
 
 
 def save_example(example: Example, path: Path) -> None:
-    """Write an example as .npz, whole or not at all."""
+    """Write an example as .npz, atomically."""
     points = {} if example.points is None else {f"point_{view}": example.points[view] for view in VIEWS}
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.npz")
@@ -171,11 +177,11 @@ def load_example(path: Path) -> Example:
 
 
 def collate(samples: Sequence[Sample], settings: Settings, multiple: int | None = None) -> Batch:
-    """Stack patients, on the device that they are on.
+    """Stack patients into a batch on their device.
 
     Parameters
     ----------
-    multiple : what images are padded to a multiple of, pixels, itself one of the stride, which is the default.
+    multiple : images are padded to a multiple of this many pixels, a multiple of the stride (default: the stride).
     """
     device, none = samples[0].device, (float("nan"), float("nan"))
     images, sizes, points = {}, {}, {}
@@ -190,7 +196,7 @@ def collate(samples: Sequence[Sample], settings: Settings, multiple: int | None 
 
 
 def padded(images: Sequence[Tensor], multiple: int) -> Tensor:
-    """(n, channel, u, z): images (channel, u, z), padded with zeros at the far ends to a multiple of so many pixels."""
+    """Stack images (channel, u, z) to (n, channel, u, z), zero-padded at the far ends to a multiple of `multiple`."""
     size = [-(-max(image.shape[axis] for image in images) // multiple) * multiple for axis in (1, 2)]
     stack = images[0].new_zeros(len(images), len(images[0]), *size)
     for row, image in zip(stack, images, strict=True):
@@ -199,5 +205,5 @@ def padded(images: Sequence[Tensor], multiple: int) -> Tensor:
 
 
 def to_device(values: Sequence[Any], dtype: torch.dtype, device: torch.device) -> Tensor:
-    """A few numbers on a device, which is not waited for."""
+    """Copy a small tensor to a device without synchronising with it."""
     return torch.tensor(values, dtype=dtype).to(device, non_blocking=True)

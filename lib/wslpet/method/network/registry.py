@@ -1,12 +1,12 @@
-"""The weights that answer, and those that did before: published in one step, with a way back.
+"""Model registry: the published weights and their earlier versions, with atomic publication and rollback.
 
 In the folder of the published file:
 
-    wslpet.pt                         what answers
-    previous/<time>-<version>.pt      what answered before, oldest first by name
-    withdrawn/<time>-<version>.pt     what was taken back
+    wslpet.pt                         weights in use
+    previous/<time>-<version>.pt      weights used before, oldest first by name
+    withdrawn/<time>-<version>.pt     weights taken back by a rollback or a withdrawal
 
-At every moment of a publication or a rollback, a kill or a full disk included, the published file is whole.
+The published file is complete at every moment of a publication or a rollback, also after a kill or on a full disk.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from wslpet.core.atomic_io import copy_file, locked, replacing, sync_folder
 from wslpet.core.errors import ModelError
 from wslpet.method.network.checkpoint import Model, load_model, save_model
 
-# Half a megabyte each.
+# Number of versions kept; half a megabyte each.
 KEPT = 50
 
 
 @dataclass(frozen=True)
 class Version:
-    """A file of weights that was published once.
+    """A version of the weights, in use or not.
 
     Parameters
     ----------
@@ -58,30 +58,30 @@ class ModelRegistry:
         self._withdrawn = file.parent / "withdrawn"
 
     def publish(self, model: Model) -> None:
-        """Let a model answer from now on; what answered before is kept.
+        """Publish a model atomically; the version before it is kept.
 
         Raises
         ------
         ModelError
-            when it cannot be read back, or its weights are not finite; what is published stays.
+            when it cannot be read back, or its weights are not finite; the published file is unchanged.
         OSError
-            when the disk refuses; what is published stays.
+            when it cannot be written; the published file is unchanged.
         """
         with self._changing():
             with replacing(self.file) as temporary:
                 save_model(model, temporary)
-                load_model(temporary)  # what cannot be read back must not take the place of what can
+                load_model(temporary)  # a damaged file must not replace a readable one
                 self._set_aside(self._previous)
             for old in sorted(self._previous.glob("*.pt"))[:-KEPT]:
                 old.unlink(missing_ok=True)
 
     def rollback(self, version: str | None = None) -> Version:
-        """Let the weights before the present ones answer again, or those of a version; returns them.
+        """Publish the version before the current one again, or a named one; returns it.
 
         Raises
         ------
         ModelError
-            when there are none, or their file is damaged; what is published stays.
+            when there is none, or its file is damaged; the published file is unchanged.
         """
         with self._changing():
             chosen = self._chosen(version)
@@ -93,7 +93,7 @@ class ModelRegistry:
             return Version(self.file, chosen.version, "published")
 
     def withdraw(self) -> None:
-        """Let nothing published answer; the file is kept. Raises ModelError when nothing is published."""
+        """Withdraw the published weights; their file is kept. Raises ModelError when nothing is published."""
         with self._changing():
             if not self.file.exists():
                 raise ModelError("no weights are published; train, and they are")
@@ -101,7 +101,7 @@ class ModelRegistry:
             self.file.unlink()
 
     def versions(self) -> list[Version]:
-        """The published file, then the previous ones, then the withdrawn ones, each newest first."""
+        """List the published version, then the previous ones, then the withdrawn ones, each newest first."""
         present = [Version(self.file, load_model(self.file).version, "published")] if self.file.exists() else []
         return [*present, *_kept(self._previous, "previous"), *_kept(self._withdrawn, "withdrawn")]
 
@@ -117,7 +117,7 @@ class ModelRegistry:
         return found[0]
 
     def _set_aside(self, folder: Path) -> None:
-        """Keep the published file's content under a name of its own, too."""
+        """Copy the published file to `previous` under its own name."""
         if not self.file.exists():
             return
         try:

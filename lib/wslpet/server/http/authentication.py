@@ -1,4 +1,4 @@
-"""Who is asking: the account that an OpenID Connect issuer vouches for.
+"""Authentication with OpenID Connect: the account of a request's bearer token.
 
 MONAI Label's own check asks PyJWT to verify a token without saying by which algorithms, which PyJWT refuses, and
 takes a token of any issuer and for any client that the realm's key signed. Its place, FastAPI's dependency

@@ -1,6 +1,6 @@
-"""MONAI Label's other routes, where they trust what they are sent: the same addresses and answers, checked first.
+"""MONAI Label's other routes with validation: the same addresses and answers.
 
-`door` holds the routes that the app's own work goes through; these are the rest. Weights, logs and `/reload` are an
+`routes` holds the routes that the app's own work goes through; these are the rest. Weights, logs and `/reload` are an
 administrator's; a session's files and names are looked at; what would be a stack trace is a refusal.
 """
 

@@ -1,4 +1,4 @@
-"""`/` leads to the annotation page, `/docs` describes every request; neither needs the internet.
+"""Routes `/` (redirect to the annotation page) and `/docs` (API documentation), without the internet.
 
 MONAI Label shows Swagger UI at `/` and ReDoc at `/docs`, and has a browser load both from a content delivery network.
 """

@@ -1,6 +1,6 @@
-"""Before any route: who may speak to the server from a browser, how much they may send, what a browser may make of it.
+"""ASGI middleware: checks of origin, host and body size, and security headers, before any route.
 
-A server without accounts trusts whoever reaches it. On 127.0.0.1 that is the person at the computer, and every web
+A server without accounts trusts every client. On 127.0.0.1 that is the person at the computer, and every web
 page that this person opens: a page may post forms anywhere (cross-site request forgery), and its host name may turn
 into 127.0.0.1 (DNS rebinding). So a request that a page of another origin sends is refused, and so is one for a host
 name that nobody gave this server. Where accounts are on, a request without a token gets nowhere, and no browser adds

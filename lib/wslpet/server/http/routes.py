@@ -1,4 +1,4 @@
-"""The server's front door: what comes in is checked here, and refusals become HTTP answers here.
+"""Routes that replace MONAI Label's own: requests are validated, and errors become HTTP answers.
 
 MONAI Label turns every exception of an app into a 500, starts a training before it is known to be possible, runs
 an inference on the thread that serves everyone, leaves a refused upload in the temporary folder, and lets a
@@ -57,7 +57,7 @@ Uploaded = Annotated[UploadFile, File()]
 
 # include_in_schema: the stock routes of the same addresses describe them already.
 router = APIRouter(include_in_schema=False)
-# Inferences at once, in the order they came. Who waits holds no thread, so that what is quick finds one.
+# Limits concurrent inferences. Waiting is asynchronous, so that short requests find a free thread.
 _computing = CapacityLimiter(CORES)
 # What a request says beside its params; a param of that name would replace it.
 _ADDRESSED = ("image", "model", "session", "session_id", "image_id", "image_path", "user")

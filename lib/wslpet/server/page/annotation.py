@@ -166,7 +166,7 @@ class Desk:
             if known(self.datastore.seeds.history(image_id)) is None:
                 check_click(volume, seed, self.settings, save.sure)
         recorded = self.datastore.record_seed(image_id, seed, known)
-        standing = self.datastore.seeds.of(image_id)[-1:]
+        standing = self.datastore.seeds.get(image_id)[-1:]
         return Saved(
             annotation=_annotation(recorded, recorded in standing),
             known=recorded is not seed,
@@ -193,7 +193,7 @@ class Desk:
         return self.history(image_id)
 
     def history(self, image_id: str) -> list[Annotation]:
-        newest = self.datastore.seeds.of(image_id)[-1:]
+        newest = self.datastore.seeds.get(image_id)[-1:]
         standing = [seed for seed in newest if seed.cancer_type in self.settings.classes]
         return [_annotation(said, said in standing) for said in self.datastore.seeds.history(image_id)]
 

@@ -139,7 +139,7 @@ class BackgroundScanner:
             try:
                 self.thumbnail(image)
                 if model is not None:
-                    self._desk.predictions.of(image)
+                    self._desk.predictions.get(image)
             except (InputError, OSError) as error:
                 self._store.note_unusable(image, error)
             except Exception as error:

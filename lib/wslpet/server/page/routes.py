@@ -196,7 +196,7 @@ def delineation(image: Image, click: Click, user: AnyUser) -> Delineated | None:
 def prediction(image: Image, user: AnyUser) -> Prediction:
     """What the weights in use say."""
     _rounds()
-    return _desk().predictions.of(image)
+    return _desk().predictions.get(image)
 
 
 @router.get("/images/{image}/annotations")

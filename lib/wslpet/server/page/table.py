@@ -33,7 +33,7 @@ def exported(desk: Desk, history: bool) -> str:
     writer.writerow(("event", *COLUMNS) if history else COLUMNS)
     for image in sorted(desk.datastore.list_images()):
         if not history:
-            writer.writerows(_fields(image, seed) for seed in desk.datastore.seeds.of(image)[-1:])
+            writer.writerows(_fields(image, seed) for seed in desk.datastore.seeds.get(image)[-1:])
             continue
         for said in desk.datastore.seeds.history(image):
             if isinstance(said, Withdrawal):
@@ -68,7 +68,7 @@ def imported(desk: Desk, content: bytes, user: str) -> Imported:
         except (InputError, OSError) as error:
             result.refused.append(f"row {number}: {error}")
             continue
-        stands = bool(desk.datastore.seeds.of(image))
+        stands = bool(desk.datastore.seeds.get(image))
         known = desk.datastore.record_seed(image, seed, same) is not seed
         result.known += known
         result.recorded += not known

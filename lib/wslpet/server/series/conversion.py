@@ -1,4 +1,4 @@
-"""A series of a source → SUV, when it is first used; what cannot be SUV is remembered for a while."""
+"""Convert series to SUV at their first use; failures are cached for a while."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Conversion:
         self._cache = cache
         self._refused: dict[tuple[str, str], tuple[float, DicomError]] = {}
 
-    def of(self, series: FoundSeries) -> CachedSeries:
+    def get(self, series: FoundSeries) -> CachedSeries:
         """The series in SUV, converted now if this version of it was not before.
 
         Raises

@@ -1,7 +1,7 @@
 """A datastore whose images are DICOM series of a folder or a PACS, beside the image files that lie in it.
 
 A series is listed under its SeriesInstanceUID with what its header says. It becomes SUV when it is first used, once,
-and is kept in `.wslpet/series` (see `series_cache`). One that cannot become SUV stays in the list, and says why.
+and is kept in `.wslpet/series` (see `series.cache`). One that cannot become SUV stays in the list, and says why.
 """
 
 from __future__ import annotations
@@ -112,7 +112,7 @@ class SeriesDatastore(SeededDatastore):
 
     def get_image_uri(self, image_id: str) -> str:
         series = self._series(image_id)
-        return super().get_image_uri(image_id) if series is None else str(self._conversion.of(series).image)
+        return super().get_image_uri(image_id) if series is None else str(self._conversion.get(series).image)
 
     def image_version(self, image_id: str) -> str:
         series = self._series(image_id)
@@ -130,14 +130,14 @@ class SeriesDatastore(SeededDatastore):
         with self._guard:
             info = {**self._datastore.objects[image_id].image.info, **series.info()}
         try:
-            converted = self._conversion.of(series)
+            converted = self._conversion.get(series)
             # Slicer names its download so, and reads it by the name's ending.
             info |= {**converted.info, "path": str(converted.image), "name": converted.image.name}
         except PacsError as error:
             info["unavailable"] = str(error)
         except InputError as error:
             info["refused"] = str(error)
-        return {**info, "seeds": [seed.to_dict() for seed in self.seeds.of(image_id)]}
+        return {**info, "seeds": [seed.to_dict() for seed in self.seeds.get(image_id)]}
 
     def update_image_info(self, image_id: str, info: Mapping[str, Any]) -> None:
         own = {"version", "Modality", *FACTS} if self._series(image_id) else set()
@@ -212,7 +212,7 @@ class SeriesDatastore(SeededDatastore):
 
     def notes(self, image_id: str) -> list[str]:
         series = self._series(image_id)
-        return [] if series is None else list(self._conversion.of(series).info["notes"])
+        return [] if series is None else list(self._conversion.get(series).info["notes"])
 
     def is_series(self, image_id: str) -> bool:
         return self._series(image_id) is not None
@@ -227,7 +227,7 @@ class SeriesDatastore(SeededDatastore):
         series = self._series(image_id)
         if series is None:
             raise InputError(f"image {quoted(image_id)} is no DICOM series, so no DICOM SEG can refer to it")
-        converted = self._conversion.of(series)
+        converted = self._conversion.get(series)
         grid = self.scans.volume(converted.image)
         return write_segmentation(read_mask(mask), grid, converted.headers(), names, maker, path)
 
@@ -284,13 +284,13 @@ class SeriesDatastore(SeededDatastore):
         return [entry.image, *(label for label in entry.labels.values() if label.info.get("SeriesInstanceUID"))]
 
     def _store_segmentation(self, image_id: str) -> None:
-        cancer_type = self.seeds.of(image_id)[-1].cancer_type
+        cancer_type = self.seeds.get(image_id)[-1].cancer_type
         if cancer_type == NO_TUMOUR:
             return
         mask = Path(super().get_label_uri(image_id, FINAL))
         values = np.unique(read_mask(mask).array)
         names = {int(value): cancer_type for value in values if value}
-        person = self.seeds.of(image_id)[-1].user
+        person = self.seeds.get(image_id)[-1].user
         with tempfile.TemporaryDirectory(prefix="wslpet-") as scratch:
             path = Path(scratch) / "label.dcm"
             try:

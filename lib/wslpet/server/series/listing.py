@@ -1,4 +1,4 @@
-"""Asking a source what it holds, without anyone waiting for a slow one."""
+"""Background listing of a source of series, so that requests do not wait for a slow one."""
 
 from __future__ import annotations
 

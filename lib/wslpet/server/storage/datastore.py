@@ -2,7 +2,7 @@
 
 What it keeps in the studies folder, beside the images, `labels/<tag>/` and `datastore_v2.json` of MONAI Label:
 
-    .wslpet/seeds.jsonl     every annotation, in the order it came (see `seedlog`)
+    .wslpet/seeds.jsonl     every annotation, in the order it came (see `seed_log`)
     .wslpet/store.lock      held by whichever process is changing the datastore
     .wslpet/projections/    MIPs with depth maps of scans that were used, least recently used gone first
     .wslpet/prepared/       annotated patients on the network's grid, so that training again is quick
@@ -279,7 +279,7 @@ class SeededDatastore(LocalDatastore):
             info = super().get_image_info(image_id)
         # Slicer keeps its download by this name.
         info |= {"path": str(path), "name": flat_name(image_id, ending(path.name))}
-        return {**info, "seeds": [seed.to_dict() for seed in self.seeds.of(image_id)]}
+        return {**info, "seeds": [seed.to_dict() for seed in self.seeds.get(image_id)]}
 
     def facts(self, image_id: str) -> dict[str, str]:
         """What is known of an image without reading it: a DICOM series' `FACTS`, nothing of a file."""

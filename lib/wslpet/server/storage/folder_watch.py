@@ -1,4 +1,4 @@
-"""Whether files or folders came or went, told by their folders' times: a look at each of thousands takes too long."""
+"""Detect added and removed files by the modification times of their folders, without listing them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Changes:
         self._due = 0.0
 
     def may_have_been(self) -> bool:
-        """Whether there may have been any since this was last asked and true."""
+        """Whether files may have changed since this last returned True."""
         stamps = {folder: _modified_ns(folder) for folder in self._folders()}
         settled = all(time.time_ns() - stamp > SETTLED_NS for stamp in stamps.values())
         if settled and stamps == self._stamps and time.monotonic() < self._due:
@@ -36,7 +36,7 @@ class Changes:
 
 
 def _modified_ns(folder: Path) -> int:
-    """0 of a folder that is gone, or that cannot be looked at any more."""
+    """Modification time of a folder; 0 when it is gone or unreadable."""
     try:
         return folder.stat().st_mtime_ns
     except OSError:

@@ -1,6 +1,6 @@
-"""The annotations on disk: an append-only log, one JSON record a line.
+"""Append-only log of the annotations on disk, one JSON record per line.
 
-A line counts once its newline is there. A record is written and fsynced under a file lock before `append`
+A line is valid once its newline is written. A record is written and fsynced under a file lock before `append`
 returns, so what was acknowledged survives a kill; what was cut off in the middle was never acknowledged and is
 dropped by the next writer. Any number of processes may read and append; a reader takes in only what is new.
 Nothing is ever rewritten: a later seed supersedes an earlier one; taking a seed back, or removing an image, is a
@@ -81,7 +81,7 @@ class SeedLog:
         return True
 
     def retire(self, image_id: str) -> None:
-        """Forget the seeds of an image that was removed, so that a new image of that name starts without."""
+        """Record the removal of an image, so that a new image of that name has no seeds."""
         if self.history(image_id):
             self._write({"image": image_id, "removed": _now()})
 
@@ -100,7 +100,7 @@ class SeedLog:
             when it cannot be written.
         """
         with self._guard, self._between_processes():
-            standing = self.of(image_id)
+            standing = self.get(image_id)
             newest = next(iter(standing[-1:]), None)
             if newest is None or newest.time != time:
                 by = "withdrawn already" if newest is None else f"superseded by {newest.user} at {newest.time}"
@@ -108,14 +108,14 @@ class SeedLog:
             record = {"image": image_id, "withdrawn": _now(), "user": user}
             self._append(*[record] * (len(standing) if all_of_them else 1))
 
-    def of(self, image_id: str) -> list[Seed]:
-        """All seeds of an image that were not withdrawn, newest last."""
+    def get(self, image_id: str) -> list[Seed]:
+        """Valid seeds of an image, newest last: those that were not withdrawn."""
         with self._guard:
             self._catch_up()
             return list(self._seeds.get(image_id, ()))
 
     def history(self, image_id: str) -> list[Seed | Withdrawal]:
-        """All that was said of an image, newest last."""
+        """All seeds and withdrawals of an image, newest last."""
         with self._guard:
             self._catch_up()
             return list(self._history.get(image_id, ()))
@@ -127,7 +127,7 @@ class SeedLog:
             return {image: len(said) for image, said in self._history.items()}, self._read_bytes
 
     def newest(self) -> dict[str, Seed]:
-        """Image → the seed that counts."""
+        """Image → its newest valid seed."""
         with self._guard:
             self._catch_up()
             return {image: seeds[-1] for image, seeds in self._seeds.items() if seeds}

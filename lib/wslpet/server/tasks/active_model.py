@@ -1,4 +1,4 @@
-"""Which weights answer: the published ones, else the shipped ones, else none."""
+"""The model in use: the published weights, else the shipped ones, else none."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ class ActiveModel:
     Parameters
     ----------
     published : where training puts its weights.
-    shipped : weights to answer with until then; None for none.
-    settings : the app's; weights for other cancer types are passed over.
+    shipped : weights used until then; None for none.
+    settings : the app's; weights for other cancer types are ignored.
     renamed : former name of a cancer type → its name in the settings; weights may know it by either.
     """
 
@@ -47,7 +47,7 @@ class ActiveModel:
         self._guard = threading.Lock()
 
     def current(self) -> Model | None:
-        """The model to infer with and to start training from. Raises ModelError when its file is damaged."""
+        """Model for inference, and to start training from; raises ModelError when its file is damaged."""
         with self._guard:
             for path in self._files:
                 model = self._load(path)
@@ -56,7 +56,7 @@ class ActiveModel:
         return None
 
     def path(self) -> Path | None:
-        """The file that `current` reads, if there is one."""
+        """File of `current`; None without one."""
         return next((path for path in self._files if path.exists()), None)
 
     def _load(self, path: Path) -> Model | None:

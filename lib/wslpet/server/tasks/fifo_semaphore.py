@@ -1,4 +1,4 @@
-"""So many at once, in the order they came."""
+"""A fair semaphore: first in, first out."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from wslpet.core.errors import BusyError
 
 logger = logging.getLogger(__name__)
 
-# Longer than anything computes; whoever waits this long is told to ask again.
+# Timeout: longer than any computation takes.
 WAIT_SECONDS = 600.0
-# A wait is told in the log this often.
+# Interval of log messages while waiting.
 TOLD_SECONDS = 30.0
 
 
 class FifoSemaphore:
-    """A semaphore that nobody is overtaken at: `threading`'s own lets whoever just came take what another waits for.
+    """A semaphore that grants places in order of arrival; `threading.Semaphore` lets late arrivals overtake.
 
     Parameters
     ----------
-    places : how many may be inside at once.
+    places : number of concurrent holders.
     wait_seconds : the longest wait; then BusyError is raised.
     """
 
@@ -47,7 +47,7 @@ class FifoSemaphore:
                 raise BusyError(f"no processor was free within {self._wait_seconds:g} s; nothing was done: ask again")
 
     def _gives_up(self, turn: threading.Event) -> bool:
-        """Leave the queue; not, when the turn came just now."""
+        """Leave the queue, unless the place was granted meanwhile."""
         with self._lock:
             if turn not in self._waiting:
                 return False

@@ -1,4 +1,4 @@
-"""What an inference found, small enough to be sent and kept: figures, the lesion's own voxels, CAM cells."""
+"""JSON models of an inference's result: measurements, the lesion's voxels, CAM cells."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class LesionMask(BaseModel):
 
 
 class Delineated(BaseModel):
-    """A lesion and what it measures."""
+    """A lesion with its measurements."""
 
     cancer_type: str
     volume_ml: float
@@ -56,7 +56,7 @@ class CamCells(BaseModel):
 
 
 class Prediction(BaseModel):
-    """What the weights in use say of a scan."""
+    """Prediction of the weights in use for a scan."""
 
     model_version: str
     cancer_type: str
@@ -69,7 +69,7 @@ class Prediction(BaseModel):
 
 
 def delineated(result: Result) -> Delineated | None:
-    """The lesion of a result; None where there is none."""
+    """Lesion of a result as JSON model; None without a lesion."""
     if result.contour is None:
         return None
     first, inside = result.lesions[0], result.contour.inside
@@ -89,7 +89,7 @@ def delineated(result: Result) -> Delineated | None:
 
 
 def prediction(result: Result, volume: Volume, cell_mm: float) -> Prediction:
-    """A result without a seed, of a scan as stored; `cell_mm` is the size of a CAM cell."""
+    """Convert a result without a seed; the scan is as stored, `cell_mm` the size of a CAM cell."""
     ras = volume.to_ras()
     return Prediction(
         model_version=result.model_version,

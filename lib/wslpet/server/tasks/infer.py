@@ -1,8 +1,7 @@
-"""`wslpet` finds the tumour by itself; `wslpet_seed` is told by one click. Request in, label out.
+"""Inference tasks: `wslpet` finds the tumour with the network, `wslpet_seed` delineates it at a click.
 
-A click where nothing stands out is refused. Any other is on disk before it is answered, also where the delineation
-fails. Requests run in threads of the server: as many at once as there are processors, and as their volumes fit the
-memory.
+A click without a lesion at it is refused. Any other is on disk before it is answered, even if the delineation fails.
+Requests run in threads, as many at once as there are processors and as their volumes fit in memory.
 """
 
 from __future__ import annotations
@@ -44,7 +43,7 @@ Kept = TypeVar("Kept")
 
 
 class FindTumour(InferTask):
-    """Auto-segmentation: no click, the weights decide."""
+    """Automatic segmentation by the network, without a click."""
 
     def __init__(self, datastore: SeededDatastore, weights: ActiveModel, settings: Settings) -> None:
         super().__init__(
@@ -61,7 +60,7 @@ class FindTumour(InferTask):
         return True
 
     def get_path(self, validate: bool = True) -> str | None:
-        """The weights in use, for MONAI Label's model download."""
+        """Path of the weights in use, for MONAI Label's model download."""
         path = self._weights.path()
         return str(path) if path else None
 
@@ -86,7 +85,7 @@ class FindTumour(InferTask):
         return self._answered(request, _written)
 
     def content(self, request: Mapping[str, Any]) -> tuple[bytes | None, dict[str, Any]]:
-        """As `__call__`, with what is in the mask's file, and no file."""
+        """As `__call__`, but with the content of the mask's file instead of a file."""
         return self._answered(request, _content)
 
     def _answered(
@@ -122,10 +121,10 @@ class FindTumour(InferTask):
 
     def _recorded(self, request: Mapping[str, Any]) -> list[Seed]:
         image_id = request.get("image_id")
-        return [] if image_id is None else self._datastore.seeds.of(image_id)
+        return [] if image_id is None else self._datastore.seeds.get(image_id)
 
     def _notes(self, request: Mapping[str, Any]) -> list[str]:
-        """What was inferred of the image's SUV; a session's image is a file in SUV."""
+        """Notes on how SUV was inferred; none for a session's image, which is a file in SUV."""
         image_id = request.get("image_id")
         return [] if image_id is None else self._datastore.notes(image_id)
 
@@ -185,7 +184,7 @@ class FindTumour(InferTask):
 
 
 class DelineateClick(FindTumour):
-    """One click with a cancer type: recorded as a seed, and answered with the delineated lesion.
+    """Delineation at one click with a cancer type, which is recorded as a seed.
 
     Of MONAI Label's type "deepedit", whose points an unmodified OHIF or Slicer sends by label name. The labels
     are the cancer types, so one click carries the whole supervision.

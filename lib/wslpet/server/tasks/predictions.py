@@ -1,4 +1,4 @@
-"""What the weights in use say of each image, kept by content: the page shows it, and strategies choose by it."""
+"""Cache of predictions by weights and image content, for the page and the strategies."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 
 
 class Predictions:
-    """Made when first asked for, one at a time, and kept on disk for as long as the weights are in use.
+    """Predictions of the weights in use: computed at the first request, one at a time, and cached on disk.
 
     Parameters
     ----------
@@ -39,7 +39,7 @@ class Predictions:
         self._one_at_a_time = threading.Lock()
 
     def model_version(self) -> str | None:
-        """Of the weights in use; None without, also when their file is damaged."""
+        """Version of the weights in use; None without weights, or when their file is damaged."""
         try:
             model = self._weights.current()
         except ModelError as error:
@@ -47,8 +47,8 @@ class Predictions:
             return None
         return None if model is None else model.version
 
-    def of(self, image_id: str) -> Prediction:
-        """What the weights say of an image.
+    def get(self, image_id: str) -> Prediction:
+        """Prediction for an image, from the cache if it is there.
 
         Raises
         ------
@@ -69,9 +69,9 @@ class Predictions:
             if known is not None:
                 return known
             cell_mm = model.settings.grid_mm * model.settings.stride
-            seen = self._datastore.network_output(image_id, model)
+            output = self._datastore.network_output(image_id, model)
             with processors, self._datastore.checkout(image_id) as volume:
-                made = prediction(find_lesions(volume, model, seen), volume, cell_mm)
+                made = prediction(find_lesions(volume, model, output), volume, cell_mm)
             if self._name(image_id) != name:
                 raise Conflict(f"image {quoted(image_id)} was replaced while it was looked at; ask again")
             with replacing(self._folder / model.version / name) as temporary:
@@ -80,7 +80,7 @@ class Predictions:
         return made
 
     def known(self, image_id: str) -> Prediction | None:
-        """What `of` would say at once; None when it would have to look, or cannot."""
+        """Prediction for an image from the cache; None when it is not there."""
         try:
             model = self._weights.current()
         except ModelError:
@@ -106,13 +106,13 @@ class Predictions:
         return kept
 
     def _remember(self, name: str, made: Prediction) -> None:
-        """What weights said that were replaced meanwhile is nobody's answer any more."""
+        """Cache a prediction, unless its weights were replaced meanwhile."""
         with self._guard:
             if made.model_version == self._version:
                 self._known[made.model_version, name] = made
 
     def _forget(self, version: str) -> None:
-        """Drop what other weights said."""
+        """Remove the predictions of other weights."""
         self._known, self._version = {}, version
         for folder in self._folder.glob("*"):
             if folder.name != version:

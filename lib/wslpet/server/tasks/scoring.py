@@ -1,8 +1,8 @@
 """Radiomics of every annotated image of the datastore, as a CSV: MONAI Label's scoring method `radiomics`.
 
-`POST /scoring/radiomics` starts it, in a process of its own; `GET /scoring/` tells how it went. The lesion is the one
-of the final label, or else the one that the newest click delineates. What was measured before, of the same image and
-the same annotation, is kept.
+`POST /scoring/radiomics` starts it, in a process of its own; `GET /scoring/` shows its state. The lesion is that of
+the final label, or else that delineated at the newest seed. Rows of the same image and annotation are kept from the
+run before.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ def _submitted(label: str, volume: Volume) -> Array:
 
 
 def _annotation(image: str, seed: Seed, datastore: SeededDatastore) -> str:
-    """Changes when the image, its newest seed or its final label does."""
+    """Key of a row, which changes with the image, its newest seed and its final label."""
     stamp = ""
     if datastore.get_label_uri(image, DefaultLabelTag.FINAL.value):
         stamp = str(datastore.get_label_info(image, DefaultLabelTag.FINAL.value).get("ts", ""))

@@ -1,4 +1,4 @@
-"""Which patient to annotate next. None serves an image that has a seed or a final label."""
+"""Active learning strategies: which patient to annotate next, among those without a seed or final label."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from wslpet.server.tasks.active_model import ActiveModel
 
 logger = logging.getLogger(__name__)
 
-# An annotator waits no longer than this for images to be scored; the rest is scored at the next asking.
+# Time limit of scoring in one request; the rest is scored in the next one.
 SECONDS = 3.0
 
 
 class _Unannotated(Strategy):
-    """Chooses among the images that nobody annotated yet."""
+    """Base of the strategies: chooses among the images without an annotation."""
 
     def __call__(self, request: Mapping[str, Any], datastore: SeededDatastore) -> dict[str, Any] | None:
         """{"id": image, ...}, or None when all that can be used are annotated. What cannot be used is passed over.
@@ -54,7 +54,7 @@ class _Unannotated(Strategy):
             except InputError as error:
                 logger.warning("image %s is passed over: %s", chosen["id"], error)
             waiting.remove(chosen["id"])
-        # Nobody must take for done what only cannot be reached.
+        # Images that cannot be reached must not count as annotated.
         if unreachable is not None:
             raise unreachable
         datastore.check_complete()
@@ -86,7 +86,7 @@ class Random(_Unannotated):
 
 
 class Uncertainty(_Unannotated):
-    """The patient whose cancer type and tumour site, taken together, the weights are least sure of.
+    """Uncertainty sampling: the patient with the lowest confidence in cancer type and tumour site together.
 
     Scores are kept by image and weights, so that asking again is quick; without weights any patient is as good
     and the first one is served.

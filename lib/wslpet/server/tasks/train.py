@@ -1,6 +1,6 @@
-"""`wslpet`: seeds and types from the datastore in, published weights out.
+"""Training task `wslpet`: trains on the seeds in the datastore and publishes the weights.
 
-Runs in a process of its own, which MONAI Label starts and may kill. It reads the seed log, writes statistics after each
+Runs in a separate process, which MONAI Label starts and may kill. It reads the seed log, writes statistics after each
 epoch, and renames new weights into place at the end, if they do better than those in use; killed before that, it
 leaves the published weights as they were.
 """
@@ -46,7 +46,7 @@ NICENESS = 10
 
 
 class _Record:
-    """What is kept of a training: its statistics as the latest, and, with every epoch, in its folder `run`."""
+    """Record of a training: the latest statistics, and those of every epoch in its folder `run`."""
 
     def __init__(self, latest: Path, run: Path, stats: dict[str, Any]) -> None:
         self._latest = latest
@@ -60,7 +60,7 @@ class _Record:
 
 
 class LearnFromSeeds(TrainTask):
-    """Trains on every image whose newest seed has a configured type."""
+    """Train on every image whose newest seed has a configured type."""
 
     def __init__(self, weights: ActiveModel, settings: Settings) -> None:
         super().__init__("Learns to find tumours and tell their types from the clicks so far")
@@ -276,7 +276,7 @@ def _not_judged(history: Mapping[str, Any]) -> str:
 
 
 def _same_network(one: Settings, other: Settings) -> bool:
-    """Whether weights of one are weights of the other, seen through the same input."""
+    """Whether weights trained with one fit the other: same architecture and same input."""
     shape = ("types", "no_tumour", "grid_mm", "suv_limit", "intensity", "depth", "strides", "dilations", "widths")
     return all(getattr(one, name) == getattr(other, name) for name in (*shape, "pooling"))
 
