@@ -26,7 +26,7 @@ from wslpet.core.settings import Settings
 from wslpet.core.state_folder import PRIVATE
 from wslpet.io.dicom.segmentation import Maker, read_segmentation, write_segmentation
 from wslpet.io.folders import look_into
-from wslpet.io.readers import read_mask, write_mask
+from wslpet.io.masks import read_mask, write_mask
 from wslpet.server.errors import PacsError, quoted
 from wslpet.server.series.cache import RULES, SeriesCache
 from wslpet.server.series.conversion import Conversion
