@@ -113,6 +113,7 @@ class SeriesDatastore(SeededDatastore):
         return super().get_image_uri(image_id) if series is None else str(self._conversion.of(series).image)
 
     def image_version(self, image_id: str) -> str:
+        """Of a series the key is what the source says of it: it may be nowhere else yet."""
         series = self._series(image_id)
         return super().image_version(image_id) if series is None else f"{series.uid} {series.version} {RULES}"
 
