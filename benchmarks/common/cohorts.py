@@ -19,7 +19,7 @@ from tqdm import tqdm
 import wslpet.data.phantom
 from wslpet.core.volume import Volume
 from wslpet.data.phantom import PRESETS, write_cohort
-from wslpet.io.readers import read_mask
+from wslpet.io.masks import read_mask
 
 # `write_cohort` draws patient i of cohort s from phantom seed s·100 000 + i: 7.1 and 7.2 million here, far above the
 # training cohort's (`wslpet.data.pretraining.weights.FIRST_SEED`,

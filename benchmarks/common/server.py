@@ -15,7 +15,7 @@ import requests
 
 from benchmarks.common.serving import Process, ServerError
 from wslpet.core.volume import Volume
-from wslpet.io.readers import read_mask
+from wslpet.io.masks import read_mask
 
 LABELS = ("lung", "oesophagus", "background")
 ANSWER_SECONDS = 300

@@ -31,7 +31,8 @@ from benchmarks.speed.figures import Load, Speed
 from benchmarks.speed.report import write
 from benchmarks.speed.scans import SIZES, Sized, written
 from benchmarks.speed.threads import as_the_server
-from wslpet.io.readers import read_volume, write_mask
+from wslpet.io.masks import write_mask
+from wslpet.io.readers import read_volume
 from wslpet.method.inference.forward import run_network
 from wslpet.method.inference.pipeline import find_lesions
 from wslpet.method.inference.scan_cache import MEMORY_BYTES

@@ -16,7 +16,8 @@ from scipy.spatial.transform import Rotation
 
 from wslpet.core.errors import GeometryError, InputError
 from wslpet.core.volume import Volume
-from wslpet.io.readers import decoded, read_mask, read_volume, write_mask
+from wslpet.io.masks import read_mask, write_mask
+from wslpet.io.readers import decoded, read_volume
 
 SHAPE = (5, 6, 7)
 RAS = np.diag([-1.0, -1.0, 1.0, 1.0])

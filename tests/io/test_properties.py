@@ -16,7 +16,8 @@ from scipy.spatial.transform import Rotation
 from wslpet.core.errors import InputError
 from wslpet.core.seeds import Seed
 from wslpet.core.volume import Volume
-from wslpet.io.readers import read_mask, read_volume, write_mask
+from wslpet.io.masks import read_mask, write_mask
+from wslpet.io.readers import read_volume
 
 quick = settings(deadline=None, max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
 numbers = st.floats(-1e3, 1e3, allow_nan=False)

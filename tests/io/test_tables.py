@@ -5,10 +5,12 @@ from __future__ import annotations
 import codecs
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from wslpet.core.errors import InputError
 from wslpet.data.cohort_table import read_table
-from wslpet.io.tables import parse_table
+from wslpet.io.tables import guarded, parse_table, unguarded
 
 NEEDED = ("image", "x")
 TEXT = "image,x,note\r\np,-80.5,a note\r\n"
@@ -87,3 +89,18 @@ def test_the_table_of_a_cohort_may_have_decimal_commas(tmp_path):
     (row,), problems = read_table(path, ("lung",))
     assert problems == []
     assert row.seed.position == (-80.25, 7, 410.5) and row.covariates == {"age": 61.5}
+
+
+@pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "'=1"])
+def test_formulas_become_text(text):
+    assert guarded(text) == f"'{text}"
+
+
+@pytest.mark.parametrize("text", ["", "lung", "O'Neill", "'quoted'", "a=b", "2026-11-26T10:00:00.000+00:00"])
+def test_other_text_stays(text):
+    assert guarded(text) == unguarded(text) == text
+
+
+@given(st.text(alphabet="'=+-@\t\ra1", max_size=6))
+def test_what_goes_out_comes_in_again(text):
+    assert unguarded(guarded(text)) == text

@@ -6,7 +6,8 @@ import pytest
 
 from tests.helpers.study_cohort import write_study_cohort
 from wslpet.core.errors import InputError
-from wslpet.io.readers import read_mask, read_volume
+from wslpet.io.masks import read_mask
+from wslpet.io.readers import read_volume
 from wslpet.study.design import study as studying
 from wslpet.study.design.plan import PLANS
 from wslpet.study.design.study import make_study, open_study

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from wslpet.analysis.radiomics import Feature, catalogue, radiomics
-from wslpet.io.readers import decoded, read_mask
+from wslpet.io.masks import read_mask
+from wslpet.io.readers import decoded
 
 # IBSI counts mm³ where we count ml.
 IN_ML = ("volume_ml", "tlg")

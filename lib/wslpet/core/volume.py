@@ -8,12 +8,15 @@ from functools import cached_property
 import numpy as np
 from nibabel.affines import apply_affine
 from nibabel.orientations import apply_orientation, inv_ornt_aff, io_orientation, ornt_transform
+from scipy import ndimage
 
 from wslpet.core.arrays import Array, FloatArray
 from wslpet.core.errors import GeometryError
 
 # Spacings outside this range (mm) are header errors, not scanners.
 SPACING_RANGE_MM = (0.05, 50.0)
+# Two grids whose affines agree to this are one: headers round.
+SAME_GRID_MM = 0.01
 
 
 class VoxelGrid:
@@ -140,3 +143,33 @@ class Volume(VoxelGrid):
         stored = np.empty(self.shape, dtype=array.dtype, order="F")
         self.in_ras(stored)[...] = array
         return stored
+
+
+def resample_labels(mask: Volume, grid: Volume) -> Volume:
+    """Resample a mask onto another grid by nearest neighbour; zero outside the mask.
+
+    Parameters
+    ----------
+    mask : (i, j, k) label values, any integer type.
+    grid : whose shape and affine the result has; its array is not looked at.
+    """
+    if mask.shape == grid.shape and np.allclose(mask.affine, grid.affine, atol=SAME_GRID_MM):
+        return grid.with_array(mask.array, mask.unit)
+    labels = np.zeros(grid.shape, mask.array.dtype)
+    window = _window(mask, grid)
+    if 0 not in labels[window].shape:
+        part = grid.cropped(window)
+        back = np.linalg.inv(mask.affine) @ part.affine  # index there → index here
+        labels[window] = ndimage.affine_transform(
+            mask.array, back[:3, :3], back[:3, 3], part.shape, order=0, mode="grid-constant", cval=0
+        )
+    return grid.with_array(labels, mask.unit)
+
+
+def _window(mask: Volume, grid: Volume) -> tuple[slice, ...]:
+    """The part of the grid that a mask reaches into."""
+    corners = np.stack(np.meshgrid(*((-0.5, n - 0.5) for n in mask.shape), indexing="ij"), axis=-1).reshape(-1, 3)
+    reached = grid.to_index(mask.to_world(corners))
+    low = np.clip(np.floor(reached.min(axis=0)).astype(int), 0, grid.shape)
+    high = np.clip(np.ceil(reached.max(axis=0)).astype(int) + 1, 0, grid.shape)
+    return tuple(slice(a, b) for a, b in zip(low, high, strict=True))

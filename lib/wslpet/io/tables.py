@@ -14,6 +14,8 @@ from wslpet.core.errors import InputError
 SEPARATORS = (",", ";", "\t")
 # Excel's first line that names the separator.
 _SEP_LINE = re.compile(r'\A"?sep=(.)"?[ ,;\t]*(?:\r\n|\r|\n)', re.IGNORECASE)
+# What Excel and LibreOffice calculate; quotes before it are ours, or were there.
+_FORMULA = re.compile(r"'*[=+\-@\t\r]")
 _DECIMAL_COMMA = re.compile(r"[+-]?\d*,\d+(?:[eE][+-]?\d+)?")
 
 
@@ -104,3 +106,19 @@ def _separator(text: str, needed: Sequence[str]) -> str:
 
 def _row(columns: tuple[str, ...], cells: list[str]) -> dict[str, str | None]:
     return {column: cells[n] if n < len(cells) else None for n, column in enumerate(columns)}
+
+
+def guarded(text: str) -> str:
+    """Guard the text of a CSV cell against formula injection (OWASP).
+
+    A text that a spreadsheet would calculate gets a quote before it; `unguarded` takes it away again.
+
+    >>> guarded("=1+1"), guarded("lung")
+    ("'=1+1", 'lung')
+    """
+    return f"'{text}" if _FORMULA.match(text) else text
+
+
+def unguarded(text: str) -> str:
+    """Inverse of `guarded`; a text that a person wrote is what it is."""
+    return text[1:] if text.startswith("'") and _FORMULA.match(text) else text

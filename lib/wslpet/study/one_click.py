@@ -22,7 +22,8 @@ from wslpet.core.seeds import Seed
 from wslpet.core.volume import Volume
 from wslpet.data.cohort_table import find_table, read_table, types_in
 from wslpet.data.importers.common import CLICK_SD_MM, click_in
-from wslpet.io.readers import read_mask, read_volume
+from wslpet.io.masks import read_mask
+from wslpet.io.readers import read_volume
 from wslpet.method.inference.pipeline import delineate
 from wslpet.study.results.tables import Table, interval, shown_p
 

@@ -12,7 +12,7 @@ from nibabel.affines import apply_affine
 
 from tests.helpers.app_server import Server
 from wslpet.core.volume import Volume
-from wslpet.io.readers import read_mask
+from wslpet.io.masks import read_mask
 
 SEEDING = "wslpet_seed"
 

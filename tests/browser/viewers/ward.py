@@ -18,7 +18,7 @@ from tests.helpers.dicom_patients import STORED, write_patient
 from wslpet.cli.demo.orthanc import Orthanc
 from wslpet.data.phantom.cohort import write_cohort
 from wslpet.data.phantom.settings import PRESETS, Scanner
-from wslpet.io.readers import read_mask
+from wslpet.io.masks import read_mask
 
 TYPES = ("lung", "oesophagus")
 # As the demo's, with few voxels: the browser computes what it draws without a graphics card.

@@ -13,7 +13,8 @@ from wslpet.analysis.radiomics import catalogue, radiomics
 from wslpet.cli import main
 from wslpet.core.errors import InputError
 from wslpet.data.cohort_table import read_table, types_in
-from wslpet.io.readers import read_mask, read_volume
+from wslpet.io.masks import read_mask
+from wslpet.io.readers import read_volume
 from wslpet.study.one_click import clicked, compared
 
 

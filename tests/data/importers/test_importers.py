@@ -8,13 +8,15 @@ import pydicom
 import pytest
 
 from wslpet.data.cohort_table import read_table, write_table
-from wslpet.io.dicom.segmentation import Maker, onto, write_segmentation
+from wslpet.core.volume import resample_labels
+from wslpet.io.dicom.segmentation import Maker, write_segmentation
 from wslpet.core.errors import InputError
 from wslpet.data.importers import IMPORTERS, Options
 from wslpet.data.importers.common import click_in, number
 from wslpet.data.phantom import write_series
 from wslpet.data.phantom.cohort import save_mask, save_scan
-from wslpet.io.readers import read_mask, read_volume
+from wslpet.io.masks import read_mask
+from wslpet.io.readers import read_volume
 from wslpet.core.seeds import NO_TUMOUR, Seed
 from wslpet.io.dicom.series import read_series
 from wslpet.core.volume import Volume
@@ -178,7 +180,7 @@ def test_dicom_with_a_segmentation(tmp_path):
     (row,) = again(found, tmp_path).values()
     assert row.patient == "someone" and row.scan.samefile(home)
     assert in_lesion(row.seed.position)
-    assert np.array_equal(read_mask(row.mask).array, onto(mask, series.volume).array)
+    assert np.array_equal(read_mask(row.mask).array, resample_labels(mask, series.volume).array)
     assert (
         len(found.problems) == 1
         and "nobody/pet: no contour belongs to its study; serve the folder" in found.problems[0]

@@ -13,7 +13,8 @@ import SimpleITK as sitk
 from wslpet.cli import main
 from wslpet.data.cohort_table import read_table
 from wslpet.data.phantom import PRESETS, CohortSettings, Examination, PhantomError, Scanner, write_cohort, write_series
-from wslpet.io.readers import read_mask, read_volume
+from wslpet.io.masks import read_mask
+from wslpet.io.readers import read_volume
 from wslpet.core.volume import Volume
 from tests.helpers.blobs import STORAGES, affine_of, stored_as
 

@@ -7,11 +7,10 @@ import pytest
 from pydicom.sr.codedict import codes
 
 from wslpet.core.errors import DicomError
-from wslpet.core.volume import Volume
+from wslpet.core.volume import Volume, resample_labels
 from wslpet.data.phantom.dicom import Examination, write_series
 from wslpet.io.dicom.segmentation import (
     Maker,
-    onto,
     read_segmentation,
     referenced_series,
     segment_names,
@@ -192,7 +191,7 @@ def test_outside_there_is_nothing(tmp_path):
     far = np.array(volume.affine)
     far[:3, 3] += 900
     away = Volume(np.ones(SHAPE, np.uint8), far, "label")
-    assert not onto(away, volume).array.any()
+    assert not resample_labels(away, volume).array.any()
     with pytest.raises(DicomError, match="empty"):
         write_segmentation(away, volume, headers, NAMES, AUTOMATIC, tmp_path / "s.dcm")
     assert not (tmp_path / "s.dcm").exists()

@@ -43,7 +43,8 @@ from wslpet.core.errors import DicomError
 from wslpet.core.volume import Volume
 from wslpet.data.phantom import Examination, write_series
 from wslpet.io.dicom.series import find_series, read_series
-from wslpet.io.readers import read_mask, read_volume
+from wslpet.io.masks import read_mask
+from wslpet.io.readers import read_volume
 
 
 def same_in_the_world(read: Volume, written: Volume, steps: float = 0.51) -> bool:

@@ -9,7 +9,7 @@ from tests.helpers.point_sources import hot_pixel, point_source
 from wslpet.core.errors import SeedError
 from wslpet.core.seeds import NO_TUMOUR, Seed
 from wslpet.core.settings import Settings, settings_from
-from wslpet.method.network.inputs import Example, collate, network_channels, prepare
+from wslpet.method.network.inputs import Example, collate, load_example, network_channels, prepare, save_example
 from wslpet.method.projection.mip import VIEWS
 
 SETTINGS = settings_from()
@@ -82,3 +82,13 @@ def test_a_batch_is_padded_at_its_far_ends():
     assert batch.points["sagittal"][0].tolist() == [12.0, 60.0]
     assert torch.isnan(batch.points["coronal"][1]).all()
     assert batch.seeded.tolist() == [True, False]
+
+
+@pytest.mark.parametrize("cancer_type", ["lung", NO_TUMOUR])
+def test_an_example_comes_back_from_its_file(tmp_path, cancer_type):
+    seed = Seed(cancer_type, (10, 10, 10))
+    example = prepare(scan(empty((20, 20, 20)), []), seed, settings_from(no_tumour=True))
+    save_example(example, tmp_path / "example.npz")
+    back = load_example(tmp_path / "example.npz")
+    assert (back.points, back.cancer_type, back.name) == (example.points, example.cancer_type, example.name)
+    assert all(np.array_equal(back.images[view], example.images[view]) for view in VIEWS)

@@ -9,6 +9,7 @@ import pytest
 from tests.helpers.synthetic import write_scan
 from wslpet.core.seeds import Seed
 from wslpet.core.settings import Settings
+from wslpet.io.cache.disk_cache import DiskCache
 from wslpet.server.errors import StorageError, UnknownName
 from wslpet.server.storage.datastore import SeededDatastore
 
@@ -73,9 +74,9 @@ def test_a_removed_image_takes_its_projections_along(folder):
     store = opened(folder)
     for name in ("one", "two"):
         store.views(name)
-    assert len(list((folder / ".wslpet" / "projections").iterdir())) == 2
+    assert len(DiskCache(folder / ".wslpet" / "projections", 1 << 30)) == 2
     store.remove_image("one")
-    assert len(list((folder / ".wslpet" / "projections").iterdir())) == 1
+    assert len(DiskCache(folder / ".wslpet" / "projections", 1 << 30)) == 1
     assert store.views("two").name == "two.nii.gz"
 
 

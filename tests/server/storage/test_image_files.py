@@ -14,7 +14,8 @@ from tests.helpers.synthetic import write_scan
 from wslpet.core.seeds import Seed
 from wslpet.core.settings import Settings
 from wslpet.io.folders import Tree, look_into
-from wslpet.io.readers import read_volume, write_mask
+from wslpet.io.masks import write_mask
+from wslpet.io.readers import read_volume
 from wslpet.server.errors import UnknownName
 from wslpet.server.series.datastore import SeriesDatastore
 from wslpet.server.series.folder import DicomFolder

@@ -32,7 +32,7 @@ def case(tmp_path):
 
 
 def meanwhile(monkeypatch, happen):
-    """Have something happen while an image is inferred, the first time."""
+    """Have something happen while an image is segmented, the first time."""
     original, left = module.find_lesions, [happen]
 
     def find_lesions(*args, **options):

@@ -62,7 +62,8 @@ def test_what_is_kept_is_of_this_seed(rows, tmp_path):
 def test_a_mask_on_another_grid_is_brought_over(rows, tmp_path):
     import nibabel as nib
 
-    from wslpet.io.readers import read_mask, read_volume, write_mask
+    from wslpet.io.masks import read_mask, write_mask
+    from wslpet.io.readers import read_volume
 
     mask = read_mask(rows[0].mask)
     found = np.argwhere(mask.array > 0)
@@ -74,7 +75,7 @@ def test_a_mask_on_another_grid_is_brought_over(rows, tmp_path):
 
 
 def test_refusals_say_what_to_do(rows, tmp_path):
-    from wslpet.io.readers import read_mask, write_mask
+    from wslpet.io.masks import read_mask, write_mask
 
     empty_mask = read_mask(rows[0].mask)
     write_mask(empty_mask.with_array(np.zeros_like(empty_mask.array)), tmp_path / "empty.nii.gz")

@@ -12,7 +12,7 @@ from typing import Any
 from wslpet.core import parallel
 from wslpet.core.atomic_io import replacing
 from wslpet.core.errors import InputError
-from wslpet.io.csv_cells import guarded
+from wslpet.io.tables import guarded
 
 # Ending of the masks that `wslpet segment` writes.
 MASK_END = "-mask.nii.gz"
@@ -55,12 +55,13 @@ def run(args: argparse.Namespace) -> int:
 
 def _measured(files: tuple[Path, Path]) -> dict[str, float]:
     from wslpet.analysis.radiomics import radiomics
-    from wslpet.io.dicom.segmentation import onto
-    from wslpet.io.readers import read_mask, read_volume
+    from wslpet.core.volume import resample_labels
+    from wslpet.io.masks import read_mask
+    from wslpet.io.readers import read_volume
 
     scan, mask = files
     volume = read_volume(scan)
-    return radiomics(volume, onto(read_mask(mask, volume), volume).array > 0, strict=False)
+    return radiomics(volume, resample_labels(read_mask(mask, volume), volume).array > 0, strict=False)
 
 
 def with_masks(scans: Path, masks: Path | None) -> Iterator[tuple[str, Path, Path]]:

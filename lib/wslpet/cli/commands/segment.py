@@ -72,7 +72,8 @@ def _scans(paths: Sequence[Path]) -> dict[str, Path]:
     InputError
         when there is none, or two have the same name.
     """
-    from wslpet.io.readers import ITK, NIFTI
+    from wslpet.io.itk import ITK
+    from wslpet.io.nifti import NIFTI
 
     scans: dict[str, Path] = {}
     for path in paths:
@@ -125,7 +126,8 @@ def _loaded(weights: Path) -> Model:
 def _segment_one(scan: tuple[str, Path], weights: Path | None, seed: Any, sure: bool, out: Path, shown: Path) -> str:
     """Segment one scan: its name, which may contain folders, and its path."""
     from wslpet.io.dicom.series import read_series
-    from wslpet.io.readers import read_volume, write_mask
+    from wslpet.io.masks import write_mask
+    from wslpet.io.readers import read_volume
     from wslpet.method.inference.pipeline import delineate, find_lesions
     from wslpet.method.inference.plotting import Case, picture
 

@@ -22,7 +22,7 @@ import requests
 from wslpet.core.arrays import BoolArray
 from wslpet.core.errors import InputError
 from wslpet.data.cohort_table import find_table
-from wslpet.io.readers import read_mask
+from wslpet.io.masks import read_mask
 
 ANSWER_SECONDS = 300
 POLL_SECONDS = 0.5

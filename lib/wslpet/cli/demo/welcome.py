@@ -15,7 +15,9 @@ import requests
 from wslpet.core.errors import InputError
 from wslpet.core.settings import Settings
 from wslpet.data.cohort_table import find_table
-from wslpet.io.readers import ITK, NIFTI, read_volume
+from wslpet.io.itk import ITK
+from wslpet.io.nifti import NIFTI
+from wslpet.io.readers import read_volume
 
 DEFAULT_PORT = 8000
 TEXT = """

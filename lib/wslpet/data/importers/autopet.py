@@ -13,7 +13,7 @@ from wslpet.core.errors import InputError
 from wslpet.core.seeds import NO_TUMOUR, Seed
 from wslpet.data.cohort_table import Row
 from wslpet.data.importers.common import Imported, Options, click_in, male, number, read_csv
-from wslpet.io.readers import read_mask
+from wslpet.io.masks import read_mask
 
 DIAGNOSES = {"LUNG_CANCER": "lung", "MELANOMA": "melanoma", "LYMPHOMA": "lymphoma", "NEGATIVE": NO_TUMOUR}
 Records = list[tuple[int, dict[str, str]]]

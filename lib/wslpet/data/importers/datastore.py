@@ -17,7 +17,8 @@ from wslpet.core.seeds import Seed, take_in
 from wslpet.core.state_folder import PRIVATE, state_folder
 from wslpet.data.cohort_table import Row
 from wslpet.data.importers.common import Imported, Options
-from wslpet.io.readers import ITK, NIFTI
+from wslpet.io.itk import ITK
+from wslpet.io.nifti import NIFTI
 
 
 def import_datastore(folder: Path, options: Options) -> Imported:

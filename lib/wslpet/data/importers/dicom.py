@@ -16,7 +16,7 @@ from wslpet.io.dicom.headers import Header, read_dicom
 from wslpet.io.dicom.rtstruct import read_rtstruct
 from wslpet.io.dicom.segmentation import read_segmentation
 from wslpet.io.dicom.series import find_series, read_series
-from wslpet.io.readers import write_mask
+from wslpet.io.masks import write_mask
 
 CLICKS = "serve the folder (make serve STUDIES=…), click there, and import its datastore"
 

@@ -15,7 +15,7 @@ from wslpet.core.errors import InputError
 from wslpet.core.seeds import Seed
 from wslpet.data.cohort_table import Row
 from wslpet.data.importers.common import Imported, Options, click_in, male, number, read_csv
-from wslpet.io.readers import read_mask
+from wslpet.io.masks import read_mask
 
 PET_END = "__PT.nii.gz"
 COVARIATES = {"age": "Age", "weight_kg": "Weight", "hpv": "HPV status (0=-, 1=+)"}

@@ -14,11 +14,10 @@ from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
 from pydicom.uid import SegmentationStorage, generate_uid
-from scipy import ndimage
 
 from wslpet.core.arrays import Array, FloatArray
 from wslpet.core.errors import DicomError
-from wslpet.core.volume import Volume
+from wslpet.core.volume import Volume, resample_labels
 
 CATEGORY = Code("49755003", "SCT", "Morphologically Altered Structure")
 NEOPLASM = Code("108369006", "SCT", "Neoplasm")
@@ -30,9 +29,7 @@ _COLOURS = ((34885, 53485, 50171), (49021, 39017, 53174), (50175, 21074, 49171),
 _TAKEN_OVER = """
 PatientID PatientName PatientBirthDate PatientSex AccessionNumber StudyID StudyDate StudyTime ReferringPhysicianName
 """
-# Tolerance between elements of a header's geometry, mm.
-_TOLERANCE_MM = 0.01
-# Tolerance of steps between planes, which are multiples of their distance, as a share of it.
+# Of a step between planes that is no multiple of their distance, as a share of it.
 _UNEVEN = 0.05
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0])
 MAKER = "WSL-PET"
@@ -77,7 +74,7 @@ def write_segmentation(
     DicomError
         when the mask is empty on the series, holds a value without a name, or the headers cannot be referred to.
     """
-    labels = onto(mask, grid).array.transpose(2, 1, 0)  # (slice, row, column)
+    labels = resample_labels(mask, grid).array.transpose(2, 1, 0)  # (slice, row, column)
     values = [int(value) for value in np.unique(labels[labels > 0])]
     if not values:
         raise DicomError(f"{mask.name}: the mask is empty on the series, and DICOM SEG knows no empty one")
@@ -135,7 +132,7 @@ def read_segmentation(path: Path, grid: Volume, values: Mapping[str, int]) -> Vo
         for value, frames in by_value.items():
             distances = _distances(dataset, frames[0], grid)
             segment = _stacked([planes[n] for n in frames], pixels[frames], distances, path.name)
-            labels[onto(segment, grid).array > 0] = value
+            labels[resample_labels(segment, grid).array > 0] = value
     except DicomError:
         raise
     except Exception as error:  # pydicom raises nearly anything for a damaged file
@@ -151,30 +148,6 @@ def segment_names(dataset: Dataset) -> list[str]:
 def referenced_series(dataset: Dataset) -> list[str]:
     """SeriesInstanceUIDs of the images that a segmentation refers to."""
     return [str(item.get("SeriesInstanceUID", "")) for item in dataset.get("ReferencedSeriesSequence") or ()]
-
-
-def onto(mask: Volume, grid: Volume) -> Volume:
-    """Resample a mask to another grid by nearest neighbour; zero outside."""
-    if mask.shape == grid.shape and np.allclose(mask.affine, grid.affine, atol=_TOLERANCE_MM):
-        return grid.with_array(mask.array, mask.unit)
-    labels = np.zeros(grid.shape, mask.array.dtype)
-    window = _window(mask, grid)
-    if 0 not in labels[window].shape:
-        part = grid.cropped(window)
-        back = np.linalg.inv(mask.affine) @ part.affine  # index there → index here
-        labels[window] = ndimage.affine_transform(
-            mask.array, back[:3, :3], back[:3, 3], part.shape, order=0, mode="grid-constant", cval=0
-        )
-    return grid.with_array(labels, mask.unit)
-
-
-def _window(mask: Volume, grid: Volume) -> tuple[slice, ...]:
-    """Window of the grid that contains all of a mask."""
-    corners = np.stack(np.meshgrid(*((-0.5, n - 0.5) for n in mask.shape), indexing="ij"), axis=-1).reshape(-1, 3)
-    reached = grid.to_index(mask.to_world(corners))
-    low = np.clip(np.floor(reached.min(axis=0)).astype(int), 0, grid.shape)
-    high = np.clip(np.ceil(reached.max(axis=0)).astype(int) + 1, 0, grid.shape)
-    return tuple(slice(a, b) for a, b in zip(low, high, strict=True))
 
 
 def _complete(header: Dataset, grid: Volume) -> Dataset:

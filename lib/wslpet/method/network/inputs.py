@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -159,21 +159,31 @@ def network_channels(batch: Batch, view: str, settings: Settings) -> Tensor:
 
 
 def save_example(example: Example, path: Path) -> None:
-    """Write an example as .npz, atomically."""
-    points = {} if example.points is None else {f"point_{view}": example.points[view] for view in VIEWS}
+    """Write an example as .npz, whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.npz")
-    np.savez(temporary, **example.images, **points, cancer_type=example.cancer_type, name=example.name)
+    np.savez(temporary, **example_arrays(example))
     os.replace(temporary, path)
 
 
 def load_example(path: Path) -> Example:
     """Inverse of `save_example`."""
     with np.load(path) as file:
-        points = None
-        if "point_coronal" in file:
-            points = {view: tuple(file[f"point_{view}"].tolist()) for view in VIEWS}
-        return Example({view: file[view] for view in VIEWS}, points, str(file["cancer_type"]), str(file["name"]))
+        return example_from_arrays(file)
+
+
+def example_arrays(example: Example) -> dict[str, Array]:
+    """An example as arrays by name, as .npz has them."""
+    points = {} if example.points is None else {f"point_{view}": np.array(example.points[view]) for view in VIEWS}
+    return {**example.images, **points, "cancer_type": np.array(example.cancer_type), "name": np.array(example.name)}
+
+
+def example_from_arrays(arrays: Mapping[str, Array]) -> Example:
+    """Inverse of `example_arrays`."""
+    points = None
+    if f"point_{VIEWS[0]}" in arrays:
+        points = {view: tuple(arrays[f"point_{view}"].tolist()) for view in VIEWS}
+    return Example({view: arrays[view] for view in VIEWS}, points, str(arrays["cancer_type"]), str(arrays["name"]))
 
 
 def collate(samples: Sequence[Sample], settings: Settings, multiple: int | None = None) -> Batch:

@@ -12,9 +12,9 @@ import numpy as np
 from nibabel.affines import apply_affine
 from PIL import Image
 
-from wslpet.core.atomic_io import replacing
 from wslpet.core.errors import InputError
 from wslpet.core.seeds import NO_TUMOUR, Seed
+from wslpet.io.cache.disk_cache import DiskCache
 from wslpet.method.projection.mip import Views
 from wslpet.server.page.annotation import Desk
 from wslpet.server.page.schemas import Annotation, Cohort, CohortRow, LeftOut, State
@@ -25,6 +25,8 @@ logger = logging.getLogger(__name__)
 # A seed this far from the predicted lesion is another place, mm.
 ELSEWHERE_MM = 10.0
 THUMBNAIL_PIXELS = 176
+# Some thousand thumbnails.
+THUMBNAIL_BYTES = 128 << 20
 THUMBNAIL_SUV = 10.0
 # The look at all patients waits this long after a person asked for something.
 CALM_SECONDS = 1.5
@@ -39,7 +41,7 @@ class BackgroundScanner:
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
         self._store = desk.datastore
-        self._thumbnails = self._store.private / "thumbnails"
+        self._thumbnails = DiskCache(self._store.private / "thumbnails", THUMBNAIL_BYTES)
         self._disagreements: dict[str, tuple[tuple[str, str], str]] = {}  # image → of which annotation and weights, why
         self._seen: dict[str, tuple[str, str | None]] = {}  # image → which version of it, and the weights then in use
         self._guard = threading.Lock()
@@ -70,14 +72,12 @@ class BackgroundScanner:
     def thumbnail(self, image_id: str) -> bytes:
         """PNG: coronal and sagittal MIP in inverse grey. Raises what reading the image raises."""
         try:
-            version = self._store.image_version(image_id)
-            kept = self._thumbnails / f"{_file_name(version)}.png"
-            try:
-                return kept.read_bytes()
-            except FileNotFoundError:
-                made = _drawn(self._store.views(image_id))
-            with replacing(kept) as temporary:
-                temporary.write_bytes(made)
+            key = self._store.image_version(image_id)
+            kept = self._thumbnails.get(key)
+            if kept is not None:
+                return kept
+            made = _drawn(self._store.views(image_id))
+            self._thumbnails.set(key, made)
         except InputError as error:
             self._store.note_unusable(image_id, error)
             raise
@@ -123,7 +123,7 @@ class BackgroundScanner:
         annotated = self._store.annotated()
         local = [i for i in images if i in annotated or not self._store.is_series(i)]
         local.sort(key=lambda i: i not in annotated)
-        todo = [i for i in local if self._seen.get(i) != (self._version(i), model)]
+        todo = [i for i in local if i not in self._seen or self._seen[i] != (self._version(i), model)]
         with self._guard:
             for gone in set(self._seen) - set(images):
                 del self._seen[gone]
@@ -198,7 +198,3 @@ def _drawn(of_scan: Views) -> bytes:
     buffer = io.BytesIO()
     sheet.save(buffer, "PNG")
     return buffer.getvalue()
-
-
-def _file_name(version: str) -> str:
-    return "".join(c if c.isalnum() or c in ".-" else "_" for c in version)[:200]

@@ -12,8 +12,7 @@ import numpy as np
 
 from wslpet.core.errors import InputError, SeedError
 from wslpet.core.seeds import NO_TUMOUR, Seed, Withdrawal
-from wslpet.io.csv_cells import guarded, unguarded
-from wslpet.io.tables import Table, parse_table
+from wslpet.io.tables import Table, guarded, parse_table, unguarded
 from wslpet.method.inference.pipeline import check_click
 from wslpet.server.page.annotation import Desk
 from wslpet.server.page.schemas import Imported

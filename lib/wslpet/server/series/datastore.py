@@ -26,7 +26,7 @@ from wslpet.core.settings import Settings
 from wslpet.core.state_folder import PRIVATE
 from wslpet.io.dicom.segmentation import Maker, read_segmentation, write_segmentation
 from wslpet.io.folders import look_into
-from wslpet.io.readers import read_mask, write_mask
+from wslpet.io.masks import read_mask, write_mask
 from wslpet.server.errors import PacsError, quoted
 from wslpet.server.series.cache import RULES, SeriesCache
 from wslpet.server.series.conversion import Conversion
@@ -115,6 +115,7 @@ class SeriesDatastore(SeededDatastore):
         return super().get_image_uri(image_id) if series is None else str(self._conversion.get(series).image)
 
     def image_version(self, image_id: str) -> str:
+        """Of a series the key is what the source says of it: it may be nowhere else yet."""
         series = self._series(image_id)
         return super().image_version(image_id) if series is None else f"{series.uid} {series.version} {RULES}"
 

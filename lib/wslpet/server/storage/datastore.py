@@ -5,7 +5,7 @@ What it keeps in the studies folder, beside the images, `labels/<tag>/` and `dat
     .wslpet/seeds.jsonl     every annotation, in the order it came (see `seed_log`)
     .wslpet/store.lock      held by whichever process is changing the datastore
     .wslpet/projections/    MIPs with depth maps of scans that were used, least recently used gone first
-    .wslpet/prepared/       annotated patients on the network's grid, so that training again is quick
+    .wslpet/prepared/       annotated patients on the network's grid, so that training again is quick; bounded as well
     .wslpet/model/          published weights, those before them (see `network.registry`), training statistics
     .wslpet/superseded/     labels and images that were replaced or removed, by the time when they were
 
@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import difflib
 import filecmp
-import hashlib
 import logging
 import math
 import os
@@ -45,6 +44,7 @@ from wslpet.core.seeds import Seed
 from wslpet.core.settings import Settings
 from wslpet.core.state_folder import PRIVATE
 from wslpet.core.volume import Volume
+from wslpet.io.cache.scan_key import scan_key
 from wslpet.io.folders import Tree, look_into
 from wslpet.io.readers import ending, read_volume
 from wslpet.method.inference.forward import NetworkOutput
@@ -233,10 +233,8 @@ class SeededDatastore(LocalDatastore):
         return self.scans.network_output(self.image_path(image_id), model)
 
     def image_version(self, image_id: str) -> str:
-        """Changes when the image's file does."""
-        stat = self.image_path(image_id).stat()
-        text = f"{image_id}|{stat.st_ino}|{stat.st_size}|{stat.st_mtime_ns}"
-        return hashlib.sha256(text.encode()).hexdigest()[:24]
+        """The image's key in every cache: another one when its file is; errors as `image_path` and `scan_key`."""
+        return scan_key(self.image_path(image_id))
 
     def get_image_uri(self, image_id: str) -> str:
         """The file by its name in the studies folder, whose ending tells what it is; a link's target may have none."""

@@ -13,7 +13,7 @@ from wslpet.core.errors import InputError, SeedError
 from wslpet.core.seeds import NO_TUMOUR, Seed
 from wslpet.core.settings import Settings
 from wslpet.core.volume import Volume
-from wslpet.io.readers import read_mask
+from wslpet.io.masks import read_mask
 from wslpet.server.errors import quoted
 
 _AS_NAMED: Mapping[str, str] = {}

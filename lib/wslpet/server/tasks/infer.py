@@ -24,7 +24,7 @@ from wslpet.core.limits import CORES
 from wslpet.core.seeds import Seed
 from wslpet.core.settings import Settings
 from wslpet.core.volume import Volume
-from wslpet.io.readers import mask_content, write_mask
+from wslpet.io.masks import mask_content, write_mask
 from wslpet.method.inference.pipeline import delineate, find_lesions
 from wslpet.method.inference.result import Result
 from wslpet.server.errors import quoted

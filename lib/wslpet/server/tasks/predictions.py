@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
+import json
 import logging
-import shutil
 import threading
 from pathlib import Path
 
-from wslpet.core.atomic_io import replacing
 from wslpet.core.errors import ModelError
+from wslpet.io.cache.disk_cache import DiskCache
 from wslpet.method.inference.pipeline import find_lesions
 from wslpet.method.network.checkpoint import Model
 from wslpet.server.errors import Conflict, quoted
@@ -20,20 +19,23 @@ from wslpet.server.tasks.infer import processors
 
 logger = logging.getLogger(__name__)
 
+# Some thousand predictions.
+DISK_BYTES = 256 << 20
+
 
 class Predictions:
-    """Predictions of the weights in use: computed at the first request, one at a time, and cached on disk.
+    """Made when first asked for, one at a time, and kept on disk.
 
     Parameters
     ----------
-    folder : for the files, `<model version>/<image version>.json`.
+    folder : of the cache, by version of the weights and key of the image.
     """
 
     def __init__(self, datastore: SeededDatastore, weights: ActiveModel, folder: Path) -> None:
         self._datastore = datastore
         self._weights = weights
-        self._folder = folder
-        self._known: dict[tuple[str, str], Prediction] = {}  # by version of the weights, and file name
+        self._kept = DiskCache(folder, DISK_BYTES)
+        self._known: dict[tuple[str, str], Prediction] = {}  # by version of the weights, and key of the image
         self._version = ""
         self._guard = threading.Lock()
         self._one_at_a_time = threading.Lock()
@@ -60,7 +62,7 @@ class Predictions:
         model = self._weights.current()
         if model is None:
             raise ModelError("no weights yet for these cancer types; annotate some patients of each, then train")
-        name = self._name(image_id)
+        name = self._datastore.image_version(image_id)
         known = self._look_up(name, model)
         if known is not None:
             return known
@@ -72,10 +74,9 @@ class Predictions:
             output = self._datastore.network_output(image_id, model)
             with processors, self._datastore.checkout(image_id) as volume:
                 made = prediction(find_lesions(volume, model, output), volume, cell_mm)
-            if self._name(image_id) != name:
+            if self._datastore.image_version(image_id) != name:
                 raise Conflict(f"image {quoted(image_id)} was replaced while it was looked at; ask again")
-            with replacing(self._folder / model.version / name) as temporary:
-                temporary.write_text(made.model_dump_json(), encoding="utf-8")
+            self._kept.set(_disk_key(name, model), made.model_dump_json().encode())
             self._remember(name, made)
         return made
 
@@ -85,22 +86,21 @@ class Predictions:
             model = self._weights.current()
         except ModelError:
             return None
-        return None if model is None else self._look_up(self._name(image_id), model)
-
-    def _name(self, image_id: str) -> str:
-        version = self._datastore.image_version(image_id)
-        return f"{hashlib.sha256(version.encode()).hexdigest()[:32]}.json"
+        return None if model is None else self._look_up(self._datastore.image_version(image_id), model)
 
     def _look_up(self, name: str, model: Model) -> Prediction | None:
         with self._guard:
             if self._version != model.version:
-                self._forget(model.version)
+                self._known, self._version = {}, model.version
             known = self._known.get((model.version, name))
         if known is not None:
             return known
+        content = self._kept.get(_disk_key(name, model))
+        if content is None:
+            return None
         try:
-            kept = Prediction.model_validate_json((self._folder / model.version / name).read_bytes())
-        except (OSError, ValueError):
+            kept = Prediction.model_validate_json(content)
+        except ValueError:  # of a version of this server that said something else
             return None
         self._remember(name, kept)
         return kept
@@ -111,9 +111,6 @@ class Predictions:
             if made.model_version == self._version:
                 self._known[made.model_version, name] = made
 
-    def _forget(self, version: str) -> None:
-        """Remove the predictions of other weights."""
-        self._known, self._version = {}, version
-        for folder in self._folder.glob("*"):
-            if folder.name != version:
-                shutil.rmtree(folder, ignore_errors=True)
+
+def _disk_key(name: str, model: Model) -> str:
+    return json.dumps([model.version, name])

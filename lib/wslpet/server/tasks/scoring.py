@@ -21,10 +21,9 @@ from wslpet.core.atomic_io import replacing
 from wslpet.core.errors import InputError
 from wslpet.core.seeds import NO_TUMOUR, Seed
 from wslpet.core.settings import Settings
-from wslpet.core.volume import Volume
-from wslpet.io.csv_cells import guarded, unguarded
-from wslpet.io.dicom.segmentation import onto
-from wslpet.io.readers import read_mask
+from wslpet.core.volume import Volume, resample_labels
+from wslpet.io.masks import read_mask
+from wslpet.io.tables import guarded, unguarded
 from wslpet.method.inference.pipeline import delineate
 from wslpet.server.storage.datastore import SeededDatastore
 
@@ -84,7 +83,7 @@ class Radiomics(ScoringMethod):
 
 
 def _submitted(label: str, volume: Volume) -> Array:
-    return onto(read_mask(label, volume), volume).array > 0
+    return resample_labels(read_mask(label, volume), volume).array > 0
 
 
 def _annotation(image: str, seed: Seed, datastore: SeededDatastore) -> str:

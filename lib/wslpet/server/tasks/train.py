@@ -7,7 +7,6 @@ leaves the published weights as they were.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import math
@@ -20,7 +19,6 @@ from dataclasses import asdict, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from zipfile import BadZipFile
 
 from monailabel.interfaces.tasks.train import TrainTask
 
@@ -28,8 +26,9 @@ from wslpet.core.atomic_io import write_json
 from wslpet.core.errors import InputError, TrainingError
 from wslpet.core.seeds import Seed
 from wslpet.core.settings import Settings
+from wslpet.io.cache.disk_cache import DiskCache, pack_arrays, unpack_arrays
 from wslpet.method.network.checkpoint import Model, best_device
-from wslpet.method.network.inputs import Example, load_example, prepare, save_example
+from wslpet.method.network.inputs import Example, example_arrays, example_from_arrays, prepare
 from wslpet.method.training.trainer import MIN_JUDGED, MIN_PER_TYPE, EpochReport, Trained, train
 from wslpet.server.http.request_models import TrainRequest, parsed
 from wslpet.server.storage.datastore import SeededDatastore
@@ -39,6 +38,9 @@ if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
 
 logger = logging.getLogger(__name__)
+
+# Some thousand patients.
+PREPARED_BYTES = 1 << 30
 
 RUN_FILE = "run.json"
 # At 10 the scheduler gives nine tenths of a processor to the server when both want it.
@@ -148,9 +150,10 @@ class LearnFromSeeds(TrainTask):
     def _examples(self, datastore: SeededDatastore, settings: Settings) -> tuple[list[Example], dict[str, str]]:
         """Projections of the annotated patients, and what keeps the others out: image → reason."""
         examples, skipped = [], {}
+        cache = DiskCache(datastore.private / "prepared", PREPARED_BYTES)
         for image, seed in sorted(datastore.seeded().items()):
             try:
-                examples.append(_prepared(datastore, image, seed, settings))
+                examples.append(_prepared(datastore, cache, image, seed, settings))
             except (InputError, OSError) as error:
                 logger.warning("image %s is left out: %s", image, error)
                 skipped[image] = str(error)
@@ -232,16 +235,14 @@ def _give_way() -> None:
         os.nice(NICENESS - os.nice(0))
 
 
-def _prepared(datastore: SeededDatastore, image: str, seed: Seed, settings: Settings) -> Example:
+def _prepared(datastore: SeededDatastore, cache: DiskCache, image: str, seed: Seed, settings: Settings) -> Example:
     """The patient's projections, from the cache when neither its file nor its seed nor the grid changed."""
     key = json.dumps([datastore.image_version(image), seed.cancer_type, seed.position, settings.grid_mm, 1])
-    cached = datastore.private / "prepared" / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.npz"
-    try:
-        return replace(load_example(cached), name=image)
-    except (OSError, ValueError, KeyError, BadZipFile):
-        pass
+    cached = cache.get(key)
+    if cached is not None:
+        return replace(example_from_arrays(unpack_arrays(cached)), name=image)
     example = prepare(datastore.views(image), seed, settings)
-    save_example(example, cached)
+    cache.set(key, pack_arrays(example_arrays(example)))
     return replace(example, name=image)
 
 

@@ -16,7 +16,8 @@ from wslpet.core.seeds import NO_TUMOUR
 from wslpet.core.settings import Settings
 from wslpet.core.volume import Volume
 from wslpet.data.cohort_table import Row
-from wslpet.io.readers import read_mask, read_volume
+from wslpet.io.masks import read_mask
+from wslpet.io.readers import read_volume
 from wslpet.method.network.inputs import Example, load_example, prepare, save_example
 from wslpet.method.projection.mip import BODY_SUV, linear_filter
 
@@ -142,9 +143,9 @@ def _truth(row: Row, volume: Volume) -> Array:
         raise InputError(f"{row.name} has no mask")
     mask = read_mask(row.mask, volume)
     if mask.shape != volume.shape or not np.allclose(mask.affine, volume.affine, atol=1e-3):
-        from wslpet.io.dicom.segmentation import onto  # heavy
+        from wslpet.core.volume import resample_labels
 
-        mask = onto(mask, volume)
+        mask = resample_labels(mask, volume)
     inside = mask.array > 0
     if not inside.any():
         raise InputError(f"mask {row.mask.name} has nothing on the scan; outline the tumour, or leave the row out")

@@ -1,0 +1,169 @@
+"""Masks: label values read from and written to NIfTI, NRRD and MetaImage files.
+
+The NRRD header is written here, not by pynrrd: for 8 million voxels that takes 35 ms, this 2 ms.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import tempfile
+from collections.abc import Iterator
+from functools import lru_cache
+from pathlib import Path
+from typing import BinaryIO
+
+import nibabel as nib
+import numpy as np
+from isal import igzip
+
+from wslpet.core.arrays import Array
+from wslpet.core.errors import InputError
+from wslpet.core.volume import Volume
+from wslpet.io.itk import LPS_TO_RAS
+from wslpet.io.nifti import NIFTI
+from wslpet.io.nifti_forms import disagreement_mm, other_affine, with_forms
+from wslpet.io.readers import check_size, read_file
+
+# Places may be this far apart by rounding.
+SAME_PLACE_MM = 0.05
+# Masks are nearly all zeros: the lightest compression makes them small.
+MASK_COMPRESSION = 1
+_NOTHING_BYTES = 1 << 19
+
+
+def read_mask(path: str | os.PathLike[str], scan: Volume | None = None) -> Volume:
+    """Read label values, in the orientation they are stored in; an empty mask is a mask.
+
+    Parameters
+    ----------
+    scan : that the mask is of. Where the scan's qform and sform disagree, a mask of its shape that lies where the one
+        leads that does not count was drawn on it all the same, and is placed as the scan is.
+
+    Returns
+    -------
+    Volume, uint8 (i, j, k), unit "label".
+
+    Raises
+    ------
+    InputError
+        when the file is missing, damaged, of another kind or not 3D, or holds anything but whole numbers
+        from 0 to 255.
+    """
+    volume = read_file(Path(path), check_size)
+    labels = volume.array.astype(np.uint8)
+    if not np.array_equal(labels, volume.array):
+        raise InputError(f"mask {volume.name} holds values that are no labels (whole numbers from 0 to 255)")
+    if scan is not None and _is_drawn_on(volume, scan):
+        return Volume(labels, scan.affine, "label", volume.name, scan.forms)
+    return volume.with_array(labels, "label")
+
+
+def _is_drawn_on(mask: Volume, scan: Volume) -> bool:
+    other = other_affine(scan.forms)
+    return (
+        other is not None
+        and mask.shape == scan.shape
+        and disagreement_mm(mask.affine, scan.affine, scan.shape) > SAME_PLACE_MM
+        and disagreement_mm(mask.affine, other, scan.shape) <= SAME_PLACE_MM
+    )
+
+
+def write_mask(mask: Volume, path: str | os.PathLike[str], compress: bool = True) -> None:
+    """Write label values as uint8 NIfTI (compressed by the name's end), .nrrd or .mha.
+
+    It lies where the scan does for whoever reads both: a NIfTI mask of a NIfTI scan has its qform, sform and codes.
+    """
+    name = Path(path).name
+    if name.endswith((*NIFTI, ".nrrd")):
+        with open(path, "wb") as file:
+            _write_to(file, mask, name, compress)
+    else:
+        _write_itk(mask, Path(path), compress)
+
+
+def mask_content(mask: Volume, extension: str, compress: bool = True, slices: slice | None = None) -> bytes:
+    """What `write_mask` writes into a file whose name ends so.
+
+    Parameters
+    ----------
+    slices : of the last axis, with a start and a stop, if it is known that all others hold nothing.
+    """
+    if extension.endswith((*NIFTI, ".nrrd")):
+        file = io.BytesIO()
+        _write_to(file, mask, extension, compress, slices)
+        return file.getvalue()
+    with tempfile.TemporaryDirectory(prefix="wslpet-") as folder:
+        path = Path(folder) / f"mask{extension}"
+        _write_itk(mask, path, compress)
+        return path.read_bytes()
+
+
+def _write_to(file: BinaryIO, mask: Volume, name: str, compress: bool, slices: slice | None = None) -> None:
+    """Header and voxels, first axis fastest; of .nrrd the header stays plain."""
+    pieces = _pieces(np.asfortranarray(mask.array, dtype=np.uint8), slices)
+    if name.endswith(".nrrd"):
+        file.write(_nrrd_header(mask, compress))
+        header = b""
+    else:
+        header, compress = _nifti_header(mask.shape, mask.affine.tobytes(), mask.forms), name.endswith(".gz")
+    if not compress:
+        file.writelines([header, *pieces])
+        return
+    with igzip.IGzipFile(fileobj=file, mode="wb", compresslevel=MASK_COMPRESSION, filename="", mtime=0) as packed:
+        packed.writelines([header, *pieces])
+
+
+def _pieces(array: Array, slices: slice | None) -> Iterator[memoryview]:
+    """The voxels. Memory that was never written to, as beyond `slices`, has to be fetched to be read: it is not."""
+    if slices is None:
+        yield array.T.data
+        return
+    plane, nothing = array.shape[0] * array.shape[1], memoryview(bytes(_NOTHING_BYTES))
+    for first, last in ((0, slices.start), (slices.stop, array.shape[2])):
+        if first:
+            yield array[:, :, slices].T.data
+        for start in range(first * plane, last * plane, _NOTHING_BYTES):
+            yield nothing[: last * plane - start]
+
+
+@lru_cache(maxsize=64)
+def _nifti_header(shape: tuple[int, int, int], affine: bytes, forms: bytes) -> bytes:
+    """Of a mask on a grid; `affine` is its matrix in memory, float64, which counts where there are no `forms`."""
+    nothing = np.broadcast_to(np.uint8(0), shape)
+    image = nib.Nifti1Image(nothing, np.frombuffer(affine).reshape(4, 4))
+    image.header.set_xyzt_units("mm")
+    if forms:
+        with_forms(image.header, forms)
+    image.header.set_data_offset(image.header.single_vox_offset)
+    header: bytes = image.header.binaryblock
+    return header + bytes(image.header.single_vox_offset - image.header.sizeof_hdr)
+
+
+def _nrrd_header(mask: Volume, compress: bool) -> bytes:
+    """As the Teem library specifies it, http://teem.sourceforge.net/nrrd/format.html."""
+    affine = LPS_TO_RAS @ mask.affine
+    vectors = [f"({','.join(repr(float(v)) for v in column)})" for column in affine[:3].T]
+    lines = [
+        "NRRD0004",
+        "type: uint8",
+        "dimension: 3",
+        "space: left-posterior-superior",
+        f"sizes: {' '.join(map(str, mask.shape))}",
+        f"space directions: {' '.join(vectors[:3])}",
+        "kinds: domain domain domain",
+        f"encoding: {'gzip' if compress else 'raw'}",
+        f"space origin: {vectors[3]}",
+    ]
+    return ("\n".join(lines) + "\n\n").encode()
+
+
+def _write_itk(mask: Volume, path: Path, compress: bool) -> None:
+    import SimpleITK as sitk
+
+    affine = LPS_TO_RAS @ mask.affine
+    image = sitk.GetImageFromArray(np.ascontiguousarray(mask.array.T, dtype=np.uint8))
+    image.SetSpacing(mask.spacing)
+    image.SetDirection((affine[:3, :3] / mask.spacing).ravel().tolist())
+    image.SetOrigin(affine[:3, 3].tolist())
+    sitk.WriteImage(image, str(path), useCompression=compress)
