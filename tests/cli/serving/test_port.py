@@ -4,8 +4,8 @@ import socket
 from pathlib import Path
 
 import pytest
-from wslpet.cli.serving.port import check_port
 
+from wslpet.cli.serving.port import check_port
 from wslpet.core.errors import InputError
 
 ROOT = Path(__file__).resolve().parents[2]

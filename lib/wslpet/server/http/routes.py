@@ -1,4 +1,4 @@
-"""The server's front door: what comes in is checked here, and refusals become HTTP answers here.
+"""The routes of MONAI Label that viewers work with, checked and in threads; refusals become HTTP answers here.
 
 MONAI Label turns every exception of an app into a 500, starts a training before it is known to be possible, runs
 an inference on the thread that serves everyone, leaves a refused upload in the temporary folder, and lets a
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import os
 import secrets
 import sys
@@ -43,10 +44,11 @@ from starlette.concurrency import run_in_threadpool
 from starlette.routing import BaseRoute
 
 from wslpet.core.errors import InputError
-from wslpet.core.limits import CORES
 from wslpet.server.errors import UnknownName, disk_refused, quoted, status_of
 from wslpet.server.http import authentication, framework_routes, request_guard
 from wslpet.server.http.authentication import Administrator, Annotator, AnyUser, require
+from wslpet.server.http.closed_routes import closed_routes, describe_open_routes, is_open
+from wslpet.server.http.fifo_semaphore import processors
 from wslpet.server.http.request_models import SampleOptions, parsed, parsed_infer
 from wslpet.server.series.dicomweb import DicomWeb
 from wslpet.server.tasks.infer import extension_of
@@ -57,18 +59,20 @@ Uploaded = Annotated[UploadFile, File()]
 
 # include_in_schema: the stock routes of the same addresses describe them already.
 router = APIRouter(include_in_schema=False)
-# Inferences at once, in the order they came. Who waits holds no thread, so that what is quick finds one.
-_computing = CapacityLimiter(CORES)
+# `processors` bounds the inferences at once. The pool of other requests is not used, as its threads may all wait for a
+# place that an inference holds.
+_inference_threads = CapacityLimiter(math.inf)
 # What a request says beside its params; a param of that name would replace it.
 _ADDRESSED = ("image", "model", "session", "session_id", "image_id", "image_path", "user")
 
 
-def install(added: Sequence[BaseRoute] = ()) -> bool:
+def install(added: Sequence[BaseRoute] = (), open_routes: bool = False) -> bool:
     """Guard the running server, once per load of the app; False outside one (training, tests).
 
     Parameters
     ----------
     added : routes of the app's own, that MONAI Label has none like.
+    open_routes : whether those of MONAI Label that no client calls are answered, too.
     """
     module = sys.modules.get("monailabel.app")
     if module is None:
@@ -81,12 +85,15 @@ def install(added: Sequence[BaseRoute] = ()) -> bool:
     server.add_exception_handler(OSError, _disk)
     authentication.install(server)
     request_guard.guard(server)
-    own = [*router.routes, *framework_routes.router.routes, *added]
+    checked = [*router.routes, *framework_routes.router.routes]
     others = [route for route in server.router.routes if not getattr(route, "wslpet", False)]
+    closed = [] if open_routes else closed_routes([*checked, *others])
+    own = [*(route for route in checked if open_routes or is_open(route)), *added, *closed]
     for route in own:
         route.wslpet = True  # type: ignore[attr-defined]
     server.router.routes[:] = [*own, *others]
     server.openapi_schema = None
+    describe_open_routes(server, closed)
     # Handlers are read when the stack is built, which happened before the app was loaded.
     server.middleware_stack = server.build_middleware_stack()
     return True
@@ -120,12 +127,15 @@ async def infer(
     if file is not None or label is not None:
         raise InputError("a file came with the infer request; upload it first with PUT /datastore/image")
     request = partial(_infer, model, user, image, session_id, params, output)
-    answer = await to_thread.run_sync(partial(request, fetch=False), limiter=_computing)
+    # A request that waits its turn holds no thread, so that what is quick finds one.
+    async with processors:
+        answer = await to_thread.run_sync(partial(request, fetch=False), limiter=_inference_threads)
     if answer is not None:
         return answer
     # Nobody's turn passes while a PACS is waited for.
     await run_in_threadpool(app_instance().datastore().image_path, image)
-    fetched = await to_thread.run_sync(request, limiter=_computing)
+    async with processors:
+        fetched = await to_thread.run_sync(request, limiter=_inference_threads)
     assert fetched is not None
     return fetched
 

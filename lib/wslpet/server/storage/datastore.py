@@ -25,7 +25,6 @@ import os
 import re
 import shutil
 import tempfile
-import threading
 import time
 import zipfile
 from collections import Counter
@@ -39,7 +38,7 @@ from filelock import FileLock
 from monailabel.datastore.local import DataModel, ImageLabelModel, LocalDatastore
 from monailabel.interfaces.datastore import DefaultLabelTag
 
-from wslpet.core.atomic_io import locked, replacing, sweep, sync_folder
+from wslpet.core.atomic_io import ThreadLock, locked, replacing, sweep, sync_folder
 from wslpet.core.errors import BusyError, InputError
 from wslpet.core.seeds import Seed
 from wslpet.core.settings import Settings
@@ -52,10 +51,10 @@ from wslpet.method.inference.scan_cache import ScanCache
 from wslpet.method.network.checkpoint import Model, best_device
 from wslpet.method.projection.mip import Views
 from wslpet.server.errors import Conflict, PacsError, StorageError, UnknownName, quoted
+from wslpet.server.storage.annotations.label_seeds import LabelSeeds
+from wslpet.server.storage.annotations.seed_log import Known, SeedLog
+from wslpet.server.storage.annotations.submitted_labels import seed_from_label
 from wslpet.server.storage.image_files import IMAGE_ENDS, NOT_STUDIES, flat_name, image_files
-from wslpet.server.storage.label_seeds import LabelSeeds
-from wslpet.server.storage.seed_log import Known, SeedLog
-from wslpet.server.storage.submitted_labels import seed_from_label
 
 logger = logging.getLogger(__name__)
 
@@ -99,7 +98,7 @@ class SeededDatastore(LocalDatastore):
         self._unusable: dict[str, tuple[str, float, str]] = {}  # image → its version, until when, and why
         self._images = Path(folder).resolve()
         self._tree, self._left_out = Tree(), dict[str, str]()
-        self._guard = threading.RLock()
+        self._guard = ThreadLock("the list of images")
         self._between_processes = FileLock(self.private / "store.lock")
         self._labels_beside = None if state is None else self._images / "labels" / DefaultLabelTag.FINAL.value
         super().__init__(

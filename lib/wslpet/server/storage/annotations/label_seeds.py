@@ -18,7 +18,7 @@ from monailabel.interfaces.datastore import DefaultLabelTag
 
 from wslpet.core.errors import BusyError, InputError
 from wslpet.server.errors import Conflict, PacsError, StorageError
-from wslpet.server.storage.submitted_labels import seed_from_label
+from wslpet.server.storage.annotations.submitted_labels import seed_from_label
 
 if TYPE_CHECKING:
     from wslpet.server.storage.datastore import SeededDatastore
