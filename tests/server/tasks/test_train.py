@@ -13,7 +13,7 @@ import torch
 from wslpet.core.settings import Settings
 from wslpet.method.network.checkpoint import Model, new_network, save_model
 from wslpet.method.training.trainer import EpochReport, Trained
-from wslpet.server.tasks.train import _not_judged, _objection
+from wslpet.server.tasks.publication import not_judged, objection
 
 
 def test_training_reports_and_publishes(trained_clinic):
@@ -124,15 +124,15 @@ def test_training_runs_while_others_are_served(trained_clinic):
     ],
 )
 def test_weights_that_do_badly_are_not_published(accuracy, better, held_out, said):
-    assert re.search(said, _objection(trained(accuracy, better, held_out)) or "")
-    assert _objection(trained(0.5, True, held_out)) is None
+    assert re.search(said, objection(trained(accuracy, better, held_out)) or "")
+    assert objection(trained(0.5, True, held_out)) is None
 
 
 def test_what_is_not_judged_is_said():
-    assert "melanoma (1 of 4 patients" in _not_judged(trained(0.9, True, 2).model.history)
-    assert "Nobody was held out" in _not_judged(trained(0.9, True, 0).model.history)
+    assert "melanoma (1 of 4 patients" in not_judged(trained(0.9, True, 2).model.history)
+    assert "Nobody was held out" in not_judged(trained(0.9, True, 0).model.history)
     everyone = {"held_out": 2, "judged": ["lung"], "patients": {"lung": 9, "melanoma": 0}}
-    assert _not_judged(everyone) == ""
+    assert not_judged(everyone) == ""
 
 
 def trained(accuracy, better, held_out):

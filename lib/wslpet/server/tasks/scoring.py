@@ -13,7 +13,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from monailabel.interfaces.datastore import DefaultLabelTag
 from monailabel.interfaces.tasks.scoring import ScoringMethod
 
 from wslpet.analysis.radiomics import catalogue, radiomics
@@ -27,6 +26,7 @@ from wslpet.io.dicom.segmentation import onto
 from wslpet.io.readers import read_mask
 from wslpet.method.inference.pipeline import delineate
 from wslpet.server.storage.datastore import SeededDatastore
+from wslpet.server.storage.image_list import FINAL
 
 logger = logging.getLogger(__name__)
 
@@ -73,7 +73,7 @@ class Radiomics(ScoringMethod):
 
     def _measured(self, image: str, seed: Seed, annotation: str, datastore: SeededDatastore) -> dict[str, Any]:
         with datastore.scans.checkout(datastore.image_path(image)) as volume:
-            label = datastore.get_label_uri(image, DefaultLabelTag.FINAL.value)
+            label = datastore.get_label_uri(image, FINAL)
             inside = _submitted(label, volume) if label else self._clicked(volume, seed)
             features = radiomics(volume, inside, strict=False)
         outline = "label" if label else "click"
@@ -90,8 +90,8 @@ def _submitted(label: str, volume: Volume) -> np.ndarray:
 def _annotation(image: str, seed: Seed, datastore: SeededDatastore) -> str:
     """Changes when the image, its newest seed or its final label does."""
     stamp = ""
-    if datastore.get_label_uri(image, DefaultLabelTag.FINAL.value):
-        stamp = str(datastore.get_label_info(image, DefaultLabelTag.FINAL.value).get("ts", ""))
+    if datastore.get_label_uri(image, FINAL):
+        stamp = str(datastore.get_label_info(image, FINAL).get("ts", ""))
     return f"{datastore.image_version(image)} {seed.time} {stamp}".strip()
 
 

@@ -34,8 +34,8 @@ from wslpet.method.inference.result import Result
 from wslpet.server.errors import Conflict, quoted
 from wslpet.server.http.fifo_semaphore import processors
 from wslpet.server.storage.annotations.clicks import place
-from wslpet.server.storage.annotations.label_seeds import FINAL
 from wslpet.server.storage.datastore import SeededDatastore
+from wslpet.server.storage.image_list import FINAL
 
 Said = Seed | Withdrawal
 Point = tuple[float, float, float]
