@@ -15,9 +15,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import shutil
-import tempfile
 import time
-import zipfile
 from collections import Counter
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
@@ -145,15 +143,6 @@ class SeededDatastore(ImageList):
         """Image → why it cannot be used, for those that are known to be none."""
         return self._unusable.reasons()
 
-    def image_path(self, image_id: Any) -> Path:
-        """The image's file; raises UnknownName when there is no such image."""
-        path = self.get_image_uri(image_id) if isinstance(image_id, str) else ""
-        if not path:
-            raise UnknownName(
-                f"image {quoted(image_id)} is not in the datastore; GET /datastore/?output=all lists them"
-            )
-        return Path(path)
-
     def is_at_hand(self, image_id: str) -> bool:
         """Whether `image_path` answers without asking anybody."""
         return True
@@ -204,20 +193,6 @@ class SeededDatastore(ImageList):
 
     def check_complete(self) -> None:
         """Raise what keeps the list of images from being complete."""
-
-    def get_dataset_archive(self, limit_cases: int | None) -> str:
-        """MONAI Label's, but for the names in it, which are those of the images: two may end alike."""
-        labelled = self.get_labeled_images()[:limit_cases]
-        if not labelled:
-            raise InputError("no image has a final label, so there is nothing to archive; submit labels first")
-        with tempfile.NamedTemporaryFile(delete=False) as file, zipfile.ZipFile(file, "x") as archive:
-            for image_id in labelled:
-                image = self.image_path(image_id)
-                label = Path(self.get_label_uri(image_id, FINAL))
-                archive.write(image, f"image/{image_id}{ending(image.name)}")
-                archive.write(label, f"label/{image_id}{ending(label.name)}")
-            archive.writestr("metadata.json", self._datastore.model_dump_json(exclude={"base_path"}))
-        return file.name
 
     def status(self) -> dict[str, Any]:
         """MONAI Label's counts; complete is an image that is learned from. "remarks": what people should know;

@@ -10,7 +10,9 @@ from __future__ import annotations
 import logging
 import os
 import shutil
+import tempfile
 import time
+import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime, timezone
@@ -22,8 +24,10 @@ from monailabel.datastore.local import DataModel, ImageLabelModel, LocalDatastor
 from monailabel.interfaces.datastore import DefaultLabelTag
 
 from wslpet.core.atomic_io import ThreadLock, locked
+from wslpet.core.errors import InputError
 from wslpet.io.folders import Tree, look_into
 from wslpet.io.readers import ending
+from wslpet.server.errors import UnknownName, quoted
 from wslpet.server.storage.image_files import IMAGE_ENDS, NOT_STUDIES, flat_name, image_files
 from wslpet.server.storage.uploads import as_mapping, written
 
@@ -70,6 +74,15 @@ class ImageList(LocalDatastore):
                 entry = self._datastore.objects.get(image_id)
         return entry
 
+    def image_path(self, image_id: Any) -> Path:
+        """The image's file; raises UnknownName when there is no such image."""
+        path = self.get_image_uri(image_id) if isinstance(image_id, str) else ""
+        if not path:
+            raise UnknownName(
+                f"image {quoted(image_id)} is not in the datastore; GET /datastore/?output=all lists them"
+            )
+        return Path(path)
+
     def list_images(self) -> list[str]:
         with self._guard:
             return super().list_images()
@@ -98,6 +111,20 @@ class ImageList(LocalDatastore):
     def left_out(self) -> dict[str, str]:
         """What lies in the studies folder and is no image → why; paths from that folder on."""
         return dict(self._left_out)
+
+    def get_dataset_archive(self, limit_cases: int | None) -> str:
+        """MONAI Label's, but for the names in it, which are those of the images: two may end alike."""
+        labelled = self.get_labeled_images()[:limit_cases]
+        if not labelled:
+            raise InputError("no image has a final label, so there is nothing to archive; submit labels first")
+        with tempfile.NamedTemporaryFile(delete=False) as file, zipfile.ZipFile(file, "x") as archive:
+            for image_id in labelled:
+                image = self.image_path(image_id)
+                label = Path(self.get_label_uri(image_id, FINAL))
+                archive.write(image, f"image/{image_id}{ending(image.name)}")
+                archive.write(label, f"label/{image_id}{ending(label.name)}")
+            archive.writestr("metadata.json", self._datastore.model_dump_json(exclude={"base_path"}))
+        return file.name
 
     def update_image_info(self, image_id: str, info: Mapping[str, Any]) -> None:
         with self._changing():

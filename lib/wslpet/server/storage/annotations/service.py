@@ -44,11 +44,6 @@ Answer = TypeVar("Answer")
 Known = Callable[[Sequence[Said], Seed], Seed | None]
 
 
-def never_known(history: Sequence[Said], seed: Seed) -> Seed | None:
-    """Record every click: a viewer sends no id, and a person may click the same voxel again."""
-    return None
-
-
 @dataclass(frozen=True)
 class ClickRequest:
     """A click, or a patient without a tumour.
@@ -110,13 +105,13 @@ class _Pending:
     """A request on its way: what its last look at the history found."""
 
     request: ClickRequest
-    is_known: Known
+    is_known: Known | None
     seed: Seed
     meanwhile: list[Said] = field(default_factory=list)
 
     def look(self, history: Sequence[Said]) -> Seed | None:
         self.meanwhile = [said for said in history[self.request.seen :] if said.user != self.request.user]
-        return self.is_known(history, self.seed)
+        return None if self.is_known is None else self.is_known(history, self.seed)
 
 
 class AnnotationService:
@@ -155,7 +150,7 @@ class AnnotationService:
         return self.annotate(request, checked, known or known_by_request(request))
 
     def annotate(
-        self, request: ClickRequest, delineated: Callable[[OpenScan, Seed], Answer], known: Known = never_known
+        self, request: ClickRequest, delineated: Callable[[OpenScan, Seed], Answer], known: Known | None = None
     ) -> Recorded[Answer]:
         """Record a click and answer it; it is on disk when this returns.
 
@@ -163,7 +158,8 @@ class AnnotationService:
         ----------
         delineated : answers the placed seed, or refuses it with an InputError.
         known : says which seed of the history the same request recorded, also when both come at once, or the server
-            was restarted in between.
+            was restarted in between. None records every click: a viewer sends no id, and a person may click the same
+            voxel again.
 
         Raises
         ------
@@ -219,13 +215,15 @@ class AnnotationService:
 
     def _looked_up(self, pending: _Pending) -> Seed | None:
         image_id = pending.request.image_id
-        return None if image_id is None else pending.look(self._datastore.seeds.history(image_id))
+        if image_id is None or pending.is_known is None:
+            return None
+        return pending.look(self._datastore.seeds.history(image_id))
 
     def _record(self, pending: _Pending) -> Seed:
         image_id = pending.request.image_id
         if image_id is None:
             return pending.seed
-        return self._datastore.record_seed(image_id, pending.seed, pending.look)
+        return self._datastore.record_seed(image_id, pending.seed, pending.is_known and pending.look)
 
     def _placed(self, request: ClickRequest, volume: Volume) -> Seed:
         """The click as a seed; raises SeedError for an unknown type, or a place outside the volume."""
