@@ -8,7 +8,7 @@ from monailabel.config import settings
 from monailabel.interfaces.utils.app import app_instance
 
 settings.MONAI_LABEL_APP_DIR, settings.MONAI_LABEL_STUDIES = sys.argv[1:]
-settings.MONAI_LABEL_APP_CONF = {"use_pretrained_model": "false", "wait_for_scans": "true"}
+settings.MONAI_LABEL_APP_CONF = {"use_pretrained_model": "false", "wait_for_scans": "true", "open_routes": "true"}
 app_instance()
 
 

@@ -31,7 +31,7 @@ def target(tmp_path):
         folder.mkdir()
     for number in range(2):
         write_scan(folders["studies"], f"case{number}", "lps", ("lung", "oesophagus")[number])
-    server = Server(folders["studies"], folders["scratch"]).start()
+    server = Server(folders["studies"], folders["scratch"], {"open_routes": "true"}).start()
     yield server, folders
     server.stop()
 
@@ -76,7 +76,7 @@ _VALUES = st.one_of(
 def quiet_server(tmp_path_factory):
     studies = tmp_path_factory.mktemp("studies")
     write_scan(studies, "case0")
-    server = Server(studies, tmp_path_factory.mktemp("scratch")).start()
+    server = Server(studies, tmp_path_factory.mktemp("scratch"), {"open_routes": "true"}).start()
     yield server
     server.stop()
 

@@ -275,7 +275,7 @@ def test_a_full_disk_refuses_and_keeps_what_was(tmp_path, monkeypatch):
         "wslpet.core.atomic_io.os.replace",
         "wslpet.server.storage.datastore.shutil.copyfile",
     )
-    for step in (*steps, "wslpet.server.storage.seed_log.os.write"):
+    for step in (*steps, "wslpet.server.storage.annotations.seed_log.os.write"):
         with monkeypatch.context() as broken:
             broken.setattr(step, full)
             with pytest.raises(StorageError, match="No space left"):

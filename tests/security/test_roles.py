@@ -21,6 +21,7 @@ from tests.helpers.synthetic import Scan, write_scan
 
 ROLES = ("user", "annotator", "reviewer", "admin")
 # The least role that a route is for; "anyone" needs no token. A route that is not here fails the test.
+# All of them: with `--conf open_routes true`.
 LEAST = {
     "anyone": """
         MOUNT /static /wslpet /docs/assets
@@ -65,6 +66,14 @@ LEAST = {
         DELETE /wslpet/api/training
     """,
 }
+# Of those, what no viewer and no page calls, and so is not there without that setting.
+CLOSED = """
+    GET /batch/infer /datastore/dataset /datastore/label/info /logs/gpu /model/{model} /model/info/{model} /scoring/
+    HEAD /datastore/image /datastore/label
+    POST /batch/infer/{model} /infer/wsi/{model} /infer/wsi_v2/{model} /reload /scoring/ /scoring/{method}
+    PUT /datastore/image/info /datastore/label/info /model/{model}
+    DELETE /batch/infer /datastore/ /datastore/image /model/{model} /scoring/
+"""
 
 
 @dataclass(frozen=True)
@@ -87,22 +96,30 @@ class Hospital:
 
 @pytest.fixture(scope="module")
 def hospital(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hospital]:
+    yield from served(tmp_path_factory, {})
+
+
+@pytest.fixture(scope="module")
+def open_hospital(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hospital]:
+    yield from served(tmp_path_factory, {"open_routes": "true"})
+
+
+def served(tmp_path_factory: pytest.TempPathFactory, conf: dict[str, str]) -> Iterator[Hospital]:
     studies = tmp_path_factory.mktemp("guarded")
     scan = write_scan(studies, "case")
     with Issuer() as issuer:
         settings = {"MONAI_LABEL_AUTH_ENABLE": "true", "MONAI_LABEL_AUTH_REALM_URI": issuer.url}
-        server = Server(studies, tmp_path_factory.mktemp("scratch"), settings=settings).start("/openapi.json")
+        server = Server(studies, tmp_path_factory.mktemp("scratch"), conf, settings).start("/openapi.json")
         yield Hospital(server, issuer, scan)
         server.stop()
 
 
 def least() -> dict[tuple[str, str], str]:
-    return {
-        (line.split()[0], path): role
-        for role, lines in LEAST.items()
-        for line in lines.strip().splitlines()
-        for path in line.split()[1:]
-    }
+    return {route: role for role, lines in LEAST.items() for route in routes(lines)}
+
+
+def routes(lines: str) -> set[tuple[str, str]]:
+    return {(line.split()[0], path) for line in lines.strip().splitlines() for path in line.split()[1:]}
 
 
 @pytest.mark.slow
@@ -117,19 +134,49 @@ def test_no_route_is_forgotten(tmp_path):
 
 
 @pytest.mark.parametrize("role", ["none", *ROLES])
-def test_every_route_is_for_whom_it_is_meant(hospital, role):
-    headers = {} if role == "none" else hospital.as_role(role)
+def test_every_route_is_for_whom_it_is_meant(open_hospital, role):
+    headers = {} if role == "none" else open_hospital.as_role(role)
     wrong = []
     for (method, path), needed in least().items():
         if method == "MOUNT" or (path == "/reload" and role == "admin"):
             continue
-        for name in ("model", "strategy", "method", "session_id", "path:path", "address:path", "image", "degrees", "z"):
-            path = path.replace(f"{{{name}}}", "nothing")
-        status = hospital.status(headers, method, path)
+        status = open_hospital.status(headers, method, filled(path))
         refusal = expected_refusal(role, needed)
         right = status == refusal if refusal else status < 500 and status not in (401, 403)
         wrong += [] if right else [f"{method} {path} → {status}"]
     assert wrong == []
+
+
+@pytest.mark.parametrize("role", ["none", "admin"])
+def test_what_nobody_calls_is_closed_and_the_rest_is_not(hospital, role):
+    headers = {} if role == "none" else hospital.as_role(role)
+    assert routes(CLOSED) < set(least())
+    for method, path in sorted(routes(CLOSED)):
+        answer = requests.request(method, hospital.server.url + filled(path), headers=headers, timeout=60)
+        assert answer.status_code == 404, f"{method} {path} → {answer.status_code}"
+        assert method == "HEAD" or "is closed" in answer.json()["detail"], f"{method} {path} → {answer.text}"
+    for method, path in sorted(set(least()) - routes(CLOSED)):
+        if method not in ("MOUNT", "HEAD"):
+            answer = requests.request(method, hospital.server.url + filled(path), headers=headers, timeout=60)
+            assert "is closed" not in answer.text, f"{method} {path} → {answer.text}"
+
+
+def test_the_description_leaves_out_what_is_closed(hospital, open_hospital):
+    described = []
+    for server in (hospital.server, open_hospital.server):
+        paths = requests.get(f"{server.url}/openapi.json", timeout=60).json()["paths"]
+        described.append({(method.upper(), path) for path, methods in paths.items() for method in methods})
+    default, opened = described
+    assert default < opened
+    assert opened - default <= routes(CLOSED)
+    assert not default & routes(CLOSED)
+
+
+def filled(path: str) -> str:
+    """An address of a route."""
+    for name in ("model", "strategy", "method", "session_id", "path:path", "address:path", "image", "degrees", "z"):
+        path = path.replace(f"{{{name}}}", "nothing")
+    return path
 
 
 def expected_refusal(role: str, needed: str) -> int | None:
@@ -152,10 +199,10 @@ def test_a_click_is_an_annotators(hospital):
     assert [seed["user"] for seed in seeds] == ["annotator"]
 
 
-def test_only_an_administrator_reloads(hospital):
-    assert hospital.status(hospital.as_role("admin"), "POST", "/reload") == 200
-    assert hospital.status(hospital.as_role("user")) == 200
-    assert hospital.status({}) == 401
+def test_only_an_administrator_reloads(open_hospital):
+    assert open_hospital.status(open_hospital.as_role("admin"), "POST", "/reload") == 200
+    assert open_hospital.status(open_hospital.as_role("user")) == 200
+    assert open_hospital.status({}) == 401
 
 
 def test_a_name_and_a_password_give_a_token(hospital):

@@ -7,6 +7,7 @@ import logging
 import os
 import shutil
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -22,6 +23,8 @@ logger = logging.getLogger(__name__)
 ABANDONED_SECONDS = 3600
 # Timeout of a lock: longer than any change that is made under one.
 LOCK_SECONDS = 120.0
+# The thread that holds it may wait for a lock between processes first.
+THREAD_LOCK_SECONDS = 2 * LOCK_SECONDS
 # Interval of log messages while waiting for a lock.
 LOG_SECONDS = 15.0
 
@@ -45,6 +48,28 @@ def replacing(target: Path) -> Iterator[Path]:
         sync_folder(target.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+class ThreadLock:
+    """A reentrant lock between threads that is not waited for without end.
+
+    Parameters
+    ----------
+    what : is held, for the error.
+    seconds : the longest wait; then BusyError is raised.
+    """
+
+    def __init__(self, what: str, seconds: float = THREAD_LOCK_SECONDS) -> None:
+        self._what = what
+        self._seconds = seconds
+        self._lock = threading.RLock()
+
+    def __enter__(self) -> None:
+        if not self._lock.acquire(timeout=self._seconds):
+            raise BusyError(f"{self._what} was busy for {self._seconds:g} s; nothing was changed: try again")
+
+    def __exit__(self, *error: object) -> None:
+        self._lock.release()
 
 
 @contextmanager

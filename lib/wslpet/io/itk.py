@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from wslpet.core.arrays import Array
+from wslpet.core.arrays import Array, FloatArray
 from wslpet.core.errors import GeometryError, InputError
 from wslpet.core.volume import Volume
 from wslpet.io.nifti import Check
@@ -47,7 +47,7 @@ def read_itk(path: Path, check: Check) -> Volume:
         if image.GetNumberOfComponentsPerPixel() != 1:
             raise InputError(f"image {path.name} holds several numbers a voxel; export SUV")
         stored: Array = sitk.GetArrayFromImage(image)
-        array = stored.astype(np.float32).T.reshape(shape, order="A")  # (k, j, i) → (i, j, k)
+        array: FloatArray = stored.astype(np.float32).T.reshape(shape, order="A")  # (k, j, i) → (i, j, k)
     except InputError:
         raise
     except Exception as error:

@@ -23,8 +23,8 @@ from wslpet.method.shipped import SHIPPED_MODEL
 from wslpet.server.configuration import configuration_from
 from wslpet.server.errors import UnknownName, quoted
 from wslpet.server.http import front
-from wslpet.server.http import routes as http_routes
-from wslpet.server.page.annotation import Desk
+from wslpet.server.http.install import end_if_starting, install
+from wslpet.server.page.annotation import AnnotationPage
 from wslpet.server.page.overview import BackgroundScanner
 from wslpet.server.page.routes import routes
 from wslpet.server.quiet import quieten
@@ -69,13 +69,13 @@ class WSLPETApp(MONAILabelApp):
                 version=wslpet.__version__,
             )
         except InputError as error:
-            http_routes.end_if_starting(error)
+            end_if_starting(error)
             raise
         # MONAI Label would score the whole datastore at the start, and after each next sample and each training.
         self._auto_update_scoring = False
-        self.desk = Desk(self, self._datastore, self.predictions, self.settings)
-        self.scanner = BackgroundScanner(self.desk)
-        if http_routes.install([*front.routes(), *routes()]):
+        self.page = AnnotationPage(self, self._datastore, self.predictions, self.settings)
+        self.scanner = BackgroundScanner(self.page)
+        if install([*front.routes(), *routes()], self.configuration.open_routes):
             wait_asleep()  # a training, which has a process of its own
             # Requests run side by side. Threads of one that spin for each other would only be in the others' way.
             torch.set_num_threads(1)

@@ -1,4 +1,4 @@
-"""Parse MONAI Label's `conf`, a dictionary of strings, into `Settings`."""
+"""Parse MONAI Label's `conf`, a dictionary of strings, into one `Configuration`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,16 @@ models preload skip_scoring skip_strategies scribbles server_mode tracking_uri t
 zoo_source zoo_repo bundles epistemic_enabled heuristic_planner auto_finetune_models auto_finetune_check_interval
 """
 _STOCK_KEYS = frozenset(_STOCK.split())
-_OWN_KEYS = ("preset", "tracking", "model_dir", "use_pretrained_model", "rename", "state_dir", "wait_for_scans")
+_OWN_KEYS = (
+    "preset",
+    "tracking",
+    "model_dir",
+    "use_pretrained_model",
+    "rename",
+    "state_dir",
+    "wait_for_scans",
+    "open_routes",
+)
 _BOOLEANS = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
 
 
@@ -35,6 +44,7 @@ class Configuration:
     renamed : former name of a cancer type → its name in the settings.
     state_dir : folder for all that is learned; None leaves the choice to `wslpet.core.state_folder`.
     wait_for_scans : whether studies without a scan that can be used are meant.
+    open_routes : whether routes of MONAI Label are answered that neither a viewer nor the page calls.
     """
 
     settings: Settings
@@ -43,6 +53,7 @@ class Configuration:
     renamed: Mapping[str, str] = field(default_factory=dict)
     state_dir: Path | None = None
     wait_for_scans: bool = False
+    open_routes: bool = False
 
 
 def configuration_from(conf: Mapping[str, str]) -> Configuration:
@@ -73,8 +84,9 @@ def configuration_from(conf: Mapping[str, str]) -> Configuration:
     pretrained = _parsed("use_pretrained_model", conf.get("use_pretrained_model", True), True)
     state_dir = Path(conf["state_dir"]) if conf.get("state_dir") else None
     waits = _parsed("wait_for_scans", conf.get("wait_for_scans", False), False)
+    opened = _parsed("open_routes", conf.get("open_routes", False), False)
     renamed = _renamed(conf.get("rename", ""), settings)
-    return Configuration(settings, model_dir, pretrained, renamed, state_dir, waits)
+    return Configuration(settings, model_dir, pretrained, renamed, state_dir, waits, opened)
 
 
 def _renamed(text: str, settings: Settings) -> dict[str, str]:

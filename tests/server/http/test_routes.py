@@ -7,13 +7,13 @@ import threading
 import time
 
 import pytest
-from anyio import CapacityLimiter
 from monailabel.endpoints.user.auth import DEFAULT_USER
 from monailabel.interfaces.tasks.infer_v2 import InferType
 from starlette.concurrency import run_in_threadpool
 
 from wslpet.core.limits import CORES
 from wslpet.server.http import routes as http_routes
+from wslpet.server.http.fifo_semaphore import FifoSemaphore
 
 # More than all threads that the server has for requests.
 MANY = 60
@@ -89,7 +89,7 @@ def test_who_waits_for_a_pacs_keeps_nobody_from_computing(app):
 
 @pytest.mark.parametrize("places", [1, CORES])
 def test_those_who_wait_for_their_turn_hold_no_thread_and_are_answered_in_order(app, monkeypatch, places):
-    monkeypatch.setattr(http_routes, "_computing", CapacityLimiter(places))
+    monkeypatch.setattr(http_routes, "processors", FifoSemaphore(places))
 
     async def viewers():
         many = [ask(f"slow{n}") for n in range(MANY)]

@@ -217,8 +217,8 @@ def test_a_submitted_label_is_kept_on_the_pacs_and_comes_back(hospital, stored, 
     assert (seed["cancer_type"], seed["user"]) == (patient.scan.cancer_type, "dr")
     assert np.linalg.norm(np.array(seed["position"]) - patient.scan.centre) < VOXEL_MM
 
-    info = {"label": patient.uid, "tag": "final"}
-    told = requests.get(f"{hospital.server.url}/datastore/label/info", params=info, timeout=30).json()
+    listed = requests.get(f"{hospital.server.url}/datastore/?output=all", timeout=30).json()["objects"]
+    told = listed[patient.uid]["labels"]["final"]["info"]
     stored_seg = [s for s in segmentations(hospital.pacs) if s["0020000E"]["Value"] == [told["SeriesInstanceUID"]]]
     assert stored_seg[0]["0020000D"]["Value"] == [told["StudyInstanceUID"]]
     (tmp_path / "seg.dcm").write_bytes(file_of(hospital.pacs, told["SeriesInstanceUID"]))

@@ -16,7 +16,7 @@ from wslpet.core.seeds import Seed
 from wslpet.core.settings import Settings
 from wslpet.method.network.checkpoint import Model, new_network
 from wslpet.server.errors import PacsError, StorageError
-from wslpet.server.page.annotation import Desk
+from wslpet.server.page.annotation import AnnotationPage
 from wslpet.server.storage.datastore import SeededDatastore
 from wslpet.server.storage.opening import open_studies
 from wslpet.server.tasks.strategies import First, Random, Uncertainty
@@ -127,35 +127,35 @@ def test_a_source_that_is_silent_may_have_more_patients(studies):
 
 
 @pytest.fixture
-def desk(studies):
-    def desk():
+def page(studies):
+    def page():
         store = opened(studies)
         first = First()
         app = SimpleNamespace(next_sample=lambda request: first(request, store) or {})
-        return Desk(app, store, None, Settings())
+        return AnnotationPage(app, store, None, Settings())
 
-    return desk
+    return page
 
 
-def test_an_empty_cohort_looks_empty(desk):
-    told = desk().next("first", "me", [])
+def test_an_empty_cohort_looks_empty(page):
+    told = page().next("first", "me", [])
     assert told.image is None and "There is no PET scan on this server" in told.message
 
 
-def test_a_cohort_without_a_usable_scan_looks_unusable(studies, desk):
+def test_a_cohort_without_a_usable_scan_looks_unusable(studies, page):
     for name in ("a", "b"):
         ct(studies / f"{name}.nii.gz")
-    told = desk().next("first", "me", [])
+    told = page().next("first", "me", [])
     assert told.image is None
     assert "None of the 2 scans can be used" in told.message and "0 of 2 patients are annotated" in told.message
     assert "SUV" in told.message
 
 
-def test_what_is_done_looks_done(studies, desk):
+def test_what_is_done_looks_done(studies, page):
     write_scan(studies, "a")
     ct(studies / "b.nii.gz")
-    desk().datastore.record_seed("a", Seed("lung", (0, 0, 0)))
-    told = desk().next("first", "me", [])
+    page().datastore.record_seed("a", Seed("lung", (0, 0, 0)))
+    told = page().next("first", "me", [])
     assert told.message == "1 of 2 patients are annotated. 1 cannot be used; the cohort says why."
 
 

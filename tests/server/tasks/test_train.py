@@ -1,6 +1,5 @@
 """Clicks → training → weights that the next inference uses."""
 
-import re
 import time
 
 import nibabel as nib
@@ -12,8 +11,6 @@ import torch
 
 from wslpet.core.settings import Settings
 from wslpet.method.network.checkpoint import Model, new_network, save_model
-from wslpet.method.training.trainer import EpochReport, Trained
-from wslpet.server.tasks.train import _not_judged, _objection
 
 
 def test_training_reports_and_publishes(trained_clinic):
@@ -112,35 +109,3 @@ def test_training_runs_while_others_are_served(trained_clinic):
     assert requests.post(f"{server.url}/train/wslpet", json={}, timeout=30).status_code == 429
     assert requests.delete(f"{server.url}/train/", timeout=30).ok
     assert version_in_use(server) == version
-
-
-@pytest.mark.parametrize(
-    ("accuracy", "better", "held_out", "said"),
-    [
-        (0.49, True, 2, "worse than chance"),
-        (float("nan"), True, 2, "worse than chance"),
-        (0.9, False, 2, "no better"),
-        (0.9, False, 0, r"4 patients of at least two types \(there are 4 lung, 5 oesophagus, 1 melanoma"),
-    ],
-)
-def test_weights_that_do_badly_are_not_published(accuracy, better, held_out, said):
-    assert re.search(said, _objection(trained(accuracy, better, held_out)) or "")
-    assert _objection(trained(0.5, True, held_out)) is None
-
-
-def test_what_is_not_judged_is_said():
-    assert "melanoma (1 of 4 patients" in _not_judged(trained(0.9, True, 2).model.history)
-    assert "Nobody was held out" in _not_judged(trained(0.9, True, 0).model.history)
-    everyone = {"held_out": 2, "judged": ["lung"], "patients": {"lung": 9, "melanoma": 0}}
-    assert _not_judged(everyone) == ""
-
-
-def trained(accuracy, better, held_out):
-    settings = Settings()
-    history = {
-        "patients": {"lung": 4, "oesophagus": 5, "melanoma": 1, "no tumour": 0},
-        "held_out": held_out,
-        "judged": ["lung", "oesophagus"] if held_out else [],
-    }
-    model = Model(new_network(settings).eval(), settings, history)
-    return Trained(model, [EpochReport(1, 1, 1.0, 1.0, 1.0, 1.0, 0.0, accuracy, 1.0, True)], None, better)

@@ -1,7 +1,8 @@
 """MONAI Label's other routes with validation: the same addresses and answers.
 
-`routes` holds the routes that the app's own work goes through; these are the rest. Weights, logs and `/reload` are an
-administrator's; a session's files and names are looked at; what would be a stack trace is a refusal.
+`routes` holds those that the app's own work goes through; these are the rest, of which `closed_routes` says which are
+closed by default. Weights, logs and `/reload` are an administrator's; a session's files and names are looked at; what
+would be a stack trace is a refusal.
 """
 
 from __future__ import annotations

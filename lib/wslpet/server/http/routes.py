@@ -1,27 +1,25 @@
-"""Routes that replace MONAI Label's own: requests are validated, and errors become HTTP answers.
+"""The routes of MONAI Label that viewers work with, checked and in threads.
 
-MONAI Label turns every exception of an app into a 500, starts a training before it is known to be possible, runs
-an inference on the thread that serves everyone, leaves a refused upload in the temporary folder, and lets a
-request's `params` replace its image by any file. None of it can be configured. So when the app is loaded into a
-running server, `install` puts handlers for refusals, and routes of the same addresses and roles, before the stock
-ones, which most of them call after checking. What takes time runs in threads: others are served meanwhile.
+MONAI Label starts a training before it is known to be possible, runs an inference on the thread that serves everyone,
+leaves a refused upload in the temporary folder, and lets a request's `params` replace its image by any file. So routes
+of the same addresses and roles stand before the stock ones, which most of them call after checking. What takes time
+runs in threads: others are served meanwhile.
 """
 
 from __future__ import annotations
 
 import json
 import logging
-import os
+import math
 import secrets
-import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from typing import Annotated, Any
 
 from anyio import CapacityLimiter, to_thread
-from fastapi import APIRouter, BackgroundTasks, Depends, FastAPI, File, Form, Request, UploadFile
-from fastapi.responses import JSONResponse, Response
+from fastapi import APIRouter, BackgroundTasks, Depends, File, Form, Request, UploadFile
+from fastapi.responses import Response
 from monailabel.config import settings
 from monailabel.endpoints import activelearning as stock_activelearning
 from monailabel.endpoints import datastore as stock_datastore
@@ -29,24 +27,16 @@ from monailabel.endpoints import infer as stock_infer
 from monailabel.endpoints import train as stock_train
 from monailabel.endpoints.user.auth import User
 from monailabel.interfaces.datastore import DefaultLabelTag
-from monailabel.interfaces.exception import (
-    ImageNotFoundException,
-    LabelNotFoundException,
-    MONAILabelError,
-    MONAILabelException,
-)
 from monailabel.interfaces.tasks.infer_v2 import InferType
 from monailabel.interfaces.utils.app import app_instance
 from monailabel.utils.others.generic import get_mime_type
 from requests_toolbelt import MultipartEncoder
 from starlette.concurrency import run_in_threadpool
-from starlette.routing import BaseRoute
 
 from wslpet.core.errors import InputError
-from wslpet.core.limits import CORES
-from wslpet.server.errors import UnknownName, disk_refused, quoted, status_of
-from wslpet.server.http import authentication, framework_routes, request_guard
+from wslpet.server.errors import UnknownName, quoted
 from wslpet.server.http.authentication import Administrator, Annotator, AnyUser, require
+from wslpet.server.http.fifo_semaphore import processors
 from wslpet.server.http.request_models import SampleOptions, parsed, parsed_infer
 from wslpet.server.series.dicomweb import DicomWeb
 from wslpet.server.tasks.infer import extension_of
@@ -57,52 +47,11 @@ Uploaded = Annotated[UploadFile, File()]
 
 # include_in_schema: the stock routes of the same addresses describe them already.
 router = APIRouter(include_in_schema=False)
-# Limits concurrent inferences. Waiting is asynchronous, so that short requests find a free thread.
-_computing = CapacityLimiter(CORES)
+# `processors` bounds the inferences at once. The pool of other requests is not used, as its threads may all wait for a
+# place that an inference holds.
+_inference_threads = CapacityLimiter(math.inf)
 # What a request says beside its params; a param of that name would replace it.
 _ADDRESSED = ("image", "model", "session", "session_id", "image_id", "image_path", "user")
-
-
-def install(added: Sequence[BaseRoute] = ()) -> bool:
-    """Guard the running server, once per load of the app; False outside one (training, tests).
-
-    Parameters
-    ----------
-    added : routes of the app's own, that MONAI Label has none like.
-    """
-    module = sys.modules.get("monailabel.app")
-    if module is None:
-        return False
-    server: FastAPI = module.app
-    server.add_exception_handler(InputError, _refused)
-    server.add_exception_handler(MONAILabelException, _refused_by_stock)
-    server.add_exception_handler(json.JSONDecodeError, _not_json)
-    server.add_exception_handler(RecursionError, _nested)
-    server.add_exception_handler(OSError, _disk)
-    authentication.install(server)
-    request_guard.guard(server)
-    own = [*router.routes, *framework_routes.router.routes, *added]
-    others = [route for route in server.router.routes if not getattr(route, "wslpet", False)]
-    for route in own:
-        route.wslpet = True  # type: ignore[attr-defined]
-    server.router.routes[:] = [*own, *others]
-    server.openapi_schema = None
-    # Handlers are read when the stack is built, which happened before the app was loaded.
-    server.middleware_stack = server.build_middleware_stack()
-    return True
-
-
-def end_if_starting(error: InputError) -> None:
-    """Say in one sentence why the server does not start, and end it; a server that runs, or no server, goes on.
-
-    Raised to MONAI Label and uvicorn, it would come out as a traceback of two screens.
-    """
-    module = sys.modules.get("monailabel.app")
-    if module is None or any(getattr(route, "wslpet", False) for route in module.app.router.routes):
-        return
-    logging.shutdown()
-    print(f"\nThe server does not start: {error}\n", file=sys.stderr, flush=True)
-    os._exit(2)
 
 
 @router.post("/infer/{model}")
@@ -120,12 +69,15 @@ async def infer(
     if file is not None or label is not None:
         raise InputError("a file came with the infer request; upload it first with PUT /datastore/image")
     request = partial(_infer, model, user, image, session_id, params, output)
-    answer = await to_thread.run_sync(partial(request, fetch=False), limiter=_computing)
+    # A request that waits its turn holds no thread, so that what is quick finds one.
+    async with processors:
+        answer = await to_thread.run_sync(partial(request, fetch=False), limiter=_inference_threads)
     if answer is not None:
         return answer
     # Nobody's turn passes while a PACS is waited for.
     await run_in_threadpool(app_instance().datastore().image_path, image)
-    fetched = await to_thread.run_sync(request, limiter=_computing)
+    async with processors:
+        fetched = await to_thread.run_sync(request, limiter=_inference_threads)
     assert fetched is not None
     return fetched
 
@@ -315,31 +267,3 @@ def _cleaned_up() -> Iterator[BackgroundTasks]:
 def who(user: User, name: Any) -> str:
     """Who clicked: the account where the server knows accounts, else the name the viewer gives."""
     return str((user.username if settings.MONAI_LABEL_AUTH_ENABLE else name) or "unknown")[:100]
-
-
-async def _refused(request: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, InputError)
-    return JSONResponse({"detail": str(error)}, status_of(error))
-
-
-async def _refused_by_stock(request: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, MONAILabelException)
-    missing = isinstance(error, ImageNotFoundException | LabelNotFoundException)
-    status = 404 if missing or error.error == MONAILabelError.INVALID_INPUT else 400
-    return JSONResponse({"detail": error.msg}, status)
-
-
-async def _disk(request: Request, error: Exception) -> JSONResponse:
-    refusal = disk_refused(error)
-    if refusal is None:
-        logger.error("%s %s failed", request.method, request.url.path, exc_info=error)
-        return JSONResponse({"detail": "the server failed to read or write a file; its log says which"}, 500)
-    return JSONResponse({"detail": str(refusal)}, status_of(refusal))
-
-
-async def _nested(request: Request, error: Exception) -> JSONResponse:
-    return JSONResponse({"detail": "the request holds JSON that is nested too deeply; send plain lists"}, 400)
-
-
-async def _not_json(request: Request, error: Exception) -> JSONResponse:
-    return JSONResponse({"detail": f"the request holds text that is not JSON ({error})"}, 400)

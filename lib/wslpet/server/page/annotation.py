@@ -1,33 +1,24 @@
-"""The annotator's desk: a patient is laid out, a click is tried, an annotation is recorded or taken back.
-
-Trying a click records nothing; saving records the same seed through the same code as a viewer's click, so both give
-the same contour.
-"""
+"""What the annotation page shows of a patient, and its clicks, as the annotation service takes them."""
 
 from __future__ import annotations
 
 import threading
 import time
 import uuid
-from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from wslpet.core.arrays import Array
-from wslpet.core.errors import InputError, SeedError
+from wslpet.core.errors import InputError
 from wslpet.core.seeds import NO_TUMOUR, Seed, Withdrawal
 from wslpet.core.settings import Settings
-from wslpet.core.volume import Volume
-from wslpet.method.inference.pipeline import check_click, delineate
 from wslpet.method.projection.mip import Views, rotated_mip
-from wslpet.server.errors import Conflict, quoted
-from wslpet.server.page.schemas import Annotation, Next, Patient, Save, Saved, Withdraw
-from wslpet.server.series.datastore import FINAL, SeriesDatastore
-from wslpet.server.storage.clicks import place
+from wslpet.server.errors import quoted
+from wslpet.server.page.schemas import Annotation, Click, Next, Patient, Save, Saved, Withdraw
+from wslpet.server.series.datastore import SeriesDatastore
+from wslpet.server.storage.annotations.service import AnnotationService, ClickRequest
 from wslpet.server.tasks.findings import Delineated, delineated
-from wslpet.server.tasks.infer import processors
 from wslpet.server.tasks.predictions import Predictions
 
 # A browser that has not asked for this long has closed its patients.
@@ -35,8 +26,8 @@ HELD_SECONDS = 20.0
 _STEPS = 65535
 
 
-class Desk:
-    """The annotation service: patients to annotate, the lesion at a click, and the annotations that are recorded.
+class AnnotationPage:
+    """Patients as the page shows them: who is next, what they look like, what was said of them.
 
     Parameters
     ----------
@@ -48,6 +39,7 @@ class Desk:
         self.datastore = datastore
         self.predictions = predictions
         self.settings = settings
+        self.annotations = AnnotationService(datastore, settings)
         self._app = app
         self._held: dict[str, tuple[str, float]] = {}
         self._choosing = threading.Lock()
@@ -113,8 +105,8 @@ class Desk:
 
     def turned(self, image_id: str, degrees: float) -> bytes:
         """Little-endian uint16, (u, z) each: the MIP from a side, and the x and y that its pixels came from."""
-        with processors, self.datastore.checkout(image_id) as volume:
-            seen = rotated_mip(volume.to_ras(), degrees)
+        with self.annotations.opened(self.datastore.image_path(image_id)) as scan:
+            seen = rotated_mip(scan.volume.to_ras(), degrees)
         step = _suv_step(self.datastore.views(image_id))
         x, y = (seen.column[..., axis].astype("<u2").tobytes() for axis in (0, 1))
         return _steps(seen.mip, step) + x + y
@@ -126,106 +118,42 @@ class Desk:
             raise InputError(f"slice {z} of {quoted(image_id)} does not exist; there are 0 to {ras.shape[2] - 1}")
         return _steps(ras.array[:, :, z], _suv_step(self.datastore.views(image_id)))
 
-    def delineate(self, image_id: str, cancer_type: str, position: tuple[float, float, float]) -> Delineated | None:
-        """Delineate the lesion at a click, with what is doubtful about it; None for "no tumour". Nothing is recorded.
+    def delineate(self, image_id: str, click: Click) -> Delineated | None:
+        """Delineate the lesion at a click, with what is doubtful about it; None for "no tumour".
 
-        Raises
-        ------
-        SeedError
-            when the type is not configured, the position is outside the scan, or nothing stands out there.
+        Nothing is recorded; errors as of `AnnotationService.preview`.
         """
-        with processors, self.datastore.checkout(image_id) as volume:
-            seed = self._seed(volume, cancer_type, position, "")
-            return delineated(delineate(volume, seed, settings=self.settings, sure=True))
+        asked = ClickRequest(image_id, click.cancer_type, "", position=click.position)
+        return delineated(self.annotations.preview(asked))
 
     def annotate(self, image_id: str, save: Save, user: str) -> Saved:
         """Record an annotation; it is on disk when this returns.
 
-        The same request again is answered, not recorded again, also when both come at once, or the server was
-        restarted in between.
-
-        Raises
-        ------
-        SeedError
-            when the type is not configured, the position is missing or outside the scan, or nothing stands out there,
-            where the annotator is sure: nearly nothing.
-        Conflict
-            when the request's id is that of another annotation.
+        The same request again is answered, not recorded again; errors as of `AnnotationService.check`.
         """
-        if save.cancer_type != NO_TUMOUR and save.position is None:
-            raise SeedError(f"{save.cancer_type} needs a place; click on the tumour")
-        meanwhile: list[Seed | Withdrawal] = []
-
-        def known(history: Sequence[Seed | Withdrawal]) -> Seed | None:
-            meanwhile[:] = [said for said in history[save.seen :] if said.user != user]
-            return _known(history, seed, save.seen)
-
-        with processors, self.datastore.checkout(image_id) as volume:
-            middle = volume.to_world((np.array(volume.shape) - 1) / 2)
-            seed = self._seed(volume, save.cancer_type, save.position or tuple(middle), user, save.id)
-            if known(self.datastore.seeds.history(image_id)) is None:
-                check_click(volume, seed, self.settings, save.sure)
-        recorded = self.datastore.record_seed(image_id, seed, known)
+        asked = ClickRequest(
+            image_id, save.cancer_type, user, position=save.position, id=save.id, seen=save.seen, sure=save.sure
+        )
+        recorded = self.annotations.check(asked)
         standing = self.datastore.seeds.get(image_id)[-1:]
         return Saved(
-            annotation=_annotation(recorded, recorded in standing),
-            known=recorded is not seed,
-            meanwhile=[_annotation(said) for said in meanwhile],
+            annotation=_annotation(recorded.seed, recorded.seed in standing),
+            known=recorded.known,
+            meanwhile=[_annotation(said) for said in recorded.meanwhile],
             history=self.history(image_id),
         )
 
     def withdraw(self, image_id: str, what: Withdraw, user: str) -> list[Annotation]:
-        """Take back the newest annotation, or all; returns the history.
-
-        A final label goes with all of them, since it would count as an annotation, too; `.wslpet/superseded` keeps it.
-
-        Raises
-        ------
-        Conflict
-            when another annotation is the newest by now.
-        InputError
-            when the final label is on a PACS, from where it is not deleted.
-        """
-        self.datastore.image_path(image_id)
-        self.datastore.seeds.withdraw(image_id, what.time, user, what.all)
-        if what.all and self.datastore.get_label_uri(image_id, FINAL):
-            self.datastore.remove_label(image_id, FINAL)
+        """Take back the newest annotation, or all; returns the history. Errors as of `AnnotationService.withdraw`."""
+        self.annotations.withdraw(image_id, what.time, user, what.all)
         return self.history(image_id)
 
     def history(self, image_id: str) -> list[Annotation]:
-        newest = self.datastore.seeds.get(image_id)[-1:]
-        standing = [seed for seed in newest if seed.cancer_type in self.settings.classes]
-        return [_annotation(said, said in standing) for said in self.datastore.seeds.history(image_id)]
-
-    def _seed(self, volume: Volume, cancer_type: str, position: Any, user: str, id_: str = "") -> Seed:
-        if cancer_type not in self.settings.classes:
-            raise SeedError(f"unknown cancer type {quoted(cancer_type)}; known are {', '.join(self.settings.classes)}")
-        index = np.round(volume.to_index(np.array(position)), 3).tolist()
-        return replace(place((cancer_type, index), volume, user), id=id_)
+        return [_annotation(said, counts) for said, counts in self.annotations.history(image_id)]
 
     def _held_by_others(self, client: str) -> set[str]:
         now = time.monotonic()
         return {image for image, (who, until) in list(self._held.items()) if who != client and until > now}
-
-
-def _known(history: Sequence[Seed | Withdrawal], seed: Seed, seen: int) -> Seed | None:
-    """The seed of a history that the same request brought; raises Conflict when the id is another seed's.
-
-    It has the same id or, without one, is the same click of the same person, which that person had not seen yet.
-    """
-    if not seed.id:
-        return next((said for said in history[seen:] if isinstance(said, Seed) and _is_same(said, seed)), None)
-    known = next((said for said in history if isinstance(said, Seed) and said.id == seed.id), None)
-    if known is not None and not _is_same(known, seed):
-        raise Conflict(
-            f"the id {quoted(seed.id)} is that of another annotation of this image, {known.cancer_type} by "
-            f"{quoted(known.user)} at {known.time}; nothing was recorded: send a new id with every annotation"
-        )
-    return known
-
-
-def _is_same(said: Seed, seed: Seed) -> bool:
-    return (said.user, said.cancer_type, said.index) == (seed.user, seed.cancer_type, seed.index)
 
 
 def _annotation(said: Seed | Withdrawal, counts: bool = False) -> Annotation:

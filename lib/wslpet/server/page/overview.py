@@ -16,7 +16,7 @@ from wslpet.core.errors import InputError
 from wslpet.core.seeds import NO_TUMOUR, Seed
 from wslpet.io.cache.disk_cache import DiskCache
 from wslpet.method.projection.mip import Views
-from wslpet.server.page.annotation import Desk
+from wslpet.server.page.annotation import AnnotationPage
 from wslpet.server.page.schemas import Annotation, Cohort, CohortRow, LeftOut, State
 from wslpet.server.tasks.findings import Prediction
 
@@ -38,9 +38,9 @@ class BackgroundScanner:
     Images of files are read; of DICOM series, those that are annotated, as fetching all of a PACS is not its business.
     """
 
-    def __init__(self, desk: Desk) -> None:
-        self._desk = desk
-        self._store = desk.datastore
+    def __init__(self, page: AnnotationPage) -> None:
+        self._page = page
+        self._store = page.datastore
         self._thumbnails = DiskCache(self._store.private / "thumbnails", THUMBNAIL_BYTES)
         self._disagreements: dict[str, tuple[tuple[str, str], str]] = {}  # image → of which annotation and weights, why
         self._seen: dict[str, tuple[str, str | None]] = {}  # image → which version of it, and the weights then in use
@@ -61,7 +61,7 @@ class BackgroundScanner:
         rows = [self._row(i, counts.get(i, 0), unusable.get(i, ""), uncounted.get(i, "")) for i in images]
         return Cohort(
             revision=revision,
-            model_version=self._desk.predictions.model_version(),
+            model_version=self._page.predictions.model_version(),
             rows=rows,
             annotators=_counted(seeds),
             looking=self._start(images),
@@ -84,12 +84,12 @@ class BackgroundScanner:
         return made
 
     def _row(self, image: str, annotations: int, unusable: str, uncounted: str) -> CohortRow:
-        history = self._desk.history(image) if annotations else []
+        history = self._page.history(image) if annotations else []
         annotation = _latest(history)
         state: State = "annotated" if annotation else "unannotated"
         reason, predicted = uncounted, None
         try:
-            predicted = self._desk.predictions.known(image)
+            predicted = self._page.predictions.known(image)
         except (InputError, OSError) as error:
             unusable = unusable or str(error)
         if unusable:
@@ -100,7 +100,7 @@ class BackgroundScanner:
         told = predicted if annotation else None  # it must not sway who annotates next
         return CohortRow(
             image=image,
-            title=self._desk.title(image),
+            title=self._page.title(image),
             state=state,
             reason=reason,
             annotation=annotation,
@@ -119,7 +119,7 @@ class BackgroundScanner:
 
     def _start(self, images: list[str]) -> bool:
         """Have the rest looked at; whether there is any."""
-        model = self._desk.predictions.model_version()
+        model = self._page.predictions.model_version()
         annotated = self._store.annotated()
         local = [i for i in images if i in annotated or not self._store.is_series(i)]
         local.sort(key=lambda i: i not in annotated)
@@ -139,7 +139,7 @@ class BackgroundScanner:
             try:
                 self.thumbnail(image)
                 if model is not None:
-                    self._desk.predictions.get(image)
+                    self._page.predictions.get(image)
             except (InputError, OSError) as error:
                 self._store.note_unusable(image, error)
             except Exception as error:

@@ -1,6 +1,6 @@
 """The annotation page and its API: `/wslpet/`, `/wslpet/api/…`.
 
-Every route is small: the desk, the rounds and the training do the work, through the code that viewers' requests use.
+Each route calls one method of the page, of the background scanner or of the training; clicks take viewers' way.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from wslpet.server.errors import UnknownName, quoted
 from wslpet.server.http.authentication import Administrator, Annotator, AnyUser
 from wslpet.server.http.routes import who
 from wslpet.server.page import table, training
-from wslpet.server.page.annotation import Desk
+from wslpet.server.page.annotation import AnnotationPage
 from wslpet.server.page.overview import BackgroundScanner
 from wslpet.server.page.schemas import (
     Annotation,
@@ -82,15 +82,15 @@ def routes() -> list[BaseRoute]:
     return [*router.routes, Mount("/wslpet", Page(directory=WEB, html=True), name="wslpet")]
 
 
-def _desk() -> Desk:
-    desk: Desk = app_instance().desk
-    return desk
+def _page() -> AnnotationPage:
+    page: AnnotationPage = app_instance().page
+    return page
 
 
-def _rounds() -> BackgroundScanner:
+def _note_activity() -> None:
+    """The background scanner lets whoever works at the page go first."""
     scanner: BackgroundScanner = app_instance().scanner
     scanner.note_activity()
-    return scanner
 
 
 @router.get("/configuration")
@@ -113,22 +113,22 @@ def configuration(user: AnyUser) -> Configuration:
 @router.post("/status")
 def hold_and_status(opened: Opened, user: AnyUser) -> Status:
     """As GET, for a page that says which images it has open; other browsers are not offered them."""
-    _desk().hold(opened.client, opened.open)
+    _page().hold(opened.client, opened.open)
     return status(user)
 
 
 @router.get("/status")
 def status(user: AnyUser) -> Status:
     """What changes meanwhile."""
-    app, desk = app_instance(), _desk()
-    store = desk.datastore
+    app, page = app_instance(), _page()
+    store = page.datastore
     images = set(store.list_images())
     return Status(
-        boot=desk.boot,
+        boot=page.boot,
         revision=store.seeds.counts()[1],
         images=len(images),
         annotated=len(images & store.annotated()),
-        model_version=desk.predictions.model_version(),
+        model_version=page.predictions.model_version(),
         training=training.progress(app._trainers.get(training.TASK)),
         trouble=store.trouble,
         remarks=[remark for remark in store.remarks() if remark != store.trouble],
@@ -140,14 +140,14 @@ def next_patient(asked: NextRequest, user: AnyUser) -> Next:
     """The next patient without an annotation, by a strategy, that no other browser has open."""
     if asked.strategy not in app_instance()._strategies:
         raise UnknownName(f"strategy {quoted(asked.strategy)} does not exist")
-    return _desk().next(asked.strategy, asked.client, asked.exclude)
+    return _page().next(asked.strategy, asked.client, asked.exclude)
 
 
 @router.get("/images/{image}")
 def patient(image: Image, user: AnyUser) -> Patient:
     """A scan's geometry and its annotations."""
-    _rounds()
-    return _desk().patient(image)
+    _note_activity()
+    return _page().patient(image)
 
 
 @router.get("/images/{image}/mips", response_class=Response, responses=_BINARY)
@@ -157,8 +157,8 @@ def mips(image: Image, user: AnyUser) -> Response:
     Four arrays of little-endian uint16, (u, z) each, z running fastest: the coronal MIP (u = x) in SUV steps, the
     voxel y that each pixel came from, the sagittal MIP (u = y), the voxel x that each came from.
     """
-    _rounds()
-    return Response(_desk().mips(image), media_type="application/octet-stream")
+    _note_activity()
+    return Response(_page().mips(image), media_type="application/octet-stream")
 
 
 @router.get("/images/{image}/mips/{degrees}", response_class=Response, responses=_BINARY)
@@ -168,15 +168,15 @@ def turned_mip(image: Image, degrees: Annotated[float, InPath(ge=0, lt=360)], us
     Three arrays of little-endian uint16, (u, z) each: SUV steps, and the voxel x and y that each pixel came from;
     pixels are square.
     """
-    _rounds()
-    return Response(_desk().turned(image, degrees), media_type="application/octet-stream")
+    _note_activity()
+    return Response(_page().turned(image, degrees), media_type="application/octet-stream")
 
 
 @router.get("/images/{image}/slices/{z}", response_class=Response, responses=_BINARY)
 def axial_slice(image: Image, z: int, user: AnyUser) -> Response:
     """An axial slice of the RAS volume: little-endian uint16 (x, y), y running fastest, in SUV steps."""
-    _rounds()
-    return Response(_desk().slice(image, z), media_type="application/octet-stream")
+    _note_activity()
+    return Response(_page().slice(image, z), media_type="application/octet-stream")
 
 
 @router.get("/images/{image}/thumbnail", response_class=Response, responses=_PNG)
@@ -188,29 +188,29 @@ def thumbnail(image: Image, user: AnyUser) -> Response:
 @router.post("/images/{image}/delineation")
 def delineation(image: Image, click: Click, user: AnyUser) -> Delineated | None:
     """The lesion at a click, which is not recorded; null of "no tumour"."""
-    _rounds()
-    return _desk().delineate(image, click.cancer_type, click.position)
+    _note_activity()
+    return _page().delineate(image, click)
 
 
 @router.get("/images/{image}/prediction")
 def prediction(image: Image, user: AnyUser) -> Prediction:
     """What the weights in use say."""
-    _rounds()
-    return _desk().predictions.get(image)
+    _note_activity()
+    return _page().predictions.get(image)
 
 
 @router.get("/images/{image}/annotations")
 def history(image: Image, user: AnyUser) -> list[Annotation]:
     """Who said what, newest last."""
-    _desk().datastore.image_path(image)
-    return _desk().history(image)
+    _page().datastore.image_path(image)
+    return _page().history(image)
 
 
 @router.post("/images/{image}/annotations", status_code=201)
 def annotate(image: Image, save: Save, user: Annotator) -> Saved:
     """Record a seed and a cancer type: on disk when this is answered, superseding what was there."""
-    _rounds()
-    return _desk().annotate(image, save, who(user, save.annotator))
+    _note_activity()
+    return _page().annotate(image, save, who(user, save.annotator))
 
 
 @router.post("/images/{image}/annotations/withdraw")
@@ -219,7 +219,7 @@ def withdraw(image: Image, what: Withdraw, user: Annotator) -> list[Annotation]:
 
     The history keeps them.
     """
-    return _desk().withdraw(image, what, who(user, what.annotator))
+    return _page().withdraw(image, what, who(user, what.annotator))
 
 
 @router.get("/cohort")
@@ -234,13 +234,13 @@ def export(user: AnyUser, history: bool = False) -> Response:
     """The annotation that counts of every image, or all that was ever said."""
     name = "wslpet-history.csv" if history else "wslpet-annotations.csv"
     headers = {"Content-Disposition": f'attachment; filename="{name}"'}
-    return Response(table.exported(_desk(), history), media_type="text/csv; charset=utf-8", headers=headers)
+    return Response(table.exported(_page(), history), media_type="text/csv; charset=utf-8", headers=headers)
 
 
 @router.post("/annotations.csv")
 def import_table(file: Annotated[UploadFile, File()], user: Annotator, annotator: str = "") -> Imported:
     """Record the rows of a table: image, cancer_type, x, y, z (mm RAS), user, time."""
-    return table.imported(_desk(), file.file.read(table.MAX_BYTES + 1), who(user, annotator))
+    return table.imported(_page(), file.file.read(table.MAX_BYTES + 1), who(user, annotator))
 
 
 @router.get("/training")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -13,10 +12,9 @@ import numpy as np
 from wslpet.core.errors import InputError, SeedError
 from wslpet.core.seeds import NO_TUMOUR, Seed, Withdrawal
 from wslpet.io.tables import Table, guarded, parse_table, unguarded
-from wslpet.method.inference.pipeline import check_click
-from wslpet.server.page.annotation import Desk
+from wslpet.server.page.annotation import AnnotationPage
 from wslpet.server.page.schemas import Imported
-from wslpet.server.storage.clicks import place
+from wslpet.server.storage.annotations.service import ClickRequest
 
 COLUMNS = ("image", "cancer_type", "x", "y", "z", "user", "time")
 NEEDED = ("image", "cancer_type")
@@ -25,16 +23,16 @@ MAX_BYTES = 16 * 2**20
 _SAME_MM = 0.1
 
 
-def exported(desk: Desk, history: bool) -> str:
+def exported(page: AnnotationPage, history: bool) -> str:
     """The annotation that counts of each image, or all that was ever said, oldest first; x, y, z in mm RAS."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\r\n")
     writer.writerow(("event", *COLUMNS) if history else COLUMNS)
-    for image in sorted(desk.datastore.list_images()):
+    for image in sorted(page.datastore.list_images()):
         if not history:
-            writer.writerows(_fields(image, seed) for seed in desk.datastore.seeds.get(image)[-1:])
+            writer.writerows(_fields(image, seed) for seed in page.datastore.seeds.get(image)[-1:])
             continue
-        for said in desk.datastore.seeds.history(image):
+        for said in page.datastore.seeds.history(image):
             if isinstance(said, Withdrawal):
                 writer.writerow(("withdrawn", guarded(image), "", "", "", "", guarded(said.user), guarded(said.time)))
             else:
@@ -42,7 +40,7 @@ def exported(desk: Desk, history: bool) -> str:
     return out.getvalue()
 
 
-def imported(desk: Desk, content: bytes, user: str) -> Imported:
+def imported(page: AnnotationPage, content: bytes, user: str) -> Imported:
     """Record the rows of a table that `exported` wrote, or of one with the columns `COLUMNS`.
 
     A row that is on record already is passed over; one that cannot be used is told, the others count. Who and when
@@ -58,17 +56,12 @@ def imported(desk: Desk, content: bytes, user: str) -> Imported:
     for number, row in table.rows:
         image = unguarded(row["image"] or "")
         try:
-            desk.datastore.image_path(image)
-            seed = _seed(desk, image, row, table, user)
-            same = partial(_same, seed=seed, timed=bool(row.get("time")))
-            if same(desk.datastore.seeds.history(image)) is None:
-                # Whoever clicked may have confirmed a doubt.
-                check_click(desk.datastore.volume(image), seed, desk.settings, sure=True)
+            stands = bool(page.datastore.seeds.get(image))
+            request = _request(page, image, row, table, user)
+            known = page.annotations.check(request, partial(_same, timed=bool(row.get("time")))).known
         except (InputError, OSError) as error:
             result.refused.append(f"row {number}: {error}")
             continue
-        stands = bool(desk.datastore.seeds.get(image))
-        known = desk.datastore.record_seed(image, seed, same) is not seed
         result.known += known
         result.recorded += not known
         result.superseded += stands and not known
@@ -89,25 +82,24 @@ def _table(content: bytes) -> Table:
     return table
 
 
-def _seed(desk: Desk, image: str, row: dict[str, str | None], table: Table, user: str) -> Seed:
+def _request(page: AnnotationPage, image: str, row: dict[str, str | None], table: Table, user: str) -> ClickRequest:
+    """A row as a click; who clicked may have confirmed a doubt."""
+    page.datastore.image_path(image)
     cancer_type, x, y, z, who, when = (unguarded(row.get(column) or "") for column in COLUMNS[1:])
-    cancer_type = desk.datastore.renamed.get(cancer_type, cancer_type)
-    if cancer_type not in desk.settings.classes:
-        raise SeedError(f"cancer type {cancer_type!r} is not one of {', '.join(desk.settings.classes)}; correct it")
-    volume = desk.datastore.volume(image)
-    if cancer_type == NO_TUMOUR:
-        index = (np.array(volume.shape) - 1) / 2
-    else:
+    cancer_type = page.datastore.renamed.get(cancer_type, cancer_type)
+    if cancer_type not in page.settings.classes:
+        raise SeedError(f"cancer type {cancer_type!r} is not one of {', '.join(page.settings.classes)}; correct it")
+    position = None
+    if cancer_type != NO_TUMOUR:
         try:
-            index = volume.to_index(np.array([table.number(v) for v in (x, y, z)]))
+            position = (table.number(x), table.number(y), table.number(z))
         except ValueError:
             point = "; ".join((x, y, z))
             raise SeedError(f"seed {point!r} is not three numbers; write x, y and z in mm RAS") from None
-    seed = place((cancer_type, np.round(index, 3).tolist()), volume, (who or user)[:100])
-    return replace(seed, time=when[:40]) if when else seed
+    return ClickRequest(image, cancer_type, (who or user)[:100], position=position, time=when[:40], sure=True)
 
 
-def _same(history: Sequence[Seed | Withdrawal], seed: Seed, timed: bool) -> Seed | None:
+def _same(history: Sequence[Seed | Withdrawal], seed: Seed, *, timed: bool) -> Seed | None:
     """The record of a row in an image's history."""
     return next((said for said in history if isinstance(said, Seed) and _is_same(said, seed, timed)), None)
 

@@ -14,7 +14,8 @@ from monailabel.utils.async_tasks.task import AsyncTask
 from wslpet.core.errors import InputError
 from wslpet.server.errors import Conflict
 from wslpet.server.page.schemas import Run, Training, TrainingProgress, TrainOptions
-from wslpet.server.tasks.train import RUN_FILE, LearnFromSeeds
+from wslpet.server.tasks.train import LearnFromSeeds
+from wslpet.server.tasks.training_record import RUN_FILE
 
 TASK = "wslpet"
 RUNS_SHOWN = 30

@@ -17,7 +17,6 @@ from typing import Any
 
 import numpy as np
 from monailabel.datastore.local import DataModel, ImageLabelModel
-from monailabel.interfaces.datastore import DefaultLabelTag
 
 from wslpet.core.atomic_io import replacing
 from wslpet.core.errors import DicomError, InputError
@@ -34,10 +33,10 @@ from wslpet.server.series.listing import Listing
 from wslpet.server.series.source import FACTS, FoundSegmentation, FoundSeries, SeriesSource, is_uid
 from wslpet.server.storage.datastore import SeededDatastore
 from wslpet.server.storage.folder_watch import Changes
+from wslpet.server.storage.image_list import FINAL
 
 logger = logging.getLogger(__name__)
 
-FINAL = DefaultLabelTag.FINAL.value
 # The "extension" of an image that is a series, in the list of images.
 _SERIES = ".dcm"
 _LABEL = ".nii.gz"

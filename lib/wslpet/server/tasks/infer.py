@@ -1,7 +1,7 @@
 """Inference tasks: `wslpet` finds the tumour with the network, `wslpet_seed` delineates it at a click.
 
-A click without a lesion at it is refused. Any other is on disk before it is answered, even if the delineation fails.
-Requests run in threads, as many at once as there are processors and as their volumes fit in memory.
+A click goes through the annotation service. Requests run in threads of the server: as many at once as there are
+processors, and as their volumes fit the memory.
 """
 
 from __future__ import annotations
@@ -11,8 +11,9 @@ import math
 import os
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -20,7 +21,6 @@ from monailabel.interfaces.tasks.infer_v2 import InferTask, InferType
 
 from wslpet.analysis.radiomics import radiomics
 from wslpet.core.errors import InputError, ModelError, SeedError
-from wslpet.core.limits import CORES
 from wslpet.core.seeds import Seed
 from wslpet.core.settings import Settings
 from wslpet.core.volume import Volume
@@ -28,18 +28,25 @@ from wslpet.io.masks import mask_content, write_mask
 from wslpet.method.inference.pipeline import delineate, find_lesions
 from wslpet.method.inference.result import Result
 from wslpet.server.errors import quoted
-from wslpet.server.storage.clicks import newest_click, place
+from wslpet.server.http.fifo_semaphore import processors
+from wslpet.server.storage.annotations.clicks import Click, newest_click
+from wslpet.server.storage.annotations.service import AnnotationService, ClickRequest, OpenScan
 from wslpet.server.storage.datastore import SeededDatastore
 from wslpet.server.tasks.active_model import ActiveModel
-from wslpet.server.tasks.fifo_semaphore import FifoSemaphore
 
 logger = logging.getLogger(__name__)
 
 EXTENSIONS = (".nii.gz", ".nii", ".nrrd", ".mha")
-# Whoever computes holds one.
-processors = FifoSemaphore(CORES)
-
 Kept = TypeVar("Kept")
+
+
+@dataclass(frozen=True)
+class _Made:
+    """The lesions of a scan, the features that were asked for, and the seconds that reading the scan took."""
+
+    result: Result
+    features: dict[str, float | None] | None
+    read_seconds: float
 
 
 class FindTumour(InferTask):
@@ -55,6 +62,7 @@ class FindTumour(InferTask):
         self._datastore = datastore
         self._weights = weights
         self._settings = settings
+        self._annotations = AnnotationService(datastore, settings)
 
     def is_valid(self) -> bool:
         return True
@@ -92,28 +100,36 @@ class FindTumour(InferTask):
         self, request: Mapping[str, Any], kept: Callable[[Result, str, bool], Kept]
     ) -> tuple[Kept | None, dict[str, Any]]:
         start = time.monotonic()
-        extension, with_features = extension_of(request), request.get("radiomics") is True
+        extension = extension_of(request)
         click = newest_click(request, self._settings.classes, lambda: self._recorded(request))
         self._check(click)
-        image = Path(request["image_path"])
         with processors:
-            reading = time.monotonic()
-            with self._datastore.scans.checkout(image) as volume:
-                seconds = {"read": time.monotonic() - reading}
-                seed = None
-                if click is not None:
-                    seed = place(click, volume, str(request.get("user") or "unknown"))
-                with self._recording(request, seed):
-                    result = self._segment(image, volume, seed)
-                features = _features(volume, result) if with_features else None
+            made = self._found(request) if click is None else self._clicked(request, click)
             writing = time.monotonic()
             mask = None
             if request.get("result_write_to_file", True) is not False:
-                mask = kept(result, extension, request.get("result_compress", True) is not False)
-        seconds |= {"write": time.monotonic() - writing, "total": time.monotonic() - start}
-        answer = self._answer(result, seconds)
+                mask = kept(made.result, extension, request.get("result_compress", True) is not False)
+        seconds = {"read": made.read_seconds, "write": time.monotonic() - writing, "total": time.monotonic() - start}
+        answer = self._answer(made.result, seconds)
         answer["notes"] = self._notes(request)
-        return mask, answer if features is None else {**answer, "radiomics": features}
+        return mask, answer if made.features is None else {**answer, "radiomics": made.features}
+
+    def _found(self, request: Mapping[str, Any]) -> _Made:
+        with self._annotations.opened(Path(request["image_path"])) as scan:
+            return self._made(request, scan, None)
+
+    def _clicked(self, request: Mapping[str, Any], click: Click) -> _Made:
+        cancer_type, index = click
+        user, image = str(request.get("user") or "unknown"), Path(request["image_path"])
+        asked = ClickRequest(request.get("image_id"), cancer_type, user, index=index, path=image)
+        made = self._annotations.annotate(asked, partial(self._made, request)).answer
+        assert made is not None
+        return made
+
+    def _made(self, request: Mapping[str, Any], scan: OpenScan, seed: Seed | None) -> _Made:
+        result = self._segment(Path(request["image_path"]), scan.volume, seed)
+        features = _features(scan.volume, result) if request.get("radiomics") is True else None
+        return _Made(result, features, scan.read_seconds)
 
     def _check(self, click: Any) -> None:
         if click is not None:
@@ -127,25 +143,6 @@ class FindTumour(InferTask):
         """Notes on how SUV was inferred; none for a session's image, which is a file in SUV."""
         image_id = request.get("image_id")
         return [] if image_id is None else self._datastore.notes(image_id)
-
-    @contextmanager
-    def _recording(self, request: Mapping[str, Any], seed: Seed | None) -> Iterator[None]:
-        """Record a click that the block does not refuse.
-
-        A session's image is gone when the session ends: its clicks are answered, but not recorded for training.
-        """
-        try:
-            yield
-        except InputError:
-            raise
-        except Exception:
-            self._record(request, seed)
-            raise
-        self._record(request, seed)
-
-    def _record(self, request: Mapping[str, Any], seed: Seed | None) -> None:
-        if seed is not None and request.get("image_id") is not None:
-            self._datastore.record_seed(request["image_id"], seed)
 
     def _segment(self, image: Path, volume: Volume, seed: Seed | None) -> Result:
         model = None

@@ -12,10 +12,10 @@ from wslpet.io.cache.disk_cache import DiskCache
 from wslpet.method.inference.pipeline import find_lesions
 from wslpet.method.network.checkpoint import Model
 from wslpet.server.errors import Conflict, quoted
+from wslpet.server.http.fifo_semaphore import processors
 from wslpet.server.storage.datastore import SeededDatastore
 from wslpet.server.tasks.active_model import ActiveModel
 from wslpet.server.tasks.findings import Prediction, prediction
-from wslpet.server.tasks.infer import processors
 
 logger = logging.getLogger(__name__)
 

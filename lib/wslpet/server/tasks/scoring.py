@@ -12,7 +12,6 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
-from monailabel.interfaces.datastore import DefaultLabelTag
 from monailabel.interfaces.tasks.scoring import ScoringMethod
 
 from wslpet.analysis.radiomics import catalogue, radiomics
@@ -26,6 +25,7 @@ from wslpet.io.masks import read_mask
 from wslpet.io.tables import guarded, unguarded
 from wslpet.method.inference.pipeline import delineate
 from wslpet.server.storage.datastore import SeededDatastore
+from wslpet.server.storage.image_list import FINAL
 
 logger = logging.getLogger(__name__)
 
@@ -72,7 +72,7 @@ class Radiomics(ScoringMethod):
 
     def _measured(self, image: str, seed: Seed, annotation: str, datastore: SeededDatastore) -> dict[str, Any]:
         with datastore.scans.checkout(datastore.image_path(image)) as volume:
-            label = datastore.get_label_uri(image, DefaultLabelTag.FINAL.value)
+            label = datastore.get_label_uri(image, FINAL)
             inside = _submitted(label, volume) if label else self._clicked(volume, seed)
             features = radiomics(volume, inside, strict=False)
         outline = "label" if label else "click"
@@ -89,8 +89,8 @@ def _submitted(label: str, volume: Volume) -> Array:
 def _annotation(image: str, seed: Seed, datastore: SeededDatastore) -> str:
     """Key of a row, which changes with the image, its newest seed and its final label."""
     stamp = ""
-    if datastore.get_label_uri(image, DefaultLabelTag.FINAL.value):
-        stamp = str(datastore.get_label_info(image, DefaultLabelTag.FINAL.value).get("ts", ""))
+    if datastore.get_label_uri(image, FINAL):
+        stamp = str(datastore.get_label_info(image, FINAL).get("ts", ""))
     return f"{datastore.image_version(image)} {seed.time} {stamp}".strip()
 
 

@@ -13,8 +13,8 @@ from wslpet.core.errors import InputError
 from wslpet.core.seeds import Seed
 from wslpet.core.volume import Volume
 from wslpet.server.http.request_models import BatchOptions, SampleOptions, parsed, parsed_infer
-from wslpet.server.storage.clicks import newest_click, place
-from wslpet.server.storage.seed_log import SeedLog
+from wslpet.server.storage.annotations.clicks import newest_click, place
+from wslpet.server.storage.annotations.seed_log import SeedLog
 
 CLASSES = ("lung", "oesophagus")
 quick = settings(deadline=None, max_examples=200)

@@ -14,18 +14,16 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from monailabel.interfaces.datastore import DefaultLabelTag
-
 from wslpet.core.errors import BusyError, InputError
 from wslpet.server.errors import Conflict, PacsError, StorageError
-from wslpet.server.storage.submitted_labels import seed_from_label
+from wslpet.server.storage.annotations.submitted_labels import seed_from_label
+from wslpet.server.storage.image_list import FINAL
 
 if TYPE_CHECKING:
     from wslpet.server.storage.datastore import SeededDatastore
 
 logger = logging.getLogger(__name__)
 
-FINAL = DefaultLabelTag.FINAL.value
 # Who clicked, where the label does not say.
 USER = "label file"
 # After a trouble that is not the label's (a PACS that is silent, a disk that is full), it is read again.

@@ -137,7 +137,7 @@ def test_an_empty_label_says_no_tumour_where_that_is_learned(studies):
 
 def test_what_is_no_fault_of_the_label_is_tried_again(studies, monkeypatch):
     put_label(write_scan(studies, "case"))
-    monkeypatch.setattr("wslpet.server.storage.label_seeds.RETRY_SECONDS", -1.0)
+    monkeypatch.setattr("wslpet.server.storage.annotations.label_seeds.RETRY_SECONDS", -1.0)
     down = [True]
     original = SeriesDatastore.volume
 

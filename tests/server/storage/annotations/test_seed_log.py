@@ -9,8 +9,8 @@ import pytest
 
 from wslpet.core.seeds import Seed, Withdrawal
 from wslpet.server.errors import Conflict, StorageError
-from wslpet.server.storage import seed_log
-from wslpet.server.storage.seed_log import SeedLog
+from wslpet.server.storage.annotations import seed_log
+from wslpet.server.storage.annotations.seed_log import SeedLog
 
 
 def seed(n: int, cancer_type: str = "lung") -> Seed:
@@ -90,7 +90,7 @@ def test_many_processes_lose_nothing(log):
     program = (
         "import sys; from pathlib import Path\n"
         "from wslpet.core.seeds import Seed\n"
-        "from wslpet.server.storage.seed_log import SeedLog\n"
+        "from wslpet.server.storage.annotations.seed_log import SeedLog\n"
         "log = SeedLog(Path(sys.argv[1]))\n"
         "for n in range(25): log.append(f'{sys.argv[2]}-{n}', Seed('lung', (n, 0, 0)))"
     )

@@ -8,7 +8,7 @@ import pytest
 from wslpet.core.errors import SeedError
 from wslpet.core.seeds import Seed
 from wslpet.core.volume import Volume
-from wslpet.server.storage.clicks import MAX_POINTS, newest_click, place
+from wslpet.server.storage.annotations.clicks import MAX_POINTS, newest_click, place
 
 TYPES = ("lung", "oesophagus")
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 import json
 import logging
 import os
-import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
@@ -22,7 +21,7 @@ from typing import Any
 
 from filelock import FileLock
 
-from wslpet.core.atomic_io import locked, sync_folder
+from wslpet.core.atomic_io import ThreadLock, locked, sync_folder
 from wslpet.core.errors import SeedError
 from wslpet.core.seeds import Seed, Withdrawal, take_in
 from wslpet.server.errors import Conflict, StorageError, quoted
@@ -47,7 +46,7 @@ class SeedLog:
         self._seeds: dict[str, list[Seed]] = {}
         self._history: dict[str, list[Seed | Withdrawal]] = {}
         self._read_bytes = 0
-        self._guard = threading.RLock()
+        self._guard = ThreadLock("the log of annotations")
 
     def append(self, image_id: str, seed: Seed, known: Known | None = None) -> Seed:
         """Record a seed, unless it is known; it is on disk when this returns.

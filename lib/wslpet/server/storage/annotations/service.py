@@ -1,0 +1,266 @@
+"""The annotation service: the one way from a click to a recorded seed, for viewers, the page and imported tables.
+
+Order of steps: place the click in the scan; answer what is on record already; check that something stands out there,
+and delineate; record. A click that the delineation refuses (`InputError`) is never recorded; one that fails otherwise
+is recorded before the error is raised, so that no annotation is lost.
+
+Lock order, each taken before the next and none the other way round; every wait ends with a `BusyError`:
+
+1. the image's file, which a PACS may have to send first (its own time limit), without a lock;
+2. a place of `processors`, in the order of requests (`fifo_semaphore.WAIT_SECONDS`);
+3. the scan in memory, `ScanCache.checkout` (`scan_cache.WAIT_SECONDS`);
+4. the datastore's thread lock (`atomic_io.THREAD_LOCK_SECONDS`) and `store.lock` between processes
+   (`atomic_io.LOCK_SECONDS`), which a click only looks an image up under, and a submitted label is kept under;
+5. the log's thread lock and `seeds.lock` between processes, with the same limits, for one fsync.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from time import monotonic
+from typing import Generic, TypeVar
+
+import numpy as np
+
+from wslpet.core.errors import InputError, SeedError
+from wslpet.core.seeds import NO_TUMOUR, Seed, Withdrawal
+from wslpet.core.settings import Settings
+from wslpet.core.volume import Volume
+from wslpet.method.inference.pipeline import check_click, delineate
+from wslpet.method.inference.result import Result
+from wslpet.server.errors import Conflict, quoted
+from wslpet.server.http.fifo_semaphore import processors
+from wslpet.server.storage.annotations.clicks import place
+from wslpet.server.storage.datastore import SeededDatastore
+from wslpet.server.storage.image_list import FINAL
+
+Said = Seed | Withdrawal
+Point = tuple[float, float, float]
+Answer = TypeVar("Answer")
+# Of a history, newest last, the seed that a request asks to record, if it is there already.
+Known = Callable[[Sequence[Said], Seed], Seed | None]
+
+
+@dataclass(frozen=True)
+class ClickRequest:
+    """A click, or a patient without a tumour.
+
+    Parameters
+    ----------
+    image_id : in the datastore; None of a session's image, whose clicks are answered and teach nothing.
+    cancer_type : one of the configured classes.
+    user : who clicked.
+    index : [i, j, k] of the volume as stored, as a viewer sends it; None when `position` says where.
+    position : mm RAS; None without an index is the scan's middle, which "no tumour" is recorded at.
+    id : of the request, which is recorded once however often it comes; "" where it has none.
+    time : when it was clicked, ISO 8601; "" is now.
+    seen : length of the history that the user saw; what others said since is told.
+    sure : whether the user confirms a click that the delineation doubts.
+    path : the image's file; None asks the datastore.
+    """
+
+    image_id: str | None
+    cancer_type: str
+    user: str
+    index: Sequence[float] | None = None
+    position: Point | None = None
+    id: str = ""
+    time: str = ""
+    seen: int = 0
+    sure: bool = False
+    path: Path | None = None
+
+
+@dataclass(frozen=True)
+class Recorded(Generic[Answer]):
+    """What became of a click.
+
+    Parameters
+    ----------
+    seed : on record: the click's own, or the known one.
+    known : whether it was recorded before.
+    meanwhile : by others since the user looked, superseded by this one.
+    answer : of the delineation; None where the click was known.
+    """
+
+    seed: Seed
+    known: bool = False
+    meanwhile: tuple[Said, ...] = ()
+    answer: Answer | None = None
+
+
+@dataclass(frozen=True)
+class OpenScan:
+    """A scan in memory, and how many seconds it took to read."""
+
+    volume: Volume
+    read_seconds: float
+
+
+@dataclass
+class _Pending:
+    """A request on its way: what its last look at the history found."""
+
+    request: ClickRequest
+    is_known: Known | None
+    seed: Seed
+    meanwhile: list[Said] = field(default_factory=list)
+
+    def look(self, history: Sequence[Said]) -> Seed | None:
+        self.meanwhile = [said for said in history[self.request.seen :] if said.user != self.request.user]
+        return None if self.is_known is None else self.is_known(history, self.seed)
+
+
+class AnnotationService:
+    """Places, checks, delineates and records clicks; takes them back.
+
+    Parameters
+    ----------
+    datastore : of the images and the log.
+    settings : for the classes that may be clicked.
+    """
+
+    def __init__(self, datastore: SeededDatastore, settings: Settings) -> None:
+        self._datastore = datastore
+        self._settings = settings
+
+    @contextmanager
+    def opened(self, path: Path) -> Iterator[OpenScan]:
+        """A place of `processors`, and the scan of a file, for as long as the block runs."""
+        with processors:
+            start = monotonic()
+            with self._datastore.scans.checkout(path) as volume:
+                yield OpenScan(volume, monotonic() - start)
+
+    def preview(self, request: ClickRequest) -> Result:
+        """The lesion that a click would be answered with; nothing is recorded. Errors as `annotate`."""
+        with self.opened(self._path(request)) as scan:
+            seed = self._placed(request, scan.volume)
+            return delineate(scan.volume, seed, settings=self._settings, sure=True)
+
+    def check(self, request: ClickRequest, known: Known | None = None) -> Recorded[None]:
+        """Record a click where something stands out, without a delineation; parameters and errors as `annotate`."""
+
+        def checked(scan: OpenScan, seed: Seed) -> None:
+            check_click(scan.volume, seed, self._settings, request.sure)
+
+        return self.annotate(request, checked, known or known_by_request(request))
+
+    def annotate(
+        self, request: ClickRequest, delineated: Callable[[OpenScan, Seed], Answer], known: Known | None = None
+    ) -> Recorded[Answer]:
+        """Record a click and answer it; it is on disk when this returns.
+
+        Parameters
+        ----------
+        delineated : answers the placed seed, or refuses it with an InputError.
+        known : says which seed of the history the same request recorded, also when both come at once, or the server
+            was restarted in between. None records every click: a viewer sends no id, and a person may click the same
+            voxel again.
+
+        Raises
+        ------
+        SeedError
+            when the type is not configured, the click is outside the scan, or nothing stands out there.
+        Conflict
+            when the request's id is that of another annotation.
+        StorageError
+            when it cannot be written.
+        """
+        path = self._path(request)
+        with self.opened(path) as scan:
+            pending = _Pending(request, known, self._placed(request, scan.volume))
+            answer = None
+            if self._looked_up(pending) is None:
+                try:
+                    answer = delineated(scan, pending.seed)
+                except InputError:
+                    raise
+                except Exception:
+                    self._record(pending)
+                    raise
+            seed = self._record(pending)
+        return Recorded(seed, seed is not pending.seed, tuple(pending.meanwhile), answer)
+
+    def withdraw(self, image_id: str, time: str, user: str, all_of_them: bool = False) -> None:
+        """Take back the newest annotation, recorded at `time`, or all.
+
+        A final label goes with all of them, since it would count as an annotation, too; `.wslpet/superseded` keeps it.
+
+        Raises
+        ------
+        Conflict
+            when another annotation is the newest by now.
+        InputError
+            when the final label is on a PACS, from where it is not deleted.
+        """
+        self._datastore.image_path(image_id)
+        self._datastore.seeds.withdraw(image_id, time, user, all_of_them)
+        if all_of_them and self._datastore.get_label_uri(image_id, FINAL):
+            self._datastore.remove_label(image_id, FINAL)
+
+    def history(self, image_id: str) -> list[tuple[Said, bool]]:
+        """All that was said of an image, newest last, each with whether it is what is learned from."""
+        newest = self._datastore.seeds.get(image_id)[-1:]
+        counting = [seed for seed in newest if seed.cancer_type in self._settings.classes]
+        return [(said, said in counting) for said in self._datastore.seeds.history(image_id)]
+
+    def _path(self, request: ClickRequest) -> Path:
+        """The image's file; a PACS may have to send it. Raises SeedError when the request says no place."""
+        if request.cancer_type != NO_TUMOUR and request.index is None and request.position is None:
+            raise SeedError(f"{request.cancer_type} needs a place; click on the tumour")
+        return request.path or self._datastore.image_path(request.image_id)
+
+    def _looked_up(self, pending: _Pending) -> Seed | None:
+        image_id = pending.request.image_id
+        if image_id is None or pending.is_known is None:
+            return None
+        return pending.look(self._datastore.seeds.history(image_id))
+
+    def _record(self, pending: _Pending) -> Seed:
+        image_id = pending.request.image_id
+        if image_id is None:
+            return pending.seed
+        return self._datastore.record_seed(image_id, pending.seed, pending.is_known and pending.look)
+
+    def _placed(self, request: ClickRequest, volume: Volume) -> Seed:
+        """The click as a seed; raises SeedError for an unknown type, or a place outside the volume."""
+        if request.cancer_type not in self._settings.classes:
+            known = ", ".join(self._settings.classes)
+            raise SeedError(f"unknown cancer type {quoted(request.cancer_type)}; known are {known}")
+        index = request.index
+        if index is None:
+            middle = (np.array(volume.shape) - 1) / 2
+            at = middle if request.position is None else volume.to_index(np.array(request.position))
+            index = np.round(at, 3).tolist()
+        seed = place((request.cancer_type, list(index)), volume, request.user)
+        return replace(seed, id=request.id, time=request.time or seed.time)
+
+
+def known_by_request(request: ClickRequest) -> Known:
+    """Make a function that finds the seed that the same request brought, in an image's history.
+
+    It has the request's id or, without one, is the same click of the same person, which that person had not seen yet.
+    The function raises Conflict when the id is another seed's.
+    """
+
+    def known(history: Sequence[Said], seed: Seed) -> Seed | None:
+        if not seed.id:
+            unseen = (said for said in history[request.seen :] if isinstance(said, Seed))
+            return next((said for said in unseen if _is_same(said, seed)), None)
+        found = next((said for said in history if isinstance(said, Seed) and said.id == seed.id), None)
+        if found is not None and not _is_same(found, seed):
+            raise Conflict(
+                f"the id {quoted(seed.id)} is that of another annotation of this image, {found.cancer_type} by "
+                f"{quoted(found.user)} at {found.time}; nothing was recorded: send a new id with every annotation"
+            )
+        return found
+
+    return known
+
+
+def _is_same(said: Seed, seed: Seed) -> bool:
+    return (said.user, said.cancer_type, said.index) == (seed.user, seed.cancer_type, seed.index)

@@ -1,0 +1,122 @@
+"""One way for a click: what is recorded, what is not, and what is recorded once."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from tests.helpers.synthetic import write_scan
+from wslpet.core.errors import SeedError
+from wslpet.core.seeds import NO_TUMOUR, Withdrawal
+from wslpet.core.settings import Settings
+from wslpet.server.errors import Conflict, UnknownName
+from wslpet.server.http.fifo_semaphore import processors
+from wslpet.server.storage.annotations.service import AnnotationService, ClickRequest
+from wslpet.server.storage.datastore import SeededDatastore
+
+SETTINGS = Settings(no_tumour=True)
+
+
+@pytest.fixture
+def scan(tmp_path):
+    return write_scan(tmp_path, "case", "permuted")
+
+
+@pytest.fixture
+def service(tmp_path, scan):
+    return AnnotationService(SeededDatastore(str(tmp_path), SETTINGS), SETTINGS)
+
+
+def said(service):
+    return [annotation for annotation, _ in service.history("case")]
+
+
+def test_a_viewers_voxel_and_the_pages_position_are_the_same_seed(service, scan):
+    viewer = service.annotate(ClickRequest("case", "lung", "Ann", index=scan.click), lambda opened, seed: seed)
+    assert viewer.answer == viewer.seed and not viewer.known
+    page = service.check(ClickRequest("case", "lung", "Ben", position=viewer.seed.position, seen=1))
+    np.testing.assert_allclose(page.seed.index, scan.click, atol=1e-3)
+    np.testing.assert_allclose(page.seed.position, viewer.seed.position, atol=1e-2)
+    assert said(service) == [viewer.seed, page.seed]
+
+
+def test_a_preview_records_nothing(service, scan):
+    result = service.preview(ClickRequest("case", "lung", "", index=scan.click))
+    assert result.mask.array.any()
+    assert said(service) == []
+
+
+def test_a_refused_click_is_not_recorded_and_one_that_fails_is(service, scan):
+    click = ClickRequest("case", "lung", "Ann", index=scan.click)
+
+    def fails(error):
+        def delineated(opened, seed):
+            raise error
+
+        return delineated
+
+    with pytest.raises(SeedError):
+        service.annotate(click, fails(SeedError("nothing stands out")))
+    assert said(service) == []
+    with pytest.raises(ZeroDivisionError):
+        service.annotate(click, fails(ZeroDivisionError()))
+    assert [seed.user for seed in said(service)] == ["Ann"]
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"cancer_type": "liver"}, "unknown cancer type 'liver'"),
+        ({"index": None}, "lung needs a place"),
+        ({"index": [-9, 0, 0]}, "lies outside"),
+        ({"index": [0, 0, 0]}, "nothing stands out"),
+    ],
+)
+def test_what_cannot_be_used_is_refused(service, scan, change, words):
+    with pytest.raises(SeedError, match=words):
+        service.check(replace(ClickRequest("case", "lung", "Ann", index=scan.click), **change))
+    assert said(service) == []
+
+
+def test_an_unknown_image_is_refused_before_anybody_waits(service):
+    with processors, pytest.raises(UnknownName):
+        service.check(ClickRequest("nobody", NO_TUMOUR, "Ann"))
+
+
+def test_a_sessions_click_is_answered_and_teaches_nothing(service, scan):
+    click = ClickRequest(None, "lung", "Ann", index=scan.click, path=scan.path)
+    assert service.annotate(click, lambda opened, seed: seed.cancer_type).answer == "lung"
+    assert said(service) == []
+
+
+def test_the_same_id_is_recorded_once(service, scan):
+    click = ClickRequest("case", "lung", "Ann", index=scan.click, id="one")
+    first, again = service.check(click), service.check(click)
+    assert (first.known, again.known) == (False, True)
+    assert again.seed == first.seed and said(service) == [first.seed]
+    with pytest.raises(Conflict, match="send a new id"):
+        service.check(ClickRequest("case", NO_TUMOUR, "Ann", id="one"))
+
+
+def test_without_an_id_it_is_the_same_click_until_it_was_seen(service, scan):
+    service.check(ClickRequest("case", "lung", "Ann", index=scan.click))
+    assert service.check(ClickRequest("case", "lung", "Ann", index=scan.click)).known
+    assert not service.check(ClickRequest("case", "lung", "Ann", index=scan.click, seen=1)).known
+
+
+def test_what_others_said_meanwhile_is_told(service, scan):
+    other = service.check(ClickRequest("case", NO_TUMOUR, "Ben"))
+    assert service.check(ClickRequest("case", "lung", "Ann", index=scan.click)).meanwhile == (other.seed,)
+
+
+def test_the_newest_is_withdrawn_and_the_one_before_counts_again(service, scan):
+    first = service.check(ClickRequest("case", NO_TUMOUR, "Ben")).seed
+    second = service.check(ClickRequest("case", "lung", "Ann", index=scan.click, seen=1)).seed
+    with pytest.raises(Conflict):
+        service.withdraw("case", "never", "Ann")
+    service.withdraw("case", second.time, "Ann")
+    history = service.history("case")
+    assert [counts for _, counts in history] == [True, False, False]
+    assert history[0][0] == first and isinstance(history[-1][0], Withdrawal)
