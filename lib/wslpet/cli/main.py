@@ -12,7 +12,7 @@ from wslpet.cli.commands import importing, model, phantom, radiomics, segment, s
 from wslpet.cli.demo import command as demo
 from wslpet.cli.serving import serve, setup
 from wslpet.core.errors import InputError
-from wslpet.core.threads import wait_asleep
+from wslpet.core.parallel import wait_asleep
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

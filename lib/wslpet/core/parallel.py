@@ -1,9 +1,10 @@
-"""Parallel map of a function over files: in processes on this computer, or on a Dask cluster."""
+"""Parallel map of a function over files, in processes or on a Dask cluster; and how threads wait for each other."""
 
 from __future__ import annotations
 
 import argparse
 import multiprocessing
+import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -15,6 +16,17 @@ from wslpet.core.limits import CORES
 
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
+
+
+def wait_asleep() -> None:
+    """Set OMP_WAIT_POLICY=PASSIVE, unless it is set: for this process, if torch is not loaded yet, and its children.
+
+    By default, a waiting OpenMP thread spins. Beside other work, the thread it waits for may not be scheduled, and the
+    processor time is wasted. Measured on two cores with about seventeen other processes at work, 12 patients,
+    10 epochs, in turn: 183 to 235 s (44 s of processor time) spinning, 23 and 40 s (10 s) asleep, 31 and 47 s (8 s)
+    with one thread only.
+    """
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
 def add_options(command: argparse.ArgumentParser) -> None:

@@ -52,7 +52,7 @@ def read_itk(path: Path, check: Check) -> Volume:
         raise
     except Exception as error:
         raise InputError(f"image {path.name} cannot be read ({type(error).__name__}); export it again") from error
-    return Volume(array, LPS_TO_RAS @ _affine(image, path.name), "SUV", path.name)
+    return Volume(array, LPS_TO_RAS @ _affine(image, path.name), "SUV", path.name)  # type: ignore[arg-type]
 
 
 def open_itk(path: Path) -> Any:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from wslpet.core.threads import wait_asleep
+from wslpet.core.parallel import wait_asleep
 
 ROOT = Path(__file__).resolve().parents[2]
 
