@@ -16,7 +16,7 @@ from wslpet.server.tasks.predictions import Predictions
 
 def model(seed):
     torch.manual_seed(seed)
-    network = new_network(Settings(seed=seed)).eval()
+    network = new_network(Settings(random_seed=seed)).eval()
     return Model(network, Settings())
 
 

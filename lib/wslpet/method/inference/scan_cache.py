@@ -98,8 +98,8 @@ class ScanCache:
         key = scan_key(path)
         with self._guard:
             self._views.pop(key, None)
-            for look_key in [k for k in self._outputs if k[0] == key]:
-                del self._outputs[look_key]
+            for output_key in [k for k in self._outputs if k[0] == key]:
+                del self._outputs[output_key]
         self._volumes.forget(key)
         if self._disk is not None:
             self._disk.remove(key)
@@ -117,12 +117,12 @@ class ScanCache:
             if key in self._outputs:
                 self._outputs.move_to_end(key)
                 return self._outputs[key]
-        seen = run_network(self.views(path), model)
+        output = run_network(self.views(path), model)
         with self._guard:
-            self._outputs[key] = seen
+            self._outputs[key] = output
             while len(self._outputs) > OUTPUTS:
                 self._outputs.popitem(last=False)
-        return seen
+        return output
 
     def _loaded(self, key: str) -> Views | None:
         content = None if self._disk is None else self._disk.get(key)
