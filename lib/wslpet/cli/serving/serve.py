@@ -84,7 +84,7 @@ def serve(studies: str, host: str, port: int, greeting: str, others: Sequence[st
     _into(log)
     told = _Told(studies, host, port, greeting)
     threading.Thread(target=_greet, args=(told, log, terminal), daemon=True).start()
-    if _serve(told, app, log, others):
+    if _serve(told, app, log, terminal, others):
         return 0
     terminal.write(f"The server ended: {_reason(log, begun)} (log: {_short(log)})\n")
     terminal.flush()
@@ -131,7 +131,7 @@ def log_file(state: Path) -> Path:
     return (state / "app" / "logs" / "app.log").resolve()
 
 
-def _serve(told: _Told, app: Path, log: Path, others: Sequence[str]) -> bool:
+def _serve(told: _Told, app: Path, log: Path, terminal: TextIO, others: Sequence[str]) -> bool:
     """Run MONAI Label's start_server in this process; returns whether it ended without an error."""
     with tempfile.NamedTemporaryFile("w", suffix=".json") as config:
         json.dump(log_config(log), config)
@@ -142,6 +142,10 @@ def _serve(told: _Told, app: Path, log: Path, others: Sequence[str]) -> bool:
         ]
         try:
             from monailabel.main import Main  # heavy
+
+            from wslpet.server.http import install
+
+            install.terminal = terminal
 
             Main().run()
         except KeyboardInterrupt:

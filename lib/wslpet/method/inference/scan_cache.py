@@ -99,8 +99,8 @@ class ScanCache:
         key = scan_key(path)
         with self._guard:
             self._views.pop(key, None)
-            for look_key in [k for k in self._outputs if k[0] == key]:
-                del self._outputs[look_key]
+            for output_key in [k for k in self._outputs if k[0] == key]:
+                del self._outputs[output_key]
         self._volumes.forget(key)
         if self._disk is not None:
             self._disk.remove(key)

@@ -11,6 +11,7 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
+from typing import TextIO
 
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
@@ -29,6 +30,9 @@ from wslpet.server.http import routes as viewer_routes
 from wslpet.server.http.closed_routes import closed_routes, describe_open_routes, is_open
 
 logger = logging.getLogger(__name__)
+
+# Where a refusal to start is written; None is standard error, which `wslpet serve` sends to the log.
+terminal: TextIO | None = None
 
 
 def install(added: Sequence[BaseRoute] = (), open_routes: bool = False) -> bool:
@@ -73,7 +77,7 @@ def end_if_starting(error: InputError) -> None:
     if module is None or any(getattr(route, "wslpet", False) for route in module.app.router.routes):
         return
     logging.shutdown()
-    print(f"\nThe server does not start: {error}\n", file=sys.stderr, flush=True)
+    print(f"The server does not start: {error}", file=terminal or sys.stderr, flush=True)
     os._exit(2)
 
 

@@ -62,22 +62,22 @@ class Predictions:
         model = self._weights.current()
         if model is None:
             raise ModelError("no weights yet for these cancer types; annotate some patients of each, then train")
-        name = self._datastore.image_version(image_id)
-        known = self._look_up(name, model)
+        key = self._datastore.image_version(image_id)
+        known = self._look_up(key, model)
         if known is not None:
             return known
         with self._one_at_a_time:
-            known = self._look_up(name, model)
+            known = self._look_up(key, model)
             if known is not None:
                 return known
             cell_mm = model.settings.grid_mm * model.settings.stride
             output = self._datastore.network_output(image_id, model)
             with processors, self._datastore.checkout(image_id) as volume:
                 made = prediction(find_lesions(volume, model, output), volume, cell_mm)
-            if self._datastore.image_version(image_id) != name:
+            if self._datastore.image_version(image_id) != key:
                 raise Conflict(f"image {quoted(image_id)} was replaced while it was looked at; ask again")
-            self._kept.set(_disk_key(name, model), made.model_dump_json().encode())
-            self._remember(name, made)
+            self._kept.set(_disk_key(key, model), made.model_dump_json().encode())
+            self._remember(key, made)
         return made
 
     def known(self, image_id: str) -> Prediction | None:
@@ -88,29 +88,29 @@ class Predictions:
             return None
         return None if model is None else self._look_up(self._datastore.image_version(image_id), model)
 
-    def _look_up(self, name: str, model: Model) -> Prediction | None:
+    def _look_up(self, key: str, model: Model) -> Prediction | None:
         with self._guard:
             if self._version != model.version:
                 self._known, self._version = {}, model.version
-            known = self._known.get((model.version, name))
+            known = self._known.get((model.version, key))
         if known is not None:
             return known
-        content = self._kept.get(_disk_key(name, model))
+        content = self._kept.get(_disk_key(key, model))
         if content is None:
             return None
         try:
             kept = Prediction.model_validate_json(content)
         except ValueError:  # of a version of this server that said something else
             return None
-        self._remember(name, kept)
+        self._remember(key, kept)
         return kept
 
-    def _remember(self, name: str, made: Prediction) -> None:
+    def _remember(self, key: str, made: Prediction) -> None:
         """Cache a prediction, unless its weights were replaced meanwhile."""
         with self._guard:
             if made.model_version == self._version:
-                self._known[made.model_version, name] = made
+                self._known[made.model_version, key] = made
 
 
-def _disk_key(name: str, model: Model) -> str:
-    return json.dumps([model.version, name])
+def _disk_key(key: str, model: Model) -> str:
+    return json.dumps([model.version, key])
