@@ -33,7 +33,7 @@ def case(tmp_path):
 
 def meanwhile(monkeypatch, happen):
     """Have something happen while an image is segmented, the first time."""
-    original, left = module.segment, [happen]
+    original, left = module.find_lesions, [happen]
 
     def segment(*args, **options):
         result = original(*args, **options)
@@ -41,7 +41,7 @@ def meanwhile(monkeypatch, happen):
             left.pop()()
         return result
 
-    monkeypatch.setattr(module, "segment", segment)
+    monkeypatch.setattr(module, "find_lesions", segment)
 
 
 def test_what_old_weights_said_is_not_what_new_ones_say(case, monkeypatch):

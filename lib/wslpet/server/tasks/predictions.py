@@ -8,12 +8,12 @@ import shutil
 import threading
 from pathlib import Path
 
-from wslpet.core.atomic_io import replacing
+from wslpet.core.atomic_io import ThreadLock, replacing
 from wslpet.core.errors import ModelError
 from wslpet.method.inference.pipeline import find_lesions
 from wslpet.method.network.checkpoint import Model
 from wslpet.server.errors import Conflict, quoted
-from wslpet.server.http.fifo_semaphore import processors
+from wslpet.server.http.fifo_semaphore import WAIT_SECONDS, processors
 from wslpet.server.storage.datastore import SeededDatastore
 from wslpet.server.tasks.active_model import ActiveModel
 from wslpet.server.tasks.findings import Prediction, prediction
@@ -36,7 +36,7 @@ class Predictions:
         self._known: dict[tuple[str, str], Prediction] = {}  # by version of the weights, and file name
         self._version = ""
         self._guard = threading.Lock()
-        self._one_at_a_time = threading.Lock()
+        self._one_at_a_time = ThreadLock("the model", WAIT_SECONDS)
 
     def model_version(self) -> str | None:
         """Of the weights in use; None without, also when their file is damaged."""
