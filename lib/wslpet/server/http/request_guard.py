@@ -41,7 +41,7 @@ def allowed_origins(configured: Iterable[object]) -> list[str]:
 
 
 def guard(server: FastAPI) -> None:
-    """Put the gate before the server, and explicit origins in the place of MONAI Label's `*`; once or again."""
+    """Put the guard before the server, and explicit origins in the place of MONAI Label's `*`; once or again."""
     origins = allowed_origins(settings.MONAI_LABEL_CORS_ORIGINS)
     hosts = None if settings.MONAI_LABEL_AUTH_ENABLE else own_names() | {str(urlsplit(o).hostname) for o in origins}
     cors = Middleware(

@@ -7,12 +7,13 @@ import logging
 import threading
 from pathlib import Path
 
+from wslpet.core.atomic_io import ThreadLock
 from wslpet.core.errors import ModelError
 from wslpet.io.cache.disk_cache import DiskCache
 from wslpet.method.inference.pipeline import find_lesions
 from wslpet.method.network.checkpoint import Model
 from wslpet.server.errors import Conflict, quoted
-from wslpet.server.http.fifo_semaphore import processors
+from wslpet.server.http.fifo_semaphore import WAIT_SECONDS, processors
 from wslpet.server.storage.datastore import SeededDatastore
 from wslpet.server.tasks.active_model import ActiveModel
 from wslpet.server.tasks.findings import Prediction, prediction
@@ -38,7 +39,7 @@ class Predictions:
         self._known: dict[tuple[str, str], Prediction] = {}  # by version of the weights, and key of the image
         self._version = ""
         self._guard = threading.Lock()
-        self._one_at_a_time = threading.Lock()
+        self._one_at_a_time = ThreadLock("the model", WAIT_SECONDS)
 
     def model_version(self) -> str | None:
         """Version of the weights in use; None without weights, or when their file is damaged."""

@@ -12,6 +12,8 @@ Lock order, each taken before the next and none the other way round; every wait 
 4. the datastore's thread lock (`atomic_io.THREAD_LOCK_SECONDS`) and `store.lock` between processes
    (`atomic_io.LOCK_SECONDS`), which a click only looks an image up under, and a submitted label is kept under;
 5. the log's thread lock and `seeds.lock` between processes, with the same limits, for one fsync.
+
+A prediction holds its own lock (`Predictions`, as long as a place is waited for) before 2; no click waits for it.
 """
 
 from __future__ import annotations
