@@ -236,3 +236,14 @@ def test_cohort_in_one_orientation_by_two_workers(tmp_path: Path) -> None:
         a, b = (nib.load(tmp_path / f / f"patient-{n:04d}.nii.gz") for f in "ab")
         assert nib.aff2axcodes(a.affine) == ("L", "P", "S")
         assert np.array_equal(np.asarray(a.dataobj), np.asarray(b.dataobj))
+
+
+@pytest.mark.parametrize("preset", ["plain", "hard"])
+def test_the_truth_is_drawn_around_the_tumour_as_readers_do(preset: str) -> None:
+    for seed in (3, 4):
+        patient = make_patient(seed, PRESETS[preset])
+        truth, extent = patient.truth.array > 0, patient.extent.array > 0
+        assert (truth & extent).sum() > 0.97 * extent.sum()
+        # An edge of 6 mm FWHM falls to three tenths 1.3 mm beyond where it falls to half.
+        radius = [(3 * n.sum() * patient.truth.voxel_ml * 1000 / (4 * np.pi)) ** (1 / 3) for n in (truth, extent)]
+        assert 0.3 < radius[0] - radius[1] < 2.5

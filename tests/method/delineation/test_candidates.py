@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+from itertools import product
+
 import numpy as np
 import pytest
-from scipy.ndimage import binary_dilation, binary_fill_holes, label
+from scipy.ndimage import binary_dilation, binary_erosion, binary_fill_holes, label, maximum_filter
 
-from wslpet.method.delineation.candidates import BACKGROUND_STEPS, CORE, FRACTIONS, MEASURED, Body
+from wslpet.method.delineation.candidates import BACKGROUND_MM, CORE, FRACTIONS, MEASURED, Body
 from wslpet.method.delineation.watershed import Basins
 
 SPACING = np.array([4.0, 3.0, 2.5])
@@ -22,32 +24,71 @@ def case(request) -> tuple[Basins, np.ndarray]:
 
 
 def bodies(basins: Basins) -> list[Body]:
-    found = [Body.of(basins, union) for union in basins.unions()]
+    found = [body for union in basins.unions() if (body := Body.of(basins, union)) is not None]
     assert len(found) > 1
     return found
 
 
-def in_box(basins: Basins, body: Body) -> np.ndarray:
-    """(x, y, z) the body's image in the whole box."""
-    image = np.full(basins.image.shape, -np.inf, dtype=np.float32)
-    image[tuple(slice(c, c + n) for c, n in zip(body.corner, body.image.shape, strict=True))] = body.image
-    return image
+def members(basins: Basins, body: Body) -> np.ndarray:
+    return np.isin(basins.labels, list(body.union.basins))
 
 
-def test_a_body_is_its_basins_and_no_other_voxel(case):
-    basins, _ = case
-    for body in bodies(basins):
-        members = np.isin(basins.labels, list(body.union.basins))
-        assert np.array_equal(in_box(basins, body), np.where(members, basins.image, np.float32(-np.inf)))
-        assert body.peak == basins.image[members].max()
+def in_box(basins: Basins, body: Body, level: int, hull: bool) -> np.ndarray:
+    """(x, y, z) a cut in the whole box."""
+    own, start = body.cut(level, hull)
+    inside = np.zeros(basins.image.shape, dtype=bool)
+    inside[tuple(slice(s, s + n) for s, n in zip(start, own.shape, strict=True))] = own
+    return inside
+
+
+def connected(basins: Basins, body: Body, level: int) -> np.ndarray:
+    """(x, y, z) what a cut should be, its holes left."""
+    region = (basins.image > np.float32(body.threshold(level))) & members(basins, body)
+    parts, _ = label(region)
+    own = parts[tuple(basins.tops[body.union.start])]
+    return (parts == own) & (own > 0)
+
+
+def between_planes(region: np.ndarray) -> np.ndarray:
+    """(x, y, z) bool: what lies between all planes along a neighbour's direction that bound the region."""
+    where, all_of = np.argwhere(region), np.indices(region.shape).reshape(3, -1).T
+    inside = np.ones(len(all_of), dtype=bool)
+    for normal in product((-1, 0, 1), repeat=3):
+        inside &= all_of @ normal <= (where @ normal).max()
+    return inside.reshape(region.shape)
 
 
 def test_the_background_is_the_lower_quartile_around_the_core(case):
     basins, _ = case
+    steps = 2 * np.rint(BACKGROUND_MM / SPACING).astype(int) + 1
     for body in bodies(basins):
-        core = in_box(basins, body) > np.float32(CORE * body.peak)
-        around = binary_dilation(core, iterations=BACKGROUND_STEPS) & ~core
-        assert body.background == pytest.approx(np.percentile(basins.image[around], 25), rel=1e-12)
+        assert body.peak == basins.image[members(basins, body)].max()
+        core = (basins.image > np.float32(CORE * body.peak)) & members(basins, body)
+        around = maximum_filter(core, size=steps) & ~core
+        assert body.background == pytest.approx(np.percentile(basins.image[around], 25), rel=1e-6)
+
+
+def test_a_cut_is_what_is_above_its_level_and_connected_to_where_it_started(case):
+    basins, _ = case
+    for body in bodies(basins):
+        for level in range(len(FRACTIONS)):
+            expected = connected(basins, body, level)
+            if expected.any():
+                assert np.array_equal(in_box(basins, body, level, hull=False), binary_fill_holes(expected))
+
+
+def test_a_hull_lies_between_the_planes_and_takes_in_nothing_hot_of_others(case):
+    basins, _ = case
+    added = 0
+    for body in bodies(basins):
+        for level in range(len(FRACTIONS)):
+            own = connected(basins, body, level)
+            if own.any():
+                hot = basins.image > np.float32(body.threshold(level))
+                expected = own | (between_planes(own) & ~hot)
+                assert np.array_equal(in_box(basins, body, level, hull=True), expected)
+                added += expected.sum() - own.sum()
+    assert added > 100
 
 
 def test_what_is_measured_of_a_cut_is_what_can_be_seen_of_it(case):
@@ -55,26 +96,29 @@ def test_what_is_measured_of_a_cut_is_what_can_be_seen_of_it(case):
     seen = 0
     for body in bodies(basins):
         measured = body.measured(basins, point)
-        assert measured.shape == (len(FRACTIONS), len(MEASURED))
-        for fraction, row in zip(FRACTIONS, measured, strict=True):
-            own, start = body.cut(fraction)
-            inside = np.zeros(basins.image.shape, dtype=bool)
-            inside[tuple(slice(s, s + n) for s, n in zip(start, own.shape, strict=True))] = own
-            threshold = np.float32(body.threshold(fraction))
-            parts, _ = label(in_box(basins, body) > threshold)
-            largest = parts == 1 + np.bincount(parts.ravel())[1:].argmax()
-            assert np.array_equal(inside, binary_fill_holes(np.pad(largest, 1))[1:-1, 1:-1, 1:-1])
-            around = binary_dilation(inside) & ~inside
-            rim = inside & binary_dilation(~inside)
-            away = (np.argwhere(inside).mean(axis=0) - point) * SPACING
+        assert measured.shape == (2, len(FRACTIONS), len(MEASURED))
+        for level, hull in product(range(len(FRACTIONS)), (False, True)):
+            own = connected(basins, body, level)
+            if not own.any():
+                assert measured[int(hull), level, 0] == 0
+                continue
+            inside = in_box(basins, body, level, True) if hull else own
+            around, rim = binary_dilation(own) & ~own, own & ~binary_erosion(own, border_value=1)
+            # What touches the cut is counted within the union's box only.
+            counted = np.zeros_like(own)
+            counted[tuple(slice(c, c + n) for c, n in zip(body.corner, body.joined.shape, strict=True))] = True
+            around &= counted
+            above = basins.image[around] > np.float32(body.threshold(level))
             expected = {
                 "ml": inside.sum() * SPACING.prod() / 1000,
-                "away_mm": np.linalg.norm(away),
-                "slope": basins.gradient[rim].mean(dtype=np.float64),
-                "cut": (basins.image[around] > threshold).mean(),
+                "away_mm": np.linalg.norm((np.argwhere(inside).mean(axis=0) - point) * SPACING),
+                "mean": basins.image[inside].mean(dtype=np.float64),
                 "holds_point": float(inside[tuple(np.rint(point).astype(int))]),
                 "touches_box": float(any(inside.take(end, axis=axis).any() for axis in range(3) for end in (0, -1))),
+                "slope": basins.gradient[rim].mean(dtype=np.float64) if rim.any() else 0.0,
+                "cut": above.mean() if above.size else 0.0,
             }
-            assert dict(zip(MEASURED, row, strict=True)) == pytest.approx(expected, rel=1e-6)
+            row = measured[int(hull), level]
+            assert dict(zip(MEASURED, row, strict=True)) == pytest.approx(expected, rel=1e-5, abs=1e-9)
             seen += 1
     assert seen > 2 * len(FRACTIONS)

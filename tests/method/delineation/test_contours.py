@@ -85,3 +85,22 @@ def test_the_scan_is_not_modified(case):
 @pytest.mark.parametrize("corner", [(0, 0, 0), (59, 39, 59), (-0.4, 39.4, 10)])
 def test_a_point_at_the_edge_is_a_point(case, corner):
     assert isinstance(contours(case[0], np.array(corner), 5.0), list)
+
+
+def test_a_small_lesion_on_the_slope_of_a_hotter_one_is_a_candidate():
+    background = empty((50, 50, 50), spacing=(3.0, 3.0, 3.0))
+    node, hot = (background.to_world(np.array([25, 25, z])) for z in (25, 31))
+    volume = scan(background, [(hot, (11, 11, 11), 25.0), (node, (6, 6, 6), 8.0)], fwhm_mm=7.0, noise=0.0)
+    column = volume.array[25, 25, 19:32]
+    assert (np.diff(column) > 0).all()  # no maximum of its own
+    found = contours(volume, volume.to_index(node), 5.0)
+    truth = ellipsoid(volume, node, (7, 7, 7))
+    assert max(dice(contour.in_volume(volume.shape), truth) for contour in found) > 0.55
+
+
+def test_a_cavity_counts():
+    background = empty((60, 60, 60))
+    centre = background.to_world(np.array([30, 30, 30]))
+    volume = scan(background, [(centre, (44, 44, 44), 9.0), (centre + np.array([8, 0, 0]), (30, 30, 30), 0.8)])
+    mask = delineated(volume, volume.to_index(centre), 5.0)[0].in_volume(volume.shape)
+    assert dice(mask, ellipsoid(volume, centre, (45, 45, 45))) > 0.9

@@ -20,6 +20,9 @@ from wslpet.data.phantom.scanner import blur, noise
 from wslpet.data.phantom.settings import PRESETS, CohortSettings, PhantomError, Scanner
 
 CLICK_SD_MM = 4.0
+# A reader's contour lies where an edge has fallen to this share of its local contrast: the median of 36 real lesions,
+# see docs/method.md.
+READERS_SHARE = 0.3
 # Lower and upper end (reference mm above the symphysis) of the axial fields of view.
 FIELDS = {
     "skull-thigh": (-230.0, 765.0),
@@ -47,7 +50,9 @@ class Patient:
     ----------
     name : does not reveal the type.
     volume : SUV, float32 (x, y, z), axes running right, anterior, superior.
-    truth : uint8 of the same geometry, 1 where at least half of the voxel is tumour (necrosis and involved nodes too).
+    truth : uint8 of the same geometry, 1 where a reader would draw (necrosis and involved nodes too): where the tumour,
+        of even uptake and as the scanner blurs it, is at least `READERS_SHARE` of its maximum.
+    extent : uint8 of the same geometry, the tumour before the blur: 1 where at least half of the voxel is tumour.
     cancer_type : "lung", "oesophagus" or `NO_TUMOUR`.
     seed : the jittered click.
     lesions : the primary first.
@@ -57,6 +62,7 @@ class Patient:
     name: str
     volume: Volume
     truth: Volume
+    extent: Volume
     cancer_type: str
     seed: Seed
     lesions: tuple[Lesion, ...]
@@ -113,13 +119,17 @@ def make_patient(
     inner = tuple(slice(a, a + n) for a, n in zip(start, activity.shape, strict=True))
     scan = np.zeros(shape, dtype=np.float32)
     scan[inner] = activity
-    truth = np.zeros(shape, dtype=np.uint8)
+    truth, extent = np.zeros(shape, dtype=np.uint8), np.zeros(shape, dtype=np.uint8)
     lesions: list[Lesion] = []
     click: Array | None = None
     for growth, result in painted:
         if result is None:
             continue
-        lesion, inside = _mark(truth[inner], activity, growth, *result, affine, start)
+        box, inside = result
+        extent[inner][box.window][_at_least(inside, 0.5)] = 1
+        sagittal = blur(inside, fwhm, spacing)
+        mask = _at_least(sagittal, READERS_SHARE * float(sagittal.max()))
+        lesion, inside = _mark(truth[inner], activity, growth, box, mask, affine, start)
         lesions.insert(0, lesion)
         if growth.kind == "primary":
             click = inside
@@ -146,7 +156,14 @@ def make_patient(
     }
     click_seed = Seed(cancer_type, tuple(position), None, "phantom", "2020-01-01T00:00:00.000+00:00")
     return Patient(
-        name, volume, Volume(truth, affine, "label", name), cancer_type, click_seed, tuple(lesions), description
+        name,
+        volume,
+        Volume(truth, affine, "label", name),
+        Volume(extent, affine, "label", name),
+        cancer_type,
+        click_seed,
+        tuple(lesions),
+        description,
     )
 
 
@@ -175,17 +192,20 @@ def _grid(
     return canvas, shape, corner, start
 
 
+def _at_least(share: Array, least: float) -> Array:
+    return share >= min(least, float(share.max()))
+
+
 def _mark(
     truth: Array,
     activity: Array,
     growth: Growth,
     box: Box,
-    inside: Array,
+    mask: Array,
     affine: FloatArray,
     start: Array,
 ) -> tuple[Lesion, Array]:
     """Add a growth to the true mask; returns its lesion and its voxel (mm) nearest to its centroid."""
-    mask = inside >= min(0.5, float(inside.max()))
     truth[box.window][mask] = 1
     index = np.argwhere(mask) + [w.start for w in box.window] + start
     world = index @ affine[:3, :3].T + affine[:3, 3]

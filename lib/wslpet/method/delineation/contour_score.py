@@ -1,7 +1,7 @@
 """How much a candidate contour looks like the whole lesion and nothing else.
 
-A network of one small hidden layer over the contour's measurements, fitted on phantoms whose masks are
-known (`wslpet.data.pretraining.contours`); no patient's mask is used. Its few hundred numbers are
+A network of one small hidden layer over the contour's measurements, fitted on phantoms and on published real lesions
+whose masks are known (`wslpet.data.pretraining.contours`; `model/README.md` says which). Its few hundred numbers are
 `model/contour_score.json`.
 """
 
@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from wslpet.core.arrays import Array
 from wslpet.core.errors import ModelError
 from wslpet.method.shipped import CONTOUR_SCORE
 
@@ -33,13 +34,13 @@ class ContourScore:
     """
 
     features: tuple[str, ...]
-    mean: np.ndarray
-    sd: np.ndarray
-    hidden: np.ndarray
-    hidden_bias: np.ndarray
-    out: np.ndarray
+    mean: Array
+    sd: Array
+    hidden: Array
+    hidden_bias: Array
+    out: Array
 
-    def __call__(self, features: np.ndarray) -> np.ndarray:
+    def __call__(self, features: Array) -> Array:
         """(contour, feature) → (contour,); the higher, the better the contour. Only differences count."""
         return np.tanh((features - self.mean) / self.sd @ self.hidden.T + self.hidden_bias) @ self.out
 

@@ -10,18 +10,19 @@ from typing import Any
 import numpy as np
 from scipy import ndimage
 
+from wslpet.core.arrays import Array
 from wslpet.core.jit import compiled
 
 # Basins are found on a smoother image than the one whose level is the contour.
-BASIN_FWHM_MM = 6.0
+BASIN_FWHM_MM = 4.0
 CONTOUR_FWHM_MM = 2.5
 # Basins start this near the point; a person's click and a CAM both land within it.
 START_MM = 20.0
 START_BASINS = 4
 # Two maxima with a saddle at this share of the lower are one maximum with noise.
-SAME_PEAK = 0.92
-FLOOR = 0.12
-PASSES = (0.92, 0.87, 0.82, 0.77, 0.70, 0.62, 0.52, 0.40)
+SAME_PEAK = 0.97
+FLOOR = 0.05
+PASSES = (0.94, 0.90, 0.85, 0.80, 0.72, 0.62, 0.52, 0.40, 0.30, 0.20)
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,108 +32,104 @@ class Basins:
     image : (x, y, z) SUV, lightly smoothed. gradient : its slope in SUV / mm.
     labels : (x, y, z) basin of each voxel, 0 below the floor. boxes : (basin, 2, 3), the first voxel of each, and one
     beyond the last.
-    peaks : SUV of each maximum, by basin. saddles : {basin: {neighbour: SUV of the highest pass}}.
+    peaks : (basin,) SUV of each maximum; tops : (basin, 3) its voxel. saddles : (basin, basin) SUV of the highest pass
+    between them, -inf where they do not touch.
     starts : basins near the point, best first.
     """
 
-    image: np.ndarray
-    gradient: np.ndarray
-    labels: np.ndarray
-    boxes: np.ndarray
-    peaks: list[float]
-    saddles: dict[int, dict[int, float]]
+    image: Array
+    gradient: Array
+    labels: Array
+    boxes: Array
+    peaks: Array
+    tops: Array
+    saddles: Array
     starts: list[int]
-    spacing: np.ndarray
+    spacing: Array
 
     @classmethod
-    def of(cls, box: np.ndarray, spacing: np.ndarray, point: np.ndarray) -> Basins:
-        """Cut a box (x, y, z) in SUV, voxels of `spacing` mm, around a point, a fractional voxel of the box."""
+    def of(cls, box: Array, spacing: Array, point: Array, alone: bool = False) -> Basins:
+        """Cut a box (x, y, z) in SUV, voxels of `spacing` mm, around a point, a fractional voxel of the box.
+
+        alone : start at the point's own basin only.
+        """
         with ThreadPoolExecutor(1) as beside:
             smoothed = beside.submit(_image_and_gradient, box, spacing)
-            labels, boxes, peaks, saddles, starts = cls._parts(box, spacing, point)
+            labels, boxes, peaks, tops, saddles, starts = cls._parts(box, spacing, point, alone)
             image, gradient = smoothed.result()
-        return cls(image, gradient, labels, boxes, peaks, saddles, starts, spacing)
+        return cls(image, gradient, labels, boxes, peaks, tops, saddles, starts, spacing)
 
     @staticmethod
-    def _parts(box: np.ndarray, spacing: np.ndarray, point: np.ndarray) -> tuple[Any, ...]:
-        """`labels`, `boxes`, `peaks`, `saddles` and `starts`."""
+    def _parts(box: Array, spacing: Array, point: Array, alone: bool) -> tuple[Any, ...]:
+        """`labels`, `boxes`, `peaks`, `tops`, `saddles` and `starts`."""
         smooth = ndimage.gaussian_filter(box, BASIN_FWHM_MM / 2.355 / spacing, mode="nearest", truncate=2.5)
         top = _uphill(smooth, [1 if s > 2.5 else 2 for s in spacing])
         tops = np.flatnonzero(top == np.arange(top.size))
         values = smooth.ravel()[tops]
         maxima = np.stack(np.unravel_index(tops, box.shape), axis=1)
-        near = _starts(values, np.linalg.norm((maxima - point) * spacing, axis=1))
-        floor = min(FLOOR * float(values[near].min()), float(values[near].min()) - 1e-6)
+        nearest = np.clip(np.rint(point).astype(int), 0, np.array(box.shape) - 1)
+        own = np.searchsorted(tops, top.reshape(box.shape)[tuple(nearest)])
+        near = np.array([own])
+        if not alone:
+            near = _starts(values, np.linalg.norm((maxima - point) * spacing, axis=1), int(own))
+        floor = min(FLOOR * float(values[near].max()), float(values[near].max()) - 1e-6)
         keep = values > floor
+        near = near[keep[near]]
         numbers = np.zeros(top.size, dtype=np.int32)
         numbers[tops[keep]] = np.arange(1, keep.sum() + 1)
         labels = np.empty(box.shape, dtype=np.int32)
         _number(top, smooth.ravel(), numbers, np.float32(floor), labels.ravel())
-        peaks = np.concatenate([[0.0], values[keep]])
+        peaks = np.concatenate([[0.0], values[keep]]).astype(np.float32)
         number = np.cumsum(keep)[near]
-        passes = _saddles(labels, smooth)
-        roots = _merge_noise(peaks.tolist(), passes)
-        saddles: dict[int, dict[int, float]] = {}
-        # Lowest first, so that the highest pass of two basins is the one that stays.
-        for a, b, height in reversed(passes):
-            a, b = roots[a], roots[b]
-            if a != b:
-                saddles.setdefault(a, {})[b] = height
-                saddles.setdefault(b, {})[a] = height
+        passes = _passes(labels, smooth, len(peaks))
+        roots = _merge_noise(peaks, passes, *_falling(passes))
+        saddles = _saddles(passes, roots)
         boxes = np.empty((len(roots), 2, 3), dtype=np.int32)
-        _merge(labels, np.array(roots, dtype=np.int32), boxes)
-        starts = list(dict.fromkeys(roots[n] for n in number))
-        return labels, boxes, peaks.tolist(), saddles, starts
+        _merge(labels, roots, boxes)
+        starts = list(dict.fromkeys(roots[number].tolist()))
+        return labels, boxes, peaks, np.concatenate([[[0, 0, 0]], maxima[keep]]), saddles, starts
 
     def unions(self) -> Iterator[Union]:
         """All different unions of basins grown from the starts."""
         seen = set()
         for rank, start in enumerate(self.starts):
-            for union in self._grown(start, rank):
-                if union.basins not in seen:
-                    seen.add(union.basins)
-                    yield union
-
-    def _grown(self, start: int, rank: int) -> Iterator[Union]:
-        """Basins reachable from `start` across passes no lower than each share of the lower peak in `PASSES`."""
-        union, peak, crossed = {start}, self.peaks[start], 1.0
-        reachable = dict(self.saddles.get(start, {}))
-        for lowest in PASSES:
-            while reachable:
-                ratios = {other: height / min(peak, self.peaks[other]) for other, height in reachable.items()}
-                best = max(ratios, key=ratios.__getitem__)
-                if ratios[best] < lowest:
-                    break
-                crossed = min(crossed, ratios[best])
-                union.add(best)
-                peak = max(peak, self.peaks[best])
-                del reachable[best]
-                for other, height in self.saddles[best].items():
-                    if other not in union:
-                        reachable[other] = max(height, reachable.get(other, 0.0))
-            refused = max((h / min(peak, self.peaks[o]) for o, h in reachable.items()), default=0.0)
-            yield Union(frozenset(union), crossed, refused, rank)
+            order, sizes, shares = _grown(self.saddles, self.peaks, start, np.array(PASSES, dtype=np.float32))
+            before = 0
+            for size, (crossed, refused, pass_suv) in zip(sizes.tolist(), shares.tolist(), strict=True):
+                basins = frozenset(order[:size].tolist())
+                if size > before and basins not in seen:
+                    seen.add(basins)
+                    yield Union(basins, start, pass_suv, crossed, refused, rank)
+                before = size
 
 
 @dataclass(frozen=True, eq=False)
 class Union:
-    """Basins taken together: the lowest pass crossed, the highest refused (shares of the lower peak), and
-    which of the starts it grew from."""
+    """Union of basins, with the saddles at which it was merged.
+
+    The lowest saddle crossed, the highest saddle left (shares of the lower peak), and the start that it grew from.
+    pass_suv : highest saddle to what the union before it, grown from the same start, does not hold; infinite of the
+    first.
+    """
 
     basins: frozenset[int]
+    start: int
+    pass_suv: float
     crossed: float
     refused: float
     rank: int
 
 
-def _image_and_gradient(box: np.ndarray, spacing: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _image_and_gradient(box: Array, spacing: Array) -> tuple[Array, Array]:
     image = ndimage.gaussian_filter(box, CONTOUR_FWHM_MM / 2.355 / spacing, mode="nearest", truncate=2.5)
     return image, np.sqrt(sum(np.gradient(image, s, axis=a) ** 2 for a, s in enumerate(spacing)))
 
 
-def _uphill(image: np.ndarray, reach: list[int]) -> np.ndarray:
-    """(voxel,) flat index of the local maximum that each voxel leads to, step by step to the highest of the voxels
-    within `reach` along each axis; of equal ones to the last."""
+def _uphill(image: Array, reach: list[int]) -> Array:
+    """Find the local maximum that each voxel leads to: (voxel,) flat indices.
+
+    Each step goes to the highest of the voxels within `reach` along each axis; of equal ones to the last.
+    """
     nx, ny, nz = image.shape
     ranks = np.empty((nx, ny * nz), dtype=np.int64)
     highest, top = np.empty_like(ranks), np.empty(image.size, dtype=np.int32)
@@ -141,9 +138,7 @@ def _uphill(image: np.ndarray, reach: list[int]) -> np.ndarray:
 
 
 @compiled
-def _climb(
-    bits: np.ndarray, nz: int, reach: tuple[int, ...], ranks: np.ndarray, highest: np.ndarray, top: np.ndarray
-) -> None:
+def _climb(bits: Array, nz: int, reach: tuple[int, ...], ranks: Array, highest: Array, top: Array) -> None:
     nx, plane = bits.shape
     for x in range(nx):
         _rank(bits[x], x * plane, ranks[x])
@@ -176,14 +171,14 @@ def _climb(
 
 
 @compiled
-def _number(top: np.ndarray, smooth: np.ndarray, numbers: np.ndarray, floor: float, labels: np.ndarray) -> None:
+def _number(top: Array, smooth: Array, numbers: Array, floor: float, labels: Array) -> None:
     """Labels of flat voxels: the number of the maximum that each leads to; 0 where the image is not above the floor."""
     for i in range(top.size):
         labels[i] = numbers[top[i]] if smooth[i] > floor else 0
 
 
 @compiled
-def _merge(labels: np.ndarray, roots: np.ndarray, boxes: np.ndarray) -> None:
+def _merge(labels: Array, roots: Array, boxes: Array) -> None:
     """Replace each label by its root, and tell the box of each."""
     nx, ny, nz = labels.shape
     for basin in range(len(boxes)):
@@ -201,7 +196,7 @@ def _merge(labels: np.ndarray, roots: np.ndarray, boxes: np.ndarray) -> None:
 
 
 @compiled
-def _rank(bits: np.ndarray, start: int, ranks: np.ndarray) -> None:
+def _rank(bits: Array, start: int, ranks: Array) -> None:
     """int64 in the order of float32 values; in its lower half the flat index, which tells equal ones apart."""
     for z in range(bits.size):
         key = np.int64(bits[z])
@@ -210,30 +205,77 @@ def _rank(bits: np.ndarray, start: int, ranks: np.ndarray) -> None:
 
 
 @compiled
-def _raise(highest: np.ndarray, ranks: np.ndarray, anew: bool) -> None:
+def _raise(highest: Array, ranks: Array, anew: bool) -> None:
     for z in range(highest.size):
         highest[z] = ranks[z] if anew else max(highest[z], ranks[z])
 
 
-def _starts(values: np.ndarray, away: np.ndarray) -> np.ndarray:
-    # A hot maximum near the point: heat counts, distance discounts it.
+def _starts(values: Array, away: Array, own: int) -> Array:
+    # The maximum above the point, then hot ones near it: heat counts, distance discounts it.
     order = np.argsort(-values * np.exp(-((away / START_MM) ** 2)))[:START_BASINS]
     near = order[away[order] <= 2 * START_MM]
-    return near if near.size else np.argsort(away)[:1]
+    return np.array([own, *(n for n in near if n != own)])
 
 
-def _saddles(labels: np.ndarray, smooth: np.ndarray) -> list[tuple[int, int, float]]:
-    """(basin, basin, SUV of the highest pass between them) of all neighbours, highest pass first."""
-    n = int(labels.max()) + 1
-    passes = _passes(labels, smooth, n).ravel()
-    code = np.flatnonzero(passes > -np.inf)
-    fall = code[np.argsort(-passes[code], kind="stable")]
-    low, high = np.divmod(fall, n)
-    return list(zip(low.tolist(), high.tolist(), passes[fall].tolist(), strict=True))
+def _falling(passes: Array) -> tuple[Array, Array]:
+    """(pass,) the two basins of each pass, the highest first."""
+    flat = passes.ravel()
+    code = np.flatnonzero(flat > -np.inf)
+    low, high = np.divmod(code[np.argsort(-flat[code], kind="stable")], len(passes))
+    return low, high
 
 
 @compiled
-def _passes(labels: np.ndarray, smooth: np.ndarray, n: int) -> np.ndarray:
+def _saddles(passes: Array, roots: Array) -> Array:
+    """(basin, basin) SUV of the highest pass between two that are left after merging; -inf where there is none."""
+    saddles = np.full(passes.shape, -np.inf, dtype=np.float32)
+    for low in range(len(passes)):
+        for high in range(low + 1, len(passes)):
+            a, b, height = roots[low], roots[high], passes[low, high]
+            if a != b and height > saddles[a, b]:
+                saddles[a, b] = saddles[b, a] = height
+    return saddles
+
+
+@compiled
+def _grown(saddles: Array, peaks: Array, start: int, lowest: Array) -> tuple[Array, Array, Array]:
+    """Basins in the order in which they are reached from `start`, the best pass first, as a share of the lower peak.
+
+    Returns
+    -------
+    order : (basin,). sizes : (share,) how many of them are reached across passes no lower than each of `lowest`.
+    shares : (share, 3) the lowest pass crossed, the highest refused; SUV of the highest into what the share before did
+    not reach, infinite at first.
+    """
+    n = len(peaks)
+    order, sizes = np.empty(n, dtype=np.int32), np.empty(len(lowest), dtype=np.int32)
+    shares = np.empty((len(lowest), 3), dtype=np.float32)
+    reachable, taken = saddles[start].copy(), np.zeros(n, dtype=np.bool_)
+    order[0], taken[start] = start, True
+    size, peak, crossed = 1, peaks[start], np.float32(1.0)
+    highest = np.float32(np.inf)
+    for i in range(len(lowest)):
+        while True:
+            best, ratio = -1, np.float32(0.0)
+            for other in range(n):
+                if not taken[other] and reachable[other] > ratio * min(peak, peaks[other]):
+                    best, ratio = other, reachable[other] / min(peak, peaks[other])
+            if best < 0 or ratio < lowest[i]:
+                break
+            order[size], taken[best] = best, True
+            size, peak, crossed = size + 1, max(peak, peaks[best]), min(crossed, ratio)
+            highest = max(highest, reachable[best])
+            for other in range(n):
+                reachable[other] = max(reachable[other], saddles[best, other])
+        sizes[i] = size
+        shares[i] = (crossed, ratio, highest)
+        if size > (sizes[i - 1] if i else 0):
+            highest = np.float32(-np.inf)
+    return order, sizes, shares
+
+
+@compiled
+def _passes(labels: Array, smooth: Array, n: int) -> Array:
     """(n, n) SUV of the highest pass from each basin to each with a higher number; -inf where there is none."""
     nx, ny, nz = labels.shape
     passes = np.full((n, n), -np.inf, dtype=np.float32)
@@ -253,25 +295,35 @@ def _passes(labels: np.ndarray, smooth: np.ndarray, n: int) -> np.ndarray:
 
 
 @compiled
-def _pass(passes: np.ndarray, one: int, two: int, here: float, there: float) -> None:
+def _pass(passes: Array, one: int, two: int, here: float, there: float) -> None:
     if two != one and two != 0:
         low, high = min(one, two), max(one, two)
         passes[low, high] = max(passes[low, high], min(here, there))
 
 
-def _merge_noise(peaks: list[float], passes: list[tuple[int, int, float]]) -> list[int]:
-    """The basin that each one is part of once maxima that only noise separates are one; passes highest first."""
-    parent = list(range(len(peaks)))
+@compiled
+def _merge_noise(peaks: Array, passes: Array, low: Array, high: Array) -> Array:
+    """The basin that each one is part of once maxima that only noise separates are one.
 
-    def root(i: int) -> int:
-        while parent[i] != i:
-            parent[i] = parent[parent[i]]
-            i = parent[i]
-        return i
-
-    for a, b, height in passes:
-        a, b = root(a), root(b)
-        if a != b and height >= SAME_PEAK * min(peaks[a], peaks[b]):
-            high, low = (a, b) if peaks[a] >= peaks[b] else (b, a)
-            parent[low] = high
-    return [root(i) for i in range(len(peaks))]
+    Parameters
+    ----------
+    passes : (basin, basin). low, high : (pass,) the two basins of each, the highest first.
+    """
+    roots = np.arange(len(peaks)).astype(np.int32)
+    for i in range(len(low)):
+        a, b = low[i], high[i]
+        while roots[a] != a:
+            a = roots[a]
+        while roots[b] != b:
+            b = roots[b]
+        if a != b and passes[low[i], high[i]] >= SAME_PEAK * min(peaks[a], peaks[b]):
+            if peaks[a] >= peaks[b]:
+                roots[b] = a
+            else:
+                roots[a] = b
+    for i in range(len(roots)):
+        end = i
+        while roots[end] != end:
+            end = roots[end]
+        roots[i] = end
+    return roots

@@ -9,12 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import ndimage
 
 from wslpet.core.arrays import Array
 from wslpet.core.errors import SeedError
 from wslpet.core.seeds import Seed
 from wslpet.core.volume import Volume
-from wslpet.method.delineation.components import dilated
 from wslpet.method.delineation.contours import Contour, best_first
 from wslpet.method.inference.localisation import CLICK_SD_MM, lesion_at
 
@@ -108,7 +108,7 @@ def _means(ras: Volume, contour: Contour) -> tuple[float, float]:
         tuple(slice(own.start - w.start, own.stop - w.start) for own, w in zip(contour.window, window, strict=True))
     ] = contour.inside
     core = inside[coarse]
-    around = image[dilated(core, AROUND_STEPS) & ~core]
+    around = image[ndimage.binary_dilation(core, iterations=AROUND_STEPS) & ~core]
     return mean, float(np.median(around)) if around.size else mean
 
 

@@ -1,0 +1,100 @@
+"""Real lesions with readers' masks, and clicks on them."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+
+from wslpet.core.arrays import Array
+from wslpet.core.errors import InputError
+from wslpet.core.volume import Volume
+
+CLICKS = 5
+CLICK_SD_MM = 4.0
+
+
+@dataclass(frozen=True, eq=False)
+class RealLesion:
+    """One lesion of one scan.
+
+    Parameters
+    ----------
+    name : of the scan, with the lesion's label where it has several. group : the name without its number.
+    volume : (i, j, k) in SUV. truth : (i, j, k) bool, the reader's mask.
+    """
+
+    name: str
+    group: str
+    volume: Volume
+    truth: Array
+
+    def clicks(self, number: int = CLICKS) -> Array:
+        """(click, 3) voxels: the centre missed by `CLICK_SD_MM` (SD, per axis), and always on the lesion.
+
+        The same for the same name.
+        """
+        seed = int.from_bytes(hashlib.sha256(self.name.encode()).digest()[:8], "big")
+        rng = np.random.default_rng(seed)
+        inside = np.argwhere(self.truth)
+        centre = inside.mean(axis=0)
+        return np.array([self._click(rng, inside, centre) for _ in range(number)])
+
+    def _click(self, rng: np.random.Generator, inside: Array, centre: Array) -> Array:
+        for _ in range(80):
+            voxel = np.rint(centre + rng.normal(0.0, CLICK_SD_MM, 3) / self.volume.spacing).astype(int)
+            if (voxel >= 0).all() and (voxel < self.truth.shape).all() and self.truth[tuple(voxel)]:
+                return voxel
+        return inside[rng.integers(len(inside))]
+
+
+def real_lesions(folder: Path) -> Iterator[RealLesion]:
+    """Yield the lesions of a folder of PET scans in SUV with masks.
+
+    Either `NAME_suv.nii.gz` beside `NAME_mask.nii.gz` (labels are lesions), or folders with one `*image.nii.gz` and one
+    `*mask.nii.gz` each, as the IBSI validation set has them.
+
+    Raises
+    ------
+    InputError
+        when there are none, or a scan has no mask of its shape.
+    """
+    pairs = [
+        (p.name.removesuffix("_suv.nii.gz"), p, Path(str(p).replace("_suv.nii", "_mask.nii")))
+        for p in sorted(folder.glob("*_suv.nii.gz"))
+    ]
+    pairs += [
+        (p.parent.name, p, p.with_name(p.name.replace("image", "mask"))) for p in sorted(folder.glob("*/*image.nii.gz"))
+    ]
+    if not pairs:
+        raise InputError(
+            f"{folder} has no NAME_suv.nii.gz, and no folder with an *image.nii.gz; give a folder that has"
+        )
+    for name, scan, mask in pairs:
+        yield from _of(name, scan, mask)
+
+
+def _of(name: str, scan: Path, mask: Path) -> Iterator[RealLesion]:
+    if not mask.exists():
+        raise InputError(f"{scan.name} has no mask {mask.name} beside it; put it there, or take the scan away")
+    image = nib.Nifti1Image.from_filename(scan)
+    volume = Volume(_array(scan).astype(np.float32), np.asarray(image.affine), "SUV", name)
+    labels = np.rint(_array(mask)).astype(int)
+    if labels.shape != volume.shape:
+        raise InputError(
+            f"{mask.name}: shape {labels.shape} is not that of its scan, {volume.shape}; give its own mask"
+        )
+    numbers = [int(n) for n in np.unique(labels) if n > 0]
+    for number in numbers:
+        full = name if len(numbers) == 1 else f"{name}/{number}"
+        yield RealLesion(full, re.sub(r"_?\d+$", "", name), volume, labels == number)
+
+
+def _array(path: Path) -> Array:
+    array = np.asanyarray(nib.Nifti1Image.from_filename(path).dataobj)
+    return array.reshape([n for n in array.shape if n > 1]) if array.ndim > 3 else array
