@@ -52,16 +52,17 @@ def test_it_is_fitted_on_phantoms_of_the_presets_own_seeds(preset, tmp_path, mon
         def __exit__(self, *raised):
             pass
 
-        def map(self, function, seeds, presets, chunksize):
-            drawn.extend(zip(seeds, presets, strict=True))
+        def map(self, function, seeds, *presets, chunksize=1):
+            drawn.extend((seed, *preset) for seed, *preset in zip(seeds, *presets, strict=True))
             rng = np.random.default_rng(0)
             return [[(rng.normal(size=(3, len(FEATURES))), rng.random(3))] * 2 for _ in seeds]
 
     monkeypatch.setattr(contours, "ProcessPoolExecutor", Alone)
     out = str(tmp_path / "score.json")
-    monkeypatch.setattr("sys.argv", ["contour_fit", "--preset", preset, "--patients", "5", "--out", out])
+    monkeypatch.setattr("sys.argv", ["contour_fit", "--preset", preset, "--patients", "5", "--scenes", "2", "--out", out])
     contours.main()
-    assert drawn == [(FIRST_SEED[preset] + n, preset) for n in range(5)]
+    first = FIRST_SEED[preset]
+    assert drawn == [*((first + n,) for n in range(2)), *((first + n, preset) for n in range(5))]
     assert preset in (tmp_path / "score.json").read_text()
 
 
