@@ -59,7 +59,9 @@ def test_it_is_fitted_on_phantoms_of_the_presets_own_seeds(preset, tmp_path, mon
 
     monkeypatch.setattr(contours, "ProcessPoolExecutor", Alone)
     out = str(tmp_path / "score.json")
-    monkeypatch.setattr("sys.argv", ["contour_fit", "--preset", preset, "--patients", "5", "--scenes", "2", "--out", out])
+    monkeypatch.setattr(
+        "sys.argv", ["contour_fit", "--preset", preset, "--patients", "5", "--scenes", "2", "--out", out]
+    )
     contours.main()
     first = FIRST_SEED[preset]
     assert drawn == [*((first + n,) for n in range(2)), *((first + n, preset) for n in range(5))]
