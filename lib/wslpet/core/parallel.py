@@ -22,9 +22,9 @@ def wait_asleep() -> None:
     """Set OMP_WAIT_POLICY=PASSIVE, unless it is set: for this process, if torch is not loaded yet, and its children.
 
     By default, a waiting OpenMP thread spins. Beside other work, the thread it waits for may not be scheduled, and the
-    processor time is wasted. Measured on two cores with about seventeen other processes at work, 12 patients,
-    10 epochs, in turn: 183 to 235 s (44 s of processor time) spinning, 23 and 40 s (10 s) asleep, 31 and 47 s (8 s)
-    with one thread only.
+    processor time is wasted. A training of 12 patients on two cores, two runs each, in turn: idle 20 and 20 s asleep,
+    19 and 26 s spinning, 26 and 26 s with one thread; beside two busy loops 45 and 46 s asleep, 80 and 96 s spinning, 40
+    and 41 s with one thread.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 

@@ -214,6 +214,17 @@ def test_what_is_no_sequence_has_no_items(written):
         written((ROWS, "US", struct.pack("<H", 168))).items("Rows", FIX)
 
 
+def test_a_sequence_written_as_text_is_refused(written):
+    with pytest.raises(DicomError, match=rf"is damaged; {FIX}"):
+        written((0x00540016, "CS", b"XY")).items("RadiopharmaceuticalInformationSequence", FIX)
+
+
+@pytest.mark.parametrize("text", [b"1_28", b"1e2", b"12.0"])
+def test_an_integer_string_is_digits(written, text):
+    with pytest.raises(DicomError, match="not a whole number"):
+        written((FRAMES, "IS", text)).whole("NumberOfFrames", (1, 1000), FIX)
+
+
 def test_a_private_element_lies_in_the_block_of_its_creator(written):
     header = written(
         (CREATOR, "LO", b"SOMEBODY"),

@@ -26,6 +26,7 @@ from wslpet.core.errors import DicomError
 # A decimal string (PS3.5 6.2). More than its 16 characters are accepted, since many exporters write more.
 DECIMAL = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 LONGEST_DECIMAL = 64
+WHOLE = re.compile(r"[+-]?\d{1,12}", re.ASCII)
 SHOWN = 40
 RESEND = "send the series again from the scanner or PACS"
 CORRECT = "correct the header, or send the series again from the scanner"
@@ -150,13 +151,16 @@ class Header:
 
     def whole(self, tag: str | int, limits: Limits, remedy: str) -> int:
         """Read one whole number, binary or an integer string; errors as `numbers`."""
+        texts = self.texts(tag)  # as written: pydicom reads the integer string "1_000" as 1000
         try:
-            value = self.dataset[Tag(tag)].value
+            element = self.dataset[Tag(tag)]
+            value = element.value
         except KeyError:
             raise self.refusal(tag, "missing", remedy) from None
         except Exception:
             raise self.refusal(tag, "not a whole number", remedy) from None
-        if not isinstance(value, int):
+        as_text = element.VR == "IS"
+        if not isinstance(value, int) or (as_text and not (len(texts) == 1 and WHOLE.fullmatch(texts[0]))):
             raise self.refusal(tag, "not a whole number", remedy)
         self._check(value, tag, limits, remedy)
         return int(value)
@@ -180,6 +184,8 @@ class Header:
         """Items of a sequence; raises DicomError when there is none."""
         try:
             items = [Header(item, self.file) for item in self.dataset[Tag(tag)].value or ()]
+            if not all(isinstance(item.dataset, Dataset) for item in items):
+                raise TypeError("no sequence")
         except KeyError:
             items = []
         except Exception:
