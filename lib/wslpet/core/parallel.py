@@ -23,8 +23,8 @@ def wait_asleep() -> None:
 
     By default, a waiting OpenMP thread spins. Beside other work, the thread it waits for may not be scheduled, and the
     processor time is wasted. A training of 12 patients on two cores, two runs each, in turn: idle 20 and 20 s asleep,
-    19 and 26 s spinning, 26 and 26 s with one thread; beside two busy loops 45 and 46 s asleep, 80 and 96 s spinning, 40
-    and 41 s with one thread.
+    19 and 26 s spinning, 26 and 26 s with one thread; beside two busy loops 45 and 46 s asleep, 80 and 96 s spinning,
+    40 and 41 s with one thread.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
