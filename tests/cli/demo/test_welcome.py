@@ -31,10 +31,11 @@ def test_it_names_a_scan_and_its_tumour(cohort):
 
 
 @pytest.mark.parametrize(("port", "added"), [(8000, ""), (8123, " --url http://127.0.0.1:8123")])
-def test_it_tells_the_demos_way(cohort, port, added, monkeypatch):
-    monkeypatch.setattr(sys, "argv", ["/somewhere/bin/wslpet", "demo"])
+def test_it_tells_the_demos_way(cohort, port, added, monkeypatch, tmp_path):
+    monkeypatch.setattr(sys, "executable", str(tmp_path / ".venv" / "bin" / "python"))
+    monkeypatch.chdir(tmp_path)
     text = welcome(cohort, "127.0.0.1", port, demo=True)
-    assert f"wslpet demo-clicks {cohort}{added}\n" in text and f"{cohort}{added} --clicks 0\n" in text
+    assert f" .venv/bin/wslpet demo-clicks {cohort}{added}\n" in text and f"{cohort}{added} --clicks 0\n" in text
     assert f"http://127.0.0.1:{port}/wslpet/" in text and f"http://127.0.0.1:{port}/docs" in text
     assert "demo-clicks" not in welcome(cohort, "127.0.0.1", port)
 

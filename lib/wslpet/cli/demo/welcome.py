@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -99,8 +98,8 @@ def welcome(studies: Path, host: str, port: int, settings: Settings | None = Non
 
 def _demo_clicks(studies: Path, port: int) -> str:
     """Command of the automatic demo, relative to the folder in which the demo was started."""
-    command = Path(sys.argv[0])
-    program = f"{os.path.relpath(sys.executable)} -m wslpet" if command.name == "__main__.py" else "wslpet"
+    command = Path(sys.executable).with_name("wslpet")
+    program = command.relative_to(Path.cwd()) if command.is_relative_to(Path.cwd()) else command
     return f"{program} demo-clicks {studies}" + ("" if port == DEFAULT_PORT else f" --url http://127.0.0.1:{port}")
 
 
