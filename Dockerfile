@@ -3,7 +3,9 @@ RUN apt-get update \
     && apt-get install -y --no-install-recommends build-essential orthanc orthanc-dicomweb \
     && rm -rf /var/lib/apt/lists/*
 WORKDIR /wsl-pet
-COPY Makefile requirements*.txt ./
+COPY Makefile pyproject.toml requirements*.txt README.md LICENSE ./
+COPY lib lib
+COPY model model
 RUN make setup
 COPY . .
 # What was set up above is younger than the pins, whatever times the copy has.
