@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import importlib.util
 import re
 from pathlib import Path
 
@@ -46,3 +48,11 @@ def test_documents_that_the_code_names_exist():
 def test_the_readme_and_the_architecture_are_short():
     assert len((ROOT / "README.md").read_text(encoding="utf-8").split()) <= 1000
     assert len((ROOT / "docs" / "architecture.md").read_text(encoding="utf-8").splitlines()) <= 80
+
+
+@pytest.mark.parametrize("page", sorted(ROOT.glob("docs/**/*.md")), ids=lambda page: page.name)
+def test_what_the_reference_documents_exists_where_it_says(page):
+    for name in re.findall(r"^::: ([\w.]+)", page.read_text(encoding="utf-8"), re.MULTILINE):
+        module, _, attribute = name.rpartition(".")
+        found = importlib.util.find_spec(name) if hasattr(importlib.import_module(module), "__path__") else None
+        assert found or hasattr(importlib.import_module(module), attribute), name
