@@ -94,6 +94,16 @@ def hd95(mask: BoolArray, truth: BoolArray, spacing: tuple[float, float, float])
 
 
 def click_threshold(volume: Volume, position: FloatArray, fraction: float = 0.41, suv: float | None = None) -> Array:
+    """Threshold segmentation at a click: (i, j, k) bool of the whole volume; see `threshold_region`."""
+    mask = np.zeros(volume.shape, dtype=bool)
+    region, window = threshold_region(volume, position, fraction, suv)
+    mask[window] = region
+    return mask
+
+
+def threshold_region(
+    volume: Volume, position: FloatArray, fraction: float = 0.41, suv: float | None = None
+) -> tuple[Array, tuple[slice, ...]]:
     """Threshold segmentation at a click: a share of the local maximum, or an SUV; connected, in a box.
 
     Parameters
@@ -104,23 +114,21 @@ def click_threshold(volume: Volume, position: FloatArray, fraction: float = 0.41
 
     Returns
     -------
-    (i, j, k) bool: the voxels at or above `fraction` of the local maximum that is reached by climbing from
-    the hottest voxel within `CLIMB_MM` of the click, connected to it, within ± `BASELINE_BOX_MM`. Nothing where
-    that maximum is below `suv`.
+    (i, j, k) bool of the box, and where the box lies in the volume: the voxels at or above `fraction` of the local
+    maximum that is reached by climbing from the hottest voxel within `CLIMB_MM` of the click, connected to it, within
+    ± `BASELINE_BOX_MM`. Nothing where that maximum is below `suv`.
     """
     spacing, point = np.array(volume.spacing), volume.to_index(position)
     reach = np.ceil(BASELINE_BOX_MM / spacing).astype(int)
     centre = np.clip(np.rint(point).astype(int), 0, np.array(volume.shape) - 1)
-    low = np.maximum(centre - reach, 0)
-    window = tuple(slice(a, b) for a, b in zip(low, np.minimum(centre + reach + 1, volume.shape), strict=True))
+    low, high = np.maximum(centre - reach, 0), np.minimum(centre + reach + 1, volume.shape)
+    window = tuple(slice(a, b) for a, b in zip(low.tolist(), high.tolist(), strict=True))
     box = volume.array[window]
     ticks = np.ogrid[tuple(slice(0, n) for n in box.shape)]
     away = sum(((t - (p - a)) * s) ** 2 for t, p, a, s in zip(ticks, point, low, spacing, strict=True))
     peak = _climb(box, np.unravel_index(np.where(away <= CLIMB_MM**2, box, -np.inf).argmax(), box.shape))
     parts, _ = ndimage.label(box >= (fraction * box[peak] if suv is None else suv))
-    mask = np.zeros(volume.shape, dtype=bool)
-    mask[window] = (parts > 0) & (parts == parts[peak])
-    return mask
+    return (parts > 0) & (parts == parts[peak]), window
 
 
 def _climb(box: Array, start: tuple[np.intp, ...]) -> tuple[int, ...]:

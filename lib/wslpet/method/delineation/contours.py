@@ -116,6 +116,15 @@ def delineated(
     return found.contour(int(worth.argmax())), float(worth.max())
 
 
+def candidates_within(ras: Volume, index: Array, uncertainty_mm: float, reach_mm: float) -> list[tuple[float, Contour]]:
+    """Score and contour of all candidates in one box; the parameters are those of `contours`."""
+    found = _Candidates.of(_box(ras, index, reach_mm), uncertainty_mm)
+    if not len(found.features):
+        return []
+    scores = load_contour_score(FEATURES)(found.features).tolist()
+    return [(score, found.contour(number)) for number, score in enumerate(scores)]
+
+
 def best_first(
     ras: Volume, index: Array, uncertainty_mm: float, most: int, reaches_mm: Sequence[float] = REACHES_MM
 ) -> Iterator[Contour]:
