@@ -17,7 +17,7 @@ from threadpoolctl import threadpool_limits
 import wslpet
 from wslpet.core.errors import InputError
 from wslpet.core.parallel import wait_asleep
-from wslpet.io.dicom.segmentation import Maker
+from wslpet.io.dicom.derived.segmentation import Maker
 from wslpet.method.inference.pipeline import warm_up
 from wslpet.method.shipped import SHIPPED_MODEL
 from wslpet.server.configuration import configuration_from

@@ -23,7 +23,7 @@ from wslpet.core.errors import DicomError, InputError
 from wslpet.core.seeds import NO_TUMOUR
 from wslpet.core.settings import Settings
 from wslpet.core.state_folder import PRIVATE
-from wslpet.io.dicom.segmentation import Maker, read_segmentation, write_segmentation
+from wslpet.io.dicom.derived.segmentation import Maker, read_segmentation, write_segmentation
 from wslpet.io.folders import look_into
 from wslpet.io.masks import read_mask, write_mask
 from wslpet.server.errors import PacsError, quoted

@@ -22,7 +22,7 @@ from pydicom.dataset import Dataset
 from requests.adapters import HTTPAdapter
 
 from wslpet.core.errors import InputError
-from wslpet.io.dicom.segmentation import referenced_series, segment_names
+from wslpet.io.dicom.derived.segmentation import referenced_series, segment_names
 from wslpet.server.errors import PacsError, quoted
 from wslpet.server.series.source import FACTS, FoundSegmentation, FoundSeries, facts_of, is_shown, is_uid
 

@@ -9,7 +9,7 @@ from pydicom.sr.codedict import codes
 from wslpet.core.errors import DicomError
 from wslpet.core.volume import Volume, resample_labels
 from wslpet.data.phantom.dicom import Examination, write_series
-from wslpet.io.dicom.segmentation import (
+from wslpet.io.dicom.derived.segmentation import (
     Maker,
     read_segmentation,
     referenced_series,

@@ -15,7 +15,7 @@ from tests.helpers.dicom_series import real_data, spoil, values
 from wslpet.core.errors import DicomError
 from wslpet.core.volume import Volume
 from wslpet.data.phantom import write_series
-from wslpet.io.dicom.rtstruct import read_rtstruct
+from wslpet.io.dicom.derived.rtstruct import read_rtstruct
 from wslpet.io.dicom.series import Series, read_series
 
 # Ellipses in a slice, as fractions of it, off-centre in both directions: one with a hole, two apart.

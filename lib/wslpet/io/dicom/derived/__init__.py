@@ -1,0 +1,1 @@
+"""DICOM objects that are derived from a PET series: masks, contours, reports."""
