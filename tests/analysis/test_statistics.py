@@ -4,7 +4,18 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from wslpet.analysis.statistics import auc, auc_interval, bootstrap, delong_p, folds, icc, paired_p
+from wslpet.analysis.statistics import (
+    auc,
+    auc_interval,
+    bootstrap,
+    delong_p,
+    folds,
+    holm,
+    icc,
+    paired_p,
+    rank_biserial,
+    wilson,
+)
 from wslpet.core.errors import InputError
 
 # Shrout & Fleiss 1979, table 2: six subjects, four judges.
@@ -96,3 +107,30 @@ def test_icc_of_shrout_and_fleiss():
     assert icc(SHROUT_FLEISS) == pytest.approx(0.29, abs=0.005)
     assert icc(np.repeat(np.arange(6.0)[:, None], 3, axis=1)) == pytest.approx(1.0)
     assert np.isnan(icc(np.ones((4, 3))))
+
+
+def test_wilson_as_tabulated():
+    # Newcombe 1998, Stat Med 17:857, table I, method 3.
+    for successes, trials, low, high in ((81, 263, 0.2553, 0.3662), (15, 148, 0.0624, 0.1605), (0, 20, 0.0, 0.1611)):
+        found = wilson(successes, trials)
+        assert found.value == successes / trials
+        assert (found.low, found.high) == (pytest.approx(low, abs=5e-5), pytest.approx(high, abs=5e-5))
+    assert wilson(20, 20).low < 1.0
+    for successes, trials in ((0, 0), (3, 2), (-1, 5)):
+        with pytest.raises(InputError, match=f"{successes} of {trials}"):
+            wilson(successes, trials)
+
+
+def test_holm_multiplies_the_smallest_by_all_and_never_falls():
+    # By hand: 0.01·4, 0.02·3, then 0.03·2 = 0.06 and 0.035·1, which is raised to 0.06.
+    assert holm([0.03, 0.01, 0.035, 0.02]) == pytest.approx([0.06, 0.04, 0.06, 0.06])
+    assert holm([0.6, 0.9]) == [1.0, 1.0]
+    assert holm([]) == []
+
+
+def test_rank_biserial_by_hand():
+    # Differences 1, 2, −3: ranks 1 + 2 for the first, 3 against it.
+    assert rank_biserial([1, 2, 0], [0, 0, 3]) == 0.0
+    assert rank_biserial([1, 4, 0], [0, 0, 3]) == pytest.approx((1 + 3 - 2) / 6)
+    assert rank_biserial([1, 2], [1, 2]) == 0.0
+    assert rank_biserial([2, 3], [1, 1]) == 1.0 == -rank_biserial([1, 1], [2, 3])

@@ -7,7 +7,7 @@ from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import norm, wilcoxon
+from scipy.stats import binomtest, norm, rankdata, wilcoxon
 from sklearn.model_selection import StratifiedGroupKFold
 
 from wslpet.core.arrays import Array, FloatArray
@@ -77,6 +77,44 @@ def paired_p(one: Sequence[float] | Array, other: Sequence[float] | Array) -> fl
     """Wilcoxon's signed-rank test on pairs: two-sided p; 1 if no pair differs."""
     difference = np.asarray(one, dtype=float) - np.asarray(other, dtype=float)
     return float(wilcoxon(difference).pvalue) if np.any(difference) else 1.0
+
+
+def wilson(successes: int, trials: int) -> Estimate:
+    """A proportion with Wilson's 95 % score interval, which is never of width 0 (Wilson 1927, JASA 22:209).
+
+    Raises
+    ------
+    InputError
+        when there are no trials, or more successes than trials.
+    """
+    if not 0 <= successes <= trials or trials == 0:
+        raise InputError(f"{successes} of {trials} is no proportion; give at least one trial, and no more successes")
+    interval = binomtest(successes, trials).proportion_ci(method="wilson")
+    return Estimate(successes / trials, float(interval.low), float(interval.high))
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """P-values adjusted for the number of tests by Holm's step-down method (Holm 1979, Scand J Stat 6:65)."""
+    order, adjusted, largest = np.argsort(p_values), [0.0] * len(p_values), 0.0
+    for rank, number in enumerate(order):
+        largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[number]))
+        adjusted[number] = largest
+    return adjusted
+
+
+def rank_biserial(one: Sequence[float] | Array, other: Sequence[float] | Array) -> float:
+    """Effect size of Wilcoxon's signed-rank test: the matched-pairs rank-biserial correlation (Kerby 2014).
+
+    Returns
+    -------
+    the share of the rank sum in favour of the first minus that in favour of the second: −1 to 1; 0 if no pair differs.
+    """
+    difference = np.asarray(one, dtype=float) - np.asarray(other, dtype=float)
+    difference = difference[difference != 0]
+    if not len(difference):
+        return 0.0
+    ranks = rankdata(np.abs(difference))
+    return float((ranks * np.sign(difference)).sum() / ranks.sum())
 
 
 def auc(labels: Array, scores: Array) -> float:
