@@ -12,9 +12,9 @@ from wslpet.core.seeds import Seed
 from wslpet.core.volume import Volume
 from wslpet.data.cohort_table import Row
 from wslpet.data.importers.common import Imported, Options, click_in
-from wslpet.io.dicom.headers import Header, read_dicom
 from wslpet.io.dicom.derived.rtstruct import read_rtstruct
 from wslpet.io.dicom.derived.segmentation import read_segmentation
+from wslpet.io.dicom.headers import Header, read_dicom
 from wslpet.io.dicom.series import find_series, read_series
 from wslpet.io.masks import write_mask
 
