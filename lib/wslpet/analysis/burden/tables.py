@@ -1,0 +1,175 @@
+"""Tables of a cohort's tumour burden: one row a lesion, one row a patient."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+from wslpet.analysis.burden.body import NOTHING_KNOWN, Body
+from wslpet.analysis.burden.lesions import LesionMeasures, Origin
+from wslpet.analysis.burden.patient import Burden, burden_of
+from wslpet.io.tables import guarded
+
+# Which scan a row is of: the image's name, and what DICOM says of a series; empty of files.
+FACTS = ("PatientID", "StudyDate", "SeriesInstanceUID", "SeriesDescription")
+SCAN_COLUMNS = ("image", *FACTS)
+_MEASURES = ("volume_ml", "suv_max", "suv_peak", "suv_mean", "tlg", "sul_max", "sul_peak", "sul_mean", "tlg_sul")
+_ORIGIN = ("source", "contour", "contour_step", "user", "time")
+LESION_COLUMNS = (
+    *SCAN_COLUMNS,
+    *("lesion", "cancer_type", "x_mm", "y_mm", "z_mm", "i", "j", "k", "voxels"),
+    *_MEASURES,
+    *_ORIGIN,
+)
+_BURDEN = tuple(Burden.__dataclass_fields__)
+_BODY = ("weight_kg", "height_m", "sex", "lean_body_mass_kg", "body_surface_m2")
+PATIENT_COLUMNS = (*SCAN_COLUMNS, "state", "reason", "cancer_type", *_BURDEN, *_BODY, *_ORIGIN)
+# Digits of a measure in tables and reports: more than any scanner has, and few enough to be read.
+DIGITS = 6
+
+State = Literal["measured", "no tumour", "not annotated", "failed"]
+
+
+@dataclass(frozen=True)
+class PatientRecord:
+    """What the tables say of one scan.
+
+    Parameters
+    ----------
+    image : its name.
+    facts : `FACTS` → text, of a DICOM series.
+    state : "measured"; "no tumour" where somebody says so or nothing was found; "not annotated"; "failed".
+    reason : of "failed", in a sentence.
+    lesions : by number.
+    body : of the patient.
+    origin : of the patient's annotation, whether it has lesions or not; None without one.
+    """
+
+    image: str
+    facts: Mapping[str, str] = field(default_factory=dict)
+    state: State = "not annotated"
+    reason: str = ""
+    lesions: tuple[LesionMeasures, ...] = ()
+    body: Body = NOTHING_KNOWN
+    origin: Origin | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, record: Mapping[str, Any]) -> PatientRecord:
+        """Inverse of `to_dict`, also after JSON."""
+        lesions = tuple(
+            LesionMeasures(
+                **{
+                    **lesion,
+                    "origin": Origin(**lesion["origin"]),
+                    "position": tuple(lesion["position"]),
+                    "index": tuple(lesion["index"]),
+                }
+            )
+            for lesion in record["lesions"]
+        )
+        origin = None if record["origin"] is None else Origin(**record["origin"])
+        return cls(**{**record, "lesions": lesions, "body": Body(**record["body"]), "origin": origin})
+
+
+def rounded(value: float) -> float:
+    """A measure with as many digits as tables and reports give it."""
+    return float(f"{value:.{DIGITS}g}")
+
+
+def lesion_rows(record: PatientRecord) -> list[dict[str, str]]:
+    """Column of `LESION_COLUMNS` → text, a row for each lesion."""
+    return [_guarded({**_scan(record), **_lesion(lesion)}) for lesion in record.lesions]
+
+
+def patient_row(record: PatientRecord) -> dict[str, str]:
+    """Column of `PATIENT_COLUMNS` → text.
+
+    Where nothing was measured (not annotated, failed) the numbers are empty, which statistics programs read as
+    missing. A patient without a tumour has 0 lesions of 0 ml, and no SUVmax.
+    """
+    measured = record.state in ("measured", "no tumour")
+    burden = asdict(burden_of(record.lesions, record.body)) if measured else dict.fromkeys(_BURDEN)
+    body, lean = record.body, record.body.sul_factor
+    return _guarded(
+        {
+            **_scan(record),
+            "state": record.state,
+            "reason": record.reason,
+            "cancer_type": record.origin.cancer_type if record.origin else "",
+            **{name: _text(value) for name, value in burden.items()},
+            "weight_kg": _text(body.weight_kg),
+            "height_m": _text(body.size_m),
+            "sex": body.sex,
+            "lean_body_mass_kg": _text(None if lean is None or body.weight_kg is None else lean * body.weight_kg),
+            "body_surface_m2": _text(body.surface_m2),
+            **_origin(record.origin),
+        }
+    )
+
+
+def lesions_csv(records: Iterable[PatientRecord]) -> bytes:
+    """One row a lesion; see `as_csv`."""
+    return as_csv(LESION_COLUMNS, (row for record in records for row in lesion_rows(record)))
+
+
+def patients_csv(records: Iterable[PatientRecord]) -> bytes:
+    """One row a patient; see `as_csv`."""
+    return as_csv(PATIENT_COLUMNS, map(patient_row, records))
+
+
+def as_csv(columns: Sequence[str], rows: Iterable[Mapping[str, str]]) -> bytes:
+    """Comma-separated UTF-8.
+
+    A byte-order mark comes first only where there is a letter beyond ASCII: Excel needs it then, and R takes it for a
+    part of the first column's name.
+    """
+    out = io.StringIO()
+    writer = csv.DictWriter(out, columns, lineterminator="\r\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    text = out.getvalue()
+    return text.encode("utf-8" if text.isascii() else "utf-8-sig")
+
+
+def _scan(record: PatientRecord) -> dict[str, str]:
+    return {"image": record.image, **{name: record.facts.get(name, "") for name in FACTS}}
+
+
+def _lesion(lesion: LesionMeasures) -> dict[str, str]:
+    places = zip(("x_mm", "y_mm", "z_mm", "i", "j", "k"), (*lesion.position, *lesion.index), strict=True)
+    return {
+        "lesion": str(lesion.number),
+        "cancer_type": lesion.origin.cancer_type,
+        **{name: f"{value:.2f}" for name, value in places},
+        "voxels": str(lesion.voxels),
+        **{name: _text(getattr(lesion, name)) for name in _MEASURES},
+        **_origin(lesion.origin),
+    }
+
+
+def _origin(origin: Origin | None) -> dict[str, str]:
+    if origin is None:
+        return dict.fromkeys(_ORIGIN, "")
+    values = (origin.source, origin.method, f"{origin.step:d}", origin.user, origin.time)
+    return dict(zip(_ORIGIN, values, strict=True))
+
+
+def _text(value: float | None) -> str:
+    if value is None:
+        return ""
+    return str(value) if isinstance(value, int) else f"{value:.{DIGITS}g}"
+
+
+def _guarded(row: dict[str, str]) -> dict[str, str]:
+    """Free text is guarded against formula injection; numbers, which may begin with a minus, are not."""
+    return {name: guarded(text) if name in _FREE_TEXT else text for name, text in row.items()}
+
+
+_FREE_TEXT = {*SCAN_COLUMNS, "reason", "cancer_type", "contour", "user", "time", "sex"}
