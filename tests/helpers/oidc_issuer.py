@@ -18,9 +18,13 @@ PASSWORD = "correct horse"
 
 
 class Issuer:
-    """Listens on 127.0.0.1 for as long as the `with` block runs. Every name has the password `PASSWORD`."""
+    """Listens on 127.0.0.1 for as long as the `with` block runs. Every name has the password `PASSWORD`.
+
+    `replaced` holds other answers: path → status and body.
+    """
 
     def __init__(self) -> None:
+        self.replaced: dict[str, tuple[int, bytes]] = {}
         self.key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
         issuer = self
 
@@ -38,7 +42,7 @@ class Issuer:
                 self._answer(200, {"access_token": issuer.token(name, f"monailabel-{name}"), "token_type": "Bearer"})
 
             def _answer(self, status: int, content: Any) -> None:
-                body = json.dumps(content).encode()
+                status, body = issuer.replaced.get(self.path, (status, json.dumps(content).encode()))
                 self.send_response(status)
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()

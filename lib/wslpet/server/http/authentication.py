@@ -13,7 +13,8 @@ from __future__ import annotations
 import functools
 import logging
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
+from urllib.parse import urlsplit
 
 import jwt
 import requests
@@ -21,6 +22,7 @@ from fastapi import Depends, FastAPI, HTTPException, Request
 from monailabel.config import settings
 from monailabel.endpoints.user import auth
 from monailabel.endpoints.user.auth import DEFAULT_USER, User
+from pydantic import AfterValidator, BaseModel, Field, ValidationError
 from starlette.concurrency import run_in_threadpool
 
 logger = logging.getLogger(__name__)
@@ -30,6 +32,20 @@ ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES
 # Clocks differ.
 LEEWAY_SECONDS = 30
 _NEEDED = ("exp", "iat", "iss")
+# invalid_grant and invalid_client of RFC 6749, section 5.2, and 403, which some issuers send for an account that is
+# disabled.
+_LOGIN_REFUSED = (400, 401, 403)
+_Answer = TypeVar("_Answer", bound=BaseModel)
+
+
+def _web_address(text: str) -> str:
+    parts = urlsplit(text)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError("no web address")
+    return text
+
+
+_WebAddress = Annotated[str, AfterValidator(_web_address)]
 
 
 def install(server: FastAPI) -> None:
@@ -59,8 +75,8 @@ def _account(authorization: str) -> User:
         raise _unknown("no token; log in, and send it as Authorization: Bearer TOKEN")
     try:
         return user_of(_claims(token.strip()))
-    except jwt.PyJWKClientConnectionError as error:
-        raise _unreachable(error) from error
+    except _IssuerError as error:
+        raise _unavailable(error) from error
     except (jwt.PyJWTError, ValueError, TypeError) as error:
         logger.warning("a token was refused: %s", type(error).__name__)
         raise _unknown(f"the token is not valid ({_why(error)}); log in again") from error
@@ -116,7 +132,7 @@ def log_in(username: str, password: str) -> dict[str, Any]:
     Raises
     ------
     HTTPException
-        401 when the issuer refuses them, 503 when it cannot be asked.
+        401 when the issuer refuses them, 503 when it cannot be asked, or its answer is no token.
     """
     form = {
         "client_id": settings.MONAI_LABEL_AUTH_CLIENT_ID,
@@ -125,53 +141,97 @@ def log_in(username: str, password: str) -> dict[str, Any]:
         "password": password,
     }
     try:
-        issuer = _issuer(settings.MONAI_LABEL_AUTH_REALM_URI)
-        answer = requests.post(issuer["token_endpoint"], data=form, timeout=settings.MONAI_LABEL_AUTH_TIMEOUT)
-        content = answer.json()
-    except (requests.RequestException, ValueError, KeyError) as error:
-        raise _unreachable(error) from error
-    if not answer.ok or "access_token" not in content:
-        raise _unknown("the login was refused; check name and password")
-    return {"access_token": str(content["access_token"]), "token_type": "bearer"}
+        address = _described(settings.MONAI_LABEL_AUTH_REALM_URI).token_endpoint
+        if not address:
+            raise _IssuerError("its description names no token_endpoint")
+        answer = _ask("POST", address, form)
+        if answer.status_code in _LOGIN_REFUSED:
+            raise _unknown("the login was refused; check name and password")
+        token = _parsed(_Token, answer)
+    except _IssuerError as error:
+        raise _unavailable(error) from error
+    return {"access_token": token.access_token, "token_type": "bearer"}
 
 
 def _claims(token: str) -> dict[str, Any]:
-    try:
-        issuer = _issuer(settings.MONAI_LABEL_AUTH_REALM_URI)
-        keys = _keys(issuer["jwks_uri"])
-    except (requests.RequestException, KeyError) as error:
-        raise jwt.PyJWKClientConnectionError(str(error)) from error
+    """The claims of a token that the issuer signed for this server; raises _IssuerError, or what PyJWT raises."""
+    issuer = _issuer(settings.MONAI_LABEL_AUTH_REALM_URI)
     claims: dict[str, Any] = jwt.decode(
         token,
-        keys.get_signing_key_from_jwt(token),
+        _keys(issuer.jwks_uri).get_signing_key_from_jwt(token),
         algorithms=list(ALGORITHMS),
-        issuer=issuer["issuer"],
+        issuer=issuer.issuer,
         leeway=LEEWAY_SECONDS,
         options={"require": list(_NEEDED), "verify_aud": False},
     )
-    audience = claims.get("aud", [])
-    audiences = {audience} if isinstance(audience, str) else set(audience)
+    audience = claims.get("aud")
     # Keycloak names the client in `azp`, and other services in `aud`.
-    if settings.MONAI_LABEL_AUTH_CLIENT_ID not in audiences | {claims.get("azp"), claims.get("client_id")}:
+    named = [*(audience if isinstance(audience, list) else [audience]), claims.get("azp"), claims.get("client_id")]
+    if settings.MONAI_LABEL_AUTH_CLIENT_ID not in named:
         raise jwt.InvalidAudienceError("it is for another client")
     return claims
 
 
-@functools.lru_cache(maxsize=4)
-def _issuer(address: str) -> dict[str, Any]:
-    """The issuer's own description (OpenID Connect Discovery 1.0, section 4); kept once it was had."""
-    answer = requests.get(
-        f"{address.rstrip('/')}/.well-known/openid-configuration", timeout=settings.MONAI_LABEL_AUTH_TIMEOUT
-    )
-    answer.raise_for_status()
-    described: dict[str, Any] = answer.json()
-    return described
+class _IssuerError(Exception):
+    """The issuer cannot be asked, or its answer is not what OpenID Connect describes."""
+
+
+class _Issuer(BaseModel):
+    """What is used of the issuer's description (OpenID Connect Discovery 1.0, section 3)."""
+
+    issuer: str = Field(min_length=1)
+    jwks_uri: _WebAddress
+    token_endpoint: _WebAddress | None = None
+
+
+class _Token(BaseModel):
+    """What is used of a successful answer of the token endpoint (RFC 6749, section 5.1)."""
+
+    access_token: str = Field(min_length=1)
+
+
+class _Keys(jwt.PyJWKClient):
+    """The issuer's public keys; what it answers instead of keys is the issuer's fault, not the token's."""
+
+    def get_signing_keys(self, refresh: bool = False) -> list[jwt.PyJWK]:
+        try:
+            return super().get_signing_keys(refresh)
+        except Exception as error:  # PyJWT raises nearly anything for an answer that is no key set
+            if not refresh:  # while a refresh fails, the keys that are known stay good
+                _issuer.cache_clear()
+                _keys.cache_clear()
+            raise _IssuerError(f"{self.uri} has no keys ({type(error).__name__}: {error})") from error
 
 
 @functools.lru_cache(maxsize=4)
-def _keys(address: str) -> jwt.PyJWKClient:
+def _issuer(address: str) -> _Issuer:
+    """The issuer's description; kept until no keys are had by it."""
+    return _described(address)
+
+
+def _described(address: str) -> _Issuer:
+    return _parsed(_Issuer, _ask("GET", f"{address.rstrip('/')}/.well-known/openid-configuration"))
+
+
+@functools.lru_cache(maxsize=4)
+def _keys(address: str) -> _Keys:
     """The issuer's keys; a key that is not known yet is asked for, so that it may change them."""
-    return jwt.PyJWKClient(address, timeout=settings.MONAI_LABEL_AUTH_TIMEOUT)
+    return _Keys(address, timeout=settings.MONAI_LABEL_AUTH_TIMEOUT)
+
+
+def _ask(method: str, address: str, form: dict[str, str] | None = None) -> requests.Response:
+    try:
+        return requests.request(method, address, data=form, timeout=settings.MONAI_LABEL_AUTH_TIMEOUT)
+    except (requests.RequestException, UnicodeError) as error:  # UnicodeError: of a host's name
+        raise _IssuerError(str(error)) from error
+
+
+def _parsed(model: type[_Answer], answer: requests.Response) -> _Answer:
+    try:
+        answer.raise_for_status()
+        return model.model_validate_json(answer.content)
+    except (requests.RequestException, ValidationError) as error:
+        raise _IssuerError(f"{answer.url} is not what OpenID Connect describes: {error}") from error
 
 
 def _why(error: Exception) -> str:
@@ -192,6 +252,10 @@ def _unknown(detail: str) -> HTTPException:
     return HTTPException(401, detail, headers={"WWW-Authenticate": "Bearer"})
 
 
-def _unreachable(error: Exception) -> HTTPException:
+def _unavailable(error: _IssuerError) -> HTTPException:
     logger.error("the issuer of tokens cannot be asked: %s", error)
-    return HTTPException(503, "the issuer of tokens cannot be reached; check MONAI_LABEL_AUTH_REALM_URI")
+    return HTTPException(
+        503,
+        "the issuer of tokens cannot be reached, or does not answer as OpenID Connect describes; the server's log says "
+        "which; check MONAI_LABEL_AUTH_REALM_URI",
+    )
