@@ -88,7 +88,7 @@ class BadPacs:
             answer = []
         elif "/instances" in request.path:
             kind = {"00080016": {"vr": "UI", "Value": [str(header.SOPClassUID)]}}
-            answer = [{**kind, "00280051": {"vr": "CS", "Value": ["DECY", "ATTN"]}}]
+            answer = [{**kind, "00280051": {"vr": "CS", "Value": list(header.CorrectedImage)}}]
         elif how == "no_list":
             answer = {"error": ["no", "list"]}
         elif how == "no_uid":

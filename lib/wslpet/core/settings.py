@@ -165,3 +165,25 @@ def settings_from(preset: str = "default", **overrides: Any) -> Settings:
     if unknown:
         raise InputError(f"settings {', '.join(unknown)} do not exist; known are {', '.join(sorted(known))}")
     return replace(PRESETS[preset], **overrides)
+
+
+def renamed_types(text: str) -> dict[str, str]:
+    """Cancer types that were renamed, of "old:new, older:newer": former name → present name.
+
+    >>> renamed_types("oesophagus:esophagus, mamma:breast")
+    {'oesophagus': 'esophagus', 'mamma': 'breast'}
+
+    Raises
+    ------
+    InputError
+        when the text is not of this form, or names a former name twice.
+    """
+    renamed: dict[str, str] = {}
+    for pair in filter(None, (part.strip() for part in text.split(","))):
+        former, _, name = (part.strip() for part in pair.partition(":"))
+        if not former or not name:
+            raise InputError(f'rename {text[:200]!r} cannot be read; write it like "oesophagus:esophagus"')
+        if former in renamed:
+            raise InputError(f"rename: {former!r} is given twice; give it one new name")
+        renamed[former] = name
+    return renamed

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from wslpet.core.errors import InputError
-from wslpet.core.settings import Settings, settings_from
+from wslpet.core.settings import Settings, renamed_types, settings_from
 from wslpet.server.errors import quoted
 from wslpet.server.http.request_models import RESERVED_KEYS
 
@@ -90,19 +90,13 @@ def configuration_from(conf: Mapping[str, str]) -> Configuration:
 
 
 def _renamed(text: str, settings: Settings) -> dict[str, str]:
-    """Of "old:new, older:newer": former name → present name."""
-    renamed: dict[str, str] = {}
-    for pair in filter(None, (part.strip() for part in text.split(","))):
-        former, colon, name = (part.strip() for part in pair.partition(":"))
-        if not former or not colon or not name:
-            raise InputError(f'conf rename={quoted(text)} cannot be read; write it like "oesophagus:esophagus"')
+    renamed = renamed_types(text)
+    for former, name in renamed.items():
         if name not in settings.classes:
             known = ", ".join(settings.classes)
-            raise InputError(f"conf rename: {name!r} is no cancer type here; the types are {known}")
-        if former in settings.classes or former in renamed:
-            why = "is given twice" if former in renamed else "is still a cancer type here"
-            raise InputError(f"conf rename: {former!r} {why}; name only types that went, each once")
-        renamed[former] = name
+            raise InputError(f"rename: {name!r} is no cancer type here; the types are {known}")
+        if former in settings.classes:
+            raise InputError(f"rename: {former!r} is still a cancer type here; name only types that went")
     return renamed
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import pydicom
 import pytest
 
+from wslpet.cli.main import main
 from wslpet.data.cohort_table import read_table, write_table
 from wslpet.core.volume import resample_labels
 from wslpet.io.dicom.derived.segmentation import Maker, write_segmentation
@@ -165,6 +166,28 @@ def test_a_datastore_of_the_server(tmp_path):
     assert rows["jane"].mask.name == "jane.nii.gz" and rows["1.2.3"].mask is None
     assert len(found.problems) == 2
     assert "row 7 of seeds.jsonl" in found.problems[0] and "gone: its scan is not in" in found.problems[1]
+
+
+def test_types_that_were_renamed_have_their_new_name(tmp_path):
+    volume, _ = patient()
+    (tmp_path / ".wslpet").mkdir()
+    names = {"first": "mamma", "second": "breast", "third": "lung"}
+    records = []
+    for image, cancer_type in names.items():
+        save_scan(volume, tmp_path / f"{image}.nii.gz")
+        records.append({"image": image, **Seed(cancer_type, CENTRE, user="Ann").to_dict()})
+    (tmp_path / ".wslpet" / "seeds.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
+    rows = IMPORTERS["datastore"](tmp_path, Options(renamed={"mamma": "breast"})).rows
+    assert [(row.name, row.seed.cancer_type) for row in rows] == [
+        ("first", "breast"), ("second", "breast"), ("third", "lung"),
+    ]
+    assert {row.seed.user for row in rows} == {"Ann"}
+    table = tmp_path / "out" / "cohort.csv"
+    assert main(["import", "datastore", str(tmp_path), "--out", str(table), "--rename", "mamma:breast"]) == 0
+    types = ("breast", "lung")
+    assert [row.seed.cancer_type for row in read_table(table, types)[0]] == ["breast", "breast", "lung"]
+    assert main(["import", "datastore", str(tmp_path), "--out", str(table)]) == 0
+    assert len(read_table(table, types)[1]) == 1, "without it the former name stays, and is told"
 
 
 def test_dicom_with_a_segmentation(tmp_path):

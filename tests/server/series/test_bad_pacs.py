@@ -232,3 +232,14 @@ def read_volume_of(answer, folder):
     path = folder / "served.nii"
     path.write_bytes(answer.content)
     return read_volume(path)
+
+
+def test_a_series_that_is_no_pet_to_annotate_is_named_with_the_reason(tmp_path, opened, patients):
+    patient = write_patient(tmp_path / "patients", "uncorrected")
+    rewrite(patient.files, CorrectedImage=["DECY", "RAN"])
+    pacs = BadPacs(patient.files, patients[1].files)
+    store = opened(pacs.url)
+    assert store.list_images() == []
+    (told,) = store.status()["left_out"].items()
+    assert told[0] == f"series {pacs.uid}" and "Corrected Image has no ATTN" in told[1]
+    pacs.close()

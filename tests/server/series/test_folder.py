@@ -27,6 +27,8 @@ from wslpet.server.errors import UnknownName
 from wslpet.server.series import listing
 from wslpet.server.series.datastore import SeriesDatastore
 from wslpet.server.series.folder import DicomFolder
+from wslpet.server.series.source import FoundSegmentation
+from wslpet.server.storage.annotations.service import AnnotationService
 
 
 @pytest.fixture
@@ -201,6 +203,57 @@ def test_a_series_uid_that_is_a_path_is_left_out(studies, opened):
     patient = put(studies, "one")
     rewrite(patient.files, SeriesInstanceUID="../../1.2.3")
     assert opened().list_images() == []
+
+
+def test_dicom_that_is_no_pet_to_annotate_is_named_with_the_reason(studies, opened):
+    pet, empty = put(studies, "one"), put(studies, "two")
+    left_out = {
+        "ct": ({"Modality": "CT", "SOPClassUID": "1.2.840.10008.5.1.4.1.1.2"}, "Modality is 'CT', not PT"),
+        "nothing": ({"Modality": None}, "it has no Modality"),
+        "nac": ({"CorrectedImage": ["DECY"]}, "Corrected Image has no ATTN"),
+        "mip": ({"SeriesType": ["WHOLE BODY", "REPROJECTION"]}, "Series Type is REPROJECTION"),
+        "capture": ({"SOPClassUID": "1.2.840.10008.5.1.4.1.1.7"}, "SOP Class is Secondary Capture Image Storage"),
+        "path": ({"SeriesInstanceUID": "../../1.2.3"}, "Series Instance UID is '../../1.2.3', which is no UID"),
+    }
+    for name, (tags, _) in left_out.items():
+        rewrite(put(studies, name, below="ward").files, **tags)
+    for file in empty.files:
+        file.write_bytes(b"")
+    empty.files[0].rename(studies / "one" / "lost.dcm")
+    store = opened()
+    assert store.list_images() == [pet.uid]
+    told = {name: why for name, why in store.left_out.items() if not name.startswith("two/")}
+    slices = len(pet.files)
+    assert {name.split("/")[1] for name in told} == set(left_out) and len(told) == len(left_out)
+    for name, (_, why) in left_out.items():
+        (reason,) = (reason for file, reason in told.items() if file.startswith(f"ward/{name}/"))
+        assert reason.startswith(why) and reason.endswith(f"({slices} files of one series)")
+    damaged = {name: why for name, why in store.left_out.items() if name.startswith("two/")}
+    assert len(damaged) == slices - 1 and all("cannot be read as DICOM" in why for why in damaged.values())
+    assert store.status()["left_out"] == store.left_out
+    shutil.rmtree(studies / "ward")
+    store.list_images()
+    assert store.left_out == damaged
+
+
+def test_taking_back_all_of_a_patient_whose_label_is_on_a_pacs_changes_nothing(studies, opened, monkeypatch):
+    patient = put(studies, "one")
+    store = opened()
+    store.record_seed(patient.uid, Seed("lung", tuple(patient.scan.centre), user="Ann"))
+    study = store.facts(patient.uid)["StudyInstanceUID"]
+    on_the_pacs = {patient.uid: FoundSegmentation("1.2.3", study, patient.uid, "2026")}
+    monkeypatch.setattr(DicomFolder, "segmentations", lambda *_: on_the_pacs)
+    monkeypatch.setattr(DicomFolder, "fetch_segmentation", lambda *_: pytest.fail("it was fetched"))
+    store = opened()
+    assert store.get_labeled_images() == [patient.uid]
+    before, (seed,) = store.seeds.history(patient.uid), store.seeds.get(patient.uid)
+    service = AnnotationService(store, Settings())
+    with pytest.raises(InputError, match=r"is series 1\.2\.3 on the"):
+        service.withdraw(patient.uid, seed.time, "Eve", all_of_them=True)
+    assert store.seeds.history(patient.uid) == before == [seed]
+    assert store.get_labeled_images() == [patient.uid]
+    service.withdraw(patient.uid, seed.time, "Eve")
+    assert store.seeds.get(patient.uid) == []
 
 
 def test_labels_and_notes_are_kept_and_the_series_is_not_deleted(studies, opened):

@@ -3,14 +3,17 @@
 import json
 import shutil
 import threading
+from pathlib import Path
 
+import nibabel as nib
 import pytest
 
 from tests.helpers.synthetic import write_scan
 from wslpet.core.seeds import Seed
 from wslpet.core.settings import Settings
 from wslpet.io.cache.disk_cache import DiskCache
-from wslpet.server.errors import StorageError, UnknownName
+from wslpet.server.errors import Conflict, StorageError, UnknownName
+from wslpet.server.storage.annotations.seed_log import SeedLog
 from wslpet.server.storage.datastore import SeededDatastore
 
 
@@ -155,3 +158,36 @@ def test_an_image_that_is_away_for_a_moment_is_waited_for(asked):
 def test_an_unknown_image_is_said(folder):
     with pytest.raises(UnknownName, match="nobody"):
         opened(folder).get_image_info("nobody")
+
+
+def refused(*_, **__):
+    raise StorageError("the disk is full")
+
+
+@pytest.mark.parametrize(
+    ("what", "error"),
+    [("nothing", Conflict), ("_keep", StorageError), ("_append", StorageError)],
+)
+def test_all_of_a_patient_is_taken_back_with_the_label_or_nothing_is(folder, monkeypatch, what, error):
+    scan = write_scan(folder, "case")
+    truth = folder.parent / "mask.nii.gz"
+    nib.save(nib.Nifti1Image(scan.truth().astype("uint8"), scan.affine), truth)
+    store = opened(folder)
+    store.record_seed("case", Seed("oesophagus", tuple(scan.centre), user="Ann"))
+    store.save_label("case", str(truth), "final", {"user": "Ann"})
+    before, time = store.seeds.history("case"), store.seeds.get("case")[-1].time
+    kept = list((folder / ".wslpet" / "superseded").rglob("*.nii.gz"))
+    with monkeypatch.context() as failing:
+        if what != "nothing":
+            failing.setattr(SeedLog if what == "_append" else SeededDatastore, what, refused)
+        with pytest.raises(error):
+            store.withdraw("case", "never" if what == "nothing" else time, "Eve", all_of_them=True)
+    for now in (store, opened(folder)):
+        assert now.seeds.history("case") == before and now.get_labeled_images() == ["case"]
+        assert Path(now.get_label_uri("case", "final")).read_bytes() == truth.read_bytes()
+    assert list((folder / ".wslpet" / "superseded").rglob("*.nii.gz")) == kept
+    store.withdraw("case", time, "Eve", all_of_them=True)
+    for now in (store, opened(folder)):
+        assert now.seeds.get("case") == [] and now.get_labeled_images() == [] and now.waiting()[0] == "case"
+    (copy,) = set((folder / ".wslpet" / "superseded").rglob("*.nii.gz")) - set(kept)
+    assert copy.read_bytes() == truth.read_bytes()

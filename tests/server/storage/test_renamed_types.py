@@ -88,6 +88,7 @@ def test_the_setting():
     ("rename", "said"),
     [
         ("oesophagus", "write it like"),
+        ("oesophagus=esophagus", "write it like"),
         ("oesophagus:", "write it like"),
         (":lung", "write it like"),
         ("oesophagus:gullet", "'gullet' is no cancer type here"),

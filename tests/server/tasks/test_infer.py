@@ -120,6 +120,10 @@ def test_a_session_image_is_delineated_and_not_recorded(clinic):
     scan = clinic.scans["lps_oesophagus"]
     client = clinic.server.client()
     session = client.create_session(str(scan.path))["session_id"]
+    before = client.get_session(session)
+    refused = requests.get(f"{clinic.server.url}/session/{session}", params={"update_ts": "true"}, timeout=30)
+    assert refused.status_code == 400 and "does not prolong it" in refused.json()["detail"]
+    assert client.get_session(session) == before
     _, answer = client.infer("wslpet_seed", "", {"oesophagus": [scan.click]}, session_id=session)
     assert answer["lesions"][0]["label"] == 2
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from wslpet.core.errors import InputError
+from wslpet.core.settings import renamed_types
 
 
 def add_to(commands: Any) -> None:
@@ -18,6 +19,9 @@ def add_to(commands: Any) -> None:
     command.add_argument("--out", type=Path, required=True, metavar="TABLE.csv")
     command.add_argument("--type", dest="cancer_type", help="cancer type of all, where the data do not say")
     command.add_argument("--roi", help="name of the lesion's contour, in an RTSTRUCT")
+    command.add_argument(
+        "--rename", default="", metavar="OLD:NEW", help="cancer types renamed since they were clicked, as --conf rename"
+    )
     command.set_defaults(command=run)
 
 
@@ -29,7 +33,8 @@ def run(args: argparse.Namespace) -> int:
     if args.kind not in IMPORTERS:
         raise InputError(f"{args.kind!r} is not one of {', '.join(IMPORTERS)}")
     args.out.parent.mkdir(parents=True, exist_ok=True)
-    options = Options(args.cancer_type, masks=args.out.parent / "masks", roi=args.roi)
+    renamed = renamed_types(args.rename)
+    options = Options(args.cancer_type, masks=args.out.parent / "masks", roi=args.roi, renamed=renamed)
     found = IMPORTERS[args.kind](args.folder, options)
     for problem in found.problems:
         print(problem, file=sys.stderr)

@@ -6,6 +6,7 @@ import csv
 import hashlib
 import math
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -33,6 +34,7 @@ class Options:
     horizon_days : follow-up after which an outcome counts; three years.
     masks : folder for masks that have to be written.
     roi : name of the contour that is the lesion, in an RTSTRUCT.
+    renamed : former name of a cancer type → its name now, for seeds that a server collected under the former.
     """
 
     cancer_type: str | None = None
@@ -40,6 +42,7 @@ class Options:
     horizon_days: float = 3 * 365.25
     masks: Path = Path("masks")
     roi: str | None = None
+    renamed: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass

@@ -10,6 +10,7 @@ If `wslpet.core.state_folder` names another folder, all but the scans is there.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from wslpet.core.errors import InputError, SeedError
@@ -38,9 +39,11 @@ def import_datastore(folder: Path, options: Options) -> Imported:
         if scan is None:
             found.problems.append(f"{image}: its scan is not in {folder}; put it back, or delete it on the server")
             continue
+        newest = given[-1]
+        seed = replace(newest, cancer_type=options.renamed.get(newest.cancer_type, newest.cancer_type))
         labels = folder if state == folder / PRIVATE else state
         mask = _file(labels / "labels" / "final", image)
-        found.rows.append(Row(len(found.rows) + 2, image, scan, given[-1], image, mask))
+        found.rows.append(Row(len(found.rows) + 2, image, scan, seed, image, mask))
     return found
 
 

@@ -130,14 +130,16 @@ def create_session(
 
 @router.get("/session/{session_id}")
 def get_session(session_id: str, user: AnyUser, update_ts: bool = False, image: bool = False) -> Any:
-    """Describe a session, or send its image."""
+    """Describe a session, or send its image. Only an inference prolongs it: a GET changes nothing."""
     _check_session(session_id)
-    info = stock_session.get_session(session_id, update_ts)
+    if update_ts:
+        raise InputError("update_ts=true is not supported: reading a session does not prolong it; an inference does")
+    info = stock_session.get_session(session_id)
     if not image:
         return info
     if Path(info["image"]).is_dir():
         raise InputError("the session is a DICOM series of many files; only an image of one file can be downloaded")
-    return stock_session.get_session(session_id, update_ts, True)
+    return stock_session.get_session(session_id, image=True)
 
 
 @router.delete("/session/{session_id}")

@@ -178,21 +178,18 @@ class SeriesDatastore(SeededDatastore):
             self._fetch_label(label_id, label_tag, Path(path))
         return path
 
-    def remove_label(self, label_id: str, label_tag: str) -> None:
-        with self._guard:
-            label = self._datastore.label(label_id, label_tag)
+    def _check_removable(self, image_id: str, tag: str) -> None:
+        label = self._datastore.label(image_id, tag)
         if label is not None and label.info.get("SeriesInstanceUID"):
             raise InputError(
-                f"label of {quoted(label_id)} is series {label.info['SeriesInstanceUID']} on the {self.name()}; "
+                f"label of {quoted(image_id)} is series {label.info['SeriesInstanceUID']} on the {self.name()}; "
                 "delete it there first"
             )
-        super().remove_label(label_id, label_tag)
 
     @property
     def left_out(self) -> dict[str, str]:
-        """As of `SeededDatastore`, and what the source of the series leaves out, if it tells."""
-        of_source: dict[str, str] = getattr(self._source, "left_out", dict)()
-        return {**super().left_out, **of_source}
+        """As of `SeededDatastore`, and what the source of the series leaves out."""
+        return {**super().left_out, **self._source.left_out}
 
     @property
     def trouble(self) -> str:

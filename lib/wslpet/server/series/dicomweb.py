@@ -24,7 +24,7 @@ from requests.adapters import HTTPAdapter
 from wslpet.core.errors import InputError
 from wslpet.io.dicom.derived.segmentation import referenced_series, segment_names
 from wslpet.server.errors import PacsError, quoted
-from wslpet.server.series.source import FACTS, FoundSegmentation, FoundSeries, facts_of, is_shown, is_uid
+from wslpet.server.series.source import FACTS, FoundSegmentation, FoundSeries, facts_of, is_uid, why_left_out
 
 logger = logging.getLogger(__name__)
 
@@ -69,16 +69,23 @@ class DicomWeb:
         self._client.set_http_retry_params(retry=False)
         self.name = f"PACS {self._client.protocol}://{self._client.host}:{self._client.port}"
         self._filter = {**(search_filter or {}), "Modality": "PT"}
-        self._hidden: set[str] = set()
+        self._hidden: dict[str, str] = {}
+        self.left_out: dict[str, str] = {}
         self._segmentations: dict[str, tuple[FoundSegmentation, list[str]] | None] = {}
 
     def search(self, known: Collection[str] = ()) -> dict[str, FoundSeries]:
-        found = {}
+        found, left_out = dict[str, FoundSeries](), dict[str, str]()
         with self._asked("for its PET series"):
             for answer in self._series(self._filter):
                 series = _found(answer)
-                if series is not None and (series.uid in known or self._is_shown(series)):
+                if series is None:
+                    continue
+                why = "" if series.uid in known else self._why_left_out(series)
+                if why:
+                    left_out[f"series {series.uid}"] = why
+                else:
                     found[series.uid] = series
+        self.left_out = left_out
         return found
 
     def fetch(self, series: FoundSeries, folder: Path) -> list[Path]:
@@ -155,11 +162,11 @@ class DicomWeb:
             seen.update(str(answer.SeriesInstanceUID) for answer in new)
             yield from (answer for answer in new if answer.get("Modality") == search_filter["Modality"])
 
-    def _is_shown(self, series: FoundSeries) -> bool:
-        """Judged by one image, once while the server runs."""
+    def _why_left_out(self, series: FoundSeries) -> str:
+        """As `source.why_left_out`, judged by one image; of a series that is left out, once while the server runs."""
         key = f"{series.uid} {series.version}"
         if key in self._hidden:
-            return False
+            return self._hidden[key]
         answer = self._client.search_for_instances(
             series.facts["StudyInstanceUID"], series.uid, fields=_JUDGED_BY, limit=1
         )
@@ -169,11 +176,11 @@ class DicomWeb:
                 series.facts["StudyInstanceUID"], series.uid, str(header.SOPInstanceUID)
             )
             header = _header({tag: metadata[tag] for tag in _TAGS_JUDGED_BY if tag in metadata})
-        if is_shown(header):
-            return True
-        logger.info("series %s is no attenuation-corrected PET image series; not shown", series.uid)
-        self._hidden.add(key)
-        return False
+        why = why_left_out(header)
+        if why:
+            logger.info("left out: series %s: %s", series.uid, why)
+            self._hidden[key] = why
+        return why
 
     def _instances(self, series: FoundSeries) -> int:
         """How many slices the series has."""

@@ -13,13 +13,14 @@ from typing import NamedTuple
 from wslpet.io.dicom.headers import read_dicom
 from wslpet.io.dicom.series import files_below, is_candidate
 from wslpet.server.errors import UnknownName, quoted
-from wslpet.server.series.source import FACTS, FoundSegmentation, FoundSeries, facts_of, is_shown, is_uid
+from wslpet.server.series.source import FACTS, FoundSegmentation, FoundSeries, facts_of, is_uid, why_left_out
 
 logger = logging.getLogger(__name__)
 
 _TAGS = [*FACTS, "Modality", "SOPClassUID", "CorrectedImage", "SeriesType"]
 # MONAI Label's own folders beside the scans.
 _NOT_STUDIES = ("labels",)
+_DAMAGED = "it cannot be read as DICOM; take it out of the folder, or copy it again"
 
 
 class _Stamp(NamedTuple):
@@ -31,11 +32,17 @@ class _Stamp(NamedTuple):
 
 @dataclass(frozen=True)
 class _File:
-    """What is remembered of a file: the facts of a PET slice, or that it cannot be read, or neither."""
+    """What is remembered of a file.
+
+    Parameters
+    ----------
+    facts : of its header; None when it cannot be read.
+    left_out : why it is no slice of a series that is listed; "" when it is one.
+    """
 
     stamp: _Stamp
-    facts: dict[str, str] | None = None
-    damaged: bool = False
+    facts: dict[str, str] | None
+    left_out: str = ""
 
 
 class DicomFolder:
@@ -48,6 +55,7 @@ class DicomFolder:
         self.name = f"folder {folder.name}"
         self._folder = folder
         self._files: dict[Path, _File] = {}
+        self.left_out: dict[str, str] = {}
 
     def search(self, known: Collection[str] = ()) -> dict[str, FoundSeries]:
         files = self._files_by_series()
@@ -72,17 +80,33 @@ class DicomFolder:
         before, self._files = self._files, {}
         found: dict[str, list[Path]] = {}
         damaged: dict[Path, list[Path]] = {}
+        others: dict[tuple[str, str], list[Path]] = {}
         for path, stamp in _slices(self._folder):
             known = before.get(path)
             file = self._files[path] = known if known and known.stamp == stamp else _looked_at(path, stamp)
-            if file.facts is not None:
-                found.setdefault(file.facts["SeriesInstanceUID"], []).append(path)
-            elif file.damaged:
+            if file.facts is None:
                 damaged.setdefault(path.parent, []).append(path)
+            elif file.left_out:
+                others.setdefault((file.facts["SeriesInstanceUID"], file.left_out), []).append(path)
+            else:
+                found.setdefault(file.facts["SeriesInstanceUID"], []).append(path)
         # It may be a slice of any series beside it, which then must not be read as if it were whole.
         for paths in found.values():
             paths += [path for folder in dict.fromkeys(p.parent for p in paths) for path in damaged.get(folder, [])]
+        beside = {path.parent for paths in found.values() for path in paths}
+        alone = [([path], _DAMAGED) for folder, paths in damaged.items() if folder not in beside for path in paths]
+        self._leave_out([*((paths, why) for (_, why), paths in others.items()), *alone])
         return found
+
+    def _leave_out(self, others: list[tuple[list[Path], str]]) -> None:
+        """Name what is left out, a series by its first file."""
+        before, left_out = self.left_out, dict[str, str]()
+        for (first, *more), why in others:
+            name = str(first.relative_to(self._folder)).encode(errors="backslashreplace").decode()
+            left_out[name] = f"{why} ({len(more) + 1} files of one series)" if more else why
+            if before.get(name) != left_out[name]:
+                logger.warning("left out: %s: %s", name, left_out[name])
+        self.left_out = left_out
 
     def _found(self, uid: str, paths: list[Path]) -> FoundSeries:
         stamps = [(str(path), *self._files[path].stamp) for path in paths]
@@ -103,12 +127,11 @@ def _looked_at(path: Path, stamp: _Stamp) -> _File:
     try:
         header = read_dicom(path, _TAGS)
         facts = facts_of(header)
-        shown_to_annotators = facts["Modality"] == "PT" and is_shown(header)
+        why = why_left_out(header)
     except Exception:  # pydicom raises nearly anything for a damaged file
-        return _File(stamp, damaged=True)
-    if not shown_to_annotators:
-        return _File(stamp)
-    if not is_uid(facts["SeriesInstanceUID"]):
-        logger.warning("%s: series UID %s is none; left out", path.name, quoted(facts["SeriesInstanceUID"]))
-        return _File(stamp)
-    return _File(stamp, facts)
+        return _File(stamp, None)
+    if facts["Modality"] != "PT":
+        why = f"Modality is {quoted(facts['Modality'])}, not PT" if facts["Modality"] else "it has no Modality"
+    elif not why and not is_uid(facts["SeriesInstanceUID"]):
+        why = f"Series Instance UID is {quoted(facts['SeriesInstanceUID'])}, which is no UID"
+    return _File(stamp, facts, why)

@@ -10,12 +10,14 @@ from typing import Any, Protocol
 
 from pydicom.dataset import Dataset
 from pydicom.uid import (
+    UID,
     EnhancedPETImageStorage,
     LegacyConvertedEnhancedPETImageStorage,
     PositronEmissionTomographyImageStorage,
 )
 
 from wslpet.io.dicom.headers import Header
+from wslpet.server.errors import quoted
 
 _UID = re.compile(r"[0-9]+(\.[0-9]+)+", re.ASCII)
 _LONGEST_UID = 64
@@ -66,6 +68,10 @@ class SeriesSource(Protocol):
     keeps_segmentations: bool
     fresh_seconds: float  # how long an answer to `search` is good for
 
+    @property
+    def left_out(self) -> Mapping[str, str]:
+        """File or series that the last search found and that is no image here → why."""
+
     def search(self, known: Collection[str]) -> dict[str, FoundSeries]:
         """PET series by UID. `known` were found fit to be shown before."""
 
@@ -93,13 +99,19 @@ def facts_of(header: Dataset) -> dict[str, str]:
     return {keyword: read.text(keyword) for keyword in (*FACTS, "Modality")}
 
 
-def is_shown(header: Dataset) -> bool:
-    """Whether one image's header is of a PET series that annotators should see.
+def why_left_out(header: Dataset) -> str:
+    """Why a series is none that annotators should see, by one image's header; "" when it is one.
 
-    Secondary captures, raw data and projections are not, nor is a series without attenuation correction. What a
+    Secondary captures, raw data and projections are left out, and series without attenuation correction. What a
     header leaves open is shown: reading the series says what is missing.
     """
     read = Header(header)
     kind, corrections, series_type = read.text("SOPClassUID"), read.texts("CorrectedImage"), read.texts("SeriesType")
-    projected = len(series_type) > 1 and series_type[1] == "REPROJECTION"
-    return (not kind or kind in _IMAGES) and (not corrections or "ATTN" in corrections) and not projected
+    if kind and kind not in _IMAGES:
+        name = UID(kind).name if is_uid(kind) else quoted(kind)
+        return f"SOP Class is {name}, not a PET image"
+    if corrections and "ATTN" not in corrections:
+        return "Corrected Image has no ATTN: it is not corrected for attenuation, so it has no SUV"
+    if len(series_type) > 1 and series_type[1] == "REPROJECTION":
+        return "Series Type is REPROJECTION, a projection and no volume"
+    return ""

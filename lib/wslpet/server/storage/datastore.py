@@ -16,8 +16,8 @@ import logging
 import shutil
 import time
 from collections import Counter
-from collections.abc import Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -275,12 +275,41 @@ class SeededDatastore(ImageList):
 
     def remove_label(self, label_id: str, label_tag: str) -> None:
         with self._changing():
-            path = SeededDatastore.get_label_uri(self, label_id, label_tag)
-            if not path:
+            if self._datastore.label(label_id, label_tag) is None:
                 raise UnknownName(f"label {quoted(label_tag)} of image {quoted(label_id)} does not exist")
-            self._keep(Path(path), label_tag, label_id)
-            Path(path).unlink(missing_ok=True)
-            self._reconcile_datastore()
+            with self._label_removed(label_id, label_tag):
+                pass
+
+    def withdraw(self, image_id: str, time: str, user: str, all_of_them: bool = False) -> None:
+        """As `SeedLog.withdraw`; a final label goes with all of them, as it would count, too. Both or neither.
+
+        Raises
+        ------
+        InputError
+            when the final label is on a PACS, from where it is not deleted; and what `SeedLog.withdraw` raises.
+        """
+        with self._changing():
+            labelled = all_of_them and self._datastore.label(image_id, FINAL) is not None
+            with self._label_removed(image_id, FINAL) if labelled else nullcontext():
+                self.seeds.withdraw(image_id, time, user, all_of_them)
+
+    @contextmanager
+    def _label_removed(self, image_id: str, tag: str) -> Iterator[None]:
+        """Remove a label, which `superseded` keeps; it is put back when the block fails."""
+        self._check_removable(image_id, tag)
+        path = Path(SeededDatastore.get_label_uri(self, image_id, tag))
+        kept = self._keep(path, tag, image_id)
+        path.unlink(missing_ok=True)
+        try:
+            yield
+        except BaseException:
+            if kept is not None:
+                shutil.move(kept, path)
+            raise
+        self._reconcile_datastore()
+
+    def _check_removable(self, image_id: str, tag: str) -> None:
+        """Raise InputError for a label that cannot be removed here."""
 
     def _spoken_of(self) -> Mapping[str, int]:
         return self.seeds.counts()[0]

@@ -162,11 +162,19 @@ class ImageList(LocalDatastore):
             yield
         self._config_ts = os.stat(self._datastore_config_path).st_mtime
 
-    def _keep(self, file: Path, what: str, image_id: str) -> None:
-        """Copy a file that is about to be replaced or removed; `what` is a label's tag, or "image"."""
-        if file.exists():
-            now = datetime.now(timezone.utc).strftime("%Y%m%dT%H%M%S.%f")
-            self._install(file, self._superseded / f"{now}-{what}" / f"{image_id}{ending(file.name)}")
+    def _keep(self, file: Path, what: str, image_id: str) -> Path | None:
+        """Copy a file that is about to be replaced or removed; `what` is a label's tag, or "image".
+
+        Returns
+        -------
+        the copy; None when there is no such file.
+        """
+        if not file.exists():
+            return None
+        now = datetime.now(timezone.utc).strftime("%Y%m%dT%H%M%S.%f")
+        copy = self._superseded / f"{now}-{what}" / f"{image_id}{ending(file.name)}"
+        self._install(file, copy)
+        return copy
 
     def _reconcile_datastore(self) -> None:
         with self._guard, locked(self._between_processes):

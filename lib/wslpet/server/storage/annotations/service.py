@@ -37,7 +37,6 @@ from wslpet.server.errors import Conflict, quoted
 from wslpet.server.http.fifo_semaphore import processors
 from wslpet.server.storage.annotations.clicks import place
 from wslpet.server.storage.datastore import SeededDatastore
-from wslpet.server.storage.image_list import FINAL
 
 Said = Seed | Withdrawal
 Point = tuple[float, float, float]
@@ -188,21 +187,19 @@ class AnnotationService:
         return Recorded(seed, seed is not pending.seed, tuple(pending.meanwhile), answer)
 
     def withdraw(self, image_id: str, time: str, user: str, all_of_them: bool = False) -> None:
-        """Take back the newest annotation, recorded at `time`, or all.
+        """Take back the newest annotation, recorded at `time`, or all, with the final label.
 
-        A final label goes with all of them, since it would count as an annotation, too; `.wslpet/superseded` keeps it.
+        `.wslpet/superseded` keeps the label.
 
         Raises
         ------
         Conflict
-            when another annotation is the newest by now.
+            when another annotation is the newest by now; nothing is changed.
         InputError
-            when the final label is on a PACS, from where it is not deleted.
+            when the final label is on a PACS, from where it is not deleted; nothing is changed.
         """
         self._datastore.image_path(image_id)
-        self._datastore.seeds.withdraw(image_id, time, user, all_of_them)
-        if all_of_them and self._datastore.get_label_uri(image_id, FINAL):
-            self._datastore.remove_label(image_id, FINAL)
+        self._datastore.withdraw(image_id, time, user, all_of_them)
 
     def history(self, image_id: str) -> list[tuple[Said, bool]]:
         """All that was said of an image, newest last, each with whether it is what is learned from."""
