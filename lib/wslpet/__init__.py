@@ -5,6 +5,8 @@
 >>> result = wslpet.find_lesions(volume, wslpet.load_model())      # the shipped weights
 >>> seed = wslpet.Seed("lung", position=(-42.0, 18.0, 105.0))      # a click, mm RAS
 >>> print(wslpet.delineate(volume, seed).lesions[0].volume_ml)
+>>> node = wslpet.Seed("lung", (10.0, -4.0, 140.0))                # another lesion of the same patient
+>>> print([lesion.volume_ml for lesion in wslpet.delineate(volume, [seed, node]).lesions])
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "2.0.0.dev0"
 
 if TYPE_CHECKING:
-    from wslpet.core.seeds import Seed
+    from wslpet.core.seeds import Annotation, ContourChoice, Seed
     from wslpet.core.settings import Settings
     from wslpet.core.volume import Volume
     from wslpet.io.readers import read_volume as read_scan
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
     from wslpet.method.training.trainer import train
 
 _PUBLIC = {
+    "Annotation": ("wslpet.core.seeds", "Annotation"),
+    "ContourChoice": ("wslpet.core.seeds", "ContourChoice"),
     "Seed": ("wslpet.core.seeds", "Seed"),
     "Settings": ("wslpet.core.settings", "Settings"),
     "Volume": ("wslpet.core.volume", "Volume"),
@@ -34,6 +38,8 @@ _PUBLIC = {
     "train": ("wslpet.method.training.trainer", "train"),
 }
 __all__ = [
+    "Annotation",
+    "ContourChoice",
     "Seed",
     "Settings",
     "Volume",

@@ -6,7 +6,7 @@ from datetime import datetime
 import pytest
 
 from wslpet.core.errors import SeedError
-from wslpet.core.seeds import Seed
+from wslpet.core.seeds import BACKGROUND, NO_TUMOUR, Annotation, ContourChoice, Seed, annotation_of, take_in
 
 
 def test_a_seed_survives_json():
@@ -40,3 +40,64 @@ def test_a_type_is_a_name(cancer_type):
 def test_a_record_without_its_parts_is_refused():
     with pytest.raises(SeedError, match="lacks \\['position'\\]"):
         Seed.from_dict({"cancer_type": "lung"})
+
+
+def seed(n: int, cancer_type: str = "lung", **more) -> Seed:
+    return Seed(cancer_type, (n, n + 0.5, -n), (n, n, n), "ann", f"2026-01-0{n}T00:00:00+00:00", **more)
+
+
+@pytest.mark.parametrize(
+    "annotation",
+    [
+        Annotation((seed(1),)),
+        Annotation((seed(1, id="one"),)),
+        Annotation((seed(1), seed(2, contour=ContourChoice("41%", -2))), user="bob", time="now", id="two"),
+        Annotation((seed(1, contour=ContourChoice("SUV2.5")),), (seed(3, BACKGROUND), seed(4, BACKGROUND))),
+        Annotation((seed(1),), user="bob", time="later"),
+    ],
+)
+def test_an_annotation_survives_json_and_the_log(annotation):
+    record = json.loads(json.dumps({"image": "case", **annotation.to_dict()}))
+    assert Annotation.from_dict(record) == annotation
+    read: dict[str, list[Annotation]] = {}
+    assert take_in(json.dumps(record).encode(), read) == ("case", annotation)
+    assert read == {"case": [annotation]}
+
+
+def test_the_record_of_one_seed_is_what_it_was():
+    assert list(annotation_of(seed(1)).to_dict()) == ["cancer_type", "position", "index", "user", "time"]
+    assert annotation_of(seed(1)).to_dict() == seed(1).to_dict()
+
+
+def test_the_first_seed_is_the_primary():
+    annotation = annotation_of([seed(2), seed(3, BACKGROUND), seed(1)])
+    assert annotation.primary == seed(2) and annotation.background == (seed(3, BACKGROUND),)
+    assert (annotation.position, annotation.time) == (seed(2).position, seed(2).time)
+
+
+@pytest.mark.parametrize(
+    ("seeds", "background"),
+    [
+        ((), ()),
+        ((seed(1), seed(2, "oesophagus")), ()),
+        ((seed(1, BACKGROUND),), ()),
+        ((seed(1, NO_TUMOUR), seed(2, NO_TUMOUR)), ()),
+        ((seed(1, NO_TUMOUR),), (seed(2, BACKGROUND),)),
+        ((seed(1),), (seed(2),)),
+    ],
+)
+def test_a_patient_has_one_type_and_a_lesion_or_more(seeds, background):
+    with pytest.raises(SeedError, match=r"annotation|background"):
+        Annotation(seeds, background)
+
+
+@pytest.mark.parametrize("spelt", ["41 %", "41%", " 41 % "])
+def test_a_contour_is_named_with_or_without_blanks(spelt):
+    assert ContourChoice(spelt) == ContourChoice("41 %", 0)
+    assert ContourChoice("suv 2.5").method == ContourChoice("SUV2.5").method == "SUV 2.5"
+
+
+@pytest.mark.parametrize("choice", [("39%", 0), ("", 0), ("ours", 1.5), ("ours", True), ("ours", 21)])
+def test_a_contour_that_does_not_exist_is_refused(choice):
+    with pytest.raises(SeedError, match="contour"):
+        ContourChoice(*choice)

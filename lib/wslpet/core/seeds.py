@@ -1,30 +1,84 @@
-"""Seeds, the weak supervision: one point and one cancer type per patient."""
+"""Annotations, the weak supervision: a patient's cancer type and one seed for each lesion, the primary tumour first."""
 
 from __future__ import annotations
 
 import json
 import math
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from typing import Any
 
 from wslpet.core.errors import SeedError
 
 NO_TUMOUR = "no tumour"
+# Type of a seed that says "this place is no tumour".
+BACKGROUND = "background"
+# How the contour of a lesion is found: by the method of this package, or by a threshold as readers use it.
+OURS = "ours"
+CONTOUR_METHODS = (OURS, "41 %", "50 %", "SUV 2.5", "SUV 4.0")
+# Beyond this, a contour can grow or shrink no further.
+MAX_STEP = 20
+
+
+@dataclass(frozen=True)
+class ContourChoice:
+    """The reader's choice of contour for one lesion.
+
+    Parameters
+    ----------
+    method : one of `CONTOUR_METHODS`: of this package; at least 41 % or 50 % of the lesion's SUVmax; at least SUV 2.5
+        or 4.0. Blanks and capitals do not count.
+    step : so many contours larger (positive) or smaller (negative) than the method's own.
+
+    Raises
+    ------
+    SeedError
+        when the method does not exist, or the step is not a whole number up to `MAX_STEP`.
+    """
+
+    method: str = OURS
+    step: int = 0
+
+    def __post_init__(self) -> None:
+        known = {name.replace(" ", "").casefold(): name for name in CONTOUR_METHODS}
+        name = "".join(str(self.method).split()).casefold()
+        if name not in known:
+            raise SeedError(f"contour {self.method!r} is not one of {', '.join(CONTOUR_METHODS)}")
+        object.__setattr__(self, "method", known[name])
+        if not isinstance(self.step, int) or isinstance(self.step, bool) or abs(self.step) > MAX_STEP:
+            raise SeedError(f"contour step {self.step!r} is not a whole number from -{MAX_STEP} to {MAX_STEP}")
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready."""
+        return {"method": self.method, "step": self.step}
+
+    @classmethod
+    def from_dict(cls, record: Any) -> ContourChoice:
+        """Inverse of `to_dict`; None is the default."""
+        if record is None:
+            return cls()
+        if not isinstance(record, dict) or set(record) - {"method", "step"}:
+            raise SeedError(f'contour {record!r} is not {{"method": one of {list(CONTOUR_METHODS)}, "step": 0}}')
+        return cls(**record)
+
+
+DEFAULT_CONTOUR = ContourChoice()
 
 
 @dataclass(frozen=True)
 class Seed:
-    """Annotation of one patient: a central point of the tumour and its cancer type (paper §2).
+    """A central point of one lesion and its cancer type (paper §2).
 
     Parameters
     ----------
-    cancer_type : one of the configured types, or `NO_TUMOUR`.
-    position : (x, y, z) in mm RAS, near the centre of the tumour; ignored for `NO_TUMOUR`.
+    cancer_type : one of the configured types, `NO_TUMOUR`, or `BACKGROUND` for a place that is no tumour.
+    position : (x, y, z) in mm RAS, near the centre of the lesion; ignored for `NO_TUMOUR`.
     index : the click [i, j, k] in voxels of the volume as stored, exactly as the viewer sent it.
     user : who clicked.
     time : when, ISO 8601 in UTC.
     id : of the request that sent it, if it has one; a request that is sent again is recorded once.
+    contour : the reader's choice.
 
     Raises
     ------
@@ -38,6 +92,7 @@ class Seed:
     user: str = "unknown"
     time: str = ""
     id: str = ""
+    contour: ContourChoice = DEFAULT_CONTOUR
 
     def __post_init__(self) -> None:
         if not isinstance(self.cancer_type, str) or not self.cancer_type:
@@ -49,13 +104,16 @@ class Seed:
             object.__setattr__(self, "time", datetime.now(timezone.utc).isoformat(timespec="milliseconds"))
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-ready: cancer_type, index, position, user, time, and id where there is one."""
-        record = asdict(self)
-        if not self.id:
-            del record["id"]
-        record["position"] = list(self.position)
-        record["index"] = None if self.index is None else list(self.index)
-        return record
+        """JSON-ready: cancer_type, index, position, user, time; id and contour where they say something."""
+        return {
+            "cancer_type": self.cancer_type,
+            "position": list(self.position),
+            "index": None if self.index is None else list(self.index),
+            "user": self.user,
+            "time": self.time,
+            **({"id": self.id} if self.id else {}),
+            **({} if self.contour == DEFAULT_CONTOUR else {"contour": self.contour.to_dict()}),
+        }
 
     @classmethod
     def from_dict(cls, record: dict[str, Any]) -> Seed:
@@ -70,28 +128,131 @@ class Seed:
             user=record.get("user", "unknown"),
             time=record.get("time", ""),
             id=record.get("id", ""),
+            contour=ContourChoice.from_dict(record.get("contour")),
         )
 
 
 @dataclass(frozen=True)
-class Withdrawal:
-    """Withdrawal of the newest seed of a patient; the one before it, if any, is valid again.
+class Annotation:
+    """What a reader says of one patient: the cancer type, and where its lesions are.
 
     Parameters
     ----------
-    user, time : as of `Seed`.
+    seeds : one for each lesion, all of one cancer type. The first is the primary tumour, which the paper's method
+        learns from. `NO_TUMOUR` has one.
+    background : seeds of type `BACKGROUND`: inside a lesion, what belongs to them is cut off; elsewhere they say that
+        there is no tumour.
+    user, time, id : of the annotation as a whole, as of `Seed`; "" is that of the first seed.
+
+    Raises
+    ------
+    SeedError
+        when there is no seed, seeds of two types, or several of `NO_TUMOUR`.
+    """
+
+    seeds: tuple[Seed, ...]
+    background: tuple[Seed, ...] = ()
+    user: str = ""
+    time: str = ""
+    id: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "seeds", tuple(self.seeds))
+        object.__setattr__(self, "background", tuple(self.background))
+        types = {seed.cancer_type: None for seed in self.seeds}
+        if len(types) != 1 or BACKGROUND in types:
+            raise SeedError(f"an annotation of types {list(types)}; a patient has one cancer type and a lesion or more")
+        if NO_TUMOUR in types and (len(self.seeds) > 1 or self.background):
+            raise SeedError(f"an annotation {NO_TUMOUR!r} has lesions; send it alone")
+        if any(seed.cancer_type != BACKGROUND for seed in self.background):
+            raise SeedError(f"a background seed is of another type; its type is {BACKGROUND!r}")
+        for name in ("user", "time", "id"):
+            if not getattr(self, name):
+                object.__setattr__(self, name, getattr(self.primary, name))
+
+    @property
+    def primary(self) -> Seed:
+        """The seed that the paper's method learns from."""
+        return self.seeds[0]
+
+    @property
+    def cancer_type(self) -> str:
+        """Of all seeds."""
+        return self.primary.cancer_type
+
+    @property
+    def position(self) -> tuple[float, float, float]:
+        """Of the primary, mm RAS."""
+        return self.primary.position
+
+    @property
+    def index(self) -> tuple[float, float, float] | None:
+        """Of the primary, as the viewer sent it."""
+        return self.primary.index
+
+    def says_the_same(self, other: Annotation) -> bool:
+        """Whether the user, the type, and the places and contours of all points are the same."""
+        return self.user == other.user and _said(self) == _said(other)
+
+    def retyped(self, cancer_type: str) -> Annotation:
+        """The same lesions of another type."""
+        return replace(self, seeds=tuple(replace(seed, cancer_type=cancer_type) for seed in self.seeds))
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready: as the first seed alone; "seeds" and "background" only where these say more."""
+        record = {**self.primary.to_dict(), "user": self.user, "time": self.time}
+        record |= {"id": self.id} if self.id else {}
+        if self.background:
+            record["background"] = [seed.to_dict() for seed in self.background]
+        if len(self.seeds) > 1 or (self.primary.user, self.primary.time) != (self.user, self.time):
+            record["seeds"] = [seed.to_dict() for seed in self.seeds]
+        return record
+
+    @classmethod
+    def from_dict(cls, record: dict[str, Any]) -> Annotation:
+        """Inverse of `to_dict`, which the record of one seed is, too; raises SeedError as the seeds do."""
+        seeds = record.get("seeds") or [record]
+        return cls(
+            tuple(Seed.from_dict(seed) for seed in seeds),
+            tuple(Seed.from_dict(seed) for seed in record.get("background", ())),
+            record.get("user", ""),
+            record.get("time", ""),
+            record.get("id", ""),
+        )
+
+
+def annotation_of(said: Annotation | Seed | Sequence[Seed]) -> Annotation:
+    """An annotation of one seed, or of several, those of type `BACKGROUND` among them."""
+    if isinstance(said, Annotation):
+        return said
+    seeds = [said] if isinstance(said, Seed) else list(said)
+    background = tuple(seed for seed in seeds if seed.cancer_type == BACKGROUND)
+    return Annotation(tuple(seed for seed in seeds if seed.cancer_type != BACKGROUND), background)
+
+
+def _said(annotation: Annotation) -> list[tuple[Any, ...]]:
+    return [(s.cancer_type, s.index or s.position, s.contour) for s in (*annotation.seeds, *annotation.background)]
+
+
+@dataclass(frozen=True)
+class Withdrawal:
+    """Withdrawal of the newest annotation of a patient; the one before it, if any, is valid again.
+
+    Parameters
+    ----------
+    user, time : as of `Annotation`.
     """
 
     user: str
     time: str
 
 
-def take_in(line: bytes, seeds: dict[str, list[Seed]]) -> tuple[str, Seed | Withdrawal | None]:
-    """Apply one record of a seed log to `seeds`: image → its valid seeds, newest last.
+def take_in(line: bytes, annotations: dict[str, list[Annotation]]) -> tuple[str, Annotation | Withdrawal | None]:
+    """Apply one record of a seed log to `annotations`: image → its valid annotations, newest last.
 
     Returns
     -------
-    the image and the record: a seed, a withdrawal, or None for the removal of the image.
+    the image and the record: an annotation, a withdrawal, or None for the removal of the image.
 
     Raises
     ------
@@ -102,17 +263,17 @@ def take_in(line: bytes, seeds: dict[str, list[Seed]]) -> tuple[str, Seed | With
         record = json.loads(line)
         image = str(record["image"])
         if "removed" in record:
-            seeds.pop(image, None)
+            annotations.pop(image, None)
             return image, None
         if "withdrawn" in record:
-            if len(seeds.get(image, ())) > 1:
-                seeds[image].pop()
+            if len(annotations.get(image, ())) > 1:
+                annotations[image].pop()
             else:
-                seeds.pop(image, None)
+                annotations.pop(image, None)
             return image, Withdrawal(str(record.get("user", "unknown")), str(record["withdrawn"]))
-        seed = Seed.from_dict(record)
-        seeds.setdefault(image, []).append(seed)
-        return image, seed
+        annotation = Annotation.from_dict(record)
+        annotations.setdefault(image, []).append(annotation)
+        return image, annotation
     except (ValueError, TypeError, KeyError) as error:
         raise SeedError(f"a record cannot be read: {line[:200]!r}") from error
 

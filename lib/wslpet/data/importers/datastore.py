@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from wslpet.core.errors import InputError, SeedError
-from wslpet.core.seeds import Seed, take_in
+from wslpet.core.seeds import Annotation, take_in
 from wslpet.core.state_folder import PRIVATE, state_folder
 from wslpet.data.cohort_table import Row
 from wslpet.data.importers.common import Imported, Options
@@ -28,7 +28,7 @@ def import_datastore(folder: Path, options: Options) -> Imported:
     log = state / "seeds.jsonl"
     if not log.is_file():
         raise InputError(f"{log} does not exist; give the studies folder of a server on which tumours were clicked")
-    found, seeds = Imported(), dict[str, list[Seed]]()
+    found, seeds = Imported(), dict[str, list[Annotation]]()
     for number, line in enumerate(log.read_bytes().splitlines(), start=1):
         try:
             take_in(line, seeds)
@@ -39,7 +39,7 @@ def import_datastore(folder: Path, options: Options) -> Imported:
         if scan is None:
             found.problems.append(f"{image}: its scan is not in {folder}; put it back, or delete it on the server")
             continue
-        newest = given[-1]
+        newest = given[-1].primary
         seed = replace(newest, cancer_type=options.renamed.get(newest.cancer_type, newest.cancer_type))
         labels = folder if state == folder / PRIVATE else state
         mask = _file(labels / "labels" / "final", image)

@@ -11,6 +11,7 @@ import numpy as np
 from wslpet.analysis.uptake import measure, surroundings
 from wslpet.core.arrays import Array, FloatArray
 from wslpet.core.jit import compiled
+from wslpet.core.seeds import DEFAULT_CONTOUR, ContourChoice
 from wslpet.core.volume import Volume
 from wslpet.method.delineation.contours import REACHES_MM, Contour, delineated
 from wslpet.method.network.cam import Cams
@@ -38,13 +39,17 @@ class Lesion:
 
     Parameters
     ----------
-    label : value in the mask.
+    number : from 1; its value in `Result.lesion_mask`.
+    label : of its cancer type; its value in `Result.mask`.
     cancer_type : its name.
     index : centroid, fractional voxel of the volume as stored.
     position : centroid, mm RAS.
     volume_ml, suv_max, suv_peak, suv_mean, tlg : see `wslpet.analysis.uptake.measure`.
+    contour : how its contour was chosen.
+    seeds : which of the seeds that were given lie in it, counted from 0; none of a lesion that was found.
     """
 
+    number: int
     label: int
     cancer_type: str
     index: tuple[float, float, float]
@@ -54,18 +59,45 @@ class Lesion:
     suv_peak: float
     suv_mean: float
     tlg: float
+    contour: ContourChoice = DEFAULT_CONTOUR
+    seeds: tuple[int, ...] = ()
 
     @classmethod
-    def from_contour(cls, volume: Volume, contour: Contour, stored: Volume, label: int, cancer_type: str) -> Lesion:
+    def from_contour(
+        cls,
+        volume: Volume,
+        contour: Contour,
+        stored: Volume,
+        label: int,
+        cancer_type: str,
+        number: int = 1,
+        choice: ContourChoice = DEFAULT_CONTOUR,
+        seeds: tuple[int, ...] = (),
+    ) -> Lesion:
         """Measure the contour of a lesion in a RAS volume; `stored` is the same scan as stored."""
         part, mask = surroundings(volume.cropped(contour.window), contour.inside)
         position = part.to_world(np.argwhere(mask).mean(axis=0))
         index = stored.to_index(position)
-        return cls(label, cancer_type, tuple(index.tolist()), tuple(position.tolist()), **measure(part, mask))
+        (i, j, k), (x, y, z), uptake = index.tolist(), position.tolist(), measure(part, mask)
+        return cls(
+            number,
+            label,
+            cancer_type,
+            index=(i, j, k),
+            position=(x, y, z),
+            volume_ml=uptake["volume_ml"],
+            suv_max=uptake["suv_max"],
+            suv_peak=uptake["suv_peak"],
+            suv_mean=uptake["suv_mean"],
+            tlg=uptake["tlg"],
+            contour=choice,
+            seeds=seeds,
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready."""
         return {
+            "number": self.number,
             "label": self.label,
             "cancer_type": self.cancer_type,
             "centroid": {"index": list(self.index), "position": list(self.position)},
@@ -74,6 +106,8 @@ class Lesion:
             "suv_peak": self.suv_peak,
             "suv_mean": self.suv_mean,
             "tlg": self.tlg,
+            "contour": self.contour.to_dict(),
+            "seeds": list(self.seeds),
         }
 
 

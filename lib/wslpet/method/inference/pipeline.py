@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from wslpet.core.errors import SeedError
-from wslpet.core.seeds import NO_TUMOUR, Seed
+from wslpet.core.seeds import NO_TUMOUR, Annotation, Seed, annotation_of
 from wslpet.core.settings import Settings
 from wslpet.core.volume import Volume
 from wslpet.method.delineation.contours import Contour
-from wslpet.method.inference.click_check import Clicked, clicked
+from wslpet.method.inference.clicked_lesions import ClickedLesions, clicked_lesions
 from wslpet.method.inference.forward import NetworkOutput, run_network
 from wslpet.method.inference.localisation import Lesion, lesion_at
 from wslpet.method.inference.result import Result
@@ -35,7 +36,7 @@ def find_lesions(volume: Volume, model: Model, output: NetworkOutput | None = No
     label = model.settings.labels.get(cancer_type, 0)
     places, contour, lesions = output.answer(ras, volume, label)
     clock.lap("lesions")
-    result = _result(volume, contour, label, cancer_type, lesions, output, model, clock)
+    result = _result(volume, () if contour is None else (contour,), label, cancer_type, lesions, output, model, clock)
     return replace(
         result,
         confidence=output.probabilities[cancer_type] * (places[0].share if places else 1.0),
@@ -45,7 +46,7 @@ def find_lesions(volume: Volume, model: Model, output: NetworkOutput | None = No
 
 def delineate(
     volume: Volume,
-    seed: Seed,
+    seeds: Annotation | Seed | Sequence[Seed],
     model: Model | None = None,
     settings: Settings | None = None,
     output: NetworkOutput | None = None,
@@ -53,11 +54,13 @@ def delineate(
     checked: bool = True,
     sure: bool = False,
 ) -> Result:
-    """Delineate the lesion at a seed, which gives its location and cancer type.
+    """Delineate the lesions at seeds, which give their locations and the cancer type.
 
     Parameters
     ----------
     volume : (i, j, k) in SUV, as stored; it is not modified.
+    seeds : one, or one for each lesion, the primary first. Two in one lesion are one lesion; seeds of type
+        `BACKGROUND` cut off what belongs to them.
     model : adds its CAMs and class probabilities to the result; may be None.
     settings : gives the cancer types when there is no model.
     output : `run_network` of the volume's MIPs and the model, if computed already.
@@ -67,27 +70,30 @@ def delineate(
     Raises
     ------
     SeedError
-        when the seed lies outside the scan, its type is not configured, or there is no lesion at it.
+        when a seed lies outside the scan, its type is not configured, or there is no lesion at it.
     """
     clock = _Clock()
     settings = settings or (model.settings if model is not None else Settings())
     ras = volume.to_ras()
-    hit = _clicked(ras, seed, settings)
-    if checked and seed.cancer_type != NO_TUMOUR:
-        hit.check(sure)
-    label = settings.labels.get(seed.cancer_type, 0)
-    lesions = () if hit.contour is None else (Lesion.from_contour(ras, hit.contour, volume, label, seed.cancer_type),)
+    annotation = annotation_of(seeds)
+    found = _clicked(ras, annotation, settings, checked, sure)
+    cancer_type, label = annotation.cancer_type, settings.labels.get(annotation.cancer_type, 0)
+    lesions = tuple(
+        Lesion.from_contour(ras, contour, volume, label, cancer_type, n, annotation.seeds[own[0]].contour, own)
+        for n, (contour, own) in enumerate(zip(found.contours, found.seeds, strict=True), start=1)
+    )
     clock.lap("lesions")
     if output is None and model is not None:
         output = _output(ras, model, clock)
-    result = _result(volume, hit.contour, label, seed.cancer_type, lesions, output, model, clock)
-    return replace(result, doubt=hit.doubt)
+    result = _result(volume, found.contours, label, cancer_type, lesions, output, model, clock)
+    return replace(result, doubts=found.doubts)
 
 
-def check_click(volume: Volume, seed: Seed, settings: Settings, sure: bool = False) -> None:
-    """Raise the SeedError that `delineate` would raise for a seed; the scan is as stored."""
-    if seed.cancer_type != NO_TUMOUR:
-        _clicked(volume.to_ras(), seed, settings).check(sure)
+def check_click(
+    volume: Volume, seeds: Annotation | Seed | Sequence[Seed], settings: Settings, sure: bool = False
+) -> None:
+    """Raise the SeedError that `delineate` would raise for seeds; the scan is as stored."""
+    _clicked(volume.to_ras(), annotation_of(seeds), settings, True, sure)
 
 
 def warm_up() -> None:
@@ -108,7 +114,7 @@ def _output(ras: Volume, model: Model, clock: _Clock) -> NetworkOutput:
 
 def _result(
     volume: Volume,
-    contour: Contour | None,
+    contours: tuple[Contour, ...],
     label: int,
     cancer_type: str,
     lesions: tuple[Lesion, ...],
@@ -116,7 +122,7 @@ def _result(
     model: Model | None,
     clock: _Clock,
 ) -> Result:
-    mask = _mask(volume, contour, label)
+    mask = _mask(volume, contours, label)
     clock.lap("mask")
     return Result(
         mask=mask,
@@ -125,40 +131,41 @@ def _result(
         lesions=lesions,
         cams={} if output is None else output.normalised(cancer_type),
         images={} if output is None else output.main.images,
-        contour=contour,
-        slices=_slices(volume, contour),
+        contours=contours,
+        slices=_slices(volume, contours),
         model_version="" if model is None else model.version,
         latencies=clock.laps,
     )
 
 
-def _mask(volume: Volume, contour: Contour | None, label: int) -> Volume:
-    """Mask of a RAS contour on the grid of the volume as stored, in Fortran order as in files."""
+def _mask(volume: Volume, contours: tuple[Contour, ...], label: int) -> Volume:
+    """Mask of RAS contours on the grid of the volume as stored, in Fortran order as in files."""
     mask = np.zeros(volume.shape, dtype=np.uint8, order="F")
-    if contour is not None:
-        volume.in_ras(mask)[contour.window] = contour.inside * np.uint8(label)
+    ras = volume.in_ras(mask)
+    for contour in contours:
+        ras[contour.window][contour.inside] = label
     return volume.with_array(mask, "label")
 
 
-def _slices(volume: Volume, contour: Contour | None) -> slice:
-    """Slices along the last axis of the volume as stored that contain the contour."""
-    if contour is None:
+def _slices(volume: Volume, contours: tuple[Contour, ...]) -> slice:
+    """Slices along the last axis of the volume as stored that contain the contours."""
+    if not contours:
         return slice(0, 0)
-    places = np.broadcast_to(np.arange(volume.shape[2]), volume.shape)
-    inside = volume.in_ras(places)[contour.window]
-    return slice(int(inside.min()), int(inside.max()) + 1)
+    places = volume.in_ras(np.broadcast_to(np.arange(volume.shape[2]), volume.shape))
+    ends = [(places[c.window].min(), places[c.window].max()) for c in contours]
+    return slice(int(min(low for low, _ in ends)), int(max(high for _, high in ends)) + 1)
 
 
-def _clicked(ras: Volume, seed: Seed, settings: Settings) -> Clicked:
-    if seed.cancer_type == NO_TUMOUR:
-        return Clicked(None, "")
-    if seed.cancer_type not in settings.types:
-        raise SeedError(f"cancer type {seed.cancer_type!r} is not one of {', '.join(settings.types)}")
-    point = ras.to_index(np.array(seed.position))
-    if not ras.contains(point):
-        place = [round(p, 1) for p in seed.position]
-        raise SeedError(f"{ras.name}: seed at {place} mm RAS lies outside the scan; click inside it")
-    return clicked(ras, point, seed)
+def _clicked(ras: Volume, annotation: Annotation, settings: Settings, checked: bool, sure: bool) -> ClickedLesions:
+    if annotation.cancer_type == NO_TUMOUR:
+        return ClickedLesions((), (), ("",))
+    if annotation.cancer_type not in settings.types:
+        raise SeedError(f"cancer type {annotation.cancer_type!r} is not one of {', '.join(settings.types)}")
+    for seed in (*annotation.seeds, *annotation.background):
+        if not ras.contains(ras.to_index(np.array(seed.position))):
+            place = [round(p, 1) for p in seed.position]
+            raise SeedError(f"{ras.name}: seed at {place} mm RAS lies outside the scan; click inside it")
+    return clicked_lesions(ras, annotation, checked, sure)
 
 
 class _Clock:

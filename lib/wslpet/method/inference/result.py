@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 from wslpet.core.arrays import Array
 from wslpet.core.volume import Volume
 from wslpet.method.delineation.contours import Contour
@@ -18,18 +20,19 @@ class Result:
 
     Parameters
     ----------
-    mask : uint8 label values (i, j, k), in the geometry and orientation of the scan as given.
+    mask : uint8 (i, j, k), the label of the cancer type in all lesions, in the geometry and orientation of the scan
+        as given; `lesion_mask` tells the lesions apart.
     cancer_type : the seed's type, or the most probable one.
     type_probabilities : class → probability; empty without a model.
     confidence : share of the mass of the 3D map, over all types and voxels, at the finding (ours); None when a seed
         was given. Low when the CAMs are diffuse.
     findings : strongest points of the 3D map of `cancer_type`, (position mm RAS, share of its mass); the first
-        became the lesion, the others follow by strength.
-    lesions : as in the mask.
+        became the first lesion, the others follow by strength.
+    lesions : numbered from 1, the primary first; no voxel is of two.
     cams : view → (u, z) CAM of `cancer_type` by eq. 1 in cells; empty without a model.
     images : view → MIP as given to the network.
-    contour : the lesion in a window of the scan's RAS voxels; None without a lesion.
-    doubt : a sentence on why there may be no tumour at a click; empty if there is no doubt.
+    contours : each lesion in a window of the scan's RAS voxels.
+    doubts : of each seed, a sentence on why there may be no tumour at it; empty if there is no doubt.
     slices : range along the mask's last axis that contains all of it, if known.
     model_version : empty without a model.
     latencies : stage → seconds.
@@ -43,11 +46,29 @@ class Result:
     findings: tuple[tuple[tuple[float, float, float], float], ...] = ()
     cams: dict[str, Array] = field(default_factory=dict)
     images: dict[str, GridImage] = field(default_factory=dict)
-    contour: Contour | None = None
-    doubt: str = ""
+    contours: tuple[Contour, ...] = ()
+    doubts: tuple[str, ...] = ()
     slices: slice | None = None
     model_version: str = ""
     latencies: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def contour(self) -> Contour | None:
+        """Of the first lesion; None without a lesion."""
+        return self.contours[0] if self.contours else None
+
+    @property
+    def doubt(self) -> str:
+        """Sentences on why there may be no tumour at a click; empty if there is no doubt."""
+        return "; ".join(doubt for doubt in self.doubts if doubt)
+
+    def lesion_mask(self) -> Volume:
+        """As `mask`, with each lesion's number in its voxels: uint8 (i, j, k)."""
+        numbers = np.zeros(self.mask.shape, dtype=np.uint8, order="F")
+        ras = self.mask.in_ras(numbers)
+        for lesion, contour in zip(self.lesions, self.contours, strict=True):
+            ras[contour.window][contour.inside] = lesion.number
+        return self.mask.with_array(numbers)
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready; MTV is metabolic tumour volume in ml, TLG total lesion glycolysis in ml × SUV."""

@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from wslpet.core import seeds
 from wslpet.core.arrays import Array
 from wslpet.core.errors import InputError
-from wslpet.core.seeds import NO_TUMOUR, Seed, Withdrawal
+from wslpet.core.seeds import NO_TUMOUR, Withdrawal
 from wslpet.core.settings import Settings
 from wslpet.method.projection.mip import Views, rotated_mip
 from wslpet.server.errors import quoted
@@ -156,7 +157,7 @@ class AnnotationPage:
         return {image for image, (who, until) in list(self._held.items()) if who != client and until > now}
 
 
-def _annotation(said: Seed | Withdrawal, counts: bool = False) -> Annotation:
+def _annotation(said: seeds.Annotation | Withdrawal, counts: bool = False) -> Annotation:
     if isinstance(said, Withdrawal):
         return Annotation(kind="withdrawn", user=said.user, time=said.time)
     position = None if said.cancer_type == NO_TUMOUR else said.position

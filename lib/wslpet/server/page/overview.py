@@ -12,8 +12,9 @@ import numpy as np
 from nibabel.affines import apply_affine
 from PIL import Image
 
+from wslpet.core import seeds
 from wslpet.core.errors import InputError
-from wslpet.core.seeds import NO_TUMOUR, Seed
+from wslpet.core.seeds import NO_TUMOUR
 from wslpet.io.cache.disk_cache import DiskCache
 from wslpet.method.projection.mip import Views
 from wslpet.server.page.annotation import AnnotationPage
@@ -160,10 +161,10 @@ def _latest(history: list[Annotation]) -> Annotation | None:
     return next((said for said in reversed(history) if said.counts), None)
 
 
-def _counted(seeds: Mapping[str, Seed]) -> dict[str, int]:
-    """Annotator → how many of these seeds are theirs, most first."""
+def _counted(said: Mapping[str, seeds.Annotation]) -> dict[str, int]:
+    """Annotator → how many of these annotations are theirs, most first."""
     counts: dict[str, int] = {}
-    for seed in seeds.values():
+    for seed in said.values():
         counts[seed.user] = counts.get(seed.user, 0) + 1
     return dict(sorted(counts.items(), key=lambda item: -item[1]))
 

@@ -10,7 +10,7 @@ from functools import partial
 import numpy as np
 
 from wslpet.core.errors import InputError, SeedError
-from wslpet.core.seeds import NO_TUMOUR, Seed, Withdrawal
+from wslpet.core.seeds import NO_TUMOUR, Annotation, Withdrawal
 from wslpet.io.tables import Table, guarded, parse_table, unguarded
 from wslpet.server.page.annotation import AnnotationPage
 from wslpet.server.page.schemas import Imported
@@ -68,7 +68,7 @@ def imported(page: AnnotationPage, content: bytes, user: str) -> Imported:
     return result
 
 
-def _fields(image: str, seed: Seed) -> tuple[str, ...]:
+def _fields(image: str, seed: Annotation) -> tuple[str, ...]:
     point = ("", "", "") if seed.cancer_type == NO_TUMOUR else tuple(f"{v:.3f}" for v in seed.position)
     return (guarded(image), guarded(seed.cancer_type), *point, guarded(seed.user), guarded(seed.time))
 
@@ -99,12 +99,12 @@ def _request(page: AnnotationPage, image: str, row: dict[str, str | None], table
     return ClickRequest(image, cancer_type, (who or user)[:100], position=position, time=when[:40], sure=True)
 
 
-def _same(history: Sequence[Seed | Withdrawal], seed: Seed, *, timed: bool) -> Seed | None:
+def _same(history: Sequence[Annotation | Withdrawal], seed: Annotation, *, timed: bool) -> Annotation | None:
     """The record of a row in an image's history."""
-    return next((said for said in history if isinstance(said, Seed) and _is_same(said, seed, timed)), None)
+    return next((said for said in history if isinstance(said, Annotation) and _is_same(said, seed, timed)), None)
 
 
-def _is_same(said: Seed, seed: Seed, timed: bool) -> bool:
+def _is_same(said: Annotation, seed: Annotation, timed: bool) -> bool:
     if timed and said.time != seed.time:
         return False
     near = np.allclose(said.position, seed.position, atol=_SAME_MM)

@@ -25,7 +25,7 @@ from monailabel.datastore.local import DataModel, ImageLabelModel
 
 from wslpet.core.atomic_io import sweep, sync_folder
 from wslpet.core.errors import InputError
-from wslpet.core.seeds import Seed
+from wslpet.core.seeds import Annotation, Seed
 from wslpet.core.settings import Settings
 from wslpet.core.state_folder import PRIVATE
 from wslpet.core.volume import Volume
@@ -90,16 +90,16 @@ class SeededDatastore(ImageList):
         self._unusable = UnusableImages(lambda image: self.image_version(image))  # overridden for series
         super().__init__(Path(folder), state, self.private, read_only)
 
-    def record_seed(self, image_id: str, seed: Seed, known: Known | None = None) -> Seed:
+    def record_seed(self, image_id: str, said: Annotation | Seed, known: Known | None = None) -> Annotation:
         """Add an annotation, unless it is known; parameters, result and errors as of `SeedLog.append`."""
         self.image_path(image_id)
-        return self.seeds.append(image_id, seed, known)
+        return self.seeds.append(image_id, said, known)
 
-    def seeded(self) -> dict[str, Seed]:
-        """Image → the seed that is learned from, for the images that are there: the newest, of a type that counts."""
+    def seeded(self) -> dict[str, Annotation]:
+        """Image → the annotation that is learned from: the newest, of a type that counts, of an image that is there."""
         images, classes = set(self.list_images()), self.settings.classes
         newest = self.seeds.newest().items()
-        return {image: seed for image, seed in newest if image in images and seed.cancer_type in classes}
+        return {image: said for image, said in newest if image in images and said.cancer_type in classes}
 
     def annotated(self) -> set[str]:
         """Images that need no annotator: those with a seed that is learned from."""

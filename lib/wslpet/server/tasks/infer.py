@@ -21,7 +21,7 @@ from monailabel.interfaces.tasks.infer_v2 import InferTask, InferType
 
 from wslpet.analysis.radiomics import radiomics
 from wslpet.core.errors import InputError, ModelError, SeedError
-from wslpet.core.seeds import Seed
+from wslpet.core.seeds import Annotation
 from wslpet.core.settings import Settings
 from wslpet.core.volume import Volume
 from wslpet.io.masks import mask_content, write_mask
@@ -126,7 +126,7 @@ class FindTumour(InferTask):
         assert made is not None
         return made
 
-    def _made(self, request: Mapping[str, Any], scan: OpenScan, seed: Seed | None) -> _Made:
+    def _made(self, request: Mapping[str, Any], scan: OpenScan, seed: Annotation | None) -> _Made:
         result = self._segment(Path(request["image_path"]), scan.volume, seed)
         features = _features(scan.volume, result) if request.get("radiomics") is True else None
         return _Made(result, features, scan.read_seconds)
@@ -135,7 +135,7 @@ class FindTumour(InferTask):
         if click is not None:
             raise SeedError("the task wslpet takes no clicks; send them to wslpet_seed")
 
-    def _recorded(self, request: Mapping[str, Any]) -> list[Seed]:
+    def _recorded(self, request: Mapping[str, Any]) -> list[Annotation]:
         image_id = request.get("image_id")
         return [] if image_id is None else self._datastore.seeds.get(image_id)
 
@@ -144,7 +144,7 @@ class FindTumour(InferTask):
         image_id = request.get("image_id")
         return [] if image_id is None else self._datastore.notes(image_id)
 
-    def _segment(self, image: Path, volume: Volume, seed: Seed | None) -> Result:
+    def _segment(self, image: Path, volume: Volume, seed: Annotation | None) -> Result:
         model = None
         try:
             model = self._weights.current()

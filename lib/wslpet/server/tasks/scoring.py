@@ -18,7 +18,7 @@ from wslpet.analysis.radiomics import catalogue, radiomics
 from wslpet.core.arrays import Array
 from wslpet.core.atomic_io import replacing
 from wslpet.core.errors import InputError
-from wslpet.core.seeds import NO_TUMOUR, Seed
+from wslpet.core.seeds import NO_TUMOUR, Annotation
 from wslpet.core.settings import Settings
 from wslpet.core.volume import Volume, resample_labels
 from wslpet.io.masks import read_mask
@@ -70,7 +70,7 @@ class Radiomics(ScoringMethod):
             writer.writerows({**row, **{name: guarded(str(row[name])) for name in ABOUT}} for row in rows)
         return {"file": str(path), "measured": measured, "kept": len(rows) - measured, "refused": refused}
 
-    def _measured(self, image: str, seed: Seed, annotation: str, datastore: SeededDatastore) -> dict[str, Any]:
+    def _measured(self, image: str, seed: Annotation, annotation: str, datastore: SeededDatastore) -> dict[str, Any]:
         with datastore.scans.checkout(datastore.image_path(image)) as volume:
             label = datastore.get_label_uri(image, FINAL)
             inside = _submitted(label, volume) if label else self._clicked(volume, seed)
@@ -78,7 +78,7 @@ class Radiomics(ScoringMethod):
         outline = "label" if label else "click"
         return dict(zip(ABOUT, (image, seed.cancer_type, outline, annotation), strict=True)) | features
 
-    def _clicked(self, volume: Volume, seed: Seed) -> Array:
+    def _clicked(self, volume: Volume, seed: Annotation) -> Array:
         return delineate(volume, seed, settings=self._settings, sure=True).mask.array > 0
 
 
@@ -86,7 +86,7 @@ def _submitted(label: str, volume: Volume) -> Array:
     return resample_labels(read_mask(label, volume), volume).array > 0
 
 
-def _annotation(image: str, seed: Seed, datastore: SeededDatastore) -> str:
+def _annotation(image: str, seed: Annotation, datastore: SeededDatastore) -> str:
     """Key of a row, which changes with the image, its newest seed and its final label."""
     stamp = ""
     if datastore.get_label_uri(image, FINAL):

@@ -20,7 +20,7 @@ from typing import Any
 from monailabel.interfaces.tasks.train import TrainTask
 
 from wslpet.core.errors import InputError, TrainingError
-from wslpet.core.seeds import Seed
+from wslpet.core.seeds import Annotation
 from wslpet.core.settings import Settings
 from wslpet.io.cache.disk_cache import DiskCache, pack_arrays, unpack_arrays
 from wslpet.method.network.checkpoint import best_device
@@ -166,12 +166,14 @@ def _give_way() -> None:
         os.nice(NICENESS - os.nice(0))
 
 
-def _prepared(datastore: SeededDatastore, cache: DiskCache, image: str, seed: Seed, settings: Settings) -> Example:
+def _prepared(
+    datastore: SeededDatastore, cache: DiskCache, image: str, seed: Annotation, settings: Settings
+) -> Example:
     """The patient's projections, from the cache when neither its file nor its seed nor the grid changed."""
     key = json.dumps([datastore.image_version(image), seed.cancer_type, seed.position, settings.grid_mm, 1])
     cached = cache.get(key)
     if cached is not None:
         return replace(example_from_arrays(unpack_arrays(cached)), name=image)
-    example = prepare(datastore.views(image), seed, settings)
+    example = prepare(datastore.views(image), seed.primary, settings)
     cache.set(key, pack_arrays(example_arrays(example)))
     return replace(example, name=image)

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from wslpet.core.seeds import Seed, Withdrawal
+from wslpet.core.seeds import BACKGROUND, Annotation, Seed, Withdrawal, annotation_of
 from wslpet.server.errors import Conflict, StorageError
 from wslpet.server.storage.annotations import seed_log
 from wslpet.server.storage.annotations.seed_log import SeedLog
@@ -105,7 +105,7 @@ def test_a_withdrawn_seed_makes_room_for_the_one_before_it_and_stays_in_the_hist
     log.withdraw("a", log.get("a")[-1].time, "bob")
     for reader in (log, SeedLog(log.path)):
         assert [s.position[0] for s in reader.get("a")] == [1]
-        assert [type(said) for said in reader.history("a")] == [Seed, Seed, Withdrawal]
+        assert [type(said) for said in reader.history("a")] == [Annotation, Annotation, Withdrawal]
     log.withdraw("a", log.get("a")[-1].time, "bob")
     assert log.get("a") == [] and log.newest() == {}
     assert log.history("a")[-1].user == "bob"
@@ -129,13 +129,13 @@ def test_what_is_known_is_not_recorded_again(log):
     def same(history):
         return next((said for said in history if said.id == "one"), None)
 
-    one = Seed("lung", (1, 2, 3), user="ann", id="one")
+    one = annotation_of(Seed("lung", (1, 2, 3), user="ann", id="one"))
     assert log.append("a", one, same) is one
     again = SeedLog(log.path)
-    assert again.append("a", Seed("lung", (1, 2, 3), user="ann", id="one"), same) == one
+    assert again.append("a", annotation_of(Seed("lung", (1, 2, 3), user="ann", id="one")), same) == one
     assert [seed.id for seed in again.get("a")] == ["one"]
     again.withdraw("a", one.time, "ann")
-    assert log.append("a", Seed("lung", (1, 2, 3), user="ann", id="one"), same) == one
+    assert log.append("a", annotation_of(Seed("lung", (1, 2, 3), user="ann", id="one")), same) == one
     assert log.get("a") == [] and len(log.history("a")) == 2
 
 
@@ -159,7 +159,7 @@ def test_all_seeds_can_be_withdrawn_and_the_history_keeps_them(log):
     log.withdraw("a", log.get("a")[-1].time, "bob", all_of_them=True)
     for reader in (log, SeedLog(log.path)):
         assert reader.get("a") == [] and list(reader.newest()) == ["b"]
-        assert [type(said) for said in reader.history("a")] == [Seed] * 3 + [Withdrawal] * 3
+        assert [type(said) for said in reader.history("a")] == [Annotation] * 3 + [Withdrawal] * 3
     log.append("a", seed(4))
     assert [s.position[0] for s in SeedLog(log.path).get("a")] == [4]
 
@@ -169,3 +169,33 @@ def test_a_removed_image_has_no_history(log):
     log.withdraw("a", log.get("a")[-1].time, "ann")
     log.retire("a")
     assert log.history("a") == SeedLog(log.path).history("a") == []
+
+
+# As version 1 wrote them: a patient a line, of one seed.
+OLD = b"""{"image": "a", "cancer_type": "lung", "position": [1.0, 2.0, 3.0], "index": [4.0, 5.0, 6.0], \
+"user": "ann", "time": "2025-03-01T09:00:00.000+00:00"}
+{"image": "b", "cancer_type": "no tumour", "position": [0.0, 0.0, 0.0], "index": null, "user": "bob", \
+"time": "2025-03-01T09:01:00.000+00:00", "id": "x1"}
+{"image": "a", "cancer_type": "oesophagus", "position": [1.5, 2.0, 3.0], "index": null, "user": "bob", \
+"time": "2025-03-01T09:02:00.000+00:00"}
+{"image": "a", "withdrawn": "2025-03-01T09:03:00.000+00:00", "user": "bob"}
+"""
+
+
+def test_an_old_log_is_read_and_written_on(log):
+    log.path.parent.mkdir()
+    log.path.write_bytes(OLD)
+    first = Seed("lung", (1, 2, 3), (4, 5, 6), "ann", "2025-03-01T09:00:00.000+00:00")
+    assert log.get("a") == [Annotation((first,))]
+    assert [type(said) for said in log.history("a")] == [Annotation, Annotation, Withdrawal]
+    assert (log.newest()["b"].cancer_type, log.newest()["b"].id) == ("no tumour", "x1")
+    several = Annotation((first, seed(7)), (seed(8, BACKGROUND),), "carl", "2026-01-01T00:00:00+00:00", "x2")
+    log.append("a", several)
+    assert log.path.read_bytes().startswith(OLD)
+    assert SeedLog(log.path).get("a") == [Annotation((first,)), several]
+
+
+def test_a_record_of_one_seed_is_as_it_was(log):
+    first = Seed("lung", (1, 2, 3), (4, 5, 6), "ann", "2025-03-01T09:00:00.000+00:00")
+    log.append("a", first)
+    assert log.path.read_bytes() == OLD[: OLD.index(b"\n") + 1]

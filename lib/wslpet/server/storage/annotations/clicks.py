@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from wslpet.core.errors import SeedError
-from wslpet.core.seeds import NO_TUMOUR, Seed
+from wslpet.core.seeds import NO_TUMOUR, Annotation, Seed
 from wslpet.core.volume import Volume
 from wslpet.server.errors import quoted
 from wslpet.server.http.request_models import RESERVED_KEYS
@@ -28,7 +28,7 @@ Click = tuple[str, list[float]]
 
 
 def newest_click(
-    request: Mapping[str, Any], classes: Collection[str], recorded: Callable[[], Sequence[Seed]] = tuple
+    request: Mapping[str, Any], classes: Collection[str], recorded: Callable[[], Sequence[Annotation]] = tuple
 ) -> Click | None:
     """The cancer type and voxel index [i, j, k], as sent, of the newest click; None when there is none.
 
@@ -55,7 +55,7 @@ def newest_click(
     return next(iter(newest.items()), None)
 
 
-def _not_superseded(newest: dict[str, list[float]], recorded: Sequence[Seed]) -> dict[str, list[float]]:
+def _not_superseded(newest: dict[str, list[float]], recorded: Sequence[Annotation]) -> dict[str, list[float]]:
     """Of the last point of each type, those that no seed records; where all are, the one recorded last."""
     when = {(seed.cancer_type, seed.index): n for n, seed in enumerate(recorded)}
     order = {name: when.get((name, (i, j, k)), -1) for name, (i, j, k) in newest.items()}

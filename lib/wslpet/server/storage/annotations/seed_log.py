@@ -3,7 +3,7 @@
 A line is valid once its newline is written. A record is written and fsynced under a file lock before `append`
 returns, so what was acknowledged survives a kill; what was cut off in the middle was never acknowledged and is
 dropped by the next writer. Any number of processes may read and append; a reader takes in only what is new.
-Nothing is ever rewritten: a later seed supersedes an earlier one; taking a seed back, or removing an image, is a
+Nothing is ever rewritten: a later annotation supersedes an earlier one; taking one back, or removing an image, is a
 record, too.
 """
 
@@ -14,7 +14,6 @@ import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -23,16 +22,17 @@ from filelock import FileLock
 
 from wslpet.core.atomic_io import ThreadLock, locked, sync_folder
 from wslpet.core.errors import SeedError
-from wslpet.core.seeds import Seed, Withdrawal, take_in
+from wslpet.core.seeds import Annotation, Seed, Withdrawal, annotation_of, take_in
 from wslpet.server.errors import Conflict, StorageError, quoted
 
 logger = logging.getLogger(__name__)
 
-Known = Callable[[Sequence[Seed | Withdrawal]], Seed | None]
+Said = Annotation | Withdrawal
+Known = Callable[[Sequence[Said]], Annotation | None]
 
 
 class SeedLog:
-    """Seeds by image, oldest first.
+    """Annotations by image, oldest first.
 
     Parameters
     ----------
@@ -43,40 +43,41 @@ class SeedLog:
     def __init__(self, path: Path, renamed: Mapping[str, str] | None = None) -> None:
         self.path = path
         self._renamed = dict(renamed or {})
-        self._seeds: dict[str, list[Seed]] = {}
-        self._history: dict[str, list[Seed | Withdrawal]] = {}
+        self._standing: dict[str, list[Annotation]] = {}
+        self._history: dict[str, list[Said]] = {}
         self._read_bytes = 0
         self._guard = ThreadLock("the log of annotations")
 
-    def append(self, image_id: str, seed: Seed, known: Known | None = None) -> Seed:
-        """Record a seed, unless it is known; it is on disk when this returns.
+    def append(self, image_id: str, said: Annotation | Seed, known: Known | None = None) -> Annotation:
+        """Record an annotation, unless it is known; it is on disk when this returns.
 
         Parameters
         ----------
-        known : of the image's history, newest last, the seed that is the same one; no other writer comes between
+        known : of the image's history, newest last, the annotation that is the same one; no other writer comes between
             this look and the record.
 
         Returns
         -------
-        the seed on record: the one given, or the known one.
+        the annotation on record: the one given, or the known one.
 
         Raises
         ------
         StorageError
             when it cannot be written.
         """
+        annotation = annotation_of(said)
         with self._guard, self._between_processes():
             before = None if known is None else known(self.history(image_id))
             if before is None:
-                self._append({"image": image_id, **seed.to_dict()})
-            return before or seed
+                self._append({"image": image_id, **annotation.to_dict()})
+            return before or annotation
 
-    def append_first(self, image_id: str, seed: Seed) -> bool:
+    def append_first(self, image_id: str, said: Annotation | Seed) -> bool:
         """As `append`, unless something was said of the image already; whether it was recorded."""
         with self._guard, self._between_processes():
             if self.history(image_id):
                 return False
-            self._append({"image": image_id, **seed.to_dict()})
+            self._append({"image": image_id, **annotation_of(said).to_dict()})
         return True
 
     def retire(self, image_id: str) -> None:
@@ -85,7 +86,7 @@ class SeedLog:
             self._write({"image": image_id, "removed": _now()})
 
     def withdraw(self, image_id: str, time: str, user: str, all_of_them: bool = False) -> None:
-        """Take back the newest seed of an image, which was recorded at `time`; on disk when this returns.
+        """Take back the newest annotation of an image, which was recorded at `time`; on disk when this returns.
 
         Parameters
         ----------
@@ -94,7 +95,7 @@ class SeedLog:
         Raises
         ------
         Conflict
-            when another seed is the newest by now.
+            when another annotation is the newest by now.
         StorageError
             when it cannot be written.
         """
@@ -107,14 +108,14 @@ class SeedLog:
             record = {"image": image_id, "withdrawn": _now(), "user": user}
             self._append(*[record] * (len(standing) if all_of_them else 1))
 
-    def get(self, image_id: str) -> list[Seed]:
-        """Valid seeds of an image, newest last: those that were not withdrawn."""
+    def get(self, image_id: str) -> list[Annotation]:
+        """Valid annotations of an image, newest last: those that were not withdrawn."""
         with self._guard:
             self._catch_up()
-            return list(self._seeds.get(image_id, ()))
+            return list(self._standing.get(image_id, ()))
 
-    def history(self, image_id: str) -> list[Seed | Withdrawal]:
-        """All seeds and withdrawals of an image, newest last."""
+    def history(self, image_id: str) -> list[Said]:
+        """All annotations and withdrawals of an image, newest last."""
         with self._guard:
             self._catch_up()
             return list(self._history.get(image_id, ()))
@@ -125,11 +126,11 @@ class SeedLog:
             self._catch_up()
             return {image: len(said) for image, said in self._history.items()}, self._read_bytes
 
-    def newest(self) -> dict[str, Seed]:
-        """Image → its newest valid seed."""
+    def newest(self) -> dict[str, Annotation]:
+        """Image → its newest valid annotation."""
         with self._guard:
             self._catch_up()
-            return {image: seeds[-1] for image, seeds in self._seeds.items() if seeds}
+            return {image: seeds[-1] for image, seeds in self._standing.items() if seeds}
 
     def _write(self, record: dict[str, Any]) -> None:
         with self._guard, self._between_processes():
@@ -174,12 +175,12 @@ class SeedLog:
         complete = fresh[: fresh.rfind(b"\n") + 1]
         for line in complete.splitlines():
             try:
-                image, said = take_in(line, self._seeds)
+                image, said = take_in(line, self._standing)
             except SeedError as error:
                 logger.error("%s: %s; it is skipped", self.path.name, error)
                 continue
-            if isinstance(said, Seed) and said.cancer_type in self._renamed:
-                said = self._seeds[image][-1] = replace(said, cancer_type=self._renamed[said.cancer_type])
+            if isinstance(said, Annotation) and said.cancer_type in self._renamed:
+                said = self._standing[image][-1] = said.retyped(self._renamed[said.cancer_type])
             if said is None:
                 self._history.pop(image, None)
             else:
@@ -187,7 +188,7 @@ class SeedLog:
         self._read_bytes += len(complete)
 
     def _forget(self) -> None:
-        self._seeds, self._history, self._read_bytes = {}, {}, 0
+        self._standing, self._history, self._read_bytes = {}, {}, 0
 
 
 def _now() -> str:

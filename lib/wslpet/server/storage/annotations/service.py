@@ -28,7 +28,7 @@ from typing import Generic, TypeVar
 import numpy as np
 
 from wslpet.core.errors import InputError, SeedError
-from wslpet.core.seeds import NO_TUMOUR, Seed, Withdrawal
+from wslpet.core.seeds import NO_TUMOUR, Annotation, Withdrawal, annotation_of
 from wslpet.core.settings import Settings
 from wslpet.core.volume import Volume
 from wslpet.method.inference.pipeline import check_click, delineate
@@ -38,11 +38,11 @@ from wslpet.server.http.fifo_semaphore import processors
 from wslpet.server.storage.annotations.clicks import place
 from wslpet.server.storage.datastore import SeededDatastore
 
-Said = Seed | Withdrawal
+Said = Annotation | Withdrawal
 Point = tuple[float, float, float]
 Answer = TypeVar("Answer")
 # Of a history, newest last, the seed that a request asks to record, if it is there already.
-Known = Callable[[Sequence[Said], Seed], Seed | None]
+Known = Callable[[Sequence[Said], Annotation], Annotation | None]
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ class Recorded(Generic[Answer]):
     answer : of the delineation; None where the click was known.
     """
 
-    seed: Seed
+    seed: Annotation
     known: bool = False
     meanwhile: tuple[Said, ...] = ()
     answer: Answer | None = None
@@ -107,10 +107,10 @@ class _Pending:
 
     request: ClickRequest
     is_known: Known | None
-    seed: Seed
+    seed: Annotation
     meanwhile: list[Said] = field(default_factory=list)
 
-    def look(self, history: Sequence[Said]) -> Seed | None:
+    def look(self, history: Sequence[Said]) -> Annotation | None:
         self.meanwhile = [said for said in history[self.request.seen :] if said.user != self.request.user]
         return None if self.is_known is None else self.is_known(history, self.seed)
 
@@ -145,13 +145,13 @@ class AnnotationService:
     def check(self, request: ClickRequest, known: Known | None = None) -> Recorded[None]:
         """Record a click where something stands out, without a delineation; parameters and errors as `annotate`."""
 
-        def checked(scan: OpenScan, seed: Seed) -> None:
+        def checked(scan: OpenScan, seed: Annotation) -> None:
             check_click(scan.volume, seed, self._settings, request.sure)
 
         return self.annotate(request, checked, known or known_by_request(request))
 
     def annotate(
-        self, request: ClickRequest, delineated: Callable[[OpenScan, Seed], Answer], known: Known | None = None
+        self, request: ClickRequest, delineated: Callable[[OpenScan, Annotation], Answer], known: Known | None = None
     ) -> Recorded[Answer]:
         """Record a click and answer it; it is on disk when this returns.
 
@@ -213,19 +213,19 @@ class AnnotationService:
             raise SeedError(f"{request.cancer_type} needs a place; click on the tumour")
         return request.path or self._datastore.image_path(request.image_id)
 
-    def _looked_up(self, pending: _Pending) -> Seed | None:
+    def _looked_up(self, pending: _Pending) -> Annotation | None:
         image_id = pending.request.image_id
         if image_id is None or pending.is_known is None:
             return None
         return pending.look(self._datastore.seeds.history(image_id))
 
-    def _record(self, pending: _Pending) -> Seed:
+    def _record(self, pending: _Pending) -> Annotation:
         image_id = pending.request.image_id
         if image_id is None:
             return pending.seed
         return self._datastore.record_seed(image_id, pending.seed, pending.is_known and pending.look)
 
-    def _placed(self, request: ClickRequest, volume: Volume) -> Seed:
+    def _placed(self, request: ClickRequest, volume: Volume) -> Annotation:
         """The click as a seed; raises SeedError for an unknown type, or a place outside the volume."""
         if request.cancer_type not in self._settings.classes:
             known = ", ".join(self._settings.classes)
@@ -236,7 +236,7 @@ class AnnotationService:
             at = middle if request.position is None else volume.to_index(np.array(request.position))
             index = np.round(at, 3).tolist()
         seed = place((request.cancer_type, list(index)), volume, request.user)
-        return replace(seed, id=request.id, time=request.time or seed.time)
+        return annotation_of(replace(seed, id=request.id, time=request.time or seed.time))
 
 
 def known_by_request(request: ClickRequest) -> Known:
@@ -246,11 +246,11 @@ def known_by_request(request: ClickRequest) -> Known:
     The function raises Conflict when the id is another seed's.
     """
 
-    def known(history: Sequence[Said], seed: Seed) -> Seed | None:
+    def known(history: Sequence[Said], seed: Annotation) -> Annotation | None:
         if not seed.id:
-            unseen = (said for said in history[request.seen :] if isinstance(said, Seed))
+            unseen = (said for said in history[request.seen :] if isinstance(said, Annotation))
             return next((said for said in unseen if _is_same(said, seed)), None)
-        found = next((said for said in history if isinstance(said, Seed) and said.id == seed.id), None)
+        found = next((said for said in history if isinstance(said, Annotation) and said.id == seed.id), None)
         if found is not None and not _is_same(found, seed):
             raise Conflict(
                 f"the id {quoted(seed.id)} is that of another annotation of this image, {found.cancer_type} by "
@@ -261,5 +261,5 @@ def known_by_request(request: ClickRequest) -> Known:
     return known
 
 
-def _is_same(said: Seed, seed: Seed) -> bool:
+def _is_same(said: Annotation, seed: Annotation) -> bool:
     return (said.user, said.cancer_type, said.index) == (seed.user, seed.cancer_type, seed.index)
