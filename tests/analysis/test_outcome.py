@@ -76,4 +76,21 @@ def test_performance_of_known_probabilities():
 
 def test_too_few_of_an_outcome_are_refused():
     with pytest.raises(TrainingError, match="2 of 20 training patients have the rarer outcome; 3 are needed"):
-        fitted(np.zeros((20, 2)), np.arange(20) < 2)
+        fitted(np.zeros((20, 2)), np.arange(20) < 2, np.arange(20))
+
+
+def test_scans_of_one_patient_stay_together_in_the_inner_folds():
+    """Each patient has four scans with one feature value: kept apart, the value would name the outcome."""
+    patients = np.repeat(np.arange(24), 4)
+    outcomes = (patients % 2).astype(int)
+    inner = fitted(np.random.default_rng(0).normal(size=(96, 3)), outcomes, patients).cv
+    for train, test in inner:
+        assert not set(patients[train]) & set(patients[test])
+        assert set(outcomes[test]) == {0, 1}
+    assert sorted(np.concatenate([test for _, test in inner])) == list(range(96))
+
+
+def test_few_patients_with_many_scans_are_few():
+    patients = np.repeat(np.arange(10), 4)
+    with pytest.raises(TrainingError, match="2 of 10 training patients have the rarer outcome"):
+        fitted(np.zeros((40, 2)), patients < 2, patients)

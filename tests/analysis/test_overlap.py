@@ -9,17 +9,17 @@ def test_agreement_of_half_an_overlap():
     mask, truth = np.zeros((4, 4, 4)), np.zeros((4, 4, 4))
     mask[0, 0, :4], truth[0, 0, 2:4], truth[0, 1, 2:4] = 1, 1, 1
     found = agreement(mask, truth, voxel_ml=0.5, type_right=True)
-    assert found == Agreement(0.5, True, 1.0, 1.0, True)
+    assert found == Agreement(0.5, True, True, 1.0, 1.0, True)
 
 
 def test_nothing_found_where_nothing_is_is_right():
     empty = np.zeros((3, 3, 3))
     assert agreement(empty, empty, 1.0).dice == 1.0
-    assert agreement(empty, empty + 1, 1.0) == Agreement(0.0, False, 0.0, 27.0)
+    assert agreement(empty, empty + 1, 1.0) == Agreement(0.0, False, False, 0.0, 27.0)
 
 
 def test_summary_brackets_the_mean_and_leaves_out_what_was_not_predicted():
-    rows = [Agreement(d, d > 0, 0.0, 0.0) for d in (0.0, 0.8, 0.9, 1.0)]
+    rows = [Agreement(d, d > 0, d > 0.5, 0.0, 0.0) for d in (0.0, 0.8, 0.9, 1.0)]
     found = summary(rows)
     mean, low, high = found["dice"]
     assert mean == pytest.approx(0.675)
@@ -42,6 +42,18 @@ def test_the_baseline_climbs_to_the_near_maximum_and_stays_connected(flip):
     by_suv = click_threshold(stored, volume.to_world(np.array([13, 24, 21])), suv=4.0)
     assert np.array_equal(by_suv, mask)
     assert not click_threshold(stored, volume.to_world(np.array([13, 24, 21])), suv=9.0).any()
+
+
+def test_strict_detection_needs_the_centroid_inside_and_a_tenth_of_the_union():
+    truth = np.zeros((20, 20, 20))
+    truth[8:12, 8:12, 8:12] = 1
+    grazing = np.roll(truth, 3, axis=0)  # a quarter overlaps, the centroid is outside
+    flooded = np.ones_like(truth)  # the centroid is inside, 64 of 8000 voxels overlap
+    for mask in (grazing, flooded):
+        found = agreement(mask, truth, 1.0)
+        assert found.detected and not found.detected_strictly
+    assert agreement(np.roll(truth, 1, axis=0), truth, 1.0).detected_strictly
+    assert not agreement(truth * 0, truth, 1.0).detected_strictly
 
 
 @pytest.mark.parametrize("axis", [0, 1, 2])

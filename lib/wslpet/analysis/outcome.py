@@ -15,7 +15,7 @@ from sklearn.model_selection import GridSearchCV, StratifiedKFold
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
-from wslpet.analysis.statistics import Estimate, auc, auc_interval, bootstrap
+from wslpet.analysis.statistics import Estimate, auc, auc_interval, wilson
 from wslpet.core.arrays import Array, FloatArray
 from wslpet.core.errors import TrainingError
 
@@ -33,7 +33,7 @@ class Performance:
     Parameters
     ----------
     fold_mean, fold_sd : quantity → over the folds, as in the paper.
-    pooled : quantity → over all patients, with its interval: DeLong's of the AUC, bootstrap of the others. Both
+    pooled : quantity → over all patients, with its interval: DeLong's of the AUC, Wilson's of the proportions. Both
         ignore how the probabilities would vary with other training patients: of 42 shuffled outcomes, DeLong's
         interval contained 0.5 in 37.
     """
@@ -43,14 +43,17 @@ class Performance:
     pooled: dict[str, Estimate]
 
 
-def out_of_fold(features: Array, outcomes: Array, folds: Sequence[Array], seed: int = 0) -> Array:
+def out_of_fold(
+    features: Array, outcomes: Array, folds: Sequence[Array], patients: Sequence[str] = (), seed: int = 0
+) -> Array:
     """Out-of-fold probabilities (patient,) of the good outcome, by nested cross-validation.
 
     Parameters
     ----------
     features : (patient, feature); NaN is filled with the training patients' median.
     outcomes : (patient,) 0 or 1.
-    folds : indices of the test patients of each fold.
+    folds : indices of the test scans of each fold.
+    patients : whom each scan is of, when there are several scans of a patient; the inner folds keep them together.
 
     Raises
     ------
@@ -58,27 +61,39 @@ def out_of_fold(features: Array, outcomes: Array, folds: Sequence[Array], seed: 
         when a training fold has fewer than `FEWEST` patients of an outcome.
     """
     found = np.full(len(outcomes), np.nan)
+    groups = np.array(patients) if len(patients) else np.arange(len(outcomes))
     for test in folds:
         train = np.setdiff1d(np.arange(len(outcomes)), test)
-        found[test] = fitted(features[train], outcomes[train], seed).predict_proba(features[test])[:, 1]
+        found[test] = fitted(features[train], outcomes[train], groups[train], seed).predict_proba(features[test])[:, 1]
     return found
 
 
-def fitted(features: Array, outcomes: Array, seed: int = 0) -> GridSearchCV:
+def fitted(features: Array, outcomes: Array, patients: Array, seed: int = 0) -> GridSearchCV:
     """Fit scaling, feature selection and model; inner folds choose the number of features and the penalty."""
-    fewest = int(np.bincount(outcomes.astype(int), minlength=2).min())
+    fewest = min(len(set(patients[outcomes == outcome].tolist())) for outcome in (0, 1))
     if fewest < FEWEST:
         raise TrainingError(
-            f"{fewest} of {len(outcomes)} training patients have the rarer outcome; {FEWEST} are needed: "
+            f"{fewest} of {len(set(patients.tolist()))} training patients have the rarer outcome; {FEWEST} are needed: "
             "give more patients, or fewer folds"
         )
     grid = {**CHOICES, "select__k": [k for k in CHOICES["select__k"] if k <= features.shape[1]]}
-    inner = StratifiedKFold(min(INNER_FOLDS, fewest), shuffle=True, random_state=seed)
+    inner = _inner_folds(outcomes, patients, min(INNER_FOLDS, fewest), seed)
     search = GridSearchCV(_pipeline(), grid, scoring="roc_auc", cv=inner)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         warnings.simplefilter("ignore", RuntimeWarning)  # f_classif of a feature that is constant in an inner fold
         return search.fit(features, outcomes)
+
+
+def _inner_folds(outcomes: Array, patients: Array, n: int, seed: int) -> list[tuple[Array, Array]]:
+    """(train, test) indices of scans; patients are divided, by the outcome of their first scan.
+
+    scikit-learn's StratifiedGroupKFold left folds without one of the outcomes, 12 of 120 patients being positive.
+    """
+    names, first, of = np.unique(patients, return_index=True, return_inverse=True)
+    splitter = StratifiedKFold(n, shuffle=True, random_state=seed)
+    tests = [np.isin(of, test) for _, test in splitter.split(names, outcomes[first])]
+    return [(np.flatnonzero(~test), np.flatnonzero(test)) for test in tests]
 
 
 def _pipeline() -> Pipeline:
@@ -111,10 +126,18 @@ def performance(outcomes: Array, probabilities: Array, folds: Sequence[Array]) -
         warnings.simplefilter("ignore", RuntimeWarning)  # a fold without one of the outcomes has no AUC
         mean = {name: float(np.nanmean([one[name] for one in each])) for name in SCORES}
         sd = {name: float(np.nanstd([one[name] for one in each], ddof=1)) for name in SCORES}
+    right = (probabilities >= THRESHOLD) == (outcomes == 1)
     pooled = {
-        name: bootstrap(outcomes, probabilities, statistic=score) for name, score in SCORES.items() if name != "auc"
+        "accuracy": _proportion(right),
+        "sensitivity": _proportion(right[outcomes == 1]),
+        "specificity": _proportion(right[outcomes == 0]),
+        "auc": auc_interval(outcomes, probabilities),
     }
-    return Performance(mean, sd, pooled | {"auc": auc_interval(outcomes, probabilities)})
+    return Performance(mean, sd, pooled)
+
+
+def _proportion(hits: Array) -> Estimate:
+    return wilson(int(hits.sum()), len(hits)) if len(hits) else Estimate(np.nan, np.nan, np.nan)
 
 
 def _accuracy(outcomes: Array, probabilities: Array) -> float:

@@ -17,6 +17,8 @@ from wslpet.core.volume import Volume
 # The threshold baseline climbs from the click to the hottest voxel within this distance, and stays in a box.
 CLIMB_MM = 12.0
 BASELINE_BOX_MM = 80.0
+# Least intersection over union of a mask that is detected by the strict criterion.
+STRICT_IOU = 0.1
 
 
 @dataclass(frozen=True)
@@ -26,13 +28,16 @@ class Agreement:
     Parameters
     ----------
     dice : 2·|A∩B| / (|A| + |B|).
-    detected : whether mask and truth overlap.
+    detected : whether mask and truth overlap, in one voxel at least.
+    detected_strictly : whether the mask's centroid lies in the truth, and their intersection over union is at least
+        `STRICT_IOU`.
     false_positive_ml, false_negative_ml : volume of the mask outside the truth, of the truth outside the mask.
     type_right : whether the cancer type is right; None if none was predicted.
     """
 
     dice: float
     detected: bool
+    detected_strictly: bool
     false_positive_ml: float
     false_negative_ml: float
     type_right: bool | None = None
@@ -46,10 +51,16 @@ def agreement(mask: BoolArray, truth: BoolArray, voxel_ml: float, type_right: bo
     return Agreement(
         2 * both / total if total else 1.0,
         both > 0,
+        both >= STRICT_IOU * (total - both) and both > 0 and _centroid_inside(mask, truth),
         (int(mask.sum()) - both) * voxel_ml,
         (int(truth.sum()) - both) * voxel_ml,
         type_right,
     )
+
+
+def _centroid_inside(mask: BoolArray, truth: BoolArray) -> bool:
+    """Whether the voxel nearest to the mask's centroid is in the truth."""
+    return bool(truth[tuple(np.rint(np.argwhere(mask).mean(axis=0)).astype(int))])
 
 
 def summary(agreements: Iterable[Agreement], seed: int = 0, draws: int = 2000) -> dict[str, tuple[float, float, float]]:

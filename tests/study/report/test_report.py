@@ -81,9 +81,28 @@ def test_delineation_has_intervals_and_a_test(results):
     table = table_of(results, "delineation")
     rows = {row[0]: dict(zip(table.head, row, strict=True)) for row in table.rows}
     assert set(rows) == {"ours", "click + 41 %"}  # what finds another's mask has no Dice of its own
-    assert rows["ours"]["p"] == "–" and rows["ours"]["detected %"] == "50" and rows["ours"]["type %"] == "50"
+    assert rows["ours"]["p"] == rows["ours"]["effect"] == "–"
+    assert rows["ours"]["detected %"] == rows["ours"]["strictly %"] == rows["ours"]["type %"] == "50 [28–72]"
     assert re.fullmatch(r"0\.50 \[0\.\d\d–0\.\d\d\]", rows["ours"]["Dice"])
     assert rows["click + 41 %"]["given at test time"] == "a click"
+    assert -1 <= float(rows["click + 41 %"]["effect"]) <= 1
+    assert results.adjusted_dice_p() == {"click-41": results.dice_p("click-41")}  # one test: nothing to adjust
+
+
+def test_a_system_that_did_not_learn_the_types_has_no_dice(results):
+    """Ours calls everybody "lung" here, which is right for half of them."""
+    ours = results.systems["ours"]
+    needing = replace(ours, system=replace(ours.system, needs_type=True))
+    assert ours.learned_types and not needing.learned_types and needing.commonest_share == 0.5
+    unlearned = replace(results, systems={**results.systems, "ours": needing})
+    table = table_of(unlearned, "delineation")
+    row = dict(zip(table.head, next(row for row in table.rows if row[0] == "ours"), strict=True))
+    assert row["Dice"] == "did not learn the types" and row["detected %"] == "–" and row["type %"] == "50 [28–72]"
+    assert "50 %: did not learn the types" in table.notes[-1]
+    paper = table_of(unlearned, "lung-paper")
+    assert next(row for row in paper.rows if row[0] == "ours")[2] == "did not learn the types"
+    right = tuple(replace(one, predicted=one.cancer_type) for one in ours.measured)
+    assert replace(needing, measured=right).learned_types
 
 
 def test_latex_escapes_what_tex_would_swallow():
@@ -125,7 +144,9 @@ def test_features_are_measured_again_and_again(results):
 def known_of(n: int, seed: int = 0) -> Known:
     rng = np.random.default_rng(seed)
     outcomes = rng.permutation(np.arange(n) % 2)
-    return Known([f"p{i}" for i in range(n)], outcomes, list(np.array_split(np.arange(n), 5)))
+    return Known(
+        [f"p{i}" for i in range(n)], [f"p{i}" for i in range(n)], outcomes, list(np.array_split(np.arange(n), 5))
+    )
 
 
 def features_of(known: Known, signal: float) -> dict[str, dict[str, float]]:
@@ -151,9 +172,9 @@ def test_a_leak_would_be_seen():
 
 
 def test_too_few_outcomes_are_a_reason_not_a_figure():
-    known = Known(["a", "b"], np.array([0, 1]), [np.array([0]), np.array([1])])
+    known = Known(["a", "b"], ["a", "b"], np.array([0, 1]), [np.array([0]), np.array([1])])
     features = {"a": {"f": 1.0}, "b": {"f": 2.0}}
     assert "rarer outcome" in outcome_of(known, {}, features, 0)
     assert "rarer outcome" in shuffled(known, features, 2, 0)
-    assert outcome_of(Known([], np.array([], int), []), {}, {}, 0) == "no outcome known"
+    assert outcome_of(Known([], [], np.array([], int), []), {}, {}, 0) == "no outcome known"
     assert outcome_of(known, {"a": float("nan"), "b": 0.5}, {}, 0) == "too few outcomes to learn from"

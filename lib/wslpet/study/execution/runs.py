@@ -64,8 +64,8 @@ class Measured:
     ----------
     name, cancer_type : of the patient.
     predicted : the predicted cancer type; empty if the system predicts none.
-    dice, hd95_mm, detected, false_positive_ml, false_negative_ml : against the expert's mask; NaN (False) where the
-        system was given that mask, or uses the mask of another system.
+    dice, hd95_mm, detected, detected_strictly, false_positive_ml, false_negative_ml : against the expert's mask; NaN
+        (False) where the system was given that mask, or uses the mask of another system.
     localisation_rate : whether the seed's voxel is in the mask.
     good : predicted probability of the good outcome; NaN if the system predicts none by itself.
     seconds : inference time without reading the scan.
@@ -77,6 +77,7 @@ class Measured:
     dice: float
     hd95_mm: float
     detected: bool
+    detected_strictly: bool
     false_positive_ml: float
     false_negative_ml: float
     localisation_rate: bool
@@ -151,7 +152,7 @@ class _Log:
 
 
 def _measured(patient: Patient, volume: Volume, system: System, found: Prediction, seconds: float) -> Measured:
-    agrees, far = Agreement(math.nan, False, math.nan, math.nan), math.nan
+    agrees, far = Agreement(math.nan, False, False, math.nan, math.nan), math.nan
     if system.segments:
         truth = patient.truth(volume)
         agrees, far = agreement(found.mask, truth, volume.voxel_ml), hd95(found.mask, truth, volume.spacing)
@@ -163,6 +164,7 @@ def _measured(patient: Patient, volume: Volume, system: System, found: Predictio
         agrees.dice,
         far,
         agrees.detected,
+        agrees.detected_strictly,
         agrees.false_positive_ml,
         agrees.false_negative_ml,
         bool(found.mask[tuple(np.clip(click, 0, np.array(volume.shape) - 1))]),

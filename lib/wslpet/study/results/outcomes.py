@@ -46,12 +46,14 @@ class Known:
 
     Parameters
     ----------
-    names : of the patients.
+    names : of the scans.
+    patients : whom each scan is of.
     outcomes : (patient,) 0 or 1.
     folds : indices of the test patients of each fold.
     """
 
     names: list[str]
+    patients: list[str]
     outcomes: Array
     folds: list[Array]
 
@@ -66,6 +68,7 @@ class Known:
         of = np.array([fold for _, fold in chosen], dtype=int)
         return cls(
             [patient.name for patient, _ in chosen],
+            [patient.row.patient or patient.name for patient, _ in chosen],
             np.array([patient.row.outcome for patient, _ in chosen], dtype=int),
             [test for fold in np.unique(of) if len(test := np.flatnonzero(of == fold))],
         )
@@ -85,7 +88,7 @@ def outcome_of(
         return "no outcome known"
     try:
         if features:
-            probabilities = out_of_fold(matrix(known, features), known.outcomes, known.folds, seed)
+            probabilities = out_of_fold(matrix(known, features), known.outcomes, known.folds, known.patients, seed)
         else:
             probabilities = np.array([good[name] for name in known.names])
     except TrainingError as error:
@@ -134,7 +137,7 @@ def shuffled(known: Known, features: Mapping[str, Mapping[str, float]], times: i
     try:
         for number in range(times):
             outcomes = rng.permutation(known.outcomes)
-            aucs.append(auc(outcomes, out_of_fold(table, outcomes, known.folds, number)))
+            aucs.append(auc(outcomes, out_of_fold(table, outcomes, known.folds, known.patients, number)))
     except TrainingError as error:
         return str(error)
     mean = float(np.mean(aucs))

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from wslpet.analysis.statistics import Estimate, bootstrap, paired_p
+from wslpet.analysis.statistics import Estimate, bootstrap, holm, paired_p, rank_biserial, wilson
 from wslpet.core.arrays import Array
 from wslpet.study.design.study import CURVE_SYSTEMS, Study
 from wslpet.study.execution.runs import Measured, Run, features_in, is_kept, measured_in
@@ -46,6 +46,23 @@ class SystemResults:
     def names_types(self) -> bool:
         """Whether the system predicts the cancer type."""
         return any(one.predicted for one in self.measured)
+
+    @property
+    def learned_types(self) -> bool:
+        """Whether a system that needs the type tells it better than the most frequent type would.
+
+        Wilson's 95 % interval of the type accuracy lies above that type's share; true of systems that do not need it.
+        """
+        if not self.system.needs_type:
+            return True
+        right = sum(one.predicted == one.cancer_type for one in self.measured)
+        return wilson(right, len(self.measured)).low > self.commonest_share
+
+    @property
+    def commonest_share(self) -> float:
+        """Share of the most frequent type among the patients."""
+        types = [one.cancer_type for one in self.measured]
+        return max(types.count(name) for name in types) / len(types)
 
 
 @dataclass(frozen=True)
@@ -95,6 +112,20 @@ class Results:
             return None
         return paired_p(self.reference.dice(cancer_type), self.systems[name].dice(cancer_type))
 
+    def dice_effect(self, name: str) -> float | None:
+        """Rank-biserial correlation of a system's Dice and ours, positive where it is ahead; None as `dice_p`."""
+        if self.dice_p(name) is None or self.reference is None:
+            return None
+        return rank_biserial(self.systems[name].dice(), self.reference.dice())
+
+    def adjusted_dice_p(self) -> dict[str, float]:
+        """System → `dice_p`, adjusted by Holm's method for all systems that are compared with ours."""
+        return _adjusted({name: self.dice_p(name) for name, one in self.systems.items() if one.learned_types})
+
+    def adjusted_auc_p(self, cancer_type: str) -> dict[str, float]:
+        """System → `auc_p`, adjusted by Holm's method for all systems that are compared with ours."""
+        return _adjusted({name: self.auc_p(name, cancer_type) for name in self.systems})
+
     def auc_p(self, name: str, cancer_type: str) -> float | None:
         """DeLong's p of a system's AUC and ours; None where one is missing, or both are the same."""
         one, ours = self.systems[name].outcomes.get(cancer_type), None
@@ -103,6 +134,11 @@ class Results:
         if name == REFERENCE or not isinstance(one, Outcome) or not isinstance(ours, Outcome):
             return None
         return ours.p_against(one)
+
+
+def _adjusted(p_values: dict[str, float | None]) -> dict[str, float]:
+    tested = {name: p for name, p in p_values.items() if p is not None}
+    return dict(zip(tested, holm(list(tested.values())), strict=True))
 
 
 def read_results(study: Study, stability: Stability | None = None) -> Results:

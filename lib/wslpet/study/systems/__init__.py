@@ -8,6 +8,7 @@ SYSTEMS: dict[str, System] = {
     for system in (
         unet.UNET,
         cams.CAMS,
+        cams.CAMS_TOLD,
         cams_fcn.CAMS_FCN,
         rpet.RPET,
         ours.OURS,

@@ -4,18 +4,35 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
 
 from wslpet.core.settings import Settings, settings_from
+from wslpet.core.volume import Volume
+from wslpet.method.inference.forward import run_network
+from wslpet.method.inference.pipeline import find_lesions
 from wslpet.method.network.checkpoint import Model, best_device, load_model, save_model
+from wslpet.method.projection.mip import project
 from wslpet.study.design.patients import Patient
 from wslpet.study.design.plan import Plan
 from wslpet.study.systems.ours import learned, trained
-from wslpet.study.systems.system import FittedSystem, Report, System
+from wslpet.study.systems.system import FittedSystem, Prediction, Report, System
 
 
 def learn(patients: Sequence[Patient], plan: Plan, report: Report) -> FittedSystem:
     """Train on types alone; from the CAMs to the lesion it is the same as ours."""
     return learned(cam_model(patients, plan, report))
+
+
+def learn_told(patients: Sequence[Patient], plan: Plan, report: Report) -> FittedSystem:
+    """The same network; at test time it is given the cancer type, and shows the map of that type."""
+    return FittedSystem(partial(_find_told, cam_model(patients, plan, report)))
+
+
+def _find_told(model: Model, patient: Patient, volume: Volume) -> Prediction:
+    output = run_network(project(volume.to_ras()), model)
+    told = {name: float(name == patient.cancer_type) for name in output.probabilities}
+    return Prediction(find_lesions(volume, model, replace(output, probabilities=told)).mask.array > 0)
 
 
 def cam_settings(plan: Plan) -> Settings:
@@ -49,6 +66,19 @@ CAMS = System(
     test_input="nothing",
     learn=learn,
     paper="CAMs alone",
+    needs_type=True,
     features=None,
     cost=130,
+)
+CAMS_TOLD = replace(
+    CAMS,
+    name="cams-told",
+    title="CAMs alone, type given",
+    reference="The same networks; the map shown is that of the true type, whether the network predicts it or not.",
+    test_input="the cancer type",
+    learn=learn_told,
+    paper="",
+    needs_type=False,
+    features=(),
+    cost=10,
 )

@@ -145,6 +145,7 @@ CAMS_FCN = System(
     test_input="nothing",
     learn=learn,
     paper="CAMs & FCNs",
+    needs_type=True,
     features=None,
     cost=60,
 )

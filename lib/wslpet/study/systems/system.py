@@ -59,6 +59,8 @@ class System:
     learn : (training patients, plan, report) → `FittedSystem`.
     paper : its row in the paper's tables; empty if it has none.
     segments : whether it predicts its own masks, so that Dice is meaningful.
+    needs_type : whether its masks come from the map of the type that it predicts, so that they are meaningless where
+        it did not learn to tell the types.
     features : radiomics features that outcome is predicted from; None is all, () none.
     cost : approximate seconds for a fold, relative to the others, to estimate the time left.
     """
@@ -71,5 +73,6 @@ class System:
     learn: Callable[[Sequence[Patient], Plan, Report], FittedSystem]
     paper: str = ""
     segments: bool = True
+    needs_type: bool = False
     features: tuple[str, ...] | None = ()
     cost: float = 1.0
