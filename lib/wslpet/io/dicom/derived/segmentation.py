@@ -81,13 +81,13 @@ def write_segmentation(
     unnamed = [value for value in values if value not in names]
     if unnamed:
         raise DicomError(f"{mask.name}: label value {unnamed[0]} stands for no cancer type; the values are {names}")
-    slices = [_complete(header, grid) for header in headers]
+    slices = [complete_header(header, grid) for header in headers]
     try:
         segmentation = highdicom.seg.Segmentation(
             source_images=slices,
             pixel_array=np.stack([labels == value for value in values], axis=-1).astype(np.uint8),
             segmentation_type="BINARY",
-            segment_descriptions=[_segment(n, names[v], v, maker) for n, v in enumerate(values, start=1)],
+            segment_descriptions=[_of_type(n, names[v], v, maker) for n, v in enumerate(values, start=1)],
             series_instance_uid=generate_uid(),
             series_number=300,
             series_description=f"{MAKER} {', '.join(names[value] for value in values)}"[:64],
@@ -99,7 +99,7 @@ def write_segmentation(
             device_serial_number="0",
             content_label="TUMOUR",
             content_description="Tumour in FDG PET",
-            content_creator_name=maker.person.replace("\\", " ").replace("^", " ")[:64] or None,
+            content_creator_name=person_name(maker.person),
         )
     except (AttributeError, TypeError, ValueError, KeyError) as error:
         raise DicomError(f"{mask.name}: its series cannot be referred to by a DICOM SEG ({error})") from error
@@ -150,8 +150,8 @@ def referenced_series(dataset: Dataset) -> list[str]:
     return [str(item.get("SeriesInstanceUID", "")) for item in dataset.get("ReferencedSeriesSequence") or ()]
 
 
-def _complete(header: Dataset, grid: Volume) -> Dataset:
-    """Copy of a slice's header with the elements that a segmentation needs, among them the actual slice spacing."""
+def complete_header(header: Dataset, grid: Volume) -> Dataset:
+    """Copy of a slice's header with the elements that derived objects need, among them the actual slice spacing."""
     header = copy.copy(header)
     for keyword in _TAKEN_OVER.split():
         if keyword not in header:
@@ -160,24 +160,43 @@ def _complete(header: Dataset, grid: Volume) -> Dataset:
     return header
 
 
-def _segment(number: int, name: str, value: int, maker: Maker) -> highdicom.seg.SegmentDescription:
+def person_name(text: str) -> str | None:
+    """A name as one component of a Person Name (PS3.5 6.2); None of nobody."""
+    return text.replace("\\", " ").replace("^", " ").replace("=", " ")[:64].strip() or None
+
+
+def segment_description(
+    number: int,
+    label: str,
+    value: int,
+    algorithm_type: str,
+    version: str,
+    tracking: tuple[str, str],
+    region: Code | None = None,
+) -> highdicom.seg.SegmentDescription:
+    """Describe the segment of a neoplasm; `tracking` is its tracking ID and UID, `value` chooses its colour."""
     algorithm = None
-    if maker.algorithm_type != "MANUAL":
-        algorithm = highdicom.AlgorithmIdentificationSequence(MAKER, ARTIFICIAL_INTELLIGENCE, maker.version)
-    region = _region(name)
+    if algorithm_type != "MANUAL":
+        algorithm = highdicom.AlgorithmIdentificationSequence(MAKER, ARTIFICIAL_INTELLIGENCE, version)
+    tracking_id, tracking_uid = tracking
     segment = highdicom.seg.SegmentDescription(
         segment_number=number,
-        segment_label=name,
+        segment_label=label,
         segmented_property_category=CATEGORY,
         segmented_property_type=NEOPLASM,
-        algorithm_type=maker.algorithm_type,
+        algorithm_type=algorithm_type,
         algorithm_identification=algorithm,
-        tracking_uid=generate_uid(),
-        tracking_id=f"{name} tumour",
+        tracking_uid=tracking_uid,
+        tracking_id=tracking_id,
         anatomic_regions=[region] if region else None,
     )
     segment.RecommendedDisplayCIELabValue = list(_COLOURS[(value - 1) % len(_COLOURS)])
     return segment
+
+
+def _of_type(number: int, name: str, value: int, maker: Maker) -> highdicom.seg.SegmentDescription:
+    tracking = (f"{name} tumour", generate_uid())
+    return segment_description(number, name, value, maker.algorithm_type, maker.version, tracking, _region(name))
 
 
 def _region(name: str) -> Code | None:
