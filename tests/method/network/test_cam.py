@@ -34,9 +34,9 @@ def test_log_mass_takes_a_weight_for_each_view():
     assert cams.log_mass(coronal, sagittal).numpy() == pytest.approx(np.log(weighted.sum(axis=(2, 3, 4))), rel=1e-4)
 
 
-def test_log_sum_exp_pools_to_the_mean_of_the_3d_map():
+def test_log_sum_exp_pools_to_the_sum_of_the_3d_map():
     cams = random_cams()
-    expected = np.log(volumes(cams).mean(axis=(2, 3, 4)))
+    expected = np.log(volumes(cams).sum(axis=(2, 3, 4)))
     assert cams.type_scores("log-sum-exp").numpy() == pytest.approx(expected, abs=1e-4)
 
 

@@ -45,12 +45,12 @@ class Cams:
         """Pool the CAMs to one score per class, (n, class).
 
         "average" is the paper's global average pooling (§2.1), over both views. "log-sum-exp" is the log of
-        the mean of the 3D map, so that one cell of high activation suffices.
+        the sum over the 3D map (ours): the largest activation counts most, and n cells of the same activation
+        count as one that is higher by log n.
         """
         if pooling == "average":
             return (_mean(self.coronal) + _mean(self.sagittal)) / 2
-        cells = self._cells()
-        return self.log_mass() - torch.log(cells)[:, None]
+        return self.log_mass()
 
     def log_mass(self, coronal_weight: Tensor | None = None, sagittal_weight: Tensor | None = None) -> Tensor:
         """Log of the sum over (x, y, z) of exp(coronal + sagittal), (n, class), with optional weights.
@@ -62,11 +62,6 @@ class Cams:
         coronal = self.coronal if coronal_weight is None else self.coronal + coronal_weight
         sagittal = self.sagittal if sagittal_weight is None else self.sagittal + sagittal_weight
         return torch.logsumexp(coronal.logsumexp(dim=2) + sagittal.logsumexp(dim=2), dim=2)
-
-    def _cells(self) -> Tensor:
-        inside_x = (self.coronal[:, 0] > OUTSIDE / 2).sum(dim=1)  # (n, z)
-        inside_y = (self.sagittal[:, 0] > OUTSIDE / 2).sum(dim=1)
-        return (inside_x * inside_y).sum(dim=1).clamp_min(1).to(self.coronal.dtype)
 
 
 def _mean(cam: Tensor) -> Tensor:

@@ -34,7 +34,8 @@ class Augmentation:
     ----------
     zoom : body size, ± share.
     gain : SUV, ± share, log-uniform.
-    jitter_mm : SD of noise on the seed, beside a human click's own.
+    jitter_mm : SD per axis of noise on the seed, beside a human click's own. It is sampled for each view by itself, so
+        that the z of the two views differ.
     partial : probability that the field of view is cut above and below the seed.
     noise : SD of noise relative to the root of SUV.
     """

@@ -11,7 +11,7 @@ from torch import Tensor
 from wslpet.method.network.cam import OUTSIDE, Cams
 from wslpet.method.projection.mip import VIEWS
 
-# SD per axis of a human click around the centre; the likelihood need not be sharper than that.
+# SD per axis of a human click around the centre, on phantoms; the likelihood need not be sharper than that.
 SEED_SD_MM = 8.0
 
 
@@ -24,9 +24,10 @@ def distance_loss(cams: Cams, types: Tensor, seeds: dict[str, Tensor], form: str
     """Loss 2: distance of the CAM to the seed, averaged over the patients that have one.
 
     "expected" is E‖x − seed‖ / 100 mm under the softmax of the true type's CAM, averaged over the views:
-    the Wasserstein-1 distance to a point mass. "likelihood" is −log of the mass that the 3D map puts near
-    the seed, near being a Gaussian of `SEED_SD_MM`: a distance that does not flatten far away and costs
-    nothing once within reach of a human click. Both forms are ours; the paper does not give its own.
+    the Wasserstein-1 distance to a point mass. "likelihood" is −log of the mass of the 3D map under a
+    Gaussian of `SEED_SD_MM` around the seed: a map of one cell at a distance of d costs d² / (2 SD²), which is
+    0.5 at one SD, 0.1 within half of it, and does not flatten far away. z counts once, with the seed's z in the
+    coronal view. Both forms are ours; the paper does not give its own.
 
     Parameters
     ----------
