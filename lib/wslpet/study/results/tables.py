@@ -168,8 +168,8 @@ def delineation(results: Results, data: str) -> Table:
             "inf where most masks are empty. p: Wilcoxon's signed-rank test on the patients' Dice, against ours, "
             f"adjusted for the {len(adjusted)} tests of this column by Holm's method. Effect: matched-pairs "
             "rank-biserial correlation, positive where the row is ahead of ours. Detected: the mask overlaps the "
-            f"expert's, in one voxel at least; strictly: its centroid lies in it, and the intersection over union is at least "
-            f"{STRICT_IOU}. Given at test time: beside the scan.",
+            "expert's, in one voxel at least; strictly: its centroid lies in it, and the intersection over union is "
+            f"at least {STRICT_IOU}. Given at test time: beside the scan.",
             *_notes_on_types(results),
         ),
     )
