@@ -46,7 +46,8 @@ LEAST = {
         GET /wslpet/api/training /wslpet/api/images/{image} /wslpet/api/images/{image}/mips
         GET /wslpet/api/images/{image}/mips/{degrees} /wslpet/api/images/{image}/slices/{z}
         GET /wslpet/api/images/{image}/thumbnail /wslpet/api/images/{image}/prediction
-        GET /wslpet/api/images/{image}/annotations
+        GET /wslpet/api/images/{image}/annotations /wslpet/api/images/{image}/export
+        GET /wslpet/api/lesions.csv /wslpet/api/patients.csv
         POST /wslpet/api/next /wslpet/api/status /wslpet/api/images/{image}/delineation
     """,
     "annotator": """

@@ -25,6 +25,7 @@ from wslpet.server.errors import UnknownName, quoted
 from wslpet.server.http import front
 from wslpet.server.http.install import end_if_starting, install
 from wslpet.server.page.annotation import AnnotationPage
+from wslpet.server.page.burden import CohortBurden
 from wslpet.server.page.overview import BackgroundScanner
 from wslpet.server.page.routes import routes
 from wslpet.server.quiet import quieten
@@ -75,6 +76,7 @@ class WSLPETApp(MONAILabelApp):
         self._auto_update_scoring = False
         self.page = AnnotationPage(self, self._datastore, self.predictions, self.settings)
         self.scanner = BackgroundScanner(self.page)
+        self.burden = CohortBurden(self.page)
         if install([*front.routes(), *routes()], self.configuration.open_routes):
             wait_asleep()  # a training, which has a process of its own
             # Requests run side by side. Threads of one that spin for each other would only be in the others' way.

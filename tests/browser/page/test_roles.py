@@ -47,6 +47,8 @@ SAVE = {"cancer_type": "lung", "position": [-75, 30, 110], "annotator": "somebod
         ("GET", "images/case0/thumbnail", None, {"user", "annotator", "admin"}),
         ("GET", "images/case0/annotations", None, {"user", "annotator", "admin"}),
         ("GET", "annotations.csv", None, {"user", "annotator", "admin"}),
+        ("GET", "lesions.csv", None, {"user", "annotator", "admin"}),
+        ("GET", "patients.csv", None, {"user", "annotator", "admin"}),
         ("GET", "training", None, {"user", "annotator", "admin"}),
         ("POST", "next", {"strategy": "first"}, {"user", "annotator", "admin"}),
         ("POST", "images/case0/delineation", SAVE, {"user", "annotator", "admin"}),

@@ -8,7 +8,7 @@ from datetime import datetime, timezone
 
 from pydicom.dataset import Dataset
 
-from wslpet.analysis.burden.lesions import LesionMeasures, Origin
+from wslpet.analysis.burden.lesions import DRAWN, LesionMeasures, Origin
 from wslpet.analysis.burden.patient import burden_of
 from wslpet.analysis.burden.tables import PatientRecord, rounded
 from wslpet.core.volume import Volume
@@ -16,9 +16,6 @@ from wslpet.io.dicom.derived.lesion_segmentation import lesion_segmentation
 from wslpet.io.dicom.derived.lesions import ExportedLesion, SeriesLesions
 from wslpet.io.dicom.derived.report import BURDEN_MEASURES, LESION_MEASURES, measurement_report
 from wslpet.io.dicom.derived.rtstruct_writing import rtstruct
-
-# Contour of a submitted mask.
-DRAWN = "label"
 
 
 def series_lesions(

@@ -13,6 +13,8 @@ from wslpet.analysis.uptake import measure, surroundings
 from wslpet.core.errors import GeometryError, InputError
 from wslpet.core.volume import Volume
 
+# Contour of a submitted mask.
+DRAWN = "label"
 Point = tuple[float, float, float]
 # More than the SUVpeak sphere reaches beyond a lesion, whose box is all that is looked at.
 MARGIN_MM = 10.0
@@ -25,7 +27,7 @@ class Origin:
     Parameters
     ----------
     cancer_type : its name.
-    method : of the contour: "wslpet", "41 %", "SUV 2.5", …; "label" of a submitted mask.
+    method : of the contour: "ours", "41 %", "SUV 2.5", …; `DRAWN` of a submitted mask.
     step : of the contour, up (larger) or down from the method's own; 0 for that.
     source : "annotation" (a person clicked or drew it) or "model" (the network found it).
     user : who; "" if nobody.

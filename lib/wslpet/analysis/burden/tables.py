@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from itertools import chain
 from typing import Any, Literal
 
 from wslpet.analysis.burden.body import NOTHING_KNOWN, Body
@@ -29,6 +30,7 @@ _BODY = ("weight_kg", "height_m", "sex", "lean_body_mass_kg", "body_surface_m2")
 PATIENT_COLUMNS = (*SCAN_COLUMNS, "state", "reason", "cancer_type", *_BURDEN, *_BODY, *_ORIGIN)
 # Digits of a measure in tables and reports: more than any scanner has, and few enough to be read.
 DIGITS = 6
+BYTE_ORDER_MARK = "\ufeff"
 
 State = Literal["measured", "no tumour", "not annotated", "failed"]
 
@@ -130,12 +132,19 @@ def as_csv(columns: Sequence[str], rows: Iterable[Mapping[str, str]]) -> bytes:
     A byte-order mark comes first only where there is a letter beyond ASCII: Excel needs it then, and R takes it for a
     part of the first column's name.
     """
-    out = io.StringIO()
-    writer = csv.DictWriter(out, columns, lineterminator="\r\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    text = out.getvalue()
+    text = "".join(csv_lines(columns, rows))
     return text.encode("utf-8" if text.isascii() else "utf-8-sig")
+
+
+def csv_lines(columns: Sequence[str], rows: Iterable[Mapping[str, str]]) -> Iterator[str]:
+    """The header and the rows, each as soon as it is there."""
+    line = io.StringIO()
+    writer = csv.DictWriter(line, columns, lineterminator="\r\n")
+    for row in chain([dict(zip(columns, columns, strict=True))], rows):
+        line.seek(0)
+        line.truncate()
+        writer.writerow(row)
+        yield line.getvalue()
 
 
 def _scan(record: PatientRecord) -> dict[str, str]:

@@ -7,9 +7,8 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Annotated, Any
-from urllib.parse import unquote
 
-from fastapi import APIRouter, Depends, File, UploadFile
+from fastapi import APIRouter, File, UploadFile
 from fastapi import Path as InPath
 from fastapi.responses import Response
 from monailabel.config import settings
@@ -23,7 +22,7 @@ from wslpet.core.seeds import NO_TUMOUR
 from wslpet.server.errors import UnknownName, quoted
 from wslpet.server.http.authentication import Administrator, Annotator, AnyUser
 from wslpet.server.http.routes import who
-from wslpet.server.page import table, training
+from wslpet.server.page import burden_routes, table, training
 from wslpet.server.page.annotation import AnnotationPage
 from wslpet.server.page.overview import BackgroundScanner
 from wslpet.server.page.schemas import (
@@ -31,6 +30,7 @@ from wslpet.server.page.schemas import (
     Click,
     Cohort,
     Configuration,
+    Image,
     Imported,
     Next,
     NextRequest,
@@ -53,16 +53,6 @@ POLICY = "default-src 'self'; img-src 'self' blob:; object-src 'none'; base-uri 
 router = APIRouter(prefix="/wslpet/api", tags=["Annotation page"])
 
 
-def _named(
-    image: Annotated[
-        str, InPath(description="an image's name, percent-encoded twice where it holds / or %", max_length=900)
-    ],
-) -> str:
-    """What an address calls an image: servers and proxies decode once, and a name with / would be a path then."""
-    return unquote(image)
-
-
-Image = Annotated[str, Depends(_named)]
 _BINARY: dict[int | str, dict[str, Any]] = {200: {"content": {"application/octet-stream": {}}}}
 _PNG: dict[int | str, dict[str, Any]] = {200: {"content": {"image/png": {}}}}
 _CSV: dict[int | str, dict[str, Any]] = {200: {"content": {"text/csv": {}}}}
@@ -79,7 +69,11 @@ class Page(StaticFiles):
 
 def routes() -> list[BaseRoute]:
     """The API and the page; the API first, as the page takes all that is left."""
-    return [*router.routes, Mount("/wslpet", Page(directory=WEB, html=True), name="wslpet")]
+    return [
+        *router.routes,
+        *burden_routes.router.routes,
+        Mount("/wslpet", Page(directory=WEB, html=True), name="wslpet"),
+    ]
 
 
 def _page() -> AnnotationPage:

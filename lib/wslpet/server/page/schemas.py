@@ -3,11 +3,25 @@
 from __future__ import annotations
 
 from typing import Annotated, Any, Literal
+from urllib.parse import unquote
 
+from fastapi import Depends
+from fastapi import Path as InPath
 from pydantic import BaseModel, Field
 
 from wslpet.server.tasks.findings import Triple
 
+
+def _named(
+    image: Annotated[
+        str, InPath(description="an image's name, percent-encoded twice where it holds / or %", max_length=900)
+    ],
+) -> str:
+    """What an address calls an image: servers and proxies decode once, and a name with / would be a path then."""
+    return unquote(image)
+
+
+Image = Annotated[str, Depends(_named)]
 Finite = Annotated[float, Field(allow_inf_nan=False, ge=-1e6, le=1e6)]
 Position = tuple[Finite, Finite, Finite]
 Name = Annotated[str, Field(max_length=100)]

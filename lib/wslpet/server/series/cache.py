@@ -53,6 +53,11 @@ class CachedSeries:
         with ZipFile(self.folder / _HEADERS) as packed:
             return [_read(packed.read(name)) for name in sorted(packed.namelist())]
 
+    def header(self) -> Dataset:
+        """Of the slice at k = 0, without pixels."""
+        with ZipFile(self.folder / _HEADERS) as packed:
+            return _read(packed.read(min(packed.namelist())))
+
 
 class SeriesCache:
     """Series converted to NIfTI in SUV, on disk.

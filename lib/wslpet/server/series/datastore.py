@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 from monailabel.datastore.local import DataModel, ImageLabelModel
+from pydicom.dataset import Dataset
 
 from wslpet.core.atomic_io import replacing
 from wslpet.core.errors import DicomError, InputError
@@ -210,6 +211,27 @@ class SeriesDatastore(SeededDatastore):
     def notes(self, image_id: str) -> list[str]:
         series = self._series(image_id)
         return [] if series is None else list(self._conversion.get(series).info["notes"])
+
+    def header(self, image_id: str) -> Dataset | None:
+        """Header of a series' first slice; None of a file. Errors as `image_path`."""
+        series = self._series(image_id)
+        return None if series is None else self._conversion.get(series).header()
+
+    def headers(self, image_id: str) -> list[Dataset]:
+        """Headers of a series' slices along k, without pixels; errors as `image_path`.
+
+        Raises
+        ------
+        InputError
+            when the image is no series.
+        """
+        series = self._series(image_id)
+        if series is None:
+            raise InputError(
+                f"image {quoted(image_id)} is a file, no DICOM series that a DICOM object could refer to; ask for "
+                "nifti or csv, or serve the DICOM series"
+            )
+        return self._conversion.get(series).headers()
 
     def is_series(self, image_id: str) -> bool:
         return self._series(image_id) is not None

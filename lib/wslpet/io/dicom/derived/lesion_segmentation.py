@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from io import BytesIO
 from pathlib import Path
 
 import highdicom
@@ -63,9 +64,16 @@ def in_order(exported: SeriesLesions) -> list[ExportedLesion]:
     return sorted(exported.lesions, key=lambda lesion: lesion.number)
 
 
+def content(dataset: Dataset) -> bytes:
+    """What is in the DICOM file of an object."""
+    written = BytesIO()
+    dataset.save_as(written, write_like_original=False)
+    return written.getvalue()
+
+
 def write(dataset: Dataset, path: Path) -> None:
     """Write an object as a DICOM file."""
-    dataset.save_as(path, write_like_original=False)
+    path.write_bytes(content(dataset))
 
 
 def _described(exported: SeriesLesions, segment: int, lesion: ExportedLesion) -> highdicom.seg.SegmentDescription:

@@ -1,0 +1,167 @@
+"""Tumour burden of the cohort and of one patient: tables of lesions and patients, and files to take along.
+
+A record is of an image, its annotation and the way in which contours are found; it is measured once and kept in
+`.wslpet/burden` until one of them changes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from collections.abc import Iterator
+from functools import lru_cache
+from itertools import chain
+from pathlib import Path
+from typing import Any, Literal
+
+import wslpet
+from wslpet.analysis.burden.body import NOTHING_KNOWN, body_of
+from wslpet.analysis.burden.exports import dicom_object, series_lesions
+from wslpet.analysis.burden.tables import PatientRecord, lesions_csv
+from wslpet.core.errors import InputError
+from wslpet.core.seeds import Annotation
+from wslpet.io.cache.disk_cache import DiskCache
+from wslpet.io.dicom.derived.lesion_segmentation import content
+from wslpet.io.masks import mask_content, read_mask
+from wslpet.method.inference.burden import MeasuredScan, annotated_burden, is_of_mask
+from wslpet.method.shipped import CONTOUR_SCORE
+from wslpet.server.errors import quoted
+from wslpet.server.page.annotation import AnnotationPage
+from wslpet.server.storage.image_list import FINAL
+
+logger = logging.getLogger(__name__)
+
+# Some ten thousand patients.
+CACHE_BYTES = 64 << 20
+# Another one when a record means something else.
+_FORMAT = 1
+Form = Literal["csv", "nifti", "seg", "rtstruct", "sr"]
+ENDINGS: dict[Form, str] = {
+    "csv": "-lesions.csv",
+    "nifti": "-lesions.nii.gz",
+    "seg": "-seg.dcm",
+    "rtstruct": "-rtstruct.dcm",
+    "sr": "-sr.dcm",
+}
+MEDIA_TYPES: dict[Form, str] = {
+    "csv": "text/csv; charset=utf-8",
+    "nifti": "application/gzip",
+    **dict.fromkeys(("seg", "rtstruct", "sr"), "application/dicom"),
+}
+
+
+class CohortBurden:
+    """Measures the annotated images of a page's datastore."""
+
+    def __init__(self, page: AnnotationPage) -> None:
+        self._page = page
+        self._store = page.datastore
+        self._kept = DiskCache(self._store.private / "burden", CACHE_BYTES)
+
+    def records(self) -> Iterator[PatientRecord]:
+        """Every image, by name; what is not known yet is measured now. An image that cannot be is a record, too."""
+        seeded, unusable = self._store.seeded(), self._store.unusable()
+        for image in sorted(self._store.list_images()):
+            annotation = seeded.get(image)
+            if annotation is not None:
+                yield self._record(image, annotation)
+            elif image in unusable:
+                yield PatientRecord(image, self._store.facts(image), "failed", unusable[image])
+            else:
+                yield PatientRecord(image, self._store.facts(image))
+
+    def is_ascii(self) -> bool:
+        """Whether the names of images, series, types and annotators hold no letter beyond ASCII."""
+        facts = (text for image in self._store.list_images() for text in (image, *self._store.facts(image).values()))
+        seeded = self._store.seeded().values()
+        said = (text for one in seeded for text in (one.cancer_type, one.user, *(seed.user for seed in one.seeds)))
+        return all(text.isascii() for text in chain(facts, said))
+
+    def export(self, image: str, form: Form) -> bytes:
+        """The lesions of one image as a file.
+
+        Raises
+        ------
+        InputError
+            when the image has no annotation or cannot be read, or has no lesion, or is a file and the form is DICOM.
+        """
+        self._store.image_path(image)
+        annotation = self._store.seeded().get(image)
+        if annotation is None:
+            raise InputError(f"image {quoted(image)} has no annotation, so no lesion to export; click it first")
+        if form == "csv":
+            return lesions_csv([self._known(image, annotation) or self._measured(image, annotation).record])
+        headers = None if form == "nifti" else self._store.headers(image)
+        scan = self._measured(image, annotation)
+        if headers is None:
+            return mask_content(scan.labels, ".nii.gz")
+        grid, stamp = scan.labels, self._key(image, annotation)
+        exported = series_lesions(scan.record, scan.labels, grid, headers, stamp, wslpet.__version__)
+        return content(dicom_object(form, exported))
+
+    def _record(self, image: str, annotation: Annotation) -> PatientRecord:
+        try:
+            return self._known(image, annotation) or self._measured(image, annotation).record
+        except (InputError, OSError) as error:
+            why = str(error)
+        except Exception as error:  # one image must not keep the others out of the table
+            logger.exception("burden of %s", image)
+            why = f"{type(error).__name__}; see the server's log"
+        return PatientRecord(image, self._store.facts(image), "failed", why)
+
+    def _known(self, image: str, annotation: Annotation) -> PatientRecord | None:
+        kept = self._kept.get(self._key(image, annotation))
+        return None if kept is None else PatientRecord.from_dict(json.loads(kept))
+
+    def _measured(self, image: str, annotation: Annotation) -> MeasuredScan:
+        key = self._key(image, annotation)
+        path, label = self._store.image_path(image), self._store.get_label_uri(image, FINAL)
+        header = self._store.header(image)
+        with self._page.annotations.opened(path) as scan:
+            mask = read_mask(label, scan.volume) if label else None
+            if mask is not None and not is_of_mask(annotation, mask):
+                mask = None  # a later annotation counts, or an earlier one that was never superseded
+            measured = annotated_burden(
+                image,
+                scan.volume,
+                annotation,
+                self._page.settings,
+                mask,
+                NOTHING_KNOWN if header is None else body_of(header),
+                self._store.facts(image),
+            )
+        self._kept.set(key, json.dumps(measured.record.to_dict()).encode())
+        return measured
+
+    def _key(self, image: str, annotation: Annotation) -> str:
+        """Of an image's file, its annotation and label, its facts, and the code that measures."""
+        parts: list[Any] = [
+            _FORMAT,
+            image,
+            self._store.image_version(image),
+            annotation.to_dict(),
+            self._label_stamp(image),
+            dict(self._store.facts(image)),
+            self._page.settings.types,
+            _contour_version(),
+        ]
+        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+    def _label_stamp(self, image: str) -> str:
+        """Changes when the submitted mask does."""
+        if FINAL not in self._store.get_labels_by_image_id(image):
+            return ""
+        info = self._store.get_label_info(image, FINAL)
+        try:
+            file = Path(self._store.label_file(image, FINAL)).stat()
+            written = f"{file.st_ino} {file.st_size} {file.st_mtime_ns}"
+        except OSError:
+            written = ""  # on the PACS
+        return f"{info.get('SeriesInstanceUID', '')} {info.get('ts', '')} {written}"
+
+
+@lru_cache(maxsize=1)
+def _contour_version() -> str:
+    """Changes when contours may: with the software, and with the score that chooses among them."""
+    return f"{wslpet.__version__} {hashlib.sha256(CONTOUR_SCORE.read_bytes()).hexdigest()[:16]}"
