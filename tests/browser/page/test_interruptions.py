@@ -97,6 +97,36 @@ def test_what_is_saved_while_the_server_is_down_is_there_when_it_is_back(server,
     assert [seed["user"] for seed in server.seeds(image)] == ["Ann"]
 
 
+def test_a_silent_server_is_told_once_and_what_was_asked_meanwhile_comes(server, scans, people):
+    ann, _ = people
+    ann.next_is_fetched()
+    server.kill()
+    image = place(ann, scans)
+    ann.told("The server does not answer")
+    ann.press("m", "n")  # the model, and the next patient
+    ann.wait_for_other(image)
+    place(ann, scans)
+    ann.press("n")
+    ann.page.wait_for_timeout(3000)
+    troubles = ann.page.locator("#notices .trouble").all_text_contents()
+    assert len(troubles) == 1 and troubles[0].startswith("The server does not answer")
+    # Not over the pictures.
+    views, told = (ann.page.locator(part).bounding_box() for part in (".views", "#notices"))
+    assert told["x"] >= views["x"] + views["width"]
+    server.start()
+    ann.told("The server was restarted")
+    assert ann.page.locator("#notices .trouble").count() == 0
+    ann.press("m")
+    ann.page.wait_for_function("() => document.querySelector('#annotate').dataset.drawn")
+    image = ann.image
+    server.kill()
+    place(ann, scans)
+    ann.told("The server does not answer")
+    server.start()
+    ann.sees_lesion(image)
+    ann.press("z", "z")
+
+
 def test_a_save_that_is_sent_twice_is_recorded_once(server, scans):
     url = f"{server.url}/wslpet/api/images/case23"
     position = scans["case23"].centre.tolist()
@@ -152,7 +182,7 @@ def test_a_click_in_air_is_not_saved_and_says_why(server, scans, people):
     image = place(ann, scans)
     ann.sees_lesion(image)
     u0, v0, *_ = (float(v) for v in (ann.page.locator("#axial").get_attribute("data-box") or "").split())
-    ann.click("axial", u0 + 1, v0 + 1)
+    ann.click("axial", max(u0, 0) + 1, max(v0, 0) + 1)
     ann.told("Nothing stands out within 15 mm")
     ann.press("Enter")
     ann.page.wait_for_timeout(500)

@@ -57,21 +57,21 @@ process.exit(0);
 
 def test_a_voxel_and_its_position(run: Run) -> None:
     voxel = [12, 7.5, 30]
-    there = run("annotation/geometry.js", f"return m.toWorld({AFFINE}, {voxel})")
+    there = run("views/geometry.js", f"return m.toWorld({AFFINE}, {voxel})")
     assert np.allclose(there, (np.array(AFFINE) @ [*voxel, 1])[:3])
-    assert np.allclose(run("annotation/geometry.js", f"return m.toVoxel({AFFINE}, {there})"), voxel)
+    assert np.allclose(run("views/geometry.js", f"return m.toVoxel({AFFINE}, {there})"), voxel)
 
 
 @pytest.mark.parametrize(
     ("degrees", "letters"), [(0, ["R", "L"]), (90, ["A", "P"]), (180, ["L", "R"]), (30, ["RA", "LP"])]
 )
 def test_the_letters_at_the_ends_of_a_view(run: Run, degrees: int, letters: list[str]) -> None:
-    found = run("annotation/geometry.js", f"return m.ends({degrees})")
+    found = run("views/geometry.js", f"return m.ends({degrees})")
     assert sorted(found) == sorted(letters)
 
 
 def test_a_position_in_words(run: Run) -> None:
-    assert run("annotation/geometry.js", "return m.inWords([48.2, -39, 655])") == "R 48 · P 39 · S 655 mm"
+    assert run("views/geometry.js", "return m.inWords([48.2, -39, 655])") == "R 48 · P 39 · S 655 mm"
 
 
 def test_a_lesion_s_voxels_and_outlines(run: Run) -> None:
@@ -79,24 +79,29 @@ def test_a_lesion_s_voxels_and_outlines(run: Run) -> None:
     inside[1, 1:3, 0] = 1
     bits = json.dumps(np.packbits(inside).tobytes().hex())
     found = run(
-        "annotation/lesion.js",
+        "views/lesion.js",
         f"""const bits = btoa(String.fromCharCode(...Buffer.from({bits}, "hex")));
         const lesion = m.decoded({{ start: [10, 20, 30], shape: [3, 4, 2], bits }});
         return {{
           inside: [...lesion.inside],
           coronal: m.silhouette(lesion, 1),
           sagittal: m.silhouette(lesion, 0),
-          slice: m.section(lesion, 30),
-          above: m.section(lesion, 31),
-          beyond: m.section(lesion, 40),
+          slice: m.section(lesion, 2, 30),
+          above: m.section(lesion, 2, 31),
+          beyond: m.section(lesion, 2, 40),
+          coronalSlice: m.section(lesion, 1, 21),
+          sagittalSlice: m.section(lesion, 0, 11),
+          beside: m.section(lesion, 1, 20),
         }};""",
     )
     assert found["inside"] == inside.ravel().tolist()
-    assert found["above"] == found["beyond"] == []
+    assert found["above"] == found["beyond"] == found["beside"] == []
     for view, first, last in (
         ("coronal", (11, 30), (12, 31)),
         ("sagittal", (21, 30), (23, 31)),
         ("slice", (11, 21), (12, 23)),
+        ("coronalSlice", (11, 30), (12, 31)),
+        ("sagittalSlice", (21, 30), (23, 31)),
     ):
         (loop,) = found[view]
         assert np.min(loop, axis=0).tolist() == list(first)
@@ -105,8 +110,8 @@ def test_a_lesion_s_voxels_and_outlines(run: Run) -> None:
 
 def test_two_separate_parts_are_two_outlines(run: Run) -> None:
     loops = run(
-        "annotation/lesion.js",
-        "return m.section({ start: [0, 0, 0], shape: [5, 1, 1], inside: [1, 1, 0, 0, 1] }, 0)",
+        "views/lesion.js",
+        "return m.section({ start: [0, 0, 0], shape: [5, 1, 1], inside: [1, 1, 0, 0, 1] }, 2, 0)",
     )
     assert len(loops) == 2
 

@@ -43,7 +43,7 @@ SAVE = {"cancer_type": "lung", "position": [-75, 30, 110], "annotator": "somebod
         ("GET", "images/case0", None, {"user", "annotator", "admin"}),
         ("GET", "images/case0/mips", None, {"user", "annotator", "admin"}),
         ("GET", "images/case0/mips/30", None, {"user", "annotator", "admin"}),
-        ("GET", "images/case0/slices/3", None, {"user", "annotator", "admin"}),
+        ("GET", "images/case0/slices/axial/3", None, {"user", "annotator", "admin"}),
         ("GET", "images/case0/thumbnail", None, {"user", "annotator", "admin"}),
         ("GET", "images/case0/annotations", None, {"user", "annotator", "admin"}),
         ("GET", "annotations.csv", None, {"user", "annotator", "admin"}),

@@ -90,7 +90,7 @@ def test_mips_and_slices_are_those_of_the_scan_in_ras(scans, ask, name):
     for view, mip, depth in zip(project(ras), (coronal, sagittal), (coronal_depth, sagittal_depth), strict=True):
         np.testing.assert_allclose(mip * step, view.mip, atol=step)
         np.testing.assert_array_equal(depth, view.depth)
-    (slice_,) = numbers(ask(f"images/{name}/slices/{z // 3}"), (x, y))
+    (slice_,) = numbers(ask(f"images/{name}/slices/axial/{z // 3}"), (x, y))
     np.testing.assert_allclose(slice_ * step, ras.array[:, :, z // 3], atol=step)
 
 
@@ -283,7 +283,7 @@ def test_a_deleted_annotation_takes_its_final_label_along(server, scans, ask):
         ("images/nobody", "GET", None, 404, "not in the datastore"),
         ("images/broken", "GET", None, 400, "cannot be read"),
         ("images/broken/thumbnail", "GET", None, 400, "cannot be read"),
-        ("images/ras/slices/9999", "GET", None, 400, "there are 0 to"),
+        ("images/ras/slices/axial/9999", "GET", None, 400, "there are 0 to"),
         ("images/ras/prediction", "GET", None, 400, "no weights yet"),
         ("images/ras/delineation", "POST", {"position": [9e5, 0, 0], "cancer_type": "lung"}, 400, "outside"),
         ("images/ras/annotations", "POST", {"cancer_type": "liver", "position": [0, 0, 0]}, 400, "unknown cancer type"),

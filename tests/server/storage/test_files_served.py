@@ -57,7 +57,7 @@ def test_a_scan_in_a_subfolder_is_worked_with(studies, server):
     assert download.content == (studies / f"{NESTED}.nii.gz").read_bytes()
     page = f"{server.url}/wslpet/api/images/{quote(quote(NESTED, safe=''), safe='')}"
     assert requests.get(page, timeout=60).json()["image"] == NESTED
-    for part in ("mips", "slices/3", "thumbnail", "annotations"):
+    for part in ("mips", "slices/axial/3", "thumbnail", "annotations"):
         assert requests.get(f"{page}/{part}", timeout=60).ok, part
 
 

@@ -16,7 +16,7 @@ from wslpet.core.seeds import NO_TUMOUR, Withdrawal
 from wslpet.core.settings import Settings
 from wslpet.method.projection.mip import Views, rotated_mip
 from wslpet.server.errors import quoted
-from wslpet.server.page.schemas import Annotation, Click, Next, Patient, Save, Saved, Withdraw
+from wslpet.server.page.schemas import Annotation, Click, Next, Patient, Plane, Save, Saved, Withdraw
 from wslpet.server.series.datastore import SeriesDatastore
 from wslpet.server.storage.annotations.service import AnnotationService, ClickRequest
 from wslpet.server.tasks.findings import Delineated, delineated
@@ -25,6 +25,8 @@ from wslpet.server.tasks.predictions import Predictions
 # A browser that has not asked for this long has closed its patients.
 HELD_SECONDS = 20.0
 _STEPS = 65535
+# By the axis that a slice lies across, x, y, z in RAS.
+PLANES: tuple[Plane, ...] = ("sagittal", "coronal", "axial")
 
 
 class AnnotationPage:
@@ -70,7 +72,9 @@ class AnnotationPage:
         return " ".join(told)
 
     def hold(self, client: str, images: list[str]) -> None:
-        """Say that a browser has these images open."""
+        """Say that a browser has these images open; that it has none any more, as it says when it is closed."""
+        if not images:
+            self._held = {image: held for image, held in list(self._held.items()) if held[0] != client}
         until = time.monotonic() + HELD_SECONDS
         for image in images:
             if client and image not in self._held_by_others(client):
@@ -112,12 +116,13 @@ class AnnotationPage:
         x, y = (seen.column[..., axis].astype("<u2").tobytes() for axis in (0, 1))
         return _steps(seen.mip, step) + x + y
 
-    def slice(self, image_id: str, z: int) -> bytes:
-        """Little-endian uint16 (x, y): an axial slice of the RAS volume, in the patient's SUV steps."""
+    def slices(self, image_id: str, plane: Plane, index: int, count: int) -> bytes:
+        """Little-endian uint16: slices of the RAS volume one after the other, in the patient's SUV steps.
+
+        Axial ones are (x, y), coronal ones (x, z), sagittal ones (y, z); fewer than `count` at the volume's end.
+        """
         ras = self.datastore.volume(image_id).to_ras()
-        if not 0 <= z < ras.shape[2]:
-            raise InputError(f"slice {z} of {quoted(image_id)} does not exist; there are 0 to {ras.shape[2] - 1}")
-        return _steps(ras.array[:, :, z], _suv_step(self.datastore.views(image_id)))
+        return _steps(sliced(ras.array, image_id, plane, index, count), _suv_step(self.datastore.views(image_id)))
 
     def delineate(self, image_id: str, click: Click) -> Delineated | None:
         """Delineate the lesion at a click, with what is doubtful about it; None for "no tumour".
@@ -155,6 +160,15 @@ class AnnotationPage:
     def _held_by_others(self, client: str) -> set[str]:
         now = time.monotonic()
         return {image for image, (who, until) in list(self._held.items()) if who != client and until > now}
+
+
+def sliced(array: Array, image_id: str, plane: Plane, index: int, count: int) -> Array:
+    """`count` slices (slice, u, v) of a RAS array (x, y, z) from one on; raises InputError where there is none."""
+    axis = PLANES.index(plane)
+    if not 0 <= index < array.shape[axis]:
+        there = f"there are 0 to {array.shape[axis] - 1}"
+        raise InputError(f"{plane} slice {index} of {quoted(image_id)} does not exist; {there}")
+    return np.moveaxis(array, axis, 0)[index : index + count]
 
 
 def _annotation(said: seeds.Annotation | Withdrawal, counts: bool = False) -> Annotation:

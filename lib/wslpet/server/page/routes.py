@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any
 
-from fastapi import APIRouter, File, UploadFile
+from fastapi import APIRouter, File, Query, UploadFile
 from fastapi import Path as InPath
 from fastapi.responses import Response
 from monailabel.config import settings
@@ -36,6 +36,7 @@ from wslpet.server.page.schemas import (
     NextRequest,
     Opened,
     Patient,
+    Plane,
     Save,
     Saved,
     Status,
@@ -53,6 +54,7 @@ POLICY = "default-src 'self'; img-src 'self' blob:; object-src 'none'; base-uri 
 router = APIRouter(prefix="/wslpet/api", tags=["Annotation page"])
 
 
+SliceCount = Annotated[int, Query(ge=1, le=32, description="fewer come at the volume's end")]
 _BINARY: dict[int | str, dict[str, Any]] = {200: {"content": {"application/octet-stream": {}}}}
 _PNG: dict[int | str, dict[str, Any]] = {200: {"content": {"image/png": {}}}}
 _CSV: dict[int | str, dict[str, Any]] = {200: {"content": {"text/csv": {}}}}
@@ -166,11 +168,14 @@ def turned_mip(image: Image, degrees: Annotated[float, InPath(ge=0, lt=360)], us
     return Response(_page().turned(image, degrees), media_type="application/octet-stream")
 
 
-@router.get("/images/{image}/slices/{z}", response_class=Response, responses=_BINARY)
-def axial_slice(image: Image, z: int, user: AnyUser) -> Response:
-    """An axial slice of the RAS volume: little-endian uint16 (x, y), y running fastest, in SUV steps."""
+@router.get("/images/{image}/slices/{plane}/{index}", response_class=Response, responses=_BINARY)
+def slices(image: Image, plane: Plane, index: int, user: AnyUser, count: SliceCount = 1) -> Response:
+    """Slices of the RAS volume from one on: little-endian uint16 in SUV steps.
+
+    Axial ones are (x, y), coronal ones (x, z), sagittal ones (y, z); the last axis runs fastest.
+    """
     _note_activity()
-    return Response(_page().slice(image, z), media_type="application/octet-stream")
+    return Response(_page().slices(image, plane, index, count), media_type="application/octet-stream")
 
 
 @router.get("/images/{image}/thumbnail", response_class=Response, responses=_PNG)

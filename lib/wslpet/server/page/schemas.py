@@ -25,6 +25,7 @@ Image = Annotated[str, Depends(_named)]
 Finite = Annotated[float, Field(allow_inf_nan=False, ge=-1e6, le=1e6)]
 Position = tuple[Finite, Finite, Finite]
 Name = Annotated[str, Field(max_length=100)]
+Plane = Literal["sagittal", "coronal", "axial"]
 State = Literal["annotated", "unannotated", "disagreement", "unreadable"]
 
 

@@ -2,7 +2,7 @@
 import { call, fetchToken, onSignIn } from "./common/api.js";
 import { Annotator } from "./annotation/annotate.js";
 import { CohortTab } from "./cohort/cohort.js";
-import { notice, withdraw } from "./common/notices.js";
+import { failed, notice, withdraw } from "./common/notices.js";
 import { Outbox } from "./common/outbox.js";
 import { TrainingTab } from "./training/training.js";
 
@@ -22,14 +22,27 @@ const KEYS = [
   ["M", "what the model thinks: lesion, CAM, figures", /^m$/i, () => annotator.opinion.toggle()],
   ["C", "CAM on and off", /^c$/i, () => annotator.opinion.toggleCam()],
   ["A", "agree with the model, save, next", /^a$/i, () => annotator.agree()],
-  ["[  ]", "black at a lower, a higher SUV", /^[[\]]$/, (key) => annotator.viewer.scaleWindow(key === "[" ? 1 / 1.15 : 1.15)],
-  ["0", "SUV window 0 to 10", /^0$/, () => annotator.viewer.resetWindow()],
-  ["I", "invert the greys", /^i$/i, () => annotator.viewer.invert()],
-  ["↑  ↓", "next slice up, down", /^Arrow(Up|Down)$/, (key) => annotator.viewer.step(key === "ArrowUp" ? 1 : -1)],
-  ["F", "coronal again: 0°", /^f$/i, () => annotator.viewer.coronal()],
+  ["[  ]", "a narrower, a wider SUV window", /^[[\]]$/, (key) => annotator.viewer.scaleWindow(key === "[" ? 1 / 1.15 : 1.15)],
+  ["W  0", "next SUV window: 0 to 5, 7, 10, 15; 0 to 10", /^[w0]$/i, (key) => (key === "0" ? annotator.viewer.setWindow(0, 10) : annotator.controls.nextPreset())],
+  ["I", "next colour map: inverse grey, grey, hot, viridis", /^i$/i, () => annotator.viewer.nextMap()],
+  ["T", "CT under the PET, where there is one", /^t$/i, () => annotator.controls.ct()],
+  ["H", "hide all marks, show them", /^h$/i, () => annotator.controls.marks()],
+  ["R", "ruler: drag to measure", /^r$/i, () => annotator.controls.ruler()],
+  ["↑  ↓", "next axial slice up, down", /^Arrow(Up|Down)$/, (key) => annotator.viewer.step(key === "ArrowUp" ? 1 : -1)],
+  ["Shift and arrows", "move the cross left, right, forward, back", "shift", moveCross],
+  ["Space", "a click at the cross", /^ $/, (key, event) => annotator.clickAtCross(event.timeStamp)],
+  ["X", "slices at the cross twice, four times as large", /^x$/i, () => annotator.viewer.magnify()],
   ["←  →", "turn the patient", /^Arrow(Left|Right)$/, (key) => annotator.viewer.turn(key === "ArrowLeft" ? -1 : 1)],
+  ["P", "cine: the patient turns, and stops", /^p$/i, () => annotator.controls.cine()],
+  ["F", "front view, whole body", /^f$/i, () => annotator.viewer.front()],
   ["?", "these keys", /^\?$/, () => $("#help").showModal()],
 ];
+
+// The patient's right is at the left of the screen.
+function moveCross(key) {
+  const [axis, by] = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [1, 1], ArrowDown: [1, -1] }[key];
+  annotator.viewer.step(by, axis);
+}
 
 async function start() {
   $("#keys").replaceChildren(...KEYS.flatMap(([keys, what]) => [element("dt", keys), element("dd", what)]));
@@ -52,6 +65,10 @@ async function start() {
   else { showName(await nameOf()); $("#who").addEventListener("click", async () => showName(await nameOf(true))); }
   addEventListener("hashchange", openTab);
   addEventListener("keydown", onKey);
+  // A page that is closed has no patient open any more: others may have them at once.
+  addEventListener("pagehide", () => call("status", { method: "POST", body: { client: sessionStorage.client, open: [] }, keepalive: true }).catch(() => {}));
+  // What was clicked with a pointer gives the keys back to the page: Enter is "save", not History once more.
+  addEventListener("click", ({ target, detail }) => detail && target.closest("button, summary, a")?.blur());
   $("#help-open").addEventListener("click", () => $("#help").showModal());
   openTab();
   await poll();
@@ -63,7 +80,7 @@ async function start() {
 }
 
 async function waitForServer(error) {
-  notice(error.message, { kind: "trouble", key: "server" });
+  failed(error, { key: "server" });
   await new Promise((later) => setTimeout(later, POLL_MS));
 }
 
@@ -79,9 +96,10 @@ function onKey(event) {
   const typing = event.target.closest("input:not([type=range]), select, textarea");
   if (event.key.startsWith("Arrow") && event.target.closest("input")) return;
   if (event.ctrlKey || event.metaKey || event.altKey || typing || document.querySelector("dialog[open]")) return;
-  const found = KEYS.find(([, , pattern]) => pattern.test(event.key));
+  const arrow = event.shiftKey && event.key.startsWith("Arrow");
+  const found = KEYS.find(([, , pattern]) => (arrow || pattern === "shift" ? arrow && pattern === "shift" : pattern.test(event.key)));
   if (!found || ($("#annotate").hidden && event.key !== "?")) return;
-  if (event.key === "Enter" && event.target.closest("nav, summary, header")) return;
+  if (["Enter", " "].includes(event.key) && event.target.closest("button, summary, a, input")) return; // the keyboard's own click
   event.preventDefault();
   found[3](event.key, event);
 }
@@ -94,7 +112,7 @@ async function poll() {
     if (silent) answersAgain(before);
     showStatus(before);
   } catch (error) {
-    if (!silent) notice(`${error.message} What you save meanwhile is kept in this browser, and sent then.`, { kind: "trouble", key: "server" });
+    if (!silent) failed(error, { key: "server" });
     silent = true;
   }
   const busy = ["waiting", "running"].includes(status?.training.state);
@@ -107,7 +125,9 @@ function answersAgain(before) {
   const what = before && before.boot !== status.boot ? "The server was restarted" : "The server answers again";
   const { length } = outbox.waiting;
   notice(`${what}. Nothing is lost${length ? `: ${length} annotation${length > 1 ? "s are" : " is"} being sent` : ""}.`, { key: "again" });
+  withdraw("next");
   outbox.flush();
+  annotator.answersAgain();
 }
 
 function showStatus(before) {
@@ -134,18 +154,21 @@ function listenToOutbox() {
     $("#busy").textContent = length ? `saving ${length}…` : "";
     document.body.dataset.saving = length;
   });
-  outbox.addEventListener("delayed", ({ detail }) => notice(`${detail.error.message} What you saved waits in this browser, and is sent again.`, { kind: "trouble", key: "server" }));
+  outbox.addEventListener("delayed", ({ detail }) => failed(detail.error, { about: "Saving waits and is tried again. ", key: "server" }));
 }
 
-function nameOf(anew = false) {
-  if (localStorage.annotator && !anew) return Promise.resolve(localStorage.annotator);
+// Who annotates. Leaving the dialog keeps the name that there was; where there was none, it asks again.
+async function nameOf(anew = false) {
   const dialog = $("#name"), input = dialog.querySelector("input");
-  input.value = localStorage.annotator ?? "";
-  dialog.showModal();
-  return new Promise((named) => dialog.addEventListener("close", () => {
-    localStorage.annotator = input.value.trim() || localStorage.annotator || "unknown";
-    named(localStorage.annotator);
-  }, { once: true }));
+  while (anew || !localStorage.annotator) {
+    anew = false;
+    dialog.returnValue = "";
+    input.value = localStorage.annotator ?? "";
+    dialog.showModal();
+    await new Promise((closed) => dialog.addEventListener("close", closed, { once: true }));
+    if (dialog.returnValue === "named") localStorage.annotator = input.value.trim();
+  }
+  return localStorage.annotator;
 }
 
 function showName(name) {

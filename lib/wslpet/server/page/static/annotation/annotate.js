@@ -1,17 +1,19 @@
 // One patient after the other: a click, a type, Enter.
 import { aborted, call, image } from "../common/api.js";
+import { Controls } from "./controls.js";
 import { draftOf, dropDraft, keepDraft, openDraft } from "./drafts.js";
-import { inWords, toVoxel, toWorld } from "./geometry.js";
-import { decoded } from "./lesion.js";
-import { notice, withdraw } from "../common/notices.js";
+import { inWords, toVoxel, toWorld } from "../views/geometry.js";
+import { decoded } from "../views/lesion.js";
+import { failed, notice } from "../common/notices.js";
 import { Opinion } from "./opinion.js";
 import { Patients } from "../common/patients.js";
+import { NextPatients } from "./queue.js";
 import { drawFigures, drawHistory, drawNotes, drawTypes } from "./sheet.js";
-import { Viewer } from "./viewer.js";
+import { Viewer } from "../views/viewer.js";
 
-const AHEAD = 2; // patients fetched before they are needed
+const FETCHING_MS = 400; // a wait this long is said
 const IDLE_MS = 10000;
-const HOVER_WORDS = "Click on the tumour, in either view. Arrow keys: slices and turning.";
+const HOVER_WORDS = "Click on the tumour, in any picture.";
 const $ = (selector) => document.querySelector(selector);
 
 export class Annotator {
@@ -20,29 +22,33 @@ export class Annotator {
   type = null;
   #undo = []; // within the patient: what was before each change
   #saved = JSON.parse(sessionStorage.saved ?? "[]"); // across patients: what Z takes back
-  #queue = [];
   #opening = null; // neither waiting any more nor on the screen yet
-  #skipped = new Set();
   #changed = false;
   #tried = {}; // of the seed on the screen: { trouble, doubt } in words, and whether the doubt was asked about
   #lesionRequest = null;
-  #filling = null;
   #idleSince = Infinity;
   #moving = false; // on to the next patient
+  #silent = false; // the server did not answer
 
   constructor(configuration, outbox, annotator) {
     Object.assign(this, { configuration, outbox, annotator });
     this.patients = new Patients();
+    this.coming = new NextPatients(this.patients, {
+      strategy: () => $("#strategy").value,
+      busy: () => [...this.open, ...outbox.waiting.map((entry) => entry.image)],
+      fetched: (name, patient) => patient.then(() => this.opinion.shown && this.opinion.about(name)).catch(() => {}),
+      retry: () => this.next(),
+    });
     this.viewer = new Viewer($("#annotate"));
+    this.controls = new Controls(this.viewer);
     this.opinion = new Opinion(this.viewer, this.root);
     drawTypes(configuration.classes, (number) => this.choose(number));
     this.#listen();
-    this.viewer.dispatchEvent(new Event("window"));
   }
 
   // What this browser has open; the server offers it to nobody else.
   get open() {
-    return [this.patient?.image, this.#opening, ...this.#queue].filter(Boolean);
+    return [this.patient?.image, this.#opening, ...this.coming.names].filter(Boolean);
   }
 
   async start() {
@@ -56,30 +62,36 @@ export class Annotator {
   async show(name) {
     let patient;
     this.#opening = name;
+    const waiting = setTimeout(() => this.#opening === name && this.#fetching(name), FETCHING_MS);
     try {
       patient = await this.patients.get(name);
     } catch (error) {
-      notice(`${name}: ${error.message}`, { kind: "trouble", key: name });
+      failed(error, { about: `${name}: `, key: name });
       if (error.status === 404) dropDraft(name);
+      this.#silent = error.status === 0;
       return false;
     } finally {
+      clearTimeout(waiting);
+      $("#busy").textContent = "";
       if (this.#opening === name) this.#opening = null;
     }
     if (this.#changed && this.patient.image !== name) this.#leave();
-    this.#queue = this.#queue.filter((other) => other !== name);
+    this.coming.drop(name);
     Object.assign(this, { patient, seed: null, type: null });
     this.#undo = [];
     this.#changed = false;
     $("#empty").hidden = true;
     this.root.classList.remove("none");
     const drawn = this.viewer.show(patient);
+    this.#mark(null);
+    this.controls.of(patient);
     $("#title").textContent = patient.title;
     drawNotes(patient.notes);
     this.#putWhatWasSaid(patient);
     drawFigures(null);
     drawHistory(patient.history);
     this.opinion.of(patient);
-    this.#fillQueue();
+    this.coming.fill();
     await drawn;
     this.root.dataset.drawn = name;
     return true;
@@ -109,24 +121,47 @@ export class Annotator {
   }
 
   async #move(since) {
-    const before = this.patient;
-    const waited = !this.#queue.length;
-    if (waited) {
+    const before = this.patient, { coming } = this;
+    if (!coming.names.length) {
       $("#busy").textContent = "next patient…";
-      await this.#fillQueue();
+      await coming.fill();
       $("#busy").textContent = "";
     }
-    while (this.#queue.length) {
-      const name = this.#queue.shift();
+    while (coming.names.length) {
+      const name = coming.shift();
       const ready = this.patients.ready(name);
       if (await this.show(name)) {
         performance.measure(ready ? "enter-to-mips" : "enter-to-mips-cold", { start: since });
         return;
       }
-      this.#skipped.add(name);
-      if (!this.#queue.length) await this.#fillQueue();
+      if (this.#silent) {
+        coming.unshift(name);
+        break;
+      }
+      coming.skipped.add(name);
+      if (!coming.names.length) await coming.fill();
     }
     if (this.patient === before) this.#nobody(); // else somebody was opened meanwhile
+  }
+
+  // A patient on the way: a series that a PACS sends first takes a while, and the page says so at once.
+  #fetching(name) {
+    const series = /^[0-9.]+$/.test(name);
+    const words = series ? "The next patient is being fetched from the archive and converted to SUV; the first use of a series can take a minute." : `${name} is being read.`;
+    $("#busy").textContent = "fetching a patient…";
+    if (this.patient) return;
+    $("#empty").textContent = `${words} The cohort can be looked at meanwhile.`;
+    $("#empty").hidden = false;
+    this.root.classList.add("none");
+  }
+
+  // The server is there again: what could not be asked meanwhile is asked now.
+  answersAgain() {
+    this.#silent = false;
+    this.opinion.again();
+    if (!this.patient) return this.next();
+    if (this.seed && !this.lesion) this.#delineate();
+    this.coming.fill();
   }
 
   async save(since = performance.now(), sure = false) {
@@ -156,11 +191,11 @@ export class Annotator {
   skip() {
     if (this.#moving) return;
     if (!this.patient) {
-      this.#skipped.clear();
+      this.coming.skipped.clear();
       return this.next();
     }
     const { patient: { image: name, title }, type, seed } = this;
-    this.#skipped.add(name);
+    this.coming.skipped.add(name);
     if (this.#changed) {
       keepDraft({ image: name, type, position: seed?.position ?? null, skipped: true });
       this.#remember([...this.#saved, { image: name, title, skipped: true }]);
@@ -183,12 +218,12 @@ export class Annotator {
         await call(`${image(entry.image)}/annotations/withdraw`, { method: "POST", body });
       } catch (error) {
         if (error.status) this.#remember(this.#saved.slice(0, -1));
-        return this.#say(error.message, "trouble");
+        return failed(error, { key: "annotate", stays: false });
       }
     }
     this.#remember(this.#saved.slice(0, -1));
     this.patients.forget(entry.image);
-    if (this.patient) this.#queue.unshift(this.patient.image);
+    if (this.patient) this.coming.unshift(this.patient.image);
     if (!await this.show(entry.image)) return;
     this.#put(entry);
     notice(`${entry.title}: taken back. Correct it and press Enter, or skip it with N.`, { key: "undo" });
@@ -196,8 +231,8 @@ export class Annotator {
 
   async #unskip({ image: name }) {
     this.#remember(this.#saved.slice(0, -1));
-    this.#skipped.delete(name);
-    if (this.patient && this.patient.image !== name) this.#queue.unshift(this.patient.image);
+    this.coming.skipped.delete(name);
+    if (this.patient && this.patient.image !== name) this.coming.unshift(this.patient.image);
     await this.show(name);
   }
 
@@ -246,7 +281,7 @@ export class Annotator {
   refused({ entry, error }) {
     this.#remember(this.#saved.filter((one) => one.id !== entry.id));
     const action = { text: "Open", run: async () => await this.show(entry.image) && this.#put({ ...entry, type: entry.cancer_type }) };
-    notice(`${entry.title} was not saved. ${error.message}`, { kind: "trouble", action });
+    failed(error, { about: `${entry.title} was not saved. `, action });
   }
 
   // What is known of a patient is void: an annotation was deleted.
@@ -267,7 +302,7 @@ export class Annotator {
     const { affine } = this.patient;
     this.type = type;
     this.seed = position && { position, voxel: toVoxel(affine, position) };
-    if (this.seed) this.viewer.look(Math.round(this.seed.voxel[2]));
+    if (this.seed) this.viewer.look(this.seed.voxel);
     this.#edited(changed);
     this.#delineate();
   }
@@ -276,11 +311,23 @@ export class Annotator {
     if (!this.patient) return;
     this.#keep();
     this.seed = { voxel, position: toWorld(this.patient.affine, voxel) };
-    this.viewer.lesion = null;
-    delete this.root.dataset.lesion;
-    this.viewer.look(voxel[2]);
+    this.#mark(null);
+    this.viewer.look(voxel);
     this.#edited();
     this.#delineate(since);
+  }
+
+  // The lesion that is drawn.
+  #mark(mask) {
+    this.lesion = mask;
+    this.viewer.overlay.lesions = mask ? [{ mask }] : [];
+    if (!mask) delete this.root.dataset.lesion;
+    this.viewer.refresh();
+  }
+
+  // Without a mouse: what a click on the slice would do.
+  clickAtCross(since) {
+    if (this.viewer.cross) this.#place([...this.viewer.cross], since);
   }
 
   #keep() {
@@ -298,11 +345,11 @@ export class Annotator {
     this.#lesionRequest?.abort();
     const { patient, seed, type } = this;
     if (!seed || type === this.configuration.no_tumour) {
-      this.viewer.lesion = null;
+      this.#mark(null);
       this.#tried = {};
       return drawFigures(null);
     }
-    if (this.viewer.lesion && this.lesionOf === seed) return;
+    if (this.lesion && this.lesionOf === seed) return;
     this.#tried = {};
     const request = (this.#lesionRequest = new AbortController());
     const body = { position: seed.position, cancer_type: type ?? this.configuration.classes[0] };
@@ -310,11 +357,10 @@ export class Annotator {
       const found = await call(`${image(patient.image)}/delineation`, { method: "POST", body, signal: request.signal });
       if (this.seed !== seed) return;
       this.lesionOf = seed;
-      this.viewer.lesion = decoded(found.mask);
+      this.#mark(decoded(found.mask));
       drawFigures(found);
       this.#tried = { doubt: found.doubt };
       if (found.doubt) this.#say(found.doubt);
-      this.viewer.refresh();
       requestAnimationFrame(() => requestAnimationFrame(() => {
         if (since) performance.measure("click-to-lesion", { start: since });
         this.root.dataset.lesion = patient.image;
@@ -322,37 +368,9 @@ export class Annotator {
     } catch (error) {
       if (aborted(error) || this.seed !== seed) return;
       if (error.status === 400) this.#tried = { trouble: error.message };
-      this.viewer.lesion = null;
-      this.viewer.refresh();
+      this.#mark(null);
       drawFigures(null);
-      this.#say(error.message, "trouble");
-    }
-  }
-
-  // Ask for the next patients and fetch them; one asking at a time.
-  #fillQueue() {
-    this.#filling ??= this.#fill().finally(() => { this.#filling = null; });
-    return this.#filling;
-  }
-
-  async #fill() {
-    withdraw("next");
-    while (this.#queue.length < AHEAD) {
-      const pending = this.outbox.waiting.map((entry) => entry.image);
-      const body = { strategy: $("#strategy").value, client: sessionStorage.client, exclude: [...this.open, ...pending, ...this.#skipped] };
-      try {
-        const next = await call("next", { method: "POST", body });
-        this.left = next;
-        if (!next.image) return;
-        this.#queue.push(next.image);
-        const fetched = this.patients.get(next.image);
-        if (this.opinion.shown) fetched.then(() => this.opinion.about(next.image)).catch(() => {});
-        fetched.catch(() => {});
-      } catch (error) {
-        this.left = { message: error.message };
-        notice(error.message, { kind: "trouble", key: "next", action: { text: "Try again", run: () => this.next() } });
-        return;
-      }
+      failed(error, { key: "annotate", stays: false });
     }
   }
 
@@ -367,10 +385,12 @@ export class Annotator {
     this.opinion.of(null);
     this.viewer.clear();
     this.root.classList.add("none");
-    const skipped = this.#skipped.size ? ` ${this.#skipped.size} skipped; N shows them again.` : "";
-    $("#title").textContent = this.left?.image === null ? "No patient is left" : "No patient could be opened";
+    const { left } = this.coming;
+    const skipped = this.coming.skipped.size ? ` ${this.coming.skipped.size} skipped; N shows them again.` : "";
+    $("#title").textContent = left?.image === null ? "No patient is left" : "No patient could be opened";
     drawNotes([]);
-    $("#empty").textContent = `${this.left?.message ?? ""}${skipped} The cohort shows them all.`;
+    const silent = this.#silent || this.coming.silent;
+    $("#empty").textContent = silent ? "The server does not answer. The next patient opens when it does." : `${left?.message ?? ""}${skipped} The cohort shows them all.`;
     $("#empty").hidden = false;
     this.seed = this.type = null;
     this.#undo = [];
@@ -380,8 +400,8 @@ export class Annotator {
   }
 
   #refresh() {
-    this.viewer.seed = this.seed?.voxel ?? null;
-    if (!this.seed) this.viewer.lesion = null;
+    this.viewer.overlay.seed = this.seed?.voxel ?? null;
+    if (!this.seed) this.#mark(null);
     this.viewer.refresh();
     for (const button of $("#types").children) button.setAttribute("aria-checked", button.value === this.type);
     $("#undo").disabled = !this.#undo.length && !this.#saved.length;
@@ -415,11 +435,7 @@ export class Annotator {
     const { viewer } = this;
     viewer.addEventListener("seed", ({ detail }) => this.#place(detail.voxel, detail.time));
     viewer.addEventListener("hover", ({ detail }) => this.#readout(detail));
-    viewer.addEventListener("window", () => {
-      [$("#low").value, $("#high").value] = [viewer.low, viewer.high];
-      [$("#low-text").value, $("#high-text").value] = [viewer.low.toFixed(1), viewer.high.toFixed(1)];
-    });
-    for (const end of ["low", "high"]) $(`#${end}`).addEventListener("input", () => viewer.setWindow(Number($("#low").value), Number($("#high").value)));
+    viewer.addEventListener("look", () => { this.root.dataset.cross = viewer.cross.join(" "); });
     const on = (id, run) => $(`#${id}`).addEventListener("click", run);
     on("save", (event) => this.save(event.timeStamp));
     on("undo", () => this.undo());
@@ -429,8 +445,8 @@ export class Annotator {
     on("show-cam", () => this.opinion.toggleCam());
     $("#strategy").addEventListener("change", ({ target }) => {
       target.blur(); // keys are the page's again
-      this.#queue = [];
-      this.#fillQueue();
+      this.coming.clear();
+      this.coming.fill();
     });
   }
 }

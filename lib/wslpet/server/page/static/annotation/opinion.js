@@ -1,6 +1,7 @@
 // What the model thinks of the patient on the screen; hidden until asked for, so that it does not sway the annotator.
 import { call, image } from "../common/api.js";
-import { decoded } from "./lesion.js";
+import { toVoxel } from "../views/geometry.js";
+import { decoded } from "../views/lesion.js";
 import { notice } from "../common/notices.js";
 import { figures } from "./sheet.js";
 
@@ -19,12 +20,12 @@ export class Opinion {
   // Of another patient from now on.
   of(patient) {
     this.#patient = patient;
-    this.#draw();
+    this.#draw(!this.viewer.overlay.seed);
   }
 
   toggle() {
     this.shown = !this.shown;
-    this.#draw();
+    this.#draw(true);
   }
 
   toggleCam() {
@@ -40,6 +41,11 @@ export class Opinion {
     this.#draw();
   }
 
+  // The server answers again: ask for what it did not say.
+  again() {
+    if (this.shown && !this.viewer.overlay.model) this.#draw();
+  }
+
   // A prediction, asked for once.
   about(name) {
     if (!this.#known.has(name)) {
@@ -50,11 +56,12 @@ export class Opinion {
     return this.#known.get(name);
   }
 
-  async #draw() {
+  // go: bring the slices to the model's lesion.
+  async #draw(go = false) {
     const { viewer, root } = this, patient = this.#patient;
     $("#show-model").setAttribute("aria-pressed", this.shown);
     $("#show-cam").setAttribute("aria-pressed", this.shown && this.#cam);
-    viewer.model = null;
+    viewer.overlay.model = null;
     viewer.refresh();
     delete root.dataset.model;
     if (!patient || !this.shown) return this.#say("");
@@ -62,12 +69,13 @@ export class Opinion {
     try {
       const said = await this.about(patient.image);
       if (this.#patient !== patient || !this.shown) return;
-      viewer.model = { lesion: said.lesion && decoded(said.lesion.mask), cams: this.#cam ? said.cams : {} };
+      viewer.overlay.model = { lesion: said.lesion && decoded(said.lesion.mask), cams: this.#cam ? said.cams : {} };
       viewer.refresh();
+      if (said.lesion && go) viewer.look(toVoxel(patient.affine, said.lesion.centroid));
       this.#say(inWords(said));
       root.dataset.model = said.model_version;
     } catch (error) {
-      if (this.#patient === patient) this.#say(error.message);
+      if (this.#patient === patient) this.#say(error.status === 0 ? "" : error.message);
     }
   }
 

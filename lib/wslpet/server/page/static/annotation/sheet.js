@@ -1,5 +1,5 @@
 // The words beside the pictures: types, figures, history.
-import { inWords } from "./geometry.js";
+import { inWords } from "../views/geometry.js";
 
 const $ = (selector) => document.querySelector(selector);
 const element = (tag, text) => Object.assign(document.createElement(tag), { textContent: text });
@@ -8,7 +8,7 @@ export function figures(found) {
   return [
     ["volume", `${found.volume_ml.toFixed(1)} ml`], ["SUVmax", found.suv_max.toFixed(1)],
     ["SUVpeak", found.suv_peak.toFixed(1)], ["SUVmean", found.suv_mean.toFixed(1)],
-    ["MTV", `${found.mtv_ml.toFixed(1)} ml`], ["TLG", found.tlg.toFixed(0)],
+    ["TLG", found.tlg.toFixed(0)],
   ];
 }
 

@@ -1,6 +1,6 @@
 // All patients at a glance.
 import { call, image } from "../common/api.js";
-import { notice } from "../common/notices.js";
+import { failed, notice } from "../common/notices.js";
 
 const STATES = {
   unannotated: "○ to annotate", annotated: "● annotated", disagreement: "◆ model disagrees", unreadable: "✕ unreadable",
@@ -55,7 +55,7 @@ export class CohortTab {
       $("#remarks").textContent = cohort.remarks.join(" ");
       this.#draw();
     } catch (error) {
-      notice(error.message, { kind: "trouble", key: "cohort" });
+      failed(error, { key: "cohort" });
     }
   }
 
@@ -103,7 +103,7 @@ export class CohortTab {
       notice(`${row.title}: the annotation was deleted. The history keeps it.`);
       this.forget(row.image);
     } catch (error) {
-      notice(`${row.title}: ${error.message}`, { kind: "trouble" });
+      failed(error, { about: `${row.title}: ` });
     }
     this.#load();
   }
@@ -151,7 +151,7 @@ export class CohortTab {
       notice(`${file.name}: ${parts.join(", ")}.`, { stays: true });
       if (told.refused.length) notice(`${told.refused.length} rows were refused. ${told.refused.slice(0, 4).join(". ")}`, { kind: "trouble" });
     } catch (error) {
-      notice(`${file.name}: ${error.message}`, { kind: "trouble" });
+      failed(error, { about: `${file.name}: ` });
     }
   }
 }
@@ -172,7 +172,7 @@ async function download(path, name) {
     link.click();
     setTimeout(() => URL.revokeObjectURL(link.href), 10000);
   } catch (error) {
-    notice(error.message, { kind: "trouble" });
+    failed(error, {});
   }
 }
 

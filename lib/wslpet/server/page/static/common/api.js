@@ -11,13 +11,13 @@ export const aborted = (error) => error.name === "AbortError";
 let signIn = async () => false;
 export const onSignIn = (ask) => { signIn = ask; };
 
-export async function call(path, { method = "GET", body, form, signal, as = "json" } = {}) {
+export async function call(path, { method = "GET", body, form, signal, as = "json", keepalive = false } = {}) {
   const headers = {};
   if (sessionStorage.token) headers.Authorization = `Bearer ${sessionStorage.token}`;
   if (body !== undefined) headers["Content-Type"] = "application/json";
   let answer;
   try {
-    answer = await fetch(`api/${path}`, { method, headers, signal, body: form ?? (body && JSON.stringify(body)) });
+    answer = await fetch(`api/${path}`, { method, headers, signal, keepalive, body: form ?? (body && JSON.stringify(body)) });
     if (answer.ok) return await read(answer, as);
   } catch (error) {
     if (aborted(error)) throw error;
@@ -32,6 +32,7 @@ export const image = (name) => `images/${encodeURIComponent(encodeURIComponent(n
 
 async function read(answer, as) {
   if (as === "numbers") return new Uint16Array(await answer.arrayBuffer());
+  if (as === "signed") return new Int16Array(await answer.arrayBuffer());
   return as === "blob" ? answer.blob() : answer.json();
 }
 

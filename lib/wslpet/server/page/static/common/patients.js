@@ -7,7 +7,7 @@ export class Patients {
   #kept = new Map(); // name → promise; used longest ago first
   #ready = new Set();
 
-  // { image, title, shape, spacing, affine, suv_step, history, mips: { coronal, sagittal }, slices }
+  // { image, title, shape, spacing, affine, suv_step, history, mips: { coronal, sagittal } }, and slices and sides as they come.
   get(name) {
     const found = this.#kept.get(name) ?? fetched(name);
     this.#kept.delete(name);
@@ -39,25 +39,44 @@ async function fetched(name) {
     coronal: { mip: coronal, size: [x, z], spacing: [sx, sz], lift: (u, v) => [u, coronalDepth[u * z + v], v] },
     sagittal: { mip: sagittal, size: [y, z], spacing: [sy, sz], lift: (u, v) => [sagittalDepth[u * z + v], u, v] },
   };
-  patient.slices = new Map();
-  patient.turns = new Map();
+  Object.assign(patient, { blocks: new Map(), turns: new Map(), sides: new Map() });
   return patient;
 }
 
-// An axial slice, and its neighbours for the wheel; each is fetched once.
-export function slice(patient, z) {
-  if (!patient.slices.has(z)) {
-    const asked = call(`${image(patient.image)}/slices/${z}`, { as: "numbers" });
-    asked.catch(() => patient.slices.delete(z));
-    patient.slices.set(z, asked);
-  }
-  return patient.slices.get(z);
+const BLOCK = 8; // slices of one request
+export const PLANES = ["sagittal", "coronal", "axial"]; // by the axis that they lie across
+
+// A slice across an axis, along the other two: its numbers when they are here, else null and `arrived` is called later.
+// The blocks before and after it are fetched, too. of: "pet", or "ct" in HU on the same voxels.
+export function slice(patient, axis, index, of, arrived) {
+  const block = Math.floor(index / BLOCK), last = Math.floor((patient.shape[axis] - 1) / BLOCK);
+  const found = blockOf(patient, axis, block, of);
+  if (!found.numbers) found.asked.then(arrived, () => {});
+  else for (const near of [block + 1, block - 1]) if (near >= 0 && near <= last) blockOf(patient, axis, near, of);
+  if (!found.numbers) return null;
+  const size = patient.shape.reduce((all, n, other) => (other === axis ? all : all * n), 1);
+  const from = (index - block * BLOCK) * size;
+  return found.numbers.subarray(from, from + size);
 }
 
-// The MIP from another side. Pixels are square in mm across, and know the column (x, y) that they came from.
+function blockOf(patient, axis, block, of) {
+  const key = `${of} ${axis} ${block}`;
+  if (!patient.blocks.has(key)) {
+    const path = `${image(patient.image)}/${of === "ct" ? "ct" : "slices"}/${PLANES[axis]}/${block * BLOCK}?count=${BLOCK}`;
+    const entry = { numbers: null };
+    entry.asked = call(path, { as: of === "ct" ? "signed" : "numbers" }).then((numbers) => { entry.numbers = numbers; });
+    entry.asked.catch(() => patient.blocks.delete(key));
+    patient.blocks.set(key, entry);
+  }
+  return patient.blocks.get(key);
+}
+
+// The MIP from a side, 0 to below 180 degrees. Pixels are square in mm across, and know the column (x, y) they came from.
 export function turned(patient, degrees) {
   if (!patient.turns.has(degrees)) {
-    const asked = call(`${image(patient.image)}/mips/${degrees}`, { as: "numbers" }).then((numbers) => unpacked(patient, degrees, numbers));
+    const asked = call(`${image(patient.image)}/mips/${degrees}`, { as: "numbers" }).then((numbers) => {
+      patient.sides.set(degrees, unpacked(patient, degrees, numbers));
+    });
     asked.catch(() => patient.turns.delete(degrees));
     patient.turns.set(degrees, asked);
   }

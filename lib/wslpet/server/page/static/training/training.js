@@ -1,7 +1,7 @@
 // Training from the page: start, stop, curves, and what came of each run.
 import { call } from "../common/api.js";
 import { chart } from "./chart.js";
-import { notice } from "../common/notices.js";
+import { failed, notice } from "../common/notices.js";
 
 const $ = (selector) => document.querySelector(selector);
 
@@ -39,7 +39,7 @@ export class TrainingTab {
       this.#chosen = null;
       this.#draw(await call("training", { method, body }));
     } catch (error) {
-      notice(error.message, { kind: "trouble", key: "training" });
+      failed(error, { key: "training" });
     }
   }
 
@@ -47,7 +47,7 @@ export class TrainingTab {
     try {
       this.#draw(await call("training"));
     } catch (error) {
-      notice(error.message, { kind: "trouble", key: "training" });
+      failed(error, { key: "training" });
     }
   }
 
@@ -78,12 +78,18 @@ export class TrainingTab {
   #row(run, chosen) {
     const line = document.createElement("tr");
     const patients = Object.entries(run.patients).map(([type, n]) => `${n} ${type}`).join(", ");
-    const cells = [new Date(1000 * run.started).toLocaleString(), patients, `${run.epochs.length} of ${run.total_epochs}`, run.total_time, run.best_metric.toFixed(2), outcome(run)];
+    const cells = [new Date(1000 * run.started).toLocaleString(), patients, `${run.epochs.length} of ${run.total_epochs}`, run.total_time, ...shares(run), outcome(run)];
     line.append(...cells.map((text) => Object.assign(document.createElement("td"), { textContent: text })));
     line.setAttribute("aria-selected", chosen);
     line.addEventListener("click", () => { this.#chosen = run.id; this.#load(); });
     return line;
   }
+}
+
+// Of the epoch with the lowest validation loss: seeds found, types right.
+function shares({ epochs }) {
+  const best = epochs.findLast((epoch) => epoch.best);
+  return ["localisation_rate", "type_accuracy"].map((field) => (Number.isFinite(best?.[field]) ? `${Math.round(100 * best[field])} %` : ""));
 }
 
 function outcome(run) {

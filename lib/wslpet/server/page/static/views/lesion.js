@@ -7,42 +7,51 @@ export function decoded({ start, shape, bits }) {
   return { start, shape, inside };
 }
 
-// What of the lesion is seen along a ray axis (0 or 1), as loops of [u, z] in voxels from the volume's edge.
+// The lesion seen along a ray axis (0 or 1), as loops of [u, z] in voxels from the volume's edge.
 export function silhouette(lesion, ray) {
-  const { start, shape, inside } = lesion;
-  const u = 1 - ray;
+  const { start, shape } = lesion, u = 1 - ray, surface = surfaceOf(lesion);
   const seen = new Uint8Array(shape[u] * shape[2]);
-  forEach(shape, (voxel, i) => { if (inside[i]) seen[voxel[u] * shape[2] + voxel[2]] = 1; });
-  return loops(seen, shape[u], shape[2]).map((loop) => loop.map(([a, b]) => [a + start[u], b + start[2]]));
+  for (let i = 0; i < surface.length; i += 3) seen[surface[i + u] * shape[2] + surface[i + 2]] = 1;
+  return moved(loops(seen, shape[u], shape[2]), start[u], start[2]);
 }
 
 // As `silhouette`, from a side: across gives the u of an edge position (x, y), size is the view's (u, z).
 export function shadow(lesion, across, [nu]) {
-  const { start, shape, inside } = lesion;
+  const { start, shape } = lesion, surface = surfaceOf(lesion);
   const seen = new Uint8Array(nu * shape[2]);
-  forEach(shape, ([x, y, z], i) => {
-    if (!inside[i]) return;
-    const u = across(x + start[0] + 0.5, y + start[1] + 0.5);
-    for (const at of [Math.floor(u - 0.5), Math.floor(u + 0.5)]) if (at >= 0 && at < nu) seen[at * shape[2] + z] = 1;
-  });
-  return loops(seen, nu, shape[2]).map((loop) => loop.map(([a, b]) => [a, b + start[2]]));
+  for (let i = 0; i < surface.length; i += 3) {
+    const u = across(surface[i] + start[0] + 0.5, surface[i + 1] + start[1] + 0.5);
+    for (const at of [Math.floor(u - 0.5), Math.floor(u + 0.5)]) if (at >= 0 && at < nu) seen[at * shape[2] + surface[i + 2]] = 1;
+  }
+  return moved(loops(seen, nu, shape[2]), 0, start[2]);
 }
 
-// The lesion on an axial slice, as loops of [x, y].
-export function section(lesion, z) {
-  const { start, shape, inside } = lesion;
-  const k = z - start[2];
-  if (k < 0 || k >= shape[2]) return [];
-  const seen = new Uint8Array(shape[0] * shape[1]);
-  for (let n = 0; n < seen.length; n++) seen[n] = inside[n * shape[2] + k];
-  return loops(seen, shape[0], shape[1]).map((loop) => loop.map(([a, b]) => [a + start[0], b + start[1]]));
+// The lesion on the slice `index` across an axis (0: sagittal, 1: coronal, 2: axial), as loops along the other two.
+export function section(lesion, axis, index) {
+  const { start, shape, inside } = lesion, k = index - start[axis];
+  if (k < 0 || k >= shape[axis]) return [];
+  const [a, b] = [0, 1, 2].filter((other) => other !== axis), strides = [shape[1] * shape[2], shape[2], 1];
+  const seen = new Uint8Array(shape[a] * shape[b]);
+  for (let i = 0, n = 0; i < shape[a]; i++)
+    for (let j = 0; j < shape[b]; j++, n++) seen[n] = inside[i * strides[a] + j * strides[b] + k * strides[axis]];
+  return moved(loops(seen, shape[a], shape[b]), start[a], start[b]);
 }
 
-function forEach(shape, visit) {
-  let i = 0;
-  for (let x = 0; x < shape[0]; x++)
-    for (let y = 0; y < shape[1]; y++)
-      for (let z = 0; z < shape[2]; z++) visit([x, y, z], i++);
+const moved = (found, du, dv) => found.map((loop) => loop.map(([u, v]) => [u + du, v + dv]));
+
+// Voxels at the lesion's surface, x, y, z each, from its window's corner: every ray that meets the lesion meets one of them.
+function surfaceOf(lesion) {
+  if (lesion.surface) return lesion.surface;
+  const { shape: [nx, ny, nz], inside } = lesion, found = [];
+  const at = (x, y, z) => x >= 0 && y >= 0 && z >= 0 && x < nx && y < ny && z < nz && inside[(x * ny + y) * nz + z];
+  for (let x = 0, i = 0; x < nx; x++)
+    for (let y = 0; y < ny; y++)
+      for (let z = 0; z < nz; z++, i++) {
+        if (!inside[i]) continue;
+        const deep = at(x - 1, y, z) && at(x + 1, y, z) && at(x, y - 1, z) && at(x, y + 1, z) && at(x, y, z - 1) && at(x, y, z + 1);
+        if (!deep) found.push(x, y, z);
+      }
+  return (lesion.surface = Int16Array.from(found));
 }
 
 // Outlines of the set cells of a (rows, columns) grid: marching squares, in cells from the grid's edge.

@@ -1,19 +1,76 @@
 // What is drawn above the pictures. Okabe and Ito's colours, and solid against dashed: told apart without colour, too.
 import { trace } from "./lesion.js";
 
-const COLOUR = { yours: "#d55e00", model: "#0072b2", cam: [230, 159, 0], halo: "rgba(255, 255, 255, 0.85)" };
+const COLOUR = { yours: "#d55e00", chosen: "#d55e00", model: "#0072b2", cam: [230, 159, 0], halo: "rgba(255, 255, 255, 0.85)" };
+const WIDTH = { yours: 2, chosen: 3, model: 2 };
+const LINE = "rgba(0, 158, 115, 0.9)"; // the cross of the slices
+const OPEN = 16; // pixels that the cross leaves free around its middle
+const FONT = "600 12px system-ui, sans-serif";
 
 export function outline(context, toScreen, loops, whose) {
   const path = new Path2D();
   for (const loop of loops) trace(path, loop, toScreen);
   context.lineJoin = "round";
   context.setLineDash(whose === "model" ? [6, 4] : []);
-  for (const [style, width] of [[COLOUR.halo, 4.5], [COLOUR[whose], 2]]) {
+  for (const [style, width] of [[COLOUR.halo, WIDTH[whose] + 2.5], [COLOUR[whose], WIDTH[whose]]]) {
     context.strokeStyle = style;
     context.lineWidth = width;
     context.stroke(path);
   }
   context.setLineDash([]);
+}
+
+// The voxels of a lesion, so thin that what is under them stays visible.
+export function fill(context, toScreen, loops, whose) {
+  const path = new Path2D();
+  for (const loop of loops) trace(path, loop, toScreen);
+  context.globalAlpha = 0.18;
+  context.fillStyle = COLOUR[whose];
+  context.fill(path, "evenodd");
+  context.globalAlpha = 1;
+}
+
+// A number beside a lesion.
+export function label(context, toScreen, loops, text) {
+  if (!loops.length) return;
+  const points = loops.flat().map(toScreen), x = Math.max(...points.map(([at]) => at)) + 4, y = Math.min(...points.map(([, at]) => at)) - 2;
+  haloed(context, text, x, y, COLOUR.yours);
+}
+
+function haloed(context, text, x, y, colour) {
+  context.font = FONT;
+  context.strokeStyle = COLOUR.halo;
+  context.lineWidth = 4;
+  context.strokeText(text, x, y);
+  context.fillStyle = colour;
+  context.fillText(text, x, y);
+}
+
+// Where the slices go through a slice.
+export function crosshair(context, [x, y], width, height) {
+  lines(context, [[0, y, x - OPEN, y], [x + OPEN, y, width, y], [x, 0, x, y - OPEN], [x, y + OPEN, x, height]], LINE, 1);
+}
+
+// The height of the axial slice on a MIP, and the cross on it.
+export function heightLine(context, [x, y], width) {
+  lines(context, [[0, y, x - OPEN, y], [x + OPEN, y, width, y]], LINE, 1);
+  lines(context, [[x, y - OPEN, x, y - OPEN / 2], [x, y + OPEN / 2, x, y + OPEN]], LINE, 1.5);
+}
+
+export function ruler(context, from, to, text) {
+  for (const [style, width] of [[COLOUR.halo, 4], ["#333", 1.5]]) lines(context, [[...from, ...to]], style, width);
+  haloed(context, text, to[0] + 8, to[1] - 8, "#333");
+}
+
+function lines(context, ends, style, width) {
+  context.strokeStyle = style;
+  context.lineWidth = width;
+  context.beginPath();
+  for (const [x0, y0, x1, y1] of ends) {
+    context.moveTo(x0, y0);
+    context.lineTo(x1, y1);
+  }
+  context.stroke();
 }
 
 // A cross with an open middle, so that what is under it stays visible.
@@ -31,11 +88,13 @@ export function cross(context, [x, y], whose) {
 }
 
 export function ring(context, [x, y]) {
-  context.strokeStyle = "rgba(0, 0, 0, 0.55)";
-  context.lineWidth = 1.5;
-  context.beginPath();
-  context.arc(x, y, 7, 0, 7);
-  context.stroke();
+  for (const [style, width] of [[COLOUR.halo, 4], ["#333", 1.5]]) {
+    context.strokeStyle = style;
+    context.lineWidth = width;
+    context.beginPath();
+    context.arc(x, y, 7, 0, 7);
+    context.stroke();
+  }
 }
 
 // CAM cells as the server sends them → a small canvas, to be stretched over its place.

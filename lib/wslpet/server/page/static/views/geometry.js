@@ -3,6 +3,12 @@
 // u: the view's horizontal axis; ray: the axis it looks along.
 export const VIEWS = { coronal: { u: 0, ray: 1 }, sagittal: { u: 1, ray: 0 } };
 
+// The axes that each picture shows, and of a slice the one that it lies across.
+export const PICTURES = {
+  coronal: { axes: [0, 2] }, sagittal: { axes: [1, 2] },
+  axial: { axes: [0, 1], across: 2 }, coronalSlice: { axes: [0, 2], across: 1 }, sagittalSlice: { axes: [1, 2], across: 0 },
+};
+
 export function toWorld(affine, voxel) {
   return [0, 1, 2].map((row) => affine[row][3] + voxel.reduce((sum, v, axis) => sum + affine[row][axis] * v, 0));
 }

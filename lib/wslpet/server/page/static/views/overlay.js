@@ -1,0 +1,101 @@
+// What is marked above the pictures: lesions, the cross, the height of the slice, the model's view, a ruler.
+import { PICTURES, VIEWS } from "./geometry.js";
+import { section, shadow, silhouette } from "./lesion.js";
+import { crosshair, cross, drawHeat, fill, heat, heightLine, label, outline, ring, ruler, turnedHeat } from "./marks.js";
+
+export class Overlay {
+  hidden = false;
+  measuring = false;
+  seed = null; // voxel (x, y, z)
+  lesions = []; // [{ mask as lesion.js decodes it, label, chosen }]
+  model = null; // { lesion, cams: { coronal, sagittal } as the server sends them } as far as they are to be seen
+  #ruler = null; // { name, from, to }: where it was drawn, voxels from the edge of the picture
+  #loops = new WeakMap(); // mask → { where: loops }
+  #heats = new Map(); // angle → { cams, coronal, sagittal }: the CAMs as seen from there
+
+  constructor(viewer) {
+    this.viewer = viewer;
+  }
+
+  clear() {
+    Object.assign(this, { seed: null, lesions: [], model: null });
+    this.#ruler = null;
+    this.#heats.clear();
+  }
+
+  // Hide all marks, to see what is under them.
+  toggle() {
+    this.hidden = !this.hidden;
+    this.viewer.root.dataset.hidden = this.hidden;
+    this.viewer.refresh();
+  }
+
+  // Measure, or no longer.
+  toggleRuler() {
+    this.measuring = !this.measuring;
+    this.#ruler = null;
+    this.viewer.root.classList.toggle("measuring", this.measuring);
+    this.viewer.refresh();
+  }
+
+  measure(name, from, to) {
+    const { spacing } = this.viewer.panels[name];
+    const length = Math.hypot(...from.map((v, n) => (v - to[n]) * spacing[n]));
+    this.#ruler = { name, from, to, text: `${length.toFixed(1)} mm` };
+    this.viewer.root.dataset.ruler = this.#ruler.text;
+    this.viewer.refresh();
+  }
+
+  draw(name, context, toScreen) {
+    const { viewer } = this, { across } = PICTURES[name], mip = across === undefined;
+    if (this.hidden || !viewer.cross) return;
+    const cam = mip ? this.#heat(name) : null;
+    if (cam) drawHeat(context, toScreen, cam);
+    for (const { mask, label: text, chosen } of this.lesions) {
+      const loops = this.#outline(name, mask);
+      fill(context, toScreen, loops, "yours");
+      outline(context, toScreen, loops, chosen ? "chosen" : "yours");
+      if (mip && text) label(context, toScreen, loops, text);
+    }
+    if (this.model?.lesion) outline(context, toScreen, this.#outline(name, this.model.lesion), "model");
+    const at = toScreen(viewer.onPicture(name, middle(viewer.cross)));
+    const { width, height } = viewer.panels[name];
+    if (mip) heightLine(context, at, width);
+    else crosshair(context, at, width, height);
+    if (this.seed && (mip || Math.abs(this.seed[across] - viewer.cross[across]) < 0.6)) cross(context, toScreen(viewer.onPicture(name, middle(this.seed))), "yours");
+    if (viewer.hovered) this.#drawHovered(name, context, toScreen);
+    if (this.#ruler?.name === name) ruler(context, toScreen(this.#ruler.from), toScreen(this.#ruler.to), this.#ruler.text);
+  }
+
+  // On the MIPs wherever it is; on a slice that it lies in.
+  #drawHovered(name, context, toScreen) {
+    const { across } = PICTURES[name], { hovered, cross: at } = this.viewer;
+    if (across === undefined || Math.round(hovered[across]) === at[across]) ring(context, toScreen(this.viewer.onPicture(name, middle(hovered))));
+  }
+
+  // Loops of a lesion on a picture, traced once.
+  #outline(name, mask) {
+    const { cross: at, table } = this.viewer, { across } = PICTURES[name];
+    const where = across === undefined ? `${name} ${table.degrees}` : `${name} ${at[across]}`;
+    if (!this.#loops.has(mask)) this.#loops.set(mask, {});
+    const kept = this.#loops.get(mask);
+    if (!kept[where]) {
+      const view = table.views[name];
+      if (across !== undefined) kept[where] = section(mask, across, at[across]);
+      else kept[where] = view.across ? shadow(mask, view.across, view.size) : silhouette(mask, VIEWS[name].ray);
+    }
+    return kept[where];
+  }
+
+  // The CAMs as they look from the side that is on the screen.
+  #heat(view) {
+    const { cams } = this.model ?? {}, { degrees, views } = this.viewer.table;
+    if (!cams?.[view]) return null;
+    if (this.#heats.get(degrees)?.cams !== cams) this.#heats.set(degrees, { cams });
+    const seen = this.#heats.get(degrees);
+    seen[view] ??= degrees === 0 ? heat(cams[view]) : turnedHeat(cams, views[view]);
+    return seen[view];
+  }
+}
+
+const middle = (voxel) => voxel.map((v) => v + 0.5);

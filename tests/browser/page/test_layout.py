@@ -1,0 +1,129 @@
+"""The page on the screens it is used on: laptop, desktop, a laptop at 150 %, a tablet and a phone by touch."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+from playwright.sync_api import Browser, Page
+
+from tests.browser.page.conftest import Ward
+from tests.helpers.needs import needs_chromium
+
+pytestmark = needs_chromium
+PICTURES = ("coronal", "sagittal", "axial", "coronal-slice", "sagittal-slice")
+
+
+@dataclass(frozen=True)
+class Screen:
+    """A browser window in CSS pixels, and how many pixels each of them has."""
+
+    width: int
+    height: int
+    ratio: float = 1
+    touch: bool = False
+    axial: int = 0  # the axial slice is at least this wide
+
+
+SCREENS = {
+    "laptop": Screen(1366, 768, axial=400),
+    "desktop": Screen(1920, 1080, axial=700),
+    "laptop at 150 %": Screen(911, 512, ratio=1.5, axial=240),
+    "tablet": Screen(820, 1180, touch=True, axial=250),
+    "phone": Screen(390, 844, ratio=2, touch=True, axial=110),
+}
+
+
+@pytest.fixture(params=list(SCREENS))
+def screen(request: pytest.FixtureRequest) -> Screen:
+    return SCREENS[request.param]
+
+
+@pytest.fixture
+def page(ward: Ward, browser: Browser, screen: Screen) -> Iterator[Page]:
+    context = browser.new_context(
+        viewport={"width": screen.width, "height": screen.height},
+        device_scale_factor=screen.ratio,
+        has_touch=screen.touch,
+        is_mobile=screen.touch,
+    )
+    page = context.new_page()
+    page.set_default_timeout(60_000)
+    page.goto(ward.page)
+    page.locator("#name[open]").wait_for()
+    page.locator("#name input").fill("Ann")
+    page.keyboard.press("Enter")
+    page.locator("body[data-ready]").wait_for()
+    yield page
+    page.goto("about:blank")  # so that the page says that it has no patient open any more
+    context.close()
+
+
+def test_every_picture_and_button_has_its_place(page: Page, screen: Screen) -> None:
+    room = page.locator(".views").bounding_box()
+    boxes = {name: page.locator(f"#{name}").bounding_box() for name in PICTURES}
+    for name, box in boxes.items():
+        assert box["x"] >= room["x"] - 1 and box["x"] + box["width"] <= room["x"] + room["width"] + 1, name
+        assert box["y"] >= room["y"] - 1 and box["y"] + box["height"] <= room["y"] + room["height"] + 1, name
+        assert box["width"] > 50 and box["height"] > 100, name
+    for one in PICTURES:
+        for other in PICTURES:
+            assert one == other or not _overlap(boxes[one], boxes[other]), (one, other)
+    assert boxes["axial"]["width"] >= screen.axial
+    # Nothing is cut off at the side, and the controls are as high as there is room for them.
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    aside = page.locator("aside")
+    assert aside.evaluate("aside => aside.scrollWidth <= aside.clientWidth + 1")
+    assert aside.bounding_box()["height"] > 0.6 * screen.height or screen.height > screen.width
+    for name in ("save", "skip", "show-model", "ruler"):
+        page.locator(f"#{name}").scroll_into_view_if_needed()
+        assert page.locator(f"#{name}").is_visible()
+
+
+def test_buttons_stay_where_they_are_while_a_lesion_is_outlined(page: Page, screen: Screen) -> None:
+    def places() -> object:
+        return page.evaluate("""['types', 'save', 'skip', 'cine', 'show-model'].map((id) => {
+          const { x, y, width, height } = document.getElementById(id).getBoundingClientRect();
+          return [x, y, width, height];
+        })""")
+
+    before = places()
+    box = page.locator("#coronal").bounding_box()
+    at = (box["x"] + box["width"] / 2, box["y"] + box["height"] * 0.4)
+    (page.touchscreen.tap if screen.touch else page.mouse.click)(*at)
+    page.wait_for_function("() => document.querySelector('#annotate').dataset.seed")
+    page.wait_for_function("() => document.querySelector('#figures dd, #notices p')")
+    page.locator("#types button").first.evaluate("button => button.click()")
+    np.testing.assert_allclose(places(), before, atol=0.1)
+
+
+def test_a_finger_scrolls_a_slice(page: Page, screen: Screen) -> None:
+    if not screen.touch:
+        page.locator("#axial").hover()
+        before = line(page)
+        page.mouse.wheel(0, -100)
+    else:
+        before = line(page)
+        box = page.locator("#axial").bounding_box()
+        touch_drag(page, box["x"] + box["width"] / 2, box["y"] + box["height"] / 2, 40)
+    page.wait_for_function("before => document.querySelector('#annotate').dataset.cross !== before", arg=before)
+    assert len(page.locator("#annotate").get_attribute("data-seed")) == 0
+
+
+def line(page: Page) -> str:
+    """Where the slices go through, as text."""
+    return page.locator("#annotate").get_attribute("data-cross")
+
+
+def touch_drag(page: Page, x: float, y: float, by: float) -> None:
+    """One finger down, moved by some pixels, and up."""
+    session = page.context.new_cdp_session(page)
+    points = [("touchStart", y), *(("touchMove", y + by * n / 8) for n in range(1, 9))]
+    for kind, at in points:
+        session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": [{"x": x, "y": at}]})
+    session.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+
+
+def _overlap(one: dict[str, float], other: dict[str, float]) -> bool:
+    beside = one["x"] + one["width"] <= other["x"] or other["x"] + other["width"] <= one["x"]
+    return not (beside or one["y"] + one["height"] <= other["y"] or other["y"] + other["height"] <= one["y"])
