@@ -1,0 +1,1 @@
+"""Segmentation of all lesions in MIPs, taught by clicks (ours)."""

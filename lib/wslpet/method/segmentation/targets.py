@@ -1,0 +1,68 @@
+"""What clicks teach: guarded contours, and where the truth is not known (ours).
+
+A click says where one lesion is, not that there is no other. Its contour is a lesion, as far as it exceeds normal
+uptake; what is normal by the atlas is none; other uptake above the atlas is not known, and nothing is learned there.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import ndimage
+
+from wslpet.core.arrays import Array, BoolArray
+from wslpet.method.normal.frame import GRID_MM
+
+
+@dataclass(frozen=True)
+class ClickContour:
+    """How a click becomes a contour.
+
+    Parameters
+    ----------
+    share : of the local maximum at which the contour lies.
+    climb_mm : the maximum is the highest pixel within this distance of the click.
+    radius_mm : farthest pixel of a contour.
+    margin_suv : by how much a contour exceeds the atlas's lower quantile (the guard); None guards nothing.
+    """
+
+    share: float = 0.42
+    climb_mm: float = 8.0
+    radius_mm: float = 80.0
+    margin_suv: float | None = 0.0
+
+
+def click_contour(image: Array, usual: Array, click: Array, config: ClickContour) -> BoolArray:
+    """The lesion at a click.
+
+    Parameters
+    ----------
+    image : (row, column) SUV on the frame's grid.
+    usual : (row, column) lower quantile of normal uptake.
+    click : fractional pixel (row, column).
+    """
+    values = np.nan_to_num(image).astype(np.float32)
+    reach = int(config.radius_mm / GRID_MM)
+    centre = np.clip(np.rint(click).astype(int), 0, np.array(values.shape) - 1)
+    window = tuple(slice(max(0, c - reach), c + reach + 1) for c in centre)
+    local, middle = values[window], centre - [s.start for s in window]
+    yy, xx = np.ogrid[: local.shape[0], : local.shape[1]]
+    away = (yy - middle[0]) ** 2 + (xx - middle[1]) ** 2
+    near = away <= (config.climb_mm / GRID_MM) ** 2
+    smooth = ndimage.uniform_filter(local, 3)
+    peak = np.unravel_index(np.where(near, smooth, -1).argmax(), local.shape)
+    inside = (local >= config.share * smooth[peak]) & (away <= reach**2)
+    if config.margin_suv is not None:
+        inside &= (local > usual[window] + config.margin_suv) | (away <= 4)
+    labels, _ = ndimage.label(inside)
+    mask = np.zeros(values.shape, dtype=bool)
+    if labels[peak]:
+        mask[window] = labels == labels[peak]
+    return mask
+
+
+def unknown(image: Array, highest: Array, lesions: BoolArray) -> BoolArray:
+    """Pixels (row, column) whose truth clicks do not tell: above the atlas's upper quantile, and in no contour."""
+    result: BoolArray = (np.nan_to_num(image) > highest) & ~lesions
+    return result

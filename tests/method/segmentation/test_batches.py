@@ -1,0 +1,58 @@
+"""Augmented batches: image, lesions, atlas and place stay together."""
+
+import numpy as np
+import pytest
+import torch
+
+from tests.helpers.mip_people import training_set
+from wslpet.core.errors import TrainingError
+from wslpet.method.normal.atlas import build_atlas
+from wslpet.method.segmentation.batches import WINDOW, Augmentation, Sampler, TrainingSet
+from wslpet.method.segmentation.implants import implant_library
+
+STILL = Augmentation(scale=0, aspect=0, rotation=0, gain=0, gamma=0, atlas_shift_mm=0, noise=0)
+
+
+def sampler(config: Augmentation, people: TrainingSet, implants: bool = True) -> Sampler:
+    atlas = build_atlas(people.images[6:])
+    library = implant_library(people.images, people.lesions) if implants else None
+    return Sampler(people, atlas, ("lung",), config, library, np.random.default_rng(0))
+
+
+def test_lesions_lie_on_their_uptake_whatever_the_change():
+    batch = sampler(Augmentation(noise=0), training_set(np.random.default_rng(0))).draw(6, 0, 0)
+    uptake = batch.inputs[:, 0] ** 2 * 7
+    inside = uptake[(batch.lesions > 0) & (batch.weight > 0)]
+    assert batch.lesions.sum() > 300 and (inside > 2).float().mean() > 0.95
+
+
+def test_places_are_those_of_the_frame():
+    batch = sampler(STILL, training_set(np.random.default_rng(0))).draw(2, 0, 2)
+    columns = batch.inputs[:, 5, WINDOW // 2]
+    assert torch.allclose(columns, torch.linspace(-1, 1, 256).expand_as(columns), atol=0.15)
+    assert (batch.inputs[:, 4, -1] > batch.inputs[:, 4, 0]).all()
+
+
+def test_the_bladder_is_no_excess_in_any_window():
+    batch = sampler(STILL, training_set(np.random.default_rng(0))).draw(0, 0, 8)
+    assert batch.inputs[:, 3].max() < 0.15  # noise only, though the bladder has SUV 7
+    assert (batch.types == -1).all() and not batch.lesions.any()
+
+
+def test_implants_make_lesions_in_people_without():
+    batch = sampler(STILL, training_set(np.random.default_rng(0))).draw(0, 4, 0)
+    assert batch.lesions.flatten(1).any(dim=1).sum() >= 3 and (batch.types == -1).all()
+
+
+def test_nothing_is_known_outside_the_scan():
+    people = training_set(np.random.default_rng(0))
+    people.images[:, :, 200:] = np.nan
+    batch = sampler(STILL, people).draw(4, 2, 2)
+    assert torch.isfinite(batch.inputs).all() and batch.weight.mean() < 0.95
+    assert not batch.inputs[:, 0][(batch.inputs[:, 4] > 200 / 959 * 2 - 1 + 0.05) & (batch.weight > 0)].numel()
+
+
+def test_sets_that_do_not_fit_are_refused():
+    people = training_set(np.random.default_rng(0))
+    with pytest.raises(TrainingError, match="do not fit together"):
+        TrainingSet(people.images, people.lesions[:3], people.known, people.types)
