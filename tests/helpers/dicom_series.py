@@ -21,6 +21,7 @@ from pydicom.uid import UID, JPEGLSLossless, JPEGLSNearLossless
 from tests.helpers.blobs import affine_of
 from wslpet.core.volume import Volume
 from wslpet.data.phantom import Examination, write_series
+from wslpet.io.dicom.headers import write_dicom
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 SHAPE = (6, 5, 7)
@@ -51,7 +52,7 @@ def change(files: Path | Iterable[Path], edit: Callable[[Dataset], object]) -> N
     for file in files:
         dataset = pydicom.dcmread(file)
         edit(dataset)
-        dataset.save_as(file, write_like_original=False)
+        write_dicom(dataset, file)
 
 
 def put(dataset: Dataset, keyword: str, text: str | None) -> None:

@@ -272,7 +272,7 @@ def test_a_data_set_without_preamble_is_read_in_its_encoding(tmp_path, implicit)
     dataset = Dataset()
     dataset.SpecificCharacterSet, dataset.PatientWeight, dataset.Rows = "ISO_IR 100", "70", 168
     dataset.is_little_endian, dataset.is_implicit_VR = True, implicit
-    dataset.save_as(path, write_like_original=True)
+    dataset.save_as(path)
     assert path.read_bytes()[:2] == b"\x08\x00"
     read = read_dicom(path)
     assert read.file_meta.TransferSyntaxUID == (ImplicitVRLittleEndian if implicit else ExplicitVRLittleEndian)

@@ -19,7 +19,6 @@ from pydicom.uid import (
     ExplicitVRBigEndian,
     ImplicitVRLittleEndian,
     JPEG2000Lossless,
-    JPEGLosslessP14,
     JPEGLosslessSV1,
     JPEGLSLossless,
     JPEGLSNearLossless,
@@ -42,6 +41,7 @@ from wslpet.cli import main
 from wslpet.core.errors import DicomError
 from wslpet.core.volume import Volume
 from wslpet.data.phantom import Examination, write_series
+from wslpet.io.dicom.jpeg import JPEG_LOSSLESS
 from wslpet.io.dicom.series import find_series, read_series
 from wslpet.io.masks import read_mask
 from wslpet.io.readers import read_volume
@@ -110,7 +110,6 @@ def test_every_encoding_holds_the_same_scan(tmp_path, syntax, signed):
             dataset.PixelData = encapsulate([coded.getvalue()])
             dataset["PixelData"].is_undefined_length = True
         dataset.file_meta.TransferSyntaxUID = syntax
-        dataset.is_implicit_VR, dataset.is_little_endian = syntax.is_implicit_VR, syntax.is_little_endian
         if not syntax.is_little_endian:
             dataset.PixelData = np.frombuffer(dataset.PixelData, "<u2").byteswap().tobytes()
 
@@ -168,7 +167,7 @@ def test_digital_reference_objects(name):
     assert np.abs(values - nearest).max() <= step
 
 
-@pytest.mark.parametrize("syntax", [JPEGLosslessP14, JPEGLosslessSV1, JPEGLSLossless, JPEGLSNearLossless])
+@pytest.mark.parametrize("syntax", [JPEG_LOSSLESS, JPEGLosslessSV1, JPEGLSLossless, JPEGLSNearLossless])
 @pytest.mark.parametrize("signed", [True, False])
 def test_jpeg_lossless_and_jpeg_ls(tmp_path, syntax, signed):
     files = write_series(small_volume(), tmp_path, "x", signed=signed)

@@ -15,6 +15,7 @@ from pydicom.valuerep import format_number_as_ds
 from wslpet.core.arrays import Array, FloatArray
 from wslpet.core.volume import Volume
 from wslpet.data.phantom.settings import PhantomError
+from wslpet.io.dicom.headers import write_dicom
 
 RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 FLUORINE_18_HALF_LIFE_S = 6586.2
@@ -96,7 +97,7 @@ def write_series(
         _place(header, affine @ (0, 0, k, 1), cosines[:, 2], number)
         _store(header, volume.array[:, :, k].T * examination.activity_per_suv(), signed)  # (row, column)
         files.append(folder / f"{number:04d}.dcm")
-        header.save_as(files[-1], write_like_original=False)
+        write_dicom(header, files[-1])
     return files
 
 
@@ -117,7 +118,6 @@ def _header(patient: str, examination: Examination) -> Dataset:
     header = Dataset()
     header.file_meta = FileMetaDataset()
     header.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    header.is_little_endian, header.is_implicit_VR = True, False
     header.SpecificCharacterSet = "ISO_IR 192"
     header.SOPClassUID = PositronEmissionTomographyImageStorage
     header.PatientID = header.PatientName = patient

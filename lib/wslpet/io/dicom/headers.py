@@ -6,11 +6,12 @@ into geometry and rescale (CVE-2026-48705).
 
 from __future__ import annotations
 
+import inspect
 import re
 import struct
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import IO, Any, TypeVar
 
 import numpy as np
 import pydicom
@@ -33,6 +34,9 @@ CORRECT = "correct the header, or send the series again from the scanner"
 # The first element of a data set without preamble is one of group 0008 up to this, its value no longer than that.
 LAST_FIRST_ELEMENT, LONGEST_FIRST = 0x0018, 256
 PADDING = " \t\r\n\0"
+# pydicom 2 and 3 have different names for "with preamble and file meta information".
+PYDICOM_3 = "enforce_file_format" in inspect.signature(pydicom.dcmwrite).parameters
+FILE_FORMAT: dict[str, Any] = {"enforce_file_format": True} if PYDICOM_3 else {"write_like_original": False}
 
 Limits = tuple[float, float]
 T = TypeVar("T")
@@ -61,6 +65,14 @@ def read_dicom(path: Path, tags: list[str] | None = None) -> FileDataset:
         ) from None
     except Exception as error:
         raise DicomError(f"{path.name} cannot be read as DICOM ({type(error).__name__}); {RESEND}") from error
+
+
+def write_dicom(dataset: Dataset, file: Path | IO[bytes]) -> None:
+    """Write a data set as a DICOM file (PS3.10), encoded as its transfer syntax says."""
+    if not PYDICOM_3:
+        syntax = dataset.file_meta.TransferSyntaxUID
+        dataset.is_little_endian, dataset.is_implicit_VR = syntax.is_little_endian, syntax.is_implicit_VR
+    pydicom.dcmwrite(file, dataset, **FILE_FORMAT)
 
 
 def _is_bare(path: Path) -> bool:

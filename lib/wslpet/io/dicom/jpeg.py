@@ -7,11 +7,13 @@ checked, too, since a decoder fills in what is missing.
 from __future__ import annotations
 
 import numpy as np
-from pydicom.uid import JPEGLosslessP14, JPEGLosslessSV1, JPEGLSLossless, JPEGLSNearLossless
+from pydicom.uid import UID, JPEGLosslessSV1, JPEGLSLossless, JPEGLSNearLossless
 
 from wslpet.core.arrays import Array
 
-JPEG = (JPEGLosslessP14, JPEGLosslessSV1, JPEGLSLossless, JPEGLSNearLossless)
+# JPEG Lossless, process 14: pydicom 2 and 3 have different names for it, and one name for two of these.
+JPEG_LOSSLESS = UID("1.2.840.10008.1.2.4.57")
+JPEG = (JPEG_LOSSLESS, JPEGLosslessSV1, JPEGLSLossless, JPEGLSNearLossless)
 # Markers: start of frame of lossless JPEG and of JPEG-LS, start of scan, start and end of image.
 SOF3, SOF55, SOS, SOI, EOI = 0xC3, 0xF7, 0xDA, b"\xff\xd8", b"\xff\xd9"
 

@@ -28,7 +28,7 @@ from wslpet.core.arrays import Array, FloatArray
 from wslpet.core.errors import DicomError
 from wslpet.core.limits import MAX_SUV, MAX_VOXELS
 from wslpet.core.volume import SPACING_RANGE_MM, Volume
-from wslpet.io.dicom.headers import RESEND, Header, Limits, read_dicom
+from wslpet.io.dicom.headers import PYDICOM_3, RESEND, Header, Limits, read_dicom
 from wslpet.io.dicom.jpeg import JPEG, decoded_jpeg
 from wslpet.io.dicom.suv import Suv, suv_of
 
@@ -39,7 +39,7 @@ BESIDE = ("DICOMDIR", "README", "LICENSE", "VERSION")
 MULTI_FRAME = (EnhancedPETImageStorage, LegacyConvertedEnhancedPETImageStorage)
 STATIC = ("STATIC", "WHOLE BODY", "WHOLEBODY")
 # Others hold 8 bits or films.
-BY_PYDICOM = {RLELossless: "rle", JPEG2000Lossless: "pillow", JPEG2000: "pillow"}
+BY_PYDICOM = {RLELossless: "pydicom" if PYDICOM_3 else "rle", JPEG2000Lossless: "pillow", JPEG2000: "pillow"}
 MAX_BYTES = 4 * MAX_VOXELS
 POSITION_MM: Limits = (-1e4, 1e4)
 SLOPE: Limits = (1e-12, 1e9)

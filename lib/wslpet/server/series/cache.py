@@ -25,7 +25,7 @@ from filelock import FileLock
 from pydicom.dataset import Dataset
 
 from wslpet.core.atomic_io import locked, sync_folder, write_json
-from wslpet.io.dicom.headers import read_dicom
+from wslpet.io.dicom.headers import read_dicom, write_dicom
 from wslpet.io.dicom.series import Series
 from wslpet.server.errors import StorageError
 
@@ -145,7 +145,7 @@ def _without_pixels(path: Path) -> bytes:
     del header.PixelData
     header.remove_private_tags()
     written = BytesIO()
-    header.save_as(written, write_like_original=False)
+    write_dicom(header, written)
     return written.getvalue()
 
 

@@ -23,6 +23,7 @@ from requests.adapters import HTTPAdapter
 
 from wslpet.core.errors import InputError
 from wslpet.io.dicom.derived.segmentation import referenced_series, segment_names
+from wslpet.io.dicom.headers import write_dicom
 from wslpet.server.errors import PacsError, quoted
 from wslpet.server.series.source import FACTS, FoundSegmentation, FoundSeries, facts_of, is_uid, why_left_out
 
@@ -119,7 +120,7 @@ class DicomWeb:
             sent = self._client.retrieve_series(study, uid)
             if len(sent) != 1 or sent[0].SeriesInstanceUID != uid:
                 raise self._wrong(f"{what}, and sent {len(sent)} files, or others")
-            sent[0].save_as(path, write_like_original=False)
+            write_dicom(sent[0], path)
 
     def store(self, path: Path) -> None:
         with self._asked("to store a segmentation"):
@@ -204,7 +205,7 @@ class DicomWeb:
             if time.monotonic() > deadline:
                 raise self._wrong(f"{what}, and was not done after {DOWNLOAD_SECONDS:g} s")
             files.append(folder / f"{number:05d}.dcm")
-            slice_.save_as(files[-1], write_like_original=False)
+            write_dicom(slice_, files[-1])
         return files
 
     def _segmentation(self, answer: Dataset) -> tuple[FoundSegmentation, list[str]] | None:

@@ -16,6 +16,7 @@ from wslpet.core.errors import DicomError
 from wslpet.core.volume import Volume
 from wslpet.data.phantom import write_series
 from wslpet.io.dicom.derived.rtstruct import read_rtstruct
+from wslpet.io.dicom.headers import write_dicom
 from wslpet.io.dicom.series import Series, read_series
 
 # Ellipses in a slice, as fractions of it, off-centre in both directions: one with a hole, two apart.
@@ -53,7 +54,6 @@ def structures(path: Path, series: Series, rois: dict[str, Sequence[np.ndarray]]
     dataset = Dataset()
     dataset.file_meta = FileMetaDataset()
     dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    dataset.is_little_endian, dataset.is_implicit_VR = True, False
     dataset.SOPClassUID = dataset.file_meta.MediaStorageSOPClassUID = RTStructureSetStorage
     dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = generate_uid()
     dataset.SpecificCharacterSet = "ISO_IR 192"
@@ -75,7 +75,7 @@ def structures(path: Path, series: Series, rois: dict[str, Sequence[np.ndarray]]
             del drawn.ContourSequence
         dataset.StructureSetROISequence.append(roi)
         dataset.ROIContourSequence.append(drawn)
-    dataset.save_as(path, write_like_original=False)
+    write_dicom(dataset, path)
     return path
 
 

@@ -12,6 +12,7 @@ from pydicom.dataset import Dataset
 from wslpet.core.errors import DicomError
 from wslpet.io.dicom.derived.lesions import ExportedLesion, SeriesLesions
 from wslpet.io.dicom.derived.segmentation import MAKER, complete_header, person_name, segment_description
+from wslpet.io.dicom.headers import write_dicom
 
 
 def lesion_segmentation(exported: SeriesLesions) -> Dataset:
@@ -67,7 +68,7 @@ def in_order(exported: SeriesLesions) -> list[ExportedLesion]:
 def content(dataset: Dataset) -> bytes:
     """What is in the DICOM file of an object."""
     written = BytesIO()
-    dataset.save_as(written, write_like_original=False)
+    write_dicom(dataset, written)
     return written.getvalue()
 
 

@@ -65,7 +65,6 @@ def _empty(exported: SeriesLesions) -> FileDataset:
     # Explicit VR has no room for contours of more than 64 KiB.
     meta.TransferSyntaxUID = ImplicitVRLittleEndian
     made = FileDataset("", {}, file_meta=meta, preamble=b"\0" * 128)
-    made.is_little_endian, made.is_implicit_VR = True, True
     made.SOPClassUID, made.SOPInstanceUID = meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID
     made.Modality, made.SeriesInstanceUID, made.SeriesNumber = "RTSTRUCT", exported.uid("RTSTRUCT series"), 302
     made.SeriesDescription, made.OperatorsName = f"{MAKER} lesions", ""

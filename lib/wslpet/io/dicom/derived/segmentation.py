@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ from pydicom.uid import SegmentationStorage, generate_uid
 from wslpet.core.arrays import Array, FloatArray
 from wslpet.core.errors import DicomError
 from wslpet.core.volume import Volume, resample_labels
+from wslpet.io.dicom.headers import write_dicom
 
 CATEGORY = Code("49755003", "SCT", "Morphologically Altered Structure")
 NEOPLASM = Code("108369006", "SCT", "Neoplasm")
@@ -103,7 +103,7 @@ def write_segmentation(
         )
     except (AttributeError, TypeError, ValueError, KeyError) as error:
         raise DicomError(f"{mask.name}: its series cannot be referred to by a DICOM SEG ({error})") from error
-    segmentation.save_as(path, write_like_original=False)
+    write_dicom(segmentation, path)
     return str(segmentation.SeriesInstanceUID)
 
 
@@ -152,12 +152,13 @@ def referenced_series(dataset: Dataset) -> list[str]:
 
 def complete_header(header: Dataset, grid: Volume) -> Dataset:
     """Copy of a slice's header with the elements that derived objects need, among them the actual slice spacing."""
-    header = copy.copy(header)
+    complete = header[:]  # the elements' dictionary copied, which copy.copy shares
+    complete.file_meta = header.file_meta
     for keyword in _TAKEN_OVER.split():
-        if keyword not in header:
-            setattr(header, keyword, "")
-    header.SpacingBetweenSlices = round(grid.spacing[2], 6)
-    return header
+        if keyword not in complete:
+            setattr(complete, keyword, "")
+    complete.SpacingBetweenSlices = round(grid.spacing[2], 6)
+    return complete
 
 
 def person_name(text: str) -> str | None:
