@@ -1,27 +1,57 @@
-"""`wslpet setup`: install what `pip install wslpet[server]` cannot.
+"""`wslpet setup`: install what `pip install wslpet[server]` cannot, and compile the loops.
 
 MONAI Label 0.8.5 declares packages that cannot be installed together with a CPU build of torch (sam2, torchvision) or
 with each other (pydicom 3 and pydicom-seg), and that a PET server does not use. PyRadiomics 3.0.1 imports numpy in its
-setup.py, so that it does not build in pip's isolated environment. Both are installed without what they declare; what
-they need is declared by the extra `server`.
+setup.py, so that it does not build in pip's isolated environment, and names of Python's standard library that are gone
+since 3.12. Both are installed without what they declare; what they need is declared by the extra `server`.
+
+MONAI Label 0.8.5 imports pydicom-seg, which does not work with pydicom 3, in every process, for a conversion that this
+server makes with highdicom. A package of that name that refuses the conversion is installed instead. MONAI Label's
+later versions do not declare it, and get none.
 """
 
 from __future__ import annotations
 
 import importlib.util
+import os
 import subprocess
 import sys
+import tempfile
+from collections.abc import Sequence
+from importlib import metadata
+from pathlib import Path
 from typing import Any
 
 from wslpet.core.errors import InputError
 
 MISSING = {"monailabel": "monailabel==0.8.5", "radiomics": "pyradiomics==3.0.1"}
+# Python reads sitecustomize.py at its start. PyRadiomics' setup.py was written for these two names.
+BUILD_NAMES = """import configparser
+if not hasattr(configparser, "SafeConfigParser"):
+    configparser.SafeConfigParser = configparser.ConfigParser
+    configparser.RawConfigParser.readfp = configparser.RawConfigParser.read_file
+"""
+STAND_IN_VERSION = "0.4.1+standin"
+STAND_IN = {
+    "setup.py": f"""from setuptools import setup
+setup(name="pydicom-seg", version="{STAND_IN_VERSION}", py_modules=["pydicom_seg"],
+      description="Stand-in by wslpet: importable with pydicom 3, converts nothing")
+""",
+    "pydicom_seg.py": '''"""Stand-in for pydicom-seg, which needs pydicom 2."""
+
+
+def __getattr__(name):
+    if name.startswith("__"):
+        raise AttributeError(name)
+    raise RuntimeError("pydicom-seg needs pydicom 2; wslpet reads and writes DICOM SEG itself (output=dicom_seg)")
+''',
+}
 
 
 def add_to(commands: Any) -> None:
     """Add the subcommand's parser."""
     setup = commands.add_parser("setup", help="complete an installation for the server: MONAI Label and PyRadiomics")
-    setup.set_defaults(command=lambda args: complete())
+    setup.set_defaults(command=lambda args: complete() or compile_loops())
 
 
 def complete() -> int:
@@ -35,11 +65,55 @@ def complete() -> int:
     if importlib.util.find_spec("fastapi") is None:
         raise InputError('the server\'s packages are not installed; run: pip install "wslpet[server]"')
     missing = [pin for module, pin in MISSING.items() if importlib.util.find_spec(module) is None]
-    if missing:
-        print(f"Completing the installation, once: {', '.join(missing)}", file=sys.stderr, flush=True)
-        pip = [sys.executable, "-m", "pip", "install", "-q", "--disable-pip-version-check"]
-        done = subprocess.run([*pip, "--no-deps", "--no-build-isolation", *missing], check=False)
-        if done.returncode:
-            raise InputError(f"{', '.join(missing)} could not be installed; see what pip said above")
-        importlib.invalidate_caches()
+    with tempfile.TemporaryDirectory() as folder:
+        if missing:
+            _install(missing, _written(Path(folder) / "names", {"sitecustomize.py": BUILD_NAMES}))
+        if needs_stand_in():
+            _install([str(_written(Path(folder) / "pydicom-seg", STAND_IN))], named="a stand-in for pydicom-seg")
     return 0
+
+
+def needs_stand_in() -> bool:
+    """Whether MONAI Label declares pydicom-seg, and none is installed that works with the installed pydicom."""
+    declared = metadata.requires("monailabel") or []
+    if not any(one.startswith("pydicom-seg") for one in declared):
+        return False
+    try:
+        installed = metadata.version("pydicom-seg")
+    except metadata.PackageNotFoundError:
+        return True
+    return installed != STAND_IN_VERSION and not metadata.version("pydicom").startswith("2.")
+
+
+def compile_loops() -> int:
+    """Compile the loops into numba's cache on disk, in a process that sees what was just installed.
+
+    Raises
+    ------
+    InputError
+        when that process fails.
+    """
+    code = "from wslpet.method.inference.pipeline import warm_up; warm_up()"
+    if subprocess.run([sys.executable, "-c", code], check=False).returncode:
+        raise InputError("the loops could not be compiled; see the error above")
+    return 0
+
+
+def _written(folder: Path, files: dict[str, str]) -> Path:
+    folder.mkdir()
+    for name, text in files.items():
+        (folder / name).write_text(text, encoding="utf-8")
+    return folder
+
+
+def _install(packages: Sequence[str], on_path: Path | None = None, named: str = "") -> None:
+    named = named or ", ".join(packages)
+    print(f"Completing the installation, once: {named}", file=sys.stderr, flush=True)
+    pip = [sys.executable, "-m", "pip", "install", "-q", "--disable-pip-version-check"]
+    environment = dict(os.environ)
+    if on_path is not None:
+        environment["PYTHONPATH"] = os.pathsep.join(filter(None, [str(on_path), os.environ.get("PYTHONPATH", "")]))
+    done = subprocess.run([*pip, "--no-deps", "--no-build-isolation", *packages], check=False, env=environment)
+    if done.returncode:
+        raise InputError(f"{named} could not be installed; see what pip said above")
+    importlib.invalidate_caches()

@@ -177,7 +177,7 @@ def findings(
     spacing = np.array(
         [projections["coronal"].spacing[0], projections["sagittal"].spacing[0], projections["coronal"].spacing[1]]
     )
-    return _modes(points, scores, spacing)
+    return modes(points, scores, spacing)
 
 
 def back_projected(projection: Projection, above: float = 1.0) -> Array:
@@ -187,7 +187,7 @@ def back_projected(projection: Projection, above: float = 1.0) -> Array:
     return np.stack([u, ray, z] if projection.view == "coronal" else [ray, u, z], axis=1)
 
 
-def _modes(points: Array, scores: Array, spacing: FloatArray) -> list[Finding]:
+def modes(points: Array, scores: Array, spacing: FloatArray) -> list[Finding]:
     scores = scores - scores.max()
     counts = scores > NEGLIGIBLE
     points, weight = points[counts].astype(np.float64), np.exp(scores[counts])
