@@ -25,12 +25,8 @@ assert wslpet.delineate(volume, wslpet.Seed("lung", position=(56.0, 80.0, 120.0)
 
 def python(code: str, on_path: Path, **environment: str) -> subprocess.CompletedProcess[str]:
     paths = os.pathsep.join([str(on_path), str(ROOT / "lib"), str(ROOT)])
-    return subprocess.run(
-        [sys.executable, "-c", code],
-        env={**os.environ, "PYTHONPATH": paths, **environment},
-        capture_output=True,
-        text=True,
-    )
+    environment = {**os.environ, "PYTHONPATH": paths, **environment}
+    return subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
 
 
 def test_the_build_of_pyradiomics_sees_the_names_that_are_gone(tmp_path):

@@ -188,6 +188,7 @@ def back_projected(projection: Projection, above: float = 1.0) -> Array:
 
 
 def modes(points: Array, scores: Array, spacing: FloatArray) -> list[Finding]:
+    """Cluster scored voxels (n, 3) of a grid with a spacing in mm, strongest first."""
     scores = scores - scores.max()
     counts = scores > NEGLIGIBLE
     points, weight = points[counts].astype(np.float64), np.exp(scores[counts])

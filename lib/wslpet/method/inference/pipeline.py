@@ -15,7 +15,7 @@ from wslpet.core.volume import Volume
 from wslpet.method.delineation.contours import Contour
 from wslpet.method.inference.clicked_lesions import ClickedLesions, clicked_lesions
 from wslpet.method.inference.forward import NetworkOutput, run_network
-from wslpet.method.inference.localisation import Lesion, lesion_at
+from wslpet.method.inference.localisation import Lesion, modes
 from wslpet.method.inference.result import Result
 from wslpet.method.network.checkpoint import Model
 from wslpet.method.projection.mip import project
@@ -97,11 +97,17 @@ def check_click(
 
 
 def warm_up() -> None:
-    """Compile the numba functions before their first use, by projecting and delineating a synthetic lesion."""
-    square = sum((axis - 12.0) ** 2 for axis in np.indices((24, 24, 24)))
-    volume = Volume(np.asfortranarray(8 * np.exp(-square / 18), dtype=np.float32), np.diag([4.0, 4.0, 4.0, 1.0]))
-    project(volume)
-    lesion_at(volume, np.full(3, 12.0))
+    """Compile the numba functions before their first use, by projecting and delineating two synthetic lesions.
+
+    One fills its scan and one does not: of the loops over a window, contiguous and strided arrays are two variants.
+    """
+    for shape, place in (((24, 24, 24), 12), ((40, 36, 48), 16)):
+        square = sum((axis - place) ** 2 for axis in np.indices(shape))
+        image = np.asfortranarray(1 + 8 * np.exp(-square / 18), dtype=np.float32)
+        volume = Volume(image if place != 12 else image - 1, np.diag([4.0, 4.0, 4.0, 1.0]))
+        project(volume)
+        delineate(volume, Seed("lung", (4.0 * place,) * 3), sure=True)
+    modes(np.zeros((2, 3), np.int64), np.zeros(2), np.ones(3))
 
 
 def _output(ras: Volume, model: Model, clock: _Clock) -> NetworkOutput:
