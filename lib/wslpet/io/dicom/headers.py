@@ -11,7 +11,7 @@ import re
 import struct
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import IO, Any, TypeVar
+from typing import Any, BinaryIO, TypeVar
 
 import numpy as np
 import pydicom
@@ -67,7 +67,7 @@ def read_dicom(path: Path, tags: list[str] | None = None) -> FileDataset:
         raise DicomError(f"{path.name} cannot be read as DICOM ({type(error).__name__}); {RESEND}") from error
 
 
-def write_dicom(dataset: Dataset, file: Path | IO[bytes]) -> None:
+def write_dicom(dataset: Dataset, file: Path | BinaryIO) -> None:
     """Write a data set as a DICOM file (PS3.10), encoded as its transfer syntax says."""
     if not PYDICOM_3:
         syntax = dataset.file_meta.TransferSyntaxUID
