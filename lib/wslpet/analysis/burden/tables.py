@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from itertools import chain
 from typing import Any, Literal
 
@@ -61,6 +61,12 @@ class PatientRecord:
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready."""
         return asdict(self)
+
+    def unsigned(self) -> PatientRecord:
+        """The same without who and when, of an annotation that does not say it."""
+        lesions = tuple(replace(one, origin=replace(one.origin, user="", time="")) for one in self.lesions)
+        origin = None if self.origin is None else replace(self.origin, user="", time="")
+        return replace(self, lesions=lesions, origin=origin)
 
     @classmethod
     def from_dict(cls, record: Mapping[str, Any]) -> PatientRecord:

@@ -79,7 +79,7 @@ def _scans(paths: Sequence[Path]) -> dict[str, Path]:
     for path in paths:
         if not path.exists():
             raise InputError(f"{path} does not exist; name scans or folders of scans")
-        found = _below(path) if path.is_dir() else {_stem(path.name): path}
+        found = scans_below(path) if path.is_dir() else {_stem(path.name): path}
         if not found:
             raise InputError(f"folder {path} holds no scan ({', '.join(NIFTI + ITK)}, DICOM series); give another")
         for name, scan in found.items():
@@ -89,7 +89,7 @@ def _scans(paths: Sequence[Path]) -> dict[str, Path]:
     return scans
 
 
-def _below(folder: Path) -> dict[str, Path]:
+def scans_below(folder: Path) -> dict[str, Path]:
     """Name → image file or series in and below a folder; unreadable folders are reported."""
     from wslpet.io.dicom.series import find_series
     from wslpet.io.folders import look_into
@@ -116,7 +116,7 @@ def _stem(name: str) -> str:
 
 
 @lru_cache(maxsize=1)
-def _loaded(weights: Path) -> Model:
+def loaded(weights: Path) -> Model:
     """Load the model once per process."""
     from wslpet.method.network.checkpoint import best_device, load_model
 
@@ -132,7 +132,7 @@ def _segment_one(scan: tuple[str, Path], weights: Path | None, seed: Any, sure: 
     from wslpet.method.inference.plotting import Case, picture
 
     name, path = scan
-    model = None if weights is None else _loaded(weights)
+    model = None if weights is None else loaded(weights)
     series = read_series(path) if path.is_dir() else None
     volume = read_volume(path) if series is None else series.volume
     if seed is not None:
