@@ -14,9 +14,12 @@ from wslpet.data.phantom.body.anatomy import VERTEX_Z, Body, choose, stream
 from wslpet.data.phantom.body.canvas import Box, Canvas
 from wslpet.data.phantom.body.organs import Painter
 from wslpet.data.phantom.body.shapes import Axes
+from wslpet.data.phantom.disease.lesions import draw_lesions
 from wslpet.data.phantom.disease.mimics import Mimicry, draw_mimics, paint_mimic
 from wslpet.data.phantom.disease.tumours import Growth, draw_nodes, draw_primary, paint_growth
-from wslpet.data.phantom.scanner import blur, noise
+from wslpet.data.phantom.lifelike.frame import LifelikeBody
+from wslpet.data.phantom.lifelike.painter import LifelikePainter
+from wslpet.data.phantom.scanner import blur, edge_noise, noise
 from wslpet.data.phantom.settings import PRESETS, CohortSettings, PhantomError, Scanner
 
 CLICK_SD_MM = 4.0
@@ -29,7 +32,11 @@ FIELDS = {
     "vertex-thigh": (-230.0, VERTEX_Z + 8),
     "head-abdomen": (160.0, VERTEX_Z + 8),
     "thorax": (285.0, 672.0),
+    "brain-thigh": (-200.0, 812.0),
+    "whole body": (-930.0, 940.0),
 }
+# SD (mm) of the upper end of fields that end somewhere in the head.
+UPPER_END_SD = {"brain-thigh": 30.0}
 
 
 @dataclass(frozen=True)
@@ -87,39 +94,24 @@ def make_patient(
         raise PhantomError(f"phantom seed {seed} is negative; give an integer from 0 up")
     seed = int(seed)
     cancer_type = _cancer_type(seed, settings)
-    body = Body.draw(seed, settings)
-    rng = stream(seed, "scan")
-    scanner = choose(rng, settings.scanners)
-    assert isinstance(scanner, Scanner)
-    spacing = np.array(scanner.voxel_mm if voxel_mm is None else voxel_mm, dtype=float)
-    field_name = str(choose(rng, settings.fields))
-    fwhm, cov = rng.uniform(*scanner.fwhm_mm), rng.uniform(*scanner.liver_cov)
-    grain = fwhm * rng.uniform(0.5, 0.9)
-    offset = np.array([rng.normal(0, 8), rng.normal(0, 12), rng.uniform(-900, 200)])
-    canvas, shape, corner, start = _grid(body, scanner, spacing, field_name, offset, rng)
-
-    painter = Painter(canvas, body, settings.uptake)
+    plan = plan_scan(seed, settings, voxel_mm)
+    body, canvas, spacing, start = plan.body, plan.canvas, plan.spacing, plan.start
+    painter = new_painter(plan, settings)
     painter.paint_all()
-    primary = None if cancer_type == NO_TUMOUR else draw_primary(body, settings, cancer_type)
-    nodes = [] if primary is None else draw_nodes(body, settings, primary, cancer_type)
-    mimicry = Mimicry(painter, primary, fwhm)
+    growths = [] if cancer_type == NO_TUMOUR else _growths(body, settings, cancer_type)
+    primary = growths[-1] if growths else None
+    mimicry = Mimicry(painter, primary, plan.fwhm_mm)
     mimics = [name for name in draw_mimics(body, settings) if paint_mimic(mimicry, name)]
-    growths = [*nodes, primary] if primary is not None else []
-    painted = [(g, paint_growth(canvas, g, fwhm, settings.contrast)) for g in growths]
+    painted = [(g, paint_growth(canvas, g, plan.fwhm_mm, settings.contrast)) for g in growths]
 
-    activity = blur(canvas.activity, fwhm, spacing)
-    np.clip(activity, 0, None, out=activity)
-    reference = Axes(*(a / s for a, s in zip(canvas.axes, body.scale, strict=True)))
-    activity += noise(activity, reference, cov, grain, spacing, stream(seed, "noise"))
-    np.clip(activity, 0, None, out=activity)
-
+    activity = _scanned(plan, settings)
     affine = np.diag([*spacing, 1.0])
-    affine[:3, 3] = corner + offset
+    affine[:3, 3] = plan.corner + plan.offset
     name = f"patient-{seed:04d}"
     inner = tuple(slice(a, a + n) for a, n in zip(start, activity.shape, strict=True))
-    scan = np.zeros(shape, dtype=np.float32)
+    scan = np.zeros(plan.shape, dtype=np.float32)
     scan[inner] = activity
-    truth, extent = np.zeros(shape, dtype=np.uint8), np.zeros(shape, dtype=np.uint8)
+    truth, extent = np.zeros(plan.shape, dtype=np.uint8), np.zeros(plan.shape, dtype=np.uint8)
     lesions: list[Lesion] = []
     click: Array | None = None
     for growth, result in painted:
@@ -127,15 +119,14 @@ def make_patient(
             continue
         box, inside = result
         extent[inner][box.window][_at_least(inside, 0.5)] = 1
-        sagittal = blur(inside, fwhm, spacing)
-        mask = _at_least(sagittal, READERS_SHARE * float(sagittal.max()))
-        lesion, inside = _mark(truth[inner], activity, growth, box, mask, affine, start)
+        blurred = blur(inside, plan.fwhm_mm, spacing)
+        mask = _at_least(blurred, READERS_SHARE * float(blurred.max()))
+        lesion, click = _mark(truth[inner], activity, growth, box, mask, affine, start)
         lesions.insert(0, lesion)
-        if growth.kind == "primary":
-            click = inside
     volume = Volume(scan, affine, "SUV", name)
     if click is None:
-        click = volume.to_world((np.array(shape) - 1) / 2)
+        cancer_type = NO_TUMOUR
+        click = volume.to_world((np.array(plan.shape) - 1) / 2)
     position = click + stream(seed, "click").normal(0, 1, size=3) * jitter_mm
     description = {
         "seed": seed,
@@ -144,11 +135,11 @@ def make_patient(
         "bmi": round(body.bmi, 1),
         "sex": body.sex,
         "arms": body.arms,
-        "fov": field_name,
-        "scanner": scanner.name,
+        "fov": plan.field,
+        "scanner": plan.scanner.name,
         "voxel_mm": [float(s) for s in spacing],
-        "fwhm_mm": round(float(fwhm), 2),
-        "liver_cov": round(float(cov), 3),
+        "fwhm_mm": round(plan.fwhm_mm, 2),
+        "liver_cov": round(plan.liver_cov, 3),
         "mimics": mimics,
         "site": None if primary is None else primary.site,
         "heterogeneity": None if primary is None else primary.heterogeneity,
@@ -167,10 +158,82 @@ def make_patient(
     )
 
 
+@dataclass(frozen=True, eq=False)
+class ScanPlan:
+    """What is scanned, and how.
+
+    Parameters
+    ----------
+    field : name of the axial field of view.
+    spacing, offset : (3,) of the voxels; of the body's origin in mm RAS.
+    fwhm_mm, liver_cov, grain_mm : point spread, relative noise in the liver, and its correlation.
+    canvas : the grid around the body.
+    shape, corner, start : of the whole scan: voxels, first voxel (body mm), where the canvas starts (voxels).
+    """
+
+    seed: int
+    body: Body
+    scanner: Scanner
+    field: str
+    spacing: FloatArray
+    offset: FloatArray
+    fwhm_mm: float
+    liver_cov: float
+    grain_mm: float
+    canvas: Canvas
+    shape: tuple[int, int, int]
+    corner: Array
+    start: Array
+
+
+def plan_scan(seed: int, settings: CohortSettings, voxel_mm: tuple[float, float, float] | None = None) -> ScanPlan:
+    """Draw a body and how it is scanned; arguments as of `make_patient`."""
+    body = Body.draw(seed, settings) if settings.disease is None else LifelikeBody.draw(seed, settings)
+    rng = stream(seed, "scan")
+    scanner = choose(rng, settings.scanners)
+    assert isinstance(scanner, Scanner)
+    spacing = np.array(scanner.voxel_mm if voxel_mm is None else voxel_mm, dtype=float)
+    field = str(choose(rng, settings.fields))
+    fwhm, cov = float(rng.uniform(*scanner.fwhm_mm)), float(rng.uniform(*scanner.liver_cov))
+    grain = fwhm * float(rng.uniform(0.5, 0.9))
+    offset = np.array([rng.normal(0, 8), rng.normal(0, 12), rng.uniform(-900, 200)])
+    canvas, shape, corner, start = _grid(body, scanner, spacing, field, offset, rng)
+    return ScanPlan(seed, body, scanner, field, spacing, offset, fwhm, cov, grain, canvas, shape, corner, start)
+
+
+def new_painter(plan: ScanPlan, settings: CohortSettings) -> Painter:
+    """A painter of the kind of body that is scanned."""
+    if isinstance(plan.body, LifelikeBody):
+        return LifelikePainter(plan.canvas, plan.body, settings.uptake)
+    return Painter(plan.canvas, plan.body, settings.uptake)
+
+
+def _scanned(plan: ScanPlan, settings: CohortSettings) -> Array:
+    """The canvas as the scanner shows it: blurred and noisy."""
+    spacing, cov = plan.spacing, plan.liver_cov
+    activity = blur(plan.canvas.activity, plan.fwhm_mm, spacing)
+    np.clip(activity, 0, None, out=activity)
+    reference = Axes(*(a / s for a, s in zip(plan.canvas.axes, plan.body.scale, strict=True)))
+    activity += noise(activity, reference, cov, plan.grain_mm, spacing, stream(plan.seed, "noise"))
+    if settings.edge_noise[1] > 1:
+        activity += edge_noise(activity.shape, spacing, settings.edge_noise, cov, stream(plan.seed, "edge noise"))
+    return np.clip(activity, 0, None, out=activity)
+
+
+def _growths(body: Body, settings: CohortSettings, cancer_type: str) -> list[Growth]:
+    """The lesions of a patient, the primary last."""
+    if settings.disease is not None and isinstance(body, LifelikeBody):
+        return draw_lesions(body, settings, settings.disease, cancer_type)
+    primary = draw_primary(body, settings, cancer_type)
+    return [*draw_nodes(body, settings, primary, cancer_type), primary]
+
+
 def _cancer_type(seed: int, settings: CohortSettings) -> str:
     swap = int(stream(seed // 2, "type").integers(2))
     if stream(seed, "no tumour").random() < settings.no_tumour_fraction:
         return NO_TUMOUR
+    if settings.disease is not None:
+        return str(choose(stream(seed, "disease"), settings.disease.types))
     return ("lung", "oesophagus")[(seed + swap) % 2]
 
 
@@ -179,6 +242,8 @@ def _grid(
 ) -> tuple[Canvas, tuple[int, int, int], Array, Array]:
     """The canvas around the body, and the shape, first voxel (body mm) and canvas start (voxels) of the whole scan."""
     low, high = (f * body.scale[2] for f in FIELDS[field])
+    if field in UPPER_END_SD:
+        high = min(high + rng.normal(0, UPPER_END_SD[field]), 930.0)
     low += rng.uniform(-60, 30) if low < 0 else rng.uniform(-15, 5)
     across = scanner.field_mm
     shape = (round(across / spacing[0]), round(across / spacing[1]), max(round((high - low) / spacing[2]), 8))

@@ -41,6 +41,18 @@ def noise(
     return grain
 
 
+def edge_noise(
+    shape: tuple[int, ...], spacing: FloatArray, factor: tuple[float, float], liver_cov: float, rng: np.random.Generator
+) -> Array:
+    """Noise (SUV), (x, y, z), of the outermost slices, whose sensitivity falls to a fraction; in air, too."""
+    z = np.arange(shape[2]) * spacing[2]
+    inward = np.minimum(z, z[-1] - z)
+    rise = rng.uniform(*factor) - 1
+    level = liver_cov * 0.35 * rise * np.exp(-inward / rng.uniform(2.0, 6.0))
+    grain: FloatArray = rng.standard_normal(shape, dtype=np.float32)
+    return np.asarray(grain * level.astype(np.float32))
+
+
 def _gain(fwhm_mm: float, spacing: float) -> float:
     """SD of white noise with SD 1 after smoothing along one axis."""
     impulse = np.zeros(129)

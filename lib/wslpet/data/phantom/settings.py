@@ -49,6 +49,9 @@ TRAINING_SCANNERS = (
     (Scanner("4.07x4.07x5", (4.07, 4.07, 5.0), (5.5, 8.0), (0.06, 0.17), 684.0), 0.20),
     (Scanner("3.18x3.18x3", (3.18, 3.18, 3.0), (4.6, 6.5), (0.07, 0.18), 610.0), 0.05),
 )
+LIFELIKE_SCANNERS = tuple(
+    (replace(scanner, fwhm_mm=(4.5, 8.5), liver_cov=(0.07, 0.34)), weight) for scanner, weight in TRAINING_SCANNERS
+)
 
 
 @dataclass(frozen=True)
@@ -93,6 +96,26 @@ class Spread:
 
 
 @dataclass(frozen=True)
+class Disease:
+    """What lifelike patients have.
+
+    Parameters
+    ----------
+    types : (cancer type, weight).
+    count : least and largest number of lesions, log-uniform.
+    spread : share of lesions that start a new site; the others lie beside the one before.
+    radius_mm : of a lesion.
+    suv_max : of a patient's lesions before noise; each lesion varies about it.
+    """
+
+    types: Weighted = (("lung", 0.3), ("oesophagus", 0.2), ("lymphoma", 0.25), ("melanoma", 0.25))
+    count: tuple[int, int] = (1, 24)
+    spread: float = 0.55
+    radius_mm: Spread = Spread(7.5, 0.55, 3.0, 45.0)
+    suv_max: Spread = Spread(7.5, 0.6, 2.2, 40.0)
+
+
+@dataclass(frozen=True)
 class CohortSettings:
     """The distributions that patients are sampled from; all numbers without a source are ours.
 
@@ -111,6 +134,8 @@ class CohortSettings:
     lung_sites : (name, weight) of "parenchyma", "hilum", "mediastinum", "chest wall".
     mimics : (name, probability) of benign uptake, see `wslpet.data.phantom.disease.mimics`.
     no_tumour_fraction : fraction of patients without a tumour.
+    disease : makes the patients lifelike (`wslpet.data.phantom.lifelike`), with these lesions; None: one primary.
+    edge_noise : range of the factor by which the outermost slices are noisier.
     """
 
     name: str = "plain"
@@ -131,6 +156,8 @@ class CohortSettings:
     lung_sites: Weighted = (("parenchyma", 0.36), ("hilum", 0.22), ("mediastinum", 0.22), ("chest wall", 0.2))
     mimics: Weighted = ()
     no_tumour_fraction: float = 0.0
+    disease: Disease | None = None
+    edge_noise: Range = (1.0, 1.0)
 
     def __post_init__(self) -> None:
         if not 0.0 <= self.no_tumour_fraction <= 1.0:
@@ -235,4 +262,65 @@ PRESETS["train-mimics"] = replace(
     PRESETS["train"],
     name="train-mimics",
     mimics=tuple((name, (3 if name == "pneumonia" else 2) * p) for name, p in PRESETS["train"].mimics),
+)
+# Patients as they come: organs that lie and measure as in 457 people (docs/reference/phantoms.md), each uptake over a
+# wider range than any one site has, arms up or down, partial bodies, and 1 to 24 lesions of four cancers, or none.
+PRESETS["lifelike"] = CohortSettings(
+    name="lifelike",
+    scanners=LIFELIKE_SCANNERS,
+    fields=(
+        ("brain-thigh", 0.78),
+        ("vertex-thigh", 0.06),
+        ("whole body", 0.1),
+        ("head-abdomen", 0.03),
+        ("thorax", 0.03),
+    ),
+    arms_down=0.1,
+    height_m=(1.71, 0.095),
+    bmi=(26.0, 5.5),
+    uptake=Uptake(
+        brain=(5.0, 18.0),
+        liver=(1.4, 3.4),
+        spleen=(1.1, 3.0),
+        blood=(0.9, 2.5),
+        myocardium=(1.3, 18.0),
+        silent_myocardium=0.35,
+        lung=(0.25, 0.75),
+        muscle=(0.45, 1.05),
+        fat=(0.12, 0.42),
+        marrow=(0.6, 2.4),
+        kidney=(1.3, 3.6),
+        collecting_system=(3.0, 40.0),
+        ureter=(2.5, 20.0),
+        bladder=(3.0, 90.0),
+        bowel=(0.7, 4.2),
+        stomach=(0.9, 3.6),
+        junction=(1.0, 3.5),
+        salivary=(1.0, 6.0),
+        tonsil=(1.5, 9.0),
+        thyroid=(1.5, 6.0),
+        thyroid_fraction=0.12,
+    ),
+    tumour_suv_max=Spread(8.5, 0.60, 2.3, 35.0),
+    lung_diameter_mm=Spread(32.0, 0.55, 9.0, 110.0),
+    oesophagus_length_mm=Spread(48.0, 0.48, 18.0, 130.0),
+    oesophagus_width_mm=Spread(25.0, 0.32, 11.0, 48.0),
+    heterogeneity=(0.03, 0.3),
+    necrosis=0.35,
+    mimics=(
+        ("pneumonia", 0.12),
+        ("reactive hilar nodes", 0.12),
+        ("reactive axillary nodes", 0.08),
+        ("reactive cervical nodes", 0.08),
+        ("oesophagitis", 0.1),
+        ("rib fractures", 0.06),
+        ("vertebral fracture", 0.06),
+        ("brown fat", 0.06),
+        ("granuloma", 0.06),
+        ("port", 0.05),
+        ("injection site", 0.15),
+    ),
+    no_tumour_fraction=0.4,
+    disease=Disease(),
+    edge_noise=(1.0, 6.0),
 )

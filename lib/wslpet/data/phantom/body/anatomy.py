@@ -95,8 +95,8 @@ class Body:
             arms=arms,
             sex=sex,
             scale=scale,
-            spine=_wander(SPINE, rng, (4.0, 3.0)),
-            oesophagus=_wander(OESOPHAGUS, rng, (5.0, 4.0)),
+            spine=bend_path(SPINE, rng, (4.0, 3.0)),
+            oesophagus=bend_path(OESOPHAGUS, rng, (5.0, 4.0)),
             aorta=smooth_path(AORTA + rng.normal(0, (4, 3, 6), size=(1, 3)), 22),
             dome=(398.0 + lower + rng.normal(0, 5), 384.0 + lower + rng.normal(0, 5)),
             heart=(
@@ -167,6 +167,7 @@ class Body:
 
 
 def _oval(axes: Axes, a: Array, b: Array, yc: Array, power: float) -> Array:
+    """Signed distance (mm, approximate), (x, y, z), to a superellipse whose axes and centre change along z."""
     x = np.abs(axes.x[:, None] / a[None, :].astype(np.float32)) ** np.float32(power)
     y = np.abs((axes.y[:, None] - yc[None, :].astype(np.float32)) / b[None, :].astype(np.float32)) ** np.float32(power)
     distance: FloatArray = x[:, None, :] + y[None, :, :]
@@ -175,7 +176,7 @@ def _oval(axes: Axes, a: Array, b: Array, yc: Array, power: float) -> Array:
     return distance
 
 
-def _wander(path: Array, rng: np.random.Generator, sd: tuple[float, float]) -> Array:
+def bend_path(path: Array, rng: np.random.Generator, sd: tuple[float, float]) -> Array:
     """Bend a path smoothly at random, SD `sd` (x, y) mm, and resample it to 60 points."""
     u = np.linspace(0, 1, len(path))
     bent = path.copy()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -33,6 +34,8 @@ class Canvas:
         self.activity = np.zeros(shape, dtype=np.float32)
         self.strokes = 0
         self.edge = float(np.mean(spacing))
+        # Called with the box, the share of each voxel inside and the organ's name at each stroke.
+        self.on_paint: Callable[[Box, Array, str], None] | None = None
         self.axes = [origin[d] + spacing[d] * np.arange(shape[d]) for d in range(3)]
 
     def box(self, low: Point, high: Point, margin: float = 0.0) -> Box | None:
@@ -59,8 +62,10 @@ class Canvas:
         inside += np.float32(0.5)
         return np.clip(inside, 0, 1, out=inside)
 
-    def paint(self, box: Box, inside: Array, value: Array | float) -> None:
+    def paint(self, box: Box, inside: Array, value: Array | float, name: str = "") -> None:
         """Replace the activity by `value` in the given fraction of each voxel."""
         self.strokes += 1
+        if self.on_paint is not None:
+            self.on_paint(box, inside, name)
         part = self.activity[box.window]
         part += inside * (value - part)

@@ -75,7 +75,7 @@ class Painter:
             amount = np.float32(value) * np.clip(1 + np.float32(texture) * grain.on(box.reference), 0.2, None)
         if core is not None:
             amount = amount + self.canvas.fraction(distance + np.float32(shell)) * (np.float32(core) - amount)
-        self.canvas.paint(box, inside, amount)
+        self.canvas.paint(box, inside, amount, name)
 
     def cord(
         self,
@@ -104,7 +104,7 @@ class Painter:
             amount = np.float32(value) * np.exp(np.float32(patchy) * patches.on(box.reference))
         if core is not None:
             amount = amount + self.canvas.fraction(distance + np.float32(shell)) * (np.float32(core) - amount)
-        self.canvas.paint(box, self.canvas.fraction(distance, edge), amount)
+        self.canvas.paint(box, self.canvas.fraction(distance, edge), amount, name)
 
     def paint_all(self) -> None:
         """Paint every organ, from the outside in."""
