@@ -49,7 +49,7 @@ def over(
     Parameters
     ----------
     function, items : picklable, unless one worker runs in this process.
-    workers : number of processes on this computer, of one thread each; 1 runs in this process.
+    workers : number of processes on this computer, of one thread each; 1, or one item, runs in this process.
     scheduler : address of a Dask scheduler, such as tcp://host:8786, whose workers see the same files and have the
         same version of this project on their path.
 
@@ -61,7 +61,7 @@ def over(
     """
     if workers < 1:
         raise InputError(f"--workers {workers} is not a number of processes; give 1 or more")
-    return _over(function, items, workers, scheduler)
+    return _over(function, items, max(1, min(workers, len(items))), scheduler)
 
 
 def _over(

@@ -41,8 +41,9 @@ from wslpet.cli import main
 from wslpet.core.errors import DicomError
 from wslpet.core.volume import Volume
 from wslpet.data.phantom import Examination, write_series
+from wslpet.io.dicom.files import find_series
 from wslpet.io.dicom.jpeg import JPEG_LOSSLESS
-from wslpet.io.dicom.series import find_series, read_series
+from wslpet.io.dicom.series import read_series
 from wslpet.io.masks import read_mask
 from wslpet.io.readers import read_volume
 

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from pydicom.dataset import Dataset
 
 from wslpet.core.errors import DicomError
-from wslpet.io.dicom.body_measures import MEASURES
 from wslpet.io.dicom.headers import CORRECT, Header
-from wslpet.io.dicom.suv import MEASURE_SHARE, SIZE_M, WEIGHT_KG
+from wslpet.io.dicom.suv import MEASURE_SHARE, MEASURES, SIZE_M, WEIGHT_KG
 
 
 @dataclass(frozen=True)

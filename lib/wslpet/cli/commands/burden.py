@@ -115,8 +115,8 @@ def _tasks(folder: Path) -> list[_Task]:
 def _facts(series: Path) -> dict[str, str]:
     """What a series' headers say of it; "" where they do not."""
     from wslpet.analysis.burden.tables import FACTS
+    from wslpet.io.dicom.files import find_series
     from wslpet.io.dicom.headers import Header, read_dicom
-    from wslpet.io.dicom.series import find_series
 
     first = next(files[0] for files in find_series(series, "PT").values() if files[0].parent == series)
     header = Header(read_dicom(first, ["SpecificCharacterSet", *FACTS]))

@@ -91,7 +91,7 @@ def _scans(paths: Sequence[Path]) -> dict[str, Path]:
 
 def scans_below(folder: Path) -> dict[str, Path]:
     """Name → image file or series in and below a folder; unreadable folders are reported."""
-    from wslpet.io.dicom.series import find_series
+    from wslpet.io.dicom.files import find_series
     from wslpet.io.folders import look_into
     from wslpet.io.readers import ending
 

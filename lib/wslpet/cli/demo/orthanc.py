@@ -15,7 +15,7 @@ from typing import Any
 import requests
 
 from wslpet.core.errors import InputError
-from wslpet.io.dicom.series import find_series
+from wslpet.io.dicom.files import find_series
 
 REMEDY = "apt-get install orthanc orthanc-dicomweb"
 # Debian installs daemons in folders that are only on root's PATH.

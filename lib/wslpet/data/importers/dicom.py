@@ -14,8 +14,9 @@ from wslpet.data.cohort_table import Row
 from wslpet.data.importers.common import Imported, Options, click_in
 from wslpet.io.dicom.derived.rtstruct import read_rtstruct
 from wslpet.io.dicom.derived.segmentation import read_segmentation
+from wslpet.io.dicom.files import find_series
 from wslpet.io.dicom.headers import Header, read_dicom
-from wslpet.io.dicom.series import find_series, read_series
+from wslpet.io.dicom.series import read_series
 from wslpet.io.masks import write_mask
 
 CLICKS = "serve the folder (make serve STUDIES=…), click there, and import its datastore"

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from wslpet.io.dicom.files import is_candidate
 from wslpet.io.dicom.headers import read_dicom
-from wslpet.io.dicom.series import files_below, is_candidate
+from wslpet.io.folders import look_into
 from wslpet.server.errors import UnknownName, quoted
 from wslpet.server.series.source import FACTS, FoundSegmentation, FoundSeries, facts_of, is_uid, why_left_out
 
@@ -116,7 +117,7 @@ class DicomFolder:
 
 def _slices(folder: Path) -> Iterator[tuple[Path, _Stamp]]:
     """Files that are named as slices are."""
-    for path in files_below(folder, _NOT_STUDIES):
+    for path in (folder / name for name in look_into(folder, _NOT_STUDIES).files):
         if is_candidate(path.name):
             with suppress(OSError):
                 stat = path.stat()

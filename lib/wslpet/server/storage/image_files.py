@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping
 from pathlib import PurePosixPath
 
-from wslpet.io.dicom.series import is_candidate
+from wslpet.io.dicom.files import is_candidate
 from wslpet.io.folders import Tree
 from wslpet.io.readers import ending
 

@@ -13,7 +13,8 @@ import psutil
 
 from wslpet.core.errors import InputError
 from wslpet.core.state_folder import PRIVATE, VARIABLE
-from wslpet.io.dicom.series import is_candidate, read_series
+from wslpet.io.dicom.files import is_candidate
+from wslpet.io.dicom.series import read_series
 from wslpet.io.folders import look_into
 from wslpet.io.readers import read_volume
 from wslpet.server.errors import StorageError

@@ -11,8 +11,9 @@ from skimage.draw import polygon
 
 from wslpet.core.arrays import Array
 from wslpet.core.volume import Volume
+from wslpet.io.dicom.geometry import POSITION_MM
 from wslpet.io.dicom.headers import Header, read_dicom
-from wslpet.io.dicom.series import POSITION_MM, Series
+from wslpet.io.dicom.series import Series
 
 LPS_TO_RAS = np.array([-1.0, -1.0, 1.0])
 CLOSED = ("CLOSED_PLANAR", "CLOSEDPLANAR_XOR")

@@ -5,6 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from wslpet.io.dicom.headers import Limits
+
+WEIGHT_KG: Limits = (1.0, 700.0)
+SIZE_M: Limits = (0.3, 2.6)
+# Plausible range of a body size measure, as a share of the body weight.
+MEASURE_SHARE: Limits = (0.05, 5.0)
+
 
 @dataclass(frozen=True)
 class BodyMeasure:

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 
 from wslpet.core.errors import DicomError
 from wslpet.io.dicom.headers import CORRECT, Header, Limits, same_in_all
-from wslpet.io.dicom.times import date_and_time, date_time
+from wslpet.io.dicom.suv.times import date_and_time, date_time
 
 GE = (0x0009, "GEMS_PETD_01")
 SCAN_DATE_TIME = 0x0D
