@@ -55,11 +55,22 @@ def surroundings(volume: Volume, inside: BoolArray) -> tuple[Volume, Array]:
 
 def central_voxel(inside: BoolArray, spacing: tuple[float, float, float]) -> Array:
     """(3,) index of the voxel of the largest connected lesion in (i, j, k) bool that is nearest its centroid."""
-    lesions, _ = ndimage.label(inside, np.ones((3, 3, 3)))
-    largest = np.bincount(lesions[lesions > 0]).argmax()
-    voxels = np.argwhere(lesions == largest)
-    nearest: Array = voxels[np.linalg.norm((voxels - voxels.mean(axis=0)) * spacing, axis=1).argmin()]
-    return nearest
+    return central_voxels(inside, spacing)[0]
+
+
+def central_voxels(labels: Array, spacing: tuple[float, float, float]) -> list[Array]:
+    """Index (3,) of the voxel nearest the centroid of each lesion in (i, j, k) label values, the largest lesion first.
+
+    A lesion is a connected part of one value; voxels that touch at a corner are connected.
+    """
+    found = []
+    for value in np.unique(labels[labels > 0]):
+        lesions, _ = ndimage.label(labels == value, np.ones((3, 3, 3)))
+        for number, window in enumerate(ndimage.find_objects(lesions), start=1):
+            voxels = np.argwhere(lesions[window] == number)
+            nearest = voxels[np.linalg.norm((voxels - voxels.mean(axis=0)) * spacing, axis=1).argmin()]
+            found.append((len(voxels), nearest + [w.start for w in window]))
+    return [voxel for _, voxel in sorted(found, key=lambda one: -one[0])]
 
 
 def suv_peak(volume: Volume, inside: BoolArray) -> float:

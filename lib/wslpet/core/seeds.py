@@ -142,7 +142,7 @@ class Annotation:
         learns from. `NO_TUMOUR` has one.
     background : seeds of type `BACKGROUND`: inside a lesion, what belongs to them is cut off; elsewhere they say that
         there is no tumour.
-    user, time, id : of the annotation as a whole, as of `Seed`; "" is that of the first seed.
+    user, time, id : of the annotation as a whole, as of `Seed`; "" is that of the first seed. The seeds keep no id.
 
     Raises
     ------
@@ -169,6 +169,7 @@ class Annotation:
         for name in ("user", "time", "id"):
             if not getattr(self, name):
                 object.__setattr__(self, name, getattr(self.primary, name))
+        object.__setattr__(self, "seeds", tuple(replace(seed, id="") for seed in self.seeds))
 
     @property
     def primary(self) -> Seed:

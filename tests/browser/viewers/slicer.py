@@ -33,6 +33,9 @@ class Slicer:
         self.sample: dict[str, Any] = {}
         self.affine = np.eye(4)
         self._points: dict[str, list[list[int]]] = {}
+        # As its table of options has them: of a list, the first until another is chosen.
+        config = self.info["models"][SEEDING]["config"]
+        self.options = {name: value[0] if isinstance(value, list) else value for name, value in config.items()}
 
     def next_sample(self, strategy: str = "first") -> str | None:
         """Next Sample: its id, with the volume loaded; None when the server has no more."""
@@ -52,8 +55,23 @@ class Slicer:
         """SmartEdit: one more point, at mm RAS, in the segment chosen; the module sends those of all segments."""
         index = np.rint(apply_affine(np.linalg.inv(self.affine), position)).astype(int).tolist()
         self._points.setdefault(label, []).append(index)
+        return self.run_points(label)
+
+    def remove(self, label: str, number: int) -> None:
+        """A point of a segment is deleted."""
+        del self._points[label][number]
+
+    def run_points(self, label: str) -> tuple[Volume, dict[str, Any]]:
+        """SmartEdit, Update: the points of every segment that the server names."""
         points = {name: self._points.get(name, []) for name in self.info["labels"]}
-        return self._infer(SEEDING, {**points, "label": label})
+        return self._infer(SEEDING, {**points, "label": label, **self.options})
+
+    def label(self) -> bytes:
+        """The submitted label's file, as the server has it."""
+        query = {"label": self.sample["id"], "tag": "final"}
+        answer = requests.get(f"{self._url}/datastore/label", params=query, timeout=60)
+        answer.raise_for_status()
+        return answer.content
 
     def submit(self, mask: np.ndarray, label: str) -> dict[str, Any]:
         """Submit Label: a boolean mask (i, j, k) of the volume, in the segment of that name."""

@@ -12,6 +12,7 @@ import SimpleITK as sitk
 from nibabel.affines import apply_affine
 
 from tests.helpers.synthetic import ORIENTATIONS, write_scan
+from wslpet.core.seeds import CONTOUR_METHODS
 
 
 def dice(one, other):
@@ -150,8 +151,9 @@ def test_info_lists_the_tasks(clinic):
     info = clinic.server.info()
     assert info["models"]["wslpet"]["type"] == "segmentation"
     assert info["models"]["wslpet_seed"]["type"] == "deepedit"
-    assert info["models"]["wslpet_seed"]["labels"] == {"lung": 1, "oesophagus": 2}
-    assert info["labels"] == ["lung", "oesophagus"]
+    assert info["models"]["wslpet_seed"]["labels"] == {"lung": 1, "oesophagus": 2, "background": 3}
+    assert info["labels"] == ["lung", "oesophagus", "background"]
+    assert info["models"]["wslpet_seed"]["config"] == {"contour": list(CONTOUR_METHODS)}
     assert set(info["strategies"]) == {"uncertainty", "random", "first"}
     assert list(info["trainers"]) == ["wslpet"]
 

@@ -19,10 +19,11 @@ from skimage.segmentation import watershed
 from wslpet.core.arrays import Array
 from wslpet.core.errors import SeedError
 from wslpet.core.limits import CORES
-from wslpet.core.seeds import Annotation, Seed
+from wslpet.core.seeds import Annotation, ContourChoice, Seed
 from wslpet.core.volume import Volume
 from wslpet.method.delineation.contours import Contour
 from wslpet.method.inference.click_check import Clicked, clicked
+from wslpet.method.inference.contour_choice import chosen_contour
 
 # Two seeds with a pass between them at this share of the lower of their maxima are in one lesion.
 ONE_LESION = 0.8
@@ -42,11 +43,13 @@ class ClickedLesions:
     contours : of each lesion; they share no voxel.
     seeds : of each lesion, which seeds are in it, counted from 0; the first one gave the contour.
     doubts : of each seed, why there may be no tumour at it; empty if there is no doubt.
+    choices : of each lesion, how its contour was chosen.
     """
 
     contours: tuple[Contour, ...]
     seeds: tuple[tuple[int, ...], ...]
     doubts: tuple[str, ...]
+    choices: tuple[ContourChoice, ...]
 
 
 def clicked_lesions(ras: Volume, annotation: Annotation, checked: bool = True, sure: bool = False) -> ClickedLesions:
@@ -69,8 +72,13 @@ def clicked_lesions(ras: Volume, annotation: Annotation, checked: bool = True, s
     if checked:
         for hit in hits:
             hit.check(sure)
-    places = [number for number, hit in enumerate(hits) if hit.contour is not None]
-    contours = [contour for hit in hits if (contour := hit.contour) is not None]
+    places, contours, choices = [], [], []
+    for number, (hit, point, seed) in enumerate(zip(hits, points, annotation.seeds, strict=True)):
+        if hit.contour is not None:
+            contour, choice = chosen_contour(ras, point, seed, hit.contour)
+            places.append(number)
+            contours.append(contour)
+            choices.append(choice)
     background = [ras.to_index(np.array(seed.position)) for seed in annotation.background]
     groups, contours = _apart(ras, [points[n] for n in places], contours, background)
     seeds = tuple(tuple(places[n] for n in group) for group in groups)
@@ -79,7 +87,8 @@ def clicked_lesions(ras: Volume, annotation: Annotation, checked: bool = True, s
             raise SeedError(
                 f"background points leave nothing of the lesion at {_place(annotation.seeds[own[0]])}; delete one"
             )
-    return ClickedLesions(tuple(contours), seeds, tuple(hit.doubt for hit in hits))
+    doubts = tuple(hit.doubt for hit in hits)
+    return ClickedLesions(tuple(contours), seeds, doubts, tuple(choices[group[0]] for group in groups))
 
 
 def _each(ras: Volume, points: Sequence[Array], seeds: Sequence[Seed]) -> list[Clicked]:

@@ -79,8 +79,8 @@ def delineate(
     found = _clicked(ras, annotation, settings, checked, sure)
     cancer_type, label = annotation.cancer_type, settings.labels.get(annotation.cancer_type, 0)
     lesions = tuple(
-        Lesion.from_contour(ras, contour, volume, label, cancer_type, n, annotation.seeds[own[0]].contour, own)
-        for n, (contour, own) in enumerate(zip(found.contours, found.seeds, strict=True), start=1)
+        Lesion.from_contour(ras, contour, volume, label, cancer_type, n, choice, own)
+        for n, (contour, choice, own) in enumerate(zip(found.contours, found.choices, found.seeds, strict=True), 1)
     )
     clock.lap("lesions")
     if output is None and model is not None:
@@ -164,7 +164,7 @@ def _slices(volume: Volume, contours: tuple[Contour, ...]) -> slice:
 
 def _clicked(ras: Volume, annotation: Annotation, settings: Settings, checked: bool, sure: bool) -> ClickedLesions:
     if annotation.cancer_type == NO_TUMOUR:
-        return ClickedLesions((), (), ("",))
+        return ClickedLesions((), (), ("",), ())
     if annotation.cancer_type not in settings.types:
         raise SeedError(f"cancer type {annotation.cancer_type!r} is not one of {', '.join(settings.types)}")
     for seed in (*annotation.seeds, *annotation.background):

@@ -64,6 +64,8 @@ Segments = Annotated[
     Annotated[list[dict[str, Any]], Field(max_length=MAX_TEXT)] | None,
     Field(description=f"a list of at most {MAX_TEXT} objects"),
 ]
+# `storage.annotations.clicks` says what is wrong with one.
+Contours = Annotated[Any, Field(description="a contour's name, an object, or a list with one for each point")]
 Ignored = Annotated[
     bool | int | float | _Line | None,
     Field(description="a number, a flag or a line of text", json_schema_extra={"ignored": True}),
@@ -101,6 +103,8 @@ class InferOptions(_Common):
     radiomics: Flag = None
     label: Text = None
     label_info: Segments = None
+    lesion_labels: Flag = None
+    contour: Contours = None
     output: Word = None
     timeout: Seconds = None
     # What viewers add, and what means nothing here.
@@ -246,7 +250,7 @@ def parsed(model: type[Options], what: str, options: Mapping[str, Any]) -> Optio
 
 
 def parsed_infer(options: Mapping[str, Any], classes: Collection[str]) -> InferOptions:
-    """The options of an infer request; points, which lie under the classes' names, are `clicks.newest_click`'s.
+    """The options of an infer request; points, which lie under the classes' names, are `clicks.clicks_in`'s.
 
     Lists under other names are points of an unknown type, and refused as such there.
     """

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 import uuid
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,10 +17,20 @@ from wslpet.core.seeds import NO_TUMOUR, Withdrawal
 from wslpet.core.settings import Settings
 from wslpet.method.projection.mip import Views, rotated_mip
 from wslpet.server.errors import quoted
-from wslpet.server.page.schemas import Annotation, Click, Next, Patient, Plane, Save, Saved, Withdraw
+from wslpet.server.page.schemas import (
+    AnnotatedSeed,
+    Annotation,
+    Click,
+    Next,
+    Patient,
+    Plane,
+    Save,
+    Saved,
+    Withdraw,
+)
 from wslpet.server.series.datastore import SeriesDatastore
-from wslpet.server.storage.annotations.service import AnnotationService, ClickRequest
-from wslpet.server.tasks.findings import Delineated, delineated
+from wslpet.server.storage.annotations.service import AnnotationRequest, AnnotationService, Place
+from wslpet.server.tasks.findings import Contour, Delineated, delineated
 from wslpet.server.tasks.predictions import Predictions
 
 # A browser that has not asked for this long has closed its patients.
@@ -125,25 +136,22 @@ class AnnotationPage:
         return _steps(sliced(ras.array, image_id, plane, index, count), _suv_step(self.datastore.views(image_id)))
 
     def delineate(self, image_id: str, click: Click) -> Delineated | None:
-        """Delineate the lesion at a click, with what is doubtful about it; None for "no tumour".
+        """Delineate the lesions at clicks, with what is doubtful about them; None for "no tumour".
 
         Nothing is recorded; errors as of `AnnotationService.preview`.
         """
-        asked = ClickRequest(image_id, click.cancer_type, "", position=click.position)
-        return delineated(self.annotations.preview(asked))
+        return delineated(self.annotations.preview(_request(image_id, click, "")))
 
     def annotate(self, image_id: str, save: Save, user: str) -> Saved:
         """Record an annotation; it is on disk when this returns.
 
         The same request again is answered, not recorded again; errors as of `AnnotationService.check`.
         """
-        asked = ClickRequest(
-            image_id, save.cancer_type, user, position=save.position, id=save.id, seen=save.seen, sure=save.sure
-        )
+        asked = replace(_request(image_id, save, user), id=save.id, seen=save.seen, sure=save.sure)
         recorded = self.annotations.check(asked)
         standing = self.datastore.seeds.get(image_id)[-1:]
         return Saved(
-            annotation=_annotation(recorded.seed, recorded.seed in standing),
+            annotation=_annotation(recorded.annotation, recorded.annotation in standing),
             known=recorded.known,
             meanwhile=[_annotation(said) for said in recorded.meanwhile],
             history=self.history(image_id),
@@ -174,10 +182,30 @@ def sliced(array: Array, image_id: str, plane: Plane, index: int, count: int) ->
 def _annotation(said: seeds.Annotation | Withdrawal, counts: bool = False) -> Annotation:
     if isinstance(said, Withdrawal):
         return Annotation(kind="withdrawn", user=said.user, time=said.time)
-    position = None if said.cancer_type == NO_TUMOUR else said.position
+    seeds = () if said.cancer_type == NO_TUMOUR else said.seeds
     return Annotation(
-        kind="seed", user=said.user, time=said.time, cancer_type=said.cancer_type, position=position, counts=counts
+        kind="seed",
+        user=said.user,
+        time=said.time,
+        cancer_type=said.cancer_type,
+        position=seeds[0].position if seeds else None,
+        seeds=[
+            AnnotatedSeed(
+                position=seed.position, contour=Contour.from_choice(seed.contour), user=seed.user, time=seed.time
+            )
+            for seed in seeds
+        ],
+        background=[seed.position for seed in said.background],
+        counts=counts,
     )
+
+
+def _request(image_id: str, click: Click, user: str) -> AnnotationRequest:
+    lesions = tuple(Place(position=seed.position, contour=seed.contour.choice()) for seed in click.seeds)
+    if click.position is not None:
+        lesions = (Place(position=click.position),)
+    background = tuple(Place(position=position) for position in click.background)
+    return AnnotationRequest(image_id, click.cancer_type, user, lesions, background)
 
 
 def _suv_step(views: Views) -> float:

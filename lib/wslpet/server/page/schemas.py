@@ -7,9 +7,10 @@ from urllib.parse import unquote
 
 from fastapi import Depends
 from fastapi import Path as InPath
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, model_validator
 
-from wslpet.server.tasks.findings import Triple
+from wslpet.server.storage.annotations.clicks import MAX_POINTS
+from wslpet.server.tasks.findings import Contour, Triple
 
 
 def _named(
@@ -80,6 +81,15 @@ class Opened(BaseModel):
     open: list[Annotated[str, Field(max_length=300)]] = Field(default=[], max_length=20)
 
 
+class AnnotatedSeed(BaseModel):
+    """One lesion of an annotation."""
+
+    position: Triple = Field(description="mm RAS")
+    contour: Contour
+    user: str = Field(description="who said first that it is there")
+    time: str
+
+
 class Annotation(BaseModel):
     """One entry of an image's history; it is never overwritten, only superseded or withdrawn."""
 
@@ -88,6 +98,8 @@ class Annotation(BaseModel):
     time: str
     cancer_type: str = ""
     position: Triple | None = Field(default=None, description="mm RAS; None of no tumour, and of a withdrawal")
+    seeds: list[AnnotatedSeed] = Field(default=[], description="one for each lesion; `position` is that of the first")
+    background: list[Triple] = Field(default=[], description="mm RAS of places that are said to be no tumour")
     counts: bool = Field(default=False, description="whether this is the annotation that is learned from")
 
 
@@ -123,18 +135,35 @@ class Next(BaseModel):
     message: str = Field(default="", description="when none is left: what that means, in sentences")
 
 
-class Click(BaseModel):
-    """A click, not recorded."""
+class SeedPlace(BaseModel):
+    """A seed of a lesion, and the reader's choice of its contour."""
 
     position: Position = Field(description="mm RAS")
+    contour: Contour = Field(default=Contour(), description="ours, as it is, by default")
+
+
+class Click(BaseModel):
+    """The lesions of a patient, not recorded: `seeds`, or `position` where there is one with our contour."""
+
     cancer_type: Name
+    position: Position | None = Field(default=None, description="mm RAS; None of no tumour, and beside `seeds`")
+    seeds: list[SeedPlace] = Field(default=[], max_length=MAX_POINTS, description="one a lesion, the primary first")
+    background: list[Position] = Field(
+        default=[],
+        max_length=MAX_POINTS,
+        description="mm RAS of places that are no tumour; inside a lesion, what belongs to them is cut off",
+    )
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Click:
+        if self.position is not None and self.seeds:
+            raise ValueError("both position and seeds are given; give one of them")
+        return self
 
 
-class Save(BaseModel):
+class Save(Click):
     """An annotation to record."""
 
-    cancer_type: Name
-    position: Position | None = Field(default=None, description="mm RAS; may be None of no tumour")
     annotator: Name = Field(default="", description="who clicked, where the server does not know accounts")
     seen: int = Field(default=0, ge=0, description="length of the history that the annotator saw")
     id: Name = Field(

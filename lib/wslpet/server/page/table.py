@@ -14,7 +14,7 @@ from wslpet.core.seeds import NO_TUMOUR, Annotation, Withdrawal
 from wslpet.io.tables import Table, guarded, parse_table, unguarded
 from wslpet.server.page.annotation import AnnotationPage
 from wslpet.server.page.schemas import Imported
-from wslpet.server.storage.annotations.service import ClickRequest
+from wslpet.server.storage.annotations.service import AnnotationRequest, Place
 
 COLUMNS = ("image", "cancer_type", "x", "y", "z", "user", "time")
 NEEDED = ("image", "cancer_type")
@@ -82,7 +82,9 @@ def _table(content: bytes) -> Table:
     return table
 
 
-def _request(page: AnnotationPage, image: str, row: dict[str, str | None], table: Table, user: str) -> ClickRequest:
+def _request(
+    page: AnnotationPage, image: str, row: dict[str, str | None], table: Table, user: str
+) -> AnnotationRequest:
     """A row as a click; who clicked may have confirmed a doubt."""
     page.datastore.image_path(image)
     cancer_type, x, y, z, who, when = (unguarded(row.get(column) or "") for column in COLUMNS[1:])
@@ -96,7 +98,8 @@ def _request(page: AnnotationPage, image: str, row: dict[str, str | None], table
         except ValueError:
             point = "; ".join((x, y, z))
             raise SeedError(f"seed {point!r} is not three numbers; write x, y and z in mm RAS") from None
-    return ClickRequest(image, cancer_type, (who or user)[:100], position=position, time=when[:40], sure=True)
+    lesions = () if position is None else (Place(position=position),)
+    return AnnotationRequest(image, cancer_type, (who or user)[:100], lesions, time=when[:40], sure=True)
 
 
 def _same(history: Sequence[Annotation | Withdrawal], seed: Annotation, *, timed: bool) -> Annotation | None:

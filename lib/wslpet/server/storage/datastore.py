@@ -38,7 +38,7 @@ from wslpet.method.projection.mip import Views
 from wslpet.server.errors import Conflict, UnknownName, quoted
 from wslpet.server.storage.annotations.label_seeds import LabelSeeds
 from wslpet.server.storage.annotations.seed_log import Known, SeedLog
-from wslpet.server.storage.annotations.submitted_labels import seed_from_label
+from wslpet.server.storage.annotations.submitted_labels import annotation_from_label
 from wslpet.server.storage.image_files import flat_name
 from wslpet.server.storage.image_list import FINAL, ImageList
 from wslpet.server.storage.remarks import UnusableImages, remarks, uncounted
@@ -246,30 +246,31 @@ class SeededDatastore(ImageList):
             self._reconcile_datastore()
 
     def save_label(self, image_id: str, label_filename: str, label_tag: str, label_info: Mapping[str, Any]) -> str:
-        """Store a mask; a final one, which an annotator submitted, is a seed and a type, too."""
+        """Store a mask; a final one, which an annotator submitted, is an annotation, too."""
         check_name("tag", label_tag, SAFE_TAG)
         source, info = Path(label_filename), dict(as_mapping(label_info))
         extension = image_extension(source, "label")
         image = self.image_path(image_id)
-        seed = None
+        said = None
         if label_tag == FINAL:
             volume = self.scans.volume(image)
             with called(source, f"{label_tag} of {image_id}{extension}"):
-                seed = seed_from_label(source, volume, info, self.settings, self.renamed)
+                before = next(iter(self.seeds.get(image_id)[-1:]), None)
+                said = annotation_from_label(source, volume, info, self.settings, self.renamed, before)
         with self._changing():
             target = self._label_file(image_id, label_tag, extension)
-            before = self._datastore.objects[image_id].labels.get(label_tag)
+            label = self._datastore.objects[image_id].labels.get(label_tag)
             info |= {"ts": int(time.time()), "name": target.name}
             self._datastore.objects[image_id].labels[label_tag] = DataModel(info=info, ext=extension)
             with self._listed(), written(target) as staged:
                 shutil.copyfile(source, staged)
-                if before is not None:
-                    old = self._label_file(image_id, label_tag, before.ext)
+                if label is not None:
+                    old = self._label_file(image_id, label_tag, label.ext)
                     self._keep(old, label_tag, image_id)
                 # Last: what failed so far recorded nothing, and what follows needs no space.
-                if seed is not None:
-                    self.seeds.append(image_id, seed)
-            if before is not None and before.ext != extension:
+                if said is not None:
+                    self.seeds.append(image_id, said)
+            if label is not None and label.ext != extension:
                 old.unlink(missing_ok=True)
         return image_id
 

@@ -9,8 +9,10 @@ from pydantic import BaseModel, Field
 
 from wslpet.analysis.uptake import central_voxel
 from wslpet.core.arrays import Array
-from wslpet.core.seeds import NO_TUMOUR
+from wslpet.core.seeds import CONTOUR_METHODS, MAX_STEP, NO_TUMOUR, OURS, ContourChoice
 from wslpet.core.volume import Volume
+from wslpet.method.delineation import contours as delineation
+from wslpet.method.inference.localisation import Lesion
 from wslpet.method.inference.result import Result
 from wslpet.method.projection.mip import VIEWS
 
@@ -31,9 +33,43 @@ class LesionMask(BaseModel):
         return np.argwhere(inside) + self.start
 
 
-class Delineated(BaseModel):
-    """A lesion with its measurements."""
+class Contour(BaseModel):
+    """The reader's choice of contour, see `wslpet.core.seeds.ContourChoice`."""
 
+    method: str = Field(default=OURS, description=f"one of {', '.join(CONTOUR_METHODS)}", max_length=20)
+    step: int = Field(default=0, ge=-MAX_STEP, le=MAX_STEP, description="contours larger (> 0) or smaller (< 0)")
+
+    def choice(self) -> ContourChoice:
+        """As the method takes it; raises SeedError when there is no such contour."""
+        return ContourChoice(self.method, self.step)
+
+    @classmethod
+    def from_choice(cls, choice: ContourChoice) -> Contour:
+        """Inverse of `choice`."""
+        return cls(method=choice.method, step=choice.step)
+
+
+class DelineatedLesion(BaseModel):
+    """One of the lesions of a scan with its measurements."""
+
+    number: int = Field(description="from 1, the primary first")
+    cancer_type: str
+    volume_ml: float
+    suv_max: float
+    suv_peak: float
+    suv_mean: float
+    tlg: float = Field(description="total lesion glycolysis, ml × SUV")
+    centroid: Triple = Field(description="mm RAS")
+    contour: Contour = Field(description="as it was used: steps beyond the largest or the smallest contour are none")
+    seeds: list[int] = Field(description="which of the seeds that were sent lie in it, counted from 0")
+    doubt: str = Field(description="of its seeds, in words, why they may not be on a tumour; else empty")
+    mask: LesionMask
+
+
+class Delineated(BaseModel):
+    """The lesions of a scan; what is said of one lesion is of the first."""
+
+    lesions: list[DelineatedLesion] = Field(description="no voxel is of two")
     cancer_type: str
     volume_ml: float
     suv_max: float
@@ -64,17 +100,19 @@ class Prediction(BaseModel):
     confidence: float | None
     lesion: Delineated | None
     cams: dict[str, CamCells]
-    position: Triple | None = Field(description="mm RAS; what agreeing records as the seed")
+    position: Triple | None = Field(description="mm RAS; what agreeing with the first lesion records as the seed")
+    positions: list[Triple] = Field(description="of every lesion; what agreeing with all records as seeds")
     affine: list[list[float]] = Field(description="4 × 4, RAS voxel → mm RAS")
 
 
 def delineated(result: Result) -> Delineated | None:
-    """Lesion of a result as JSON model; None without a lesion."""
-    if result.contour is None:
+    """Lesions of a result as JSON model; None without a lesion."""
+    if not result.lesions:
         return None
-    first, inside = result.lesions[0], result.contour.inside
-    x, y, z = inside.shape
+    lesions = [_lesion(result, *pair) for pair in zip(result.lesions, result.contours, strict=True)]
+    first = result.lesions[0]
     return Delineated(
+        lesions=lesions,
         cancer_type=first.cancer_type,
         volume_ml=first.volume_ml,
         suv_max=first.suv_max,
@@ -84,13 +122,32 @@ def delineated(result: Result) -> Delineated | None:
         tlg=sum(lesion.tlg for lesion in result.lesions),
         centroid=first.position,
         doubt=result.doubt,
-        mask=LesionMask(start=result.contour.start, shape=(x, y, z), bits=_base64(np.packbits(inside))),
+        mask=lesions[0].mask,
+    )
+
+
+def _lesion(result: Result, lesion: Lesion, contour: delineation.Contour) -> DelineatedLesion:
+    x, y, z = contour.inside.shape
+    return DelineatedLesion(
+        number=lesion.number,
+        cancer_type=lesion.cancer_type,
+        volume_ml=lesion.volume_ml,
+        suv_max=lesion.suv_max,
+        suv_peak=lesion.suv_peak,
+        suv_mean=lesion.suv_mean,
+        tlg=lesion.tlg,
+        centroid=lesion.position,
+        contour=Contour.from_choice(lesion.contour),
+        seeds=list(lesion.seeds),
+        doubt="; ".join(result.doubts[n] for n in lesion.seeds if result.doubts[n]),
+        mask=LesionMask(start=contour.start, shape=(x, y, z), bits=_base64(np.packbits(contour.inside))),
     )
 
 
 def prediction(result: Result, volume: Volume, cell_mm: float) -> Prediction:
     """Convert a result without a seed; the scan is as stored, `cell_mm` the size of a CAM cell."""
     ras = volume.to_ras()
+    positions = _seed_positions(result, ras)
     return Prediction(
         model_version=result.model_version,
         cancer_type=result.cancer_type,
@@ -98,20 +155,20 @@ def prediction(result: Result, volume: Volume, cell_mm: float) -> Prediction:
         confidence=result.confidence,
         lesion=delineated(result),
         cams={view: _cells(result, view, cell_mm) for view in VIEWS if view in result.cams},
-        position=_seed_position(result, ras),
+        position=next(iter(positions), None),
+        positions=positions,
         affine=ras.affine.tolist(),
     )
 
 
-def _seed_position(result: Result, ras: Volume) -> Triple | None:
-    """Where a person who agrees would have clicked: the lesion's central voxel, as of a submitted mask."""
+def _seed_positions(result: Result, ras: Volume) -> list[Triple]:
+    """Where a person who agrees would have clicked: each lesion's central voxel, as of a submitted mask."""
     if result.cancer_type == NO_TUMOUR or not result.findings:
-        return None
-    if result.contour is None:
-        return result.findings[0][0]
-    index = central_voxel(result.contour.inside, ras.spacing) + result.contour.start
-    x, y, z = ras.to_world(index).tolist()
-    return x, y, z
+        return []
+    if not result.contours:
+        return [result.findings[0][0]]
+    voxels = [central_voxel(contour.inside, ras.spacing) + contour.start for contour in result.contours]
+    return [(x, y, z) for x, y, z in ras.to_world(np.array(voxels)).tolist()]
 
 
 def _cells(result: Result, view: str, cell_mm: float) -> CamCells:

@@ -1,6 +1,6 @@
-"""Inference tasks: `wslpet` finds the tumour with the network, `wslpet_seed` delineates it at a click.
+"""Inference tasks: `wslpet` finds the tumour with the network, `wslpet_seed` delineates the lesions at clicks.
 
-A click goes through the annotation service. Requests run in threads of the server: as many at once as there are
+Clicks go through the annotation service. Requests run in threads of the server: as many at once as there are
 processors, and as their volumes fit the memory.
 """
 
@@ -21,7 +21,7 @@ from monailabel.interfaces.tasks.infer_v2 import InferTask, InferType
 
 from wslpet.analysis.radiomics import radiomics
 from wslpet.core.errors import InputError, ModelError, SeedError
-from wslpet.core.seeds import Annotation
+from wslpet.core.seeds import BACKGROUND, CONTOUR_METHODS, DEFAULT_CONTOUR, Annotation
 from wslpet.core.settings import Settings
 from wslpet.core.volume import Volume
 from wslpet.io.masks import mask_content, write_mask
@@ -29,8 +29,8 @@ from wslpet.method.inference.pipeline import delineate, find_lesions
 from wslpet.method.inference.result import Result
 from wslpet.server.errors import quoted
 from wslpet.server.http.fifo_semaphore import processors
-from wslpet.server.storage.annotations.clicks import Click, newest_click
-from wslpet.server.storage.annotations.service import AnnotationService, ClickRequest, OpenScan
+from wslpet.server.storage.annotations.clicks import Clicks, clicks_in
+from wslpet.server.storage.annotations.service import AnnotationRequest, AnnotationService, OpenScan, Place
 from wslpet.server.storage.datastore import SeededDatastore
 from wslpet.server.tasks.active_model import ActiveModel
 
@@ -78,8 +78,10 @@ class FindTumour(InferTask):
         Parameters
         ----------
         request : "image_path" of the scan, and "image_id" unless it is a session's; in a click request, points by
-            type; "result_extension", one of `EXTENSIONS`; "result_write_to_file"; "result_compress" (.nrrd, .mha);
-            "radiomics", true to have every feature of the lesion in the answer.
+            type, and "contour", how each is delineated, see `clicks.clicks_in`; "result_extension", one of
+            `EXTENSIONS`; "result_write_to_file"; "result_compress" (.nrrd, .mha); "lesion_labels", true to have the
+            lesions' numbers in the mask instead of the type's; "radiomics", true to have every feature of the tumour
+            in the answer.
 
         Returns
         -------
@@ -97,18 +99,20 @@ class FindTumour(InferTask):
         return self._answered(request, _content)
 
     def _answered(
-        self, request: Mapping[str, Any], kept: Callable[[Result, str, bool], Kept]
+        self, request: Mapping[str, Any], kept: Callable[[Volume, str, bool, slice | None], Kept]
     ) -> tuple[Kept | None, dict[str, Any]]:
         start = time.monotonic()
         extension = extension_of(request)
-        click = newest_click(request, self._settings.classes, lambda: self._recorded(request))
-        self._check(click)
+        clicks = clicks_in(request, self._settings.classes, lambda: self._recorded(request))
+        self._check(clicks)
         with processors:
-            made = self._found(request) if click is None else self._clicked(request, click)
+            made = self._found(request) if clicks is None else self._clicked(request, clicks)
             writing = time.monotonic()
             mask = None
             if request.get("result_write_to_file", True) is not False:
-                mask = kept(made.result, extension, request.get("result_compress", True) is not False)
+                volume = made.result.lesion_mask() if request.get("lesion_labels") is True else made.result.mask
+                compress = request.get("result_compress", True) is not False
+                mask = kept(volume, extension, compress, made.result.slices)
         seconds = {"read": made.read_seconds, "write": time.monotonic() - writing, "total": time.monotonic() - start}
         answer = self._answer(made.result, seconds)
         answer["notes"] = self._notes(request)
@@ -118,21 +122,27 @@ class FindTumour(InferTask):
         with self._annotations.opened(Path(request["image_path"])) as scan:
             return self._made(request, scan, None)
 
-    def _clicked(self, request: Mapping[str, Any], click: Click) -> _Made:
-        cancer_type, index = click
-        user, image = str(request.get("user") or "unknown"), Path(request["image_path"])
-        asked = ClickRequest(request.get("image_id"), cancer_type, user, index=index, path=image)
+    def _clicked(self, request: Mapping[str, Any], clicks: Clicks) -> _Made:
+        contours = clicks.contours or (DEFAULT_CONTOUR,) * len(clicks.lesions)
+        asked = AnnotationRequest(
+            request.get("image_id"),
+            clicks.cancer_type,
+            str(request.get("user") or "unknown"),
+            tuple(Place(index, contour=contour) for index, contour in zip(clicks.lesions, contours, strict=True)),
+            tuple(Place(index) for index in clicks.background),
+            path=Path(request["image_path"]),
+        )
         made = self._annotations.annotate(asked, partial(self._made, request)).answer
         assert made is not None
         return made
 
-    def _made(self, request: Mapping[str, Any], scan: OpenScan, seed: Annotation | None) -> _Made:
-        result = self._segment(Path(request["image_path"]), scan.volume, seed)
+    def _made(self, request: Mapping[str, Any], scan: OpenScan, said: Annotation | None) -> _Made:
+        result = self._segment(Path(request["image_path"]), scan.volume, said)
         features = _features(scan.volume, result) if request.get("radiomics") is True else None
         return _Made(result, features, scan.read_seconds)
 
-    def _check(self, click: Any) -> None:
-        if click is not None:
+    def _check(self, clicks: Clicks | None) -> None:
+        if clicks is not None:
             raise SeedError("the task wslpet takes no clicks; send them to wslpet_seed")
 
     def _recorded(self, request: Mapping[str, Any]) -> list[Annotation]:
@@ -144,15 +154,15 @@ class FindTumour(InferTask):
         image_id = request.get("image_id")
         return [] if image_id is None else self._datastore.notes(image_id)
 
-    def _segment(self, image: Path, volume: Volume, seed: Annotation | None) -> Result:
+    def _segment(self, image: Path, volume: Volume, said: Annotation | None) -> Result:
         model = None
         try:
             model = self._weights.current()
         except ModelError as error:
-            if seed is None:
+            if said is None:
                 raise
             logger.error("delineated without weights: %s", error)
-        if model is None and seed is None:
+        if model is None and said is None:
             raise ModelError(
                 "no weights yet for these cancer types: click one tumour per patient with wslpet_seed, then train "
                 "wslpet; clicks are delineated without weights"
@@ -160,8 +170,8 @@ class FindTumour(InferTask):
         start = time.monotonic()
         output = None if model is None else self._datastore.scans.network_output(image, model)
         seconds = time.monotonic() - start
-        if seed is not None:
-            result = delineate(volume, seed, model, self._settings if model is None else None, output)
+        if said is not None:
+            result = delineate(volume, said, model, self._settings if model is None else None, output)
         else:
             assert model is not None
             result = find_lesions(volume, model, output)
@@ -181,21 +191,25 @@ class FindTumour(InferTask):
 
 
 class DelineateClick(FindTumour):
-    """Delineation at one click with a cancer type, which is recorded as a seed.
+    """Delineation at clicks with a cancer type, which are recorded as an annotation: each click is a lesion.
 
     Of MONAI Label's type "deepedit", whose points an unmodified OHIF or Slicer sends by label name. The labels
-    are the cancer types, so one click carries the whole supervision.
+    are the cancer types, so one click carries the whole supervision; "background" is a label, too, without which Slicer
+    sends no such points.
     """
 
     def __init__(self, datastore: SeededDatastore, weights: ActiveModel, settings: Settings) -> None:
         super().__init__(datastore, weights, settings)
         self.type = InferType.DEEPEDIT
-        labels = {name: value for value, name in enumerate(settings.classes, start=1)}
-        self.labels = labels
-        self.description = "Click once on the tumour with its cancer type: delineates it and learns from it"
+        self.labels = {name: value for value, name in enumerate((*settings.classes, BACKGROUND), start=1)}
+        self.description = "Click once on each lesion with its cancer type: delineates them and learns from the first"
 
-    def _check(self, click: Any) -> None:
-        if click is None:
+    def config(self) -> dict[str, Any]:
+        """The options that viewers show, as a drop-down."""
+        return {"contour": list(CONTOUR_METHODS)}
+
+    def _check(self, clicks: Clicks | None) -> None:
+        if clicks is None:
             raise SeedError(
                 f"no click in the request; click once on the tumour, with the label that names its type: "
                 f"{', '.join(self._settings.classes)}"
@@ -219,15 +233,15 @@ def _features(volume: Volume, result: Result) -> dict[str, float | None]:
     return {name: value if math.isfinite(value) else None for name, value in values.items()}
 
 
-def _content(result: Result, extension: str, compress: bool) -> bytes:
-    return mask_content(result.mask, extension, compress, result.slices)
+def _content(mask: Volume, extension: str, compress: bool, slices: slice | None) -> bytes:
+    return mask_content(mask, extension, compress, slices)
 
 
-def _written(result: Result, extension: str, compress: bool) -> str:
+def _written(mask: Volume, extension: str, compress: bool, slices: slice | None) -> str:
     handle, name = tempfile.mkstemp(prefix="wslpet-", suffix=extension)
     os.close(handle)
     try:
-        write_mask(result.mask, name, compress)
+        write_mask(mask, name, compress)
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise

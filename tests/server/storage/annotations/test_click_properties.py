@@ -13,7 +13,7 @@ from wslpet.core.errors import InputError
 from wslpet.core.seeds import Seed
 from wslpet.core.volume import Volume
 from wslpet.server.http.request_models import BatchOptions, SampleOptions, parsed, parsed_infer
-from wslpet.server.storage.annotations.clicks import newest_click, place
+from wslpet.server.storage.annotations.clicks import clicks_in, place
 from wslpet.server.storage.annotations.seed_log import SeedLog
 
 CLASSES = ("lung", "oesophagus")
@@ -23,7 +23,9 @@ json_values = st.recursive(
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
     max_leaves=12,
 )
-keys = st.sampled_from([*CLASSES, "background", "result_extension", "label_info", "device"]) | st.text(max_size=12)
+keys = st.sampled_from(
+    [*CLASSES, "background", "foreground", "label", "contour", "result_extension", "label_info", "device"]
+) | st.text(max_size=12)
 numbers = st.floats(-1e4, 1e4, allow_nan=False)
 
 
@@ -40,13 +42,14 @@ def test_any_request_is_a_click_or_a_refusal(request):
         except InputError as error:
             assert len(str(error)) < 1000
     try:
-        click = newest_click(request, CLASSES)
+        clicks = clicks_in(request, CLASSES)
     except InputError:
         return
-    if click is not None:
-        cancer_type, index = click
-        assert cancer_type in CLASSES
-        assert len(index) == 3 and np.isfinite(index).all()
+    if clicks is not None:
+        assert clicks.cancer_type in CLASSES and clicks.lesions
+        assert len(clicks.contours) == len(clicks.lesions)
+        for index in (*clicks.lesions, *clicks.background):
+            assert len(index) == 3 and np.isfinite(index).all()
 
 
 @quick
@@ -55,7 +58,7 @@ def test_a_click_is_inside_or_refused(index):
     volume = Volume(np.ones((9, 7, 11), np.float32), np.diag([-3.0, 5, 2, 1]))
     inside = all(-0.5 <= v <= n - 0.5 for v, n in zip(index, volume.shape, strict=True))
     try:
-        seed = place(("lung", list(index)), volume, "ann")
+        seed = place("lung", list(index), volume, "ann")
     except InputError:
         assert not inside
     else:

@@ -6,32 +6,61 @@ import numpy as np
 import pytest
 
 from wslpet.core.errors import SeedError
-from wslpet.core.seeds import Seed
+from wslpet.core.seeds import NO_TUMOUR, Annotation, ContourChoice, Seed, annotation_of
 from wslpet.core.volume import Volume
-from wslpet.server.storage.annotations.clicks import MAX_POINTS, newest_click, place
+from wslpet.server.storage.annotations.clicks import MAX_POINTS, Clicks, clicks_in, place
 
 TYPES = ("lung", "oesophagus")
 
 
 def test_a_viewer_request_is_one_click():
     request = {"lung": [], "oesophagus": [[1, 2, 3]], "background": [], "label": "oesophagus", "device": ["cpu"]}
-    assert newest_click(request, TYPES) == ("oesophagus", [1, 2, 3])
+    assert clicks_in(request, TYPES) == Clicks("oesophagus", ([1, 2, 3],), (), (ContourChoice(),))
 
 
-def test_the_last_point_wins():
-    assert newest_click({"lung": [[1, 1, 1], [4, 5, 6]]}, TYPES) == ("lung", [4, 5, 6])
+def test_each_point_is_a_lesion_and_the_first_is_the_primary():
+    request = {"lung": [[4, 5, 6], [1, 1, 1]], "oesophagus": [], "background": [[7, 8, 9]]}
+    clicks = clicks_in(request, TYPES)
+    assert (clicks.lesions, clicks.background) == (([4, 5, 6], [1, 1, 1]), ([7, 8, 9],))
 
 
-def seeds(*clicks) -> list[Seed]:
-    return [Seed(name, (0, 0, 0), index) for name, index in clicks]
+def test_a_client_of_one_label_names_the_type_as_its_label():
+    request = {"label": "lung", "foreground": [[4, 5, 6]], "background": [[1, 1, 1]]}
+    clicks = clicks_in(request, TYPES)
+    assert (clicks.cancer_type, clicks.lesions, clicks.background) == ("lung", ([4, 5, 6],), ([1, 1, 1],))
+
+
+@pytest.mark.parametrize(
+    ("contour", "choices"),
+    [
+        (None, [ContourChoice(), ContourChoice()]),
+        ("41%", [ContourChoice("41 %")] * 2),
+        ({"method": "SUV 2.5", "step": -1}, [ContourChoice("SUV 2.5", -1)] * 2),
+        (["ours", {"step": 2}], [ContourChoice(), ContourChoice(step=2)]),
+    ],
+)
+def test_contours_are_chosen_for_all_points_or_for_each(contour, choices):
+    request = {"lung": [[4, 5, 6], [1, 1, 1]], "contour": contour}
+    assert list(clicks_in(request, TYPES).contours) == choices
+
+
+def test_no_tumour_is_one_place():
+    assert clicks_in({NO_TUMOUR: [[1, 1, 1], [2, 2, 2]]}, (*TYPES, NO_TUMOUR)) == Clicks(NO_TUMOUR, ([2, 2, 2],))
+
+
+def seeds(*clicks) -> list[Annotation]:
+    return [annotation_of(Seed(name, (0, 0, 0), index)) for name, index in clicks]
 
 
 def test_a_corrected_type_wins_over_the_points_on_record():
     request = {"lung": [[1, 1, 1], [4, 5, 6]], "oesophagus": [[4, 5, 7]]}
-    assert newest_click(request, TYPES, lambda: seeds(("lung", (4, 5, 6)))) == ("oesophagus", [4, 5, 7])
+    assert clicks_in(request, TYPES, lambda: seeds(("lung", (1, 1, 1)), ("lung", (4, 5, 6)))) == Clicks(
+        "oesophagus", ([4, 5, 7],), (), (ContourChoice(),)
+    )
     back = {"lung": [[1, 1, 1], [4, 5, 6], [4, 5, 8]], "oesophagus": [[4, 5, 7]]}
-    both = seeds(("lung", (4, 5, 6)), ("oesophagus", (4, 5, 7)))
-    assert newest_click(back, TYPES, lambda: both) == ("lung", [4, 5, 8])
+    both = seeds(("lung", (1, 1, 1)), ("lung", (4, 5, 6)), ("oesophagus", (4, 5, 7)))
+    again = clicks_in(back, TYPES, lambda: both)
+    assert (again.cancer_type, again.lesions) == ("lung", ([1, 1, 1], [4, 5, 6], [4, 5, 8]))
 
 
 @pytest.mark.parametrize("order", [1, -1])
@@ -39,17 +68,18 @@ def test_of_points_that_are_all_on_record_the_latest_wins(order):
     request = {"lung": [[1, 1, 1]], "oesophagus": [[2, 2, 2]]}
     recorded = seeds(("lung", (1, 1, 1)), ("oesophagus", (2, 2, 2)))[::order]
     latest = recorded[-1]
-    assert newest_click(request, TYPES, lambda: recorded) == (latest.cancer_type, list(latest.index))
+    clicks = clicks_in(request, TYPES, lambda: recorded)
+    assert (clicks.cancer_type, clicks.lesions) == (latest.cancer_type, (list(latest.index),))
 
 
 def test_new_points_of_two_types_are_refused_beside_an_older_seed():
     recorded = seeds(("lung", (1, 1, 1)))
     with pytest.raises(SeedError, match="2 types"):
-        newest_click({"lung": [[1, 1, 2]], "oesophagus": [[1, 1, 1]]}, TYPES, lambda: recorded)
+        clicks_in({"lung": [[1, 1, 2]], "oesophagus": [[1, 1, 1]]}, TYPES, lambda: recorded)
 
 
 def test_no_points_is_no_click():
-    assert newest_click({"lung": [], "oesophagus": []}, TYPES) is None
+    assert clicks_in({"lung": [], "oesophagus": []}, TYPES) is None
 
 
 @pytest.mark.parametrize(
@@ -57,7 +87,13 @@ def test_no_points_is_no_click():
     [
         ({"lung": [[1, 2, 3]], "oesophagus": [[1, 2, 3]]}, "2 types"),
         ({"stomach": [[1, 2, 3]]}, "unknown cancer type 'stomach'"),
-        ({"background": [[1, 2, 3]]}, "background points"),
+        ({"background": [[1, 2, 3]]}, "background points .* alone"),
+        ({"lung": [[1, 2, 3]], "background": [[1, 2]]}, "not three voxel indices"),
+        ({"lung": [[1, 2, 3]], "contour": "39%"}, "contour '39%' is not one of"),
+        ({"lung": [[1, 2, 3]], "contour": ["ours", "ours"]}, "2 contours for 1 points"),
+        ({"lung": [[1, 2, 3]], "contour": 7}, "contour 7 is not"),
+        ({"lung": [[1, 2, 3]], "contour": {"steps": 7}}, "contour .* is not"),
+        ({"foreground": [[1, 2, 3]], "label": "liver"}, "foreground points"),
         ({"foreground": [[1, 2, 3]]}, "foreground points"),
         ({"lung": [[1, 2]]}, "not three voxel indices"),
         ({"lung": [[1, 2, 3, 4]]}, "not three voxel indices"),
@@ -75,12 +111,12 @@ def test_no_points_is_no_click():
 )
 def test_what_is_no_click_is_refused(request_, said):
     with pytest.raises(SeedError, match=said):
-        newest_click(request_, TYPES)
+        clicks_in(request_, TYPES)
 
 
 def test_a_click_is_placed_in_millimetres():
     affine = np.array([[0, 0, -4, 100], [2, 0, 0, -50], [0, 3, 0, 7], [0, 0, 0, 1]], float)
-    seed = place(("lung", [5, 6, 7]), Volume(np.ones((10, 11, 12), np.float32), affine), "ann")
+    seed = place("lung", [5, 6, 7], Volume(np.ones((10, 11, 12), np.float32), affine), "ann")
     assert seed.position == (100 - 28, -50 + 10, 7 + 18)
     assert seed.index == (5, 6, 7)
     assert (seed.cancer_type, seed.user) == ("lung", "ann")
@@ -90,4 +126,4 @@ def test_a_click_is_placed_in_millimetres():
 def test_a_click_outside_is_refused(index):
     volume = Volume(np.ones((10, 11, 12), np.float32), np.diag([2, 2, 2, 1.0]), name="case7.nii.gz")
     with pytest.raises(SeedError, match=r"outside case7\.nii\.gz"):
-        place(("lung", index), volume, "ann")
+        place("lung", index, volume, "ann")

@@ -9,11 +9,11 @@ import pytest
 
 from tests.helpers.synthetic import write_scan
 from wslpet.core.errors import SeedError
-from wslpet.core.seeds import NO_TUMOUR, Withdrawal
+from wslpet.core.seeds import NO_TUMOUR, ContourChoice, Withdrawal
 from wslpet.core.settings import Settings
 from wslpet.server.errors import Conflict, UnknownName
 from wslpet.server.http.fifo_semaphore import processors
-from wslpet.server.storage.annotations.service import AnnotationService, ClickRequest
+from wslpet.server.storage.annotations.service import AnnotationRequest, AnnotationService, Place
 from wslpet.server.storage.datastore import SeededDatastore
 
 SETTINGS = Settings(no_tumour=True)
@@ -34,22 +34,24 @@ def said(service):
 
 
 def test_a_viewers_voxel_and_the_pages_position_are_the_same_seed(service, scan):
-    viewer = service.annotate(ClickRequest("case", "lung", "Ann", index=scan.click), lambda opened, seed: seed)
-    assert viewer.answer == viewer.seed and not viewer.known
-    page = service.check(ClickRequest("case", "lung", "Ben", position=viewer.seed.position, seen=1))
-    np.testing.assert_allclose(page.seed.index, scan.click, atol=1e-3)
-    np.testing.assert_allclose(page.seed.position, viewer.seed.position, atol=1e-2)
-    assert said(service) == [viewer.seed, page.seed]
+    viewer = service.annotate(AnnotationRequest("case", "lung", "Ann", (Place(scan.click),)), lambda opened, seed: seed)
+    assert viewer.answer == viewer.annotation and not viewer.known
+    page = service.check(
+        AnnotationRequest("case", "lung", "Ben", (Place(position=viewer.annotation.position),), seen=1)
+    )
+    np.testing.assert_allclose(page.annotation.index, scan.click, atol=1e-3)
+    np.testing.assert_allclose(page.annotation.position, viewer.annotation.position, atol=1e-2)
+    assert said(service) == [viewer.annotation, page.annotation]
 
 
 def test_a_preview_records_nothing(service, scan):
-    result = service.preview(ClickRequest("case", "lung", "", index=scan.click))
+    result = service.preview(AnnotationRequest("case", "lung", "", (Place(scan.click),)))
     assert result.mask.array.any()
     assert said(service) == []
 
 
 def test_a_refused_click_is_not_recorded_and_one_that_fails_is(service, scan):
-    click = ClickRequest("case", "lung", "Ann", index=scan.click)
+    click = AnnotationRequest("case", "lung", "Ann", (Place(scan.click),))
 
     def fails(error):
         def delineated(opened, seed):
@@ -69,54 +71,67 @@ def test_a_refused_click_is_not_recorded_and_one_that_fails_is(service, scan):
     ("change", "words"),
     [
         ({"cancer_type": "liver"}, "unknown cancer type 'liver'"),
-        ({"index": None}, "lung needs a place"),
-        ({"index": [-9, 0, 0]}, "lies outside"),
-        ({"index": [0, 0, 0]}, "nothing stands out"),
+        ({"lesions": ()}, "lung needs a place"),
+        ({"lesions": (Place([-9, 0, 0]),)}, "lies outside"),
+        ({"lesions": (Place([0, 0, 0]),)}, "nothing stands out"),
     ],
 )
 def test_what_cannot_be_used_is_refused(service, scan, change, words):
     with pytest.raises(SeedError, match=words):
-        service.check(replace(ClickRequest("case", "lung", "Ann", index=scan.click), **change))
+        service.check(replace(AnnotationRequest("case", "lung", "Ann", (Place(scan.click),)), **change))
     assert said(service) == []
 
 
 def test_an_unknown_image_is_refused_before_anybody_waits(service):
     with processors, pytest.raises(UnknownName):
-        service.check(ClickRequest("nobody", NO_TUMOUR, "Ann"))
+        service.check(AnnotationRequest("nobody", NO_TUMOUR, "Ann"))
 
 
 def test_a_sessions_click_is_answered_and_teaches_nothing(service, scan):
-    click = ClickRequest(None, "lung", "Ann", index=scan.click, path=scan.path)
+    click = AnnotationRequest(None, "lung", "Ann", (Place(scan.click),), path=scan.path)
     assert service.annotate(click, lambda opened, seed: seed.cancer_type).answer == "lung"
     assert said(service) == []
 
 
 def test_the_same_id_is_recorded_once(service, scan):
-    click = ClickRequest("case", "lung", "Ann", index=scan.click, id="one")
+    click = AnnotationRequest("case", "lung", "Ann", (Place(scan.click),), id="one")
     first, again = service.check(click), service.check(click)
     assert (first.known, again.known) == (False, True)
-    assert again.seed == first.seed and said(service) == [first.seed]
+    assert again.annotation == first.annotation and said(service) == [first.annotation]
     with pytest.raises(Conflict, match="send a new id"):
-        service.check(ClickRequest("case", NO_TUMOUR, "Ann", id="one"))
+        service.check(AnnotationRequest("case", NO_TUMOUR, "Ann", id="one"))
 
 
 def test_without_an_id_it_is_the_same_click_until_it_was_seen(service, scan):
-    service.check(ClickRequest("case", "lung", "Ann", index=scan.click))
-    assert service.check(ClickRequest("case", "lung", "Ann", index=scan.click)).known
-    assert not service.check(ClickRequest("case", "lung", "Ann", index=scan.click, seen=1)).known
+    service.check(AnnotationRequest("case", "lung", "Ann", (Place(scan.click),)))
+    assert service.check(AnnotationRequest("case", "lung", "Ann", (Place(scan.click),))).known
+    assert not service.check(AnnotationRequest("case", "lung", "Ann", (Place(scan.click),), seen=1)).known
 
 
 def test_what_others_said_meanwhile_is_told(service, scan):
-    other = service.check(ClickRequest("case", NO_TUMOUR, "Ben"))
-    assert service.check(ClickRequest("case", "lung", "Ann", index=scan.click)).meanwhile == (other.seed,)
+    other = service.check(AnnotationRequest("case", NO_TUMOUR, "Ben"))
+    assert service.check(AnnotationRequest("case", "lung", "Ann", (Place(scan.click),))).meanwhile == (
+        other.annotation,
+    )
 
 
 def test_the_newest_is_withdrawn_and_the_one_before_counts_again(service, scan):
-    first = service.check(ClickRequest("case", NO_TUMOUR, "Ben")).seed
-    second = service.check(ClickRequest("case", "lung", "Ann", index=scan.click, seen=1)).seed
+    first = service.check(AnnotationRequest("case", NO_TUMOUR, "Ben")).annotation
+    second = service.check(AnnotationRequest("case", "lung", "Ann", (Place(scan.click),), seen=1)).annotation
     with pytest.raises(Conflict):
         service.withdraw("case", "never", "Ann")
     service.withdraw("case", second.time, "Ann")
     history = service.history("case")
     assert [counts for _, counts in history] == [True, False, False]
     assert history[0][0] == first and isinstance(history[-1][0], Withdrawal)
+
+
+def test_who_repeats_a_lesion_among_others_did_not_find_it(service, scan):
+    first = service.check(AnnotationRequest("case", "lung", "Ann", (Place(scan.click),))).annotation
+    aside = Place([v + 1 for v in scan.click], contour=ContourChoice("41 %"))
+    request = AnnotationRequest("case", "lung", "Ben", (Place(scan.click), aside), (Place([4, 4, 4]),), seen=1)
+    second = service.check(request).annotation
+    assert [(seed.user, seed.time) for seed in second.seeds] == [("Ann", first.time), ("Ben", second.time)]
+    assert second.user == "Ben" and [seed.index for seed in second.background] == [(4, 4, 4)]
+    assert [seed.contour.method for seed in second.seeds] == ["ours", "41 %"]
+    assert service.check(request).known and said(service) == [first, second]

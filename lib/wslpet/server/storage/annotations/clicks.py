@@ -1,20 +1,23 @@
-"""A viewer's request → the click in it.
+"""A viewer's request → the points in it.
 
-OHIF and Slicer send one entry per label name, {"lung": [[i, j, k], ...], "oesophagus": [], "background": []},
-with every point placed since the image was opened. The labels are the cancer types, so the entry that is not empty is
-the type, and its last point, the newest click, is the seed. Older points of that type are superseded. When a type is
-corrected the viewers go on sending the points of the first one; what is on record already is not the newest click.
+OHIF and Slicer send one entry per label name, {"lung": [[i, j, k], ...], "oesophagus": [], "background": []}, with
+every point placed since the image was opened. The labels are the cancer types, so the entry that is not empty is the
+type, and each of its points is a lesion: the first is the primary, a point that is gone takes its lesion along. Points
+of "background" say where there is none. When a type is corrected the viewers go on sending the points of the first
+one; the type of the points that are not on record yet is the newer. A client that knows one label only, as MONAI
+Label's deepgrow models do, sends its points as "foreground", with the type as "label".
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from wslpet.core.errors import SeedError
-from wslpet.core.seeds import NO_TUMOUR, Annotation, Seed
+from wslpet.core.seeds import BACKGROUND, DEFAULT_CONTOUR, NO_TUMOUR, Annotation, ContourChoice, Seed
 from wslpet.core.volume import Volume
 from wslpet.server.errors import quoted
 from wslpet.server.http.request_models import RESERVED_KEYS
@@ -24,49 +27,83 @@ MAX_POINTS = 100
 # Beyond any scan, and still exact in a float.
 _LARGEST_INDEX = 1e6
 
-Click = tuple[str, list[float]]
+Index = list[float]
 
 
-def newest_click(
+@dataclass(frozen=True)
+class Clicks:
+    """The points of a request, as sent: voxel indices [i, j, k].
+
+    Parameters
+    ----------
+    lesions : one or more, the primary first.
+    background : where there is no lesion.
+    contours : the reader's choice for each lesion.
+    """
+
+    cancer_type: str
+    lesions: tuple[Index, ...]
+    background: tuple[Index, ...] = ()
+    contours: tuple[ContourChoice, ...] = ()
+
+
+def clicks_in(
     request: Mapping[str, Any], classes: Collection[str], recorded: Callable[[], Sequence[Annotation]] = tuple
-) -> Click | None:
-    """The cancer type and voxel index [i, j, k], as sent, of the newest click; None when there is none.
+) -> Clicks | None:
+    """The cancer type and the points of a request; None when there is no point.
 
     Parameters
     ----------
     classes : the names that may be clicked: the cancer types, and "no tumour" where it is learned.
-    recorded : says the image's seeds, newest last; asked when there are points of two types.
+    recorded : says the image's annotations, newest last; asked when there are points of two types.
 
     Raises
     ------
     SeedError
-        for new points of two types, points of an unknown type, of the background, too many points, or a point
-        that is not three numbers.
+        for new points of two types, points of an unknown type, background points alone, too many points, a point that
+        is not three numbers, or contours that do not fit the points.
     """
     _refuse_other_points(request, classes)
-    newest = {name: _points(name, request[name])[-1] for name in classes if request.get(name)}
-    if len(newest) > 1:
-        newest = _not_superseded(newest, recorded())
-    if len(newest) > 1:
+    points = {name: _points(name, request[name]) for name in classes if request.get(name)}
+    if request.get("foreground"):
+        name = request["label"]
+        points[name] = [*points.get(name, ()), *_points("foreground", request["foreground"])]
+    background = _points(BACKGROUND, request[BACKGROUND]) if request.get(BACKGROUND) else []
+    if len(points) > 1:
+        points = _of_the_newer_type(points, recorded())
+    if len(points) > 1:
         raise SeedError(
-            f"clicks of {len(newest)} types ({', '.join(newest)}) in one request; a patient has one: "
+            f"clicks of {len(points)} types ({', '.join(points)}) in one request; a patient has one: "
             "delete the points of the others and click again"
         )
-    return next(iter(newest.items()), None)
+    if background and not points:
+        raise SeedError(
+            f"background points {quoted(background)} alone say of no tumour where it is; click on the tumour, too, "
+            f"with the label that names its type: {', '.join(classes)}"
+        )
+    for cancer_type, lesions in points.items():
+        if cancer_type == NO_TUMOUR:
+            return Clicks(cancer_type, (lesions[-1],))
+        contours = _contours(request.get("contour"), len(lesions))
+        return Clicks(cancer_type, tuple(lesions), tuple(background), contours)
+    return None
 
 
-def _not_superseded(newest: dict[str, list[float]], recorded: Sequence[Annotation]) -> dict[str, list[float]]:
-    """Of the last point of each type, those that no seed records; where all are, the one recorded last."""
-    when = {(seed.cancer_type, seed.index): n for n, seed in enumerate(recorded)}
-    order = {name: when.get((name, (i, j, k)), -1) for name, (i, j, k) in newest.items()}
-    new = {name: newest[name] for name, n in order.items() if n < 0}
-    last = max(newest, key=order.__getitem__)
-    return new or {last: newest[last]}
+def _of_the_newer_type(points: dict[str, list[Index]], recorded: Sequence[Annotation]) -> dict[str, list[Index]]:
+    """Points of the types that have one which no annotation records; where none has, of the type recorded last."""
+    known = {(seed.cancer_type, seed.index) for said in recorded for seed in said.seeds}
+    new = {
+        name: places
+        for name, places in points.items()
+        if any((name, tuple(map(float, place))) not in known for place in places)
+    }
+    order = {said.cancer_type: n for n, said in enumerate(recorded)}
+    last = max(points, key=lambda name: order.get(name, -1))
+    return new or {last: points[last]}
 
 
-def place(click: Click, volume: Volume, user: str) -> Seed:
-    """The click as a seed in mm RAS; raises SeedError when it lies outside the volume."""
-    cancer_type, index = click
+def place(cancer_type: str, index: Index, volume: Volume, user: str, contour: ContourChoice = DEFAULT_CONTOUR) -> Seed:
+    """A point as a seed in mm RAS; raises SeedError when it lies outside the volume."""
     if cancer_type != NO_TUMOUR and not volume.contains(np.array(index)):
         raise SeedError(
             f"click {index} lies outside {volume.name}, whose voxels run from [0, 0, 0] to "
@@ -74,14 +111,27 @@ def place(click: Click, volume: Volume, user: str) -> Seed:
         )
     i, j, k = index
     x, y, z = volume.to_world(np.array(index))
-    return Seed(cancer_type, (x, y, z), (i, j, k), user)
+    return Seed(cancer_type, (x, y, z), (i, j, k), user, contour=contour)
 
 
-def _points(name: str, value: Any) -> list[list[float]]:
+def _contours(value: Any, lesions: int) -> tuple[ContourChoice, ...]:
+    """Choices from what a request says: a method's name or an object for all points, or a list with one for each."""
+    if isinstance(value, list):
+        if len(value) != lesions:
+            raise SeedError(f"{len(value)} contours for {lesions} points; send one for each point, or one for all")
+        return tuple(_contour(one) for one in value)
+    return (_contour(value),) * lesions
+
+
+def _contour(value: Any) -> ContourChoice:
+    return ContourChoice(value) if isinstance(value, str) else ContourChoice.from_dict(value)
+
+
+def _points(name: str, value: Any) -> list[Index]:
     if not isinstance(value, list) or not all(isinstance(point, list) for point in value):
         raise SeedError(f"points of {name!r} are {quoted(value)}; send a list of voxel indices: [[i, j, k]]")
     if len(value) > MAX_POINTS:
-        raise SeedError(f"{len(value)} points of {name!r} in one request, at most {MAX_POINTS}; one click is enough")
+        raise SeedError(f"{len(value)} points of {name!r} in one request, at most {MAX_POINTS}; delete some of them")
     for point in value:
         if len(point) != 3 or not all(_is_index(v) for v in point):
             raise SeedError(f"point {quoted(point)} of {name!r} is not three voxel indices; click inside the volume")
@@ -93,10 +143,12 @@ def _is_index(value: Any) -> bool:
 
 
 def _refuse_other_points(request: Mapping[str, Any], classes: Collection[str]) -> None:
-    for name in ("background", "foreground", "points"):
+    label = request.get("label")
+    named = isinstance(label, str) and label in classes
+    for name in ("points",) if named else ("foreground", "points"):
         if request.get(name):
             raise SeedError(
-                f"{name} points {quoted(request[name])} are not used; click once on the tumour, "
+                f"{name} points {quoted(request[name])} are not used; click on the tumour, "
                 f"with the label that names its type: {', '.join(classes)}"
             )
     for name, value in request.items():

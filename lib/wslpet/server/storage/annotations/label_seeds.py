@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from wslpet.core.errors import BusyError, InputError
 from wslpet.server.errors import Conflict, PacsError, StorageError
-from wslpet.server.storage.annotations.submitted_labels import seed_from_label
+from wslpet.server.storage.annotations.submitted_labels import annotation_from_label
 from wslpet.server.storage.image_list import FINAL
 
 if TYPE_CHECKING:
@@ -118,5 +118,5 @@ class LabelSeeds:
         if not label:
             raise Conflict("it was removed meanwhile")
         return store.seeds.append_first(
-            image, seed_from_label(Path(label), volume, info, store.settings, store.renamed)
+            image, annotation_from_label(Path(label), volume, info, store.settings, store.renamed)
         )

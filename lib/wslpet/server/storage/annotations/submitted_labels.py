@@ -1,30 +1,39 @@
-"""A submitted mask → the seed and cancer type it stands for."""
+"""A submitted mask → the annotation it stands for: a cancer type, and a seed for each lesion."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from wslpet.analysis.uptake import central_voxel
+from wslpet.analysis.uptake import central_voxels
+from wslpet.core.arrays import Array
 from wslpet.core.errors import InputError, SeedError
-from wslpet.core.seeds import NO_TUMOUR, Seed
+from wslpet.core.seeds import NO_TUMOUR, Annotation, Seed, annotation_of
 from wslpet.core.settings import Settings
 from wslpet.core.volume import Volume
 from wslpet.io.masks import read_mask
 from wslpet.server.errors import quoted
+from wslpet.server.storage.annotations.clicks import MAX_POINTS
 
 _AS_NAMED: Mapping[str, str] = {}
 
 
-def seed_from_label(
-    path: Path, image: Volume, info: Mapping[str, Any], settings: Settings, renamed: Mapping[str, str] = _AS_NAMED
-) -> Seed:
-    """The centre of the largest lesion, and the type that its label value or segment name stands for.
+def annotation_from_label(
+    path: Path,
+    image: Volume,
+    info: Mapping[str, Any],
+    settings: Settings,
+    renamed: Mapping[str, str] = _AS_NAMED,
+    before: Annotation | None = None,
+) -> Annotation:
+    """The centre of each lesion, the largest first, and the type that its label value or segment name stands for.
 
-    An empty mask says "no tumour" where the settings know of that.
+    A lesion is a connected part of a label value; of more than `MAX_POINTS` the largest count. An empty mask says "no
+    tumour" where the settings know of that.
 
     Parameters
     ----------
@@ -32,6 +41,7 @@ def seed_from_label(
     image : the scan that it annotates.
     info : of the submission; "label_info": [{"name", "idx"}] names label values as 3D Slicer does.
     renamed : former name of a cancer type → its name in the settings.
+    before : the annotation that the mask supersedes: where the mask holds its primary, that lesion comes first.
 
     Raises
     ------
@@ -42,7 +52,7 @@ def seed_from_label(
     values = np.unique(mask.array[mask.array > 0])
     user = str(info.get("user") or info.get("client_id") or "unknown")[:100]
     if values.size == 0 and settings.no_tumour:
-        return Seed(NO_TUMOUR, tuple(image.to_world((np.array(image.shape) - 1) / 2)), user=user)
+        return annotation_of(Seed(NO_TUMOUR, tuple(image.to_world((np.array(image.shape) - 1) / 2)), user=user))
     if values.size == 0:
         raise SeedError(f"label of {image.name} is empty; outline the tumour, or leave the patient unannotated")
     types = {_type_of(float(value), info.get("label_info"), settings, renamed) for value in values}
@@ -51,14 +61,28 @@ def seed_from_label(
             f"label of {image.name} holds {len(types)} types ({', '.join(sorted(types))}); a patient has one: "
             "keep the segments of one type"
         )
-    position = mask.to_world(central_voxel(mask.array > 0, mask.spacing))
-    index = image.to_index(position)
-    if not image.contains(index):
-        raise SeedError(
-            f"label of {image.name} lies outside it, at {position.round(1).tolist()} mm; "
-            "export the segmentation with the PET as reference"
-        )
-    return Seed(types.pop(), tuple(position), tuple(np.round(index, 3)), user)
+    cancer_type, time = types.pop(), datetime.now(timezone.utc).isoformat(timespec="milliseconds")
+    seeds = []
+    for voxel in _primary_first(central_voxels(mask.array, mask.spacing), mask, before)[:MAX_POINTS]:
+        position = mask.to_world(voxel)
+        index = image.to_index(position)
+        if not image.contains(index):
+            raise SeedError(
+                f"label of {image.name} lies outside it, at {position.round(1).tolist()} mm; "
+                "export the segmentation with the PET as reference"
+            )
+        seeds.append(Seed(cancer_type, tuple(position), tuple(np.round(index, 3)), user, time))
+    return Annotation(tuple(seeds))
+
+
+def _primary_first(centres: list[Array], mask: Volume, before: Annotation | None) -> list[Array]:
+    """The centre nearest the primary of the annotation before comes first, if the mask holds that."""
+    point = None if before is None else np.rint(mask.to_index(np.array(before.position))).astype(int)
+    if point is None or not mask.contains(point) or not mask.array[tuple(point)]:
+        return centres
+    away = [float(np.linalg.norm((centre - point) * mask.spacing)) for centre in centres]
+    first = int(np.argmin(away))
+    return [centres[first], *centres[:first], *centres[first + 1 :]]
 
 
 def _read(path: Path, image: Volume) -> Volume:
