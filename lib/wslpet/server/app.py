@@ -76,8 +76,10 @@ class WSLPETApp(MONAILabelApp):
             threading.Thread(target=warm_up, daemon=True).start()
 
     def init_datastore(self) -> SeriesDatastore:
-        told = self.configuration
-        return open_studies(self.studies, self.settings, told.renamed, told.state_dir, told.wait_for_scans)
+        configuration = self.configuration
+        return open_studies(
+            self.studies, self.settings, configuration.renamed, configuration.state_dir, configuration.wait_for_scans
+        )
 
     def init_infers(self) -> dict[str, Any]:
         # Weights live with the annotations they come from, so that two cohorts on one installation do not mix.

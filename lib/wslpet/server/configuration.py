@@ -14,11 +14,11 @@ from wslpet.server.errors import quoted
 from wslpet.server.http.request_models import RESERVED_KEYS
 
 # Keys of MONAI Label's own apps, which are accepted and ignored.
-_STOCK = """
+_MONAI_LABEL = """
 models preload skip_scoring skip_strategies scribbles server_mode tracking_uri tracking_experiment_name auth_token
 zoo_source zoo_repo bundles epistemic_enabled heuristic_planner auto_finetune_models auto_finetune_check_interval
 """
-_STOCK_KEYS = frozenset(_STOCK.split())
+_MONAI_LABEL_KEYS = frozenset(_MONAI_LABEL.split())
 _OWN_KEYS = (
     "preset",
     "tracking",
@@ -69,7 +69,7 @@ def configuration_from(conf: Mapping[str, str]) -> Configuration:
     """
     kinds = {f.name: getattr(Settings(), f.name) for f in fields(Settings)}
     for key in conf:
-        if key not in kinds and key not in _OWN_KEYS and key not in _STOCK_KEYS:
+        if key not in kinds and key not in _OWN_KEYS and key not in _MONAI_LABEL_KEYS:
             raise InputError(f"conf key {key!r} does not exist{_nearest(key, [*kinds, *_OWN_KEYS])}")
     if conf.get("tracking", "none") not in ("none", "", "false"):
         raise InputError(

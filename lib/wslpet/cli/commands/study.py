@@ -36,14 +36,14 @@ def run(args: argparse.Namespace) -> None:
     from wslpet.study.results.results import read_results
 
     chosen = tuple(name.strip() for name in args.systems.split(",") if name.strip())
-    with _bar("patient", "prepare") as told:
+    with _bar("patient", "prepare") as show_progress:
         study = open_study(
-            args.cohort, args.out, args.plan, args.seed, args.folds, chosen, args.resume, args.workers, told
+            args.cohort, args.out, args.plan, args.seed, args.folds, chosen, args.resume, args.workers, show_progress
         )
-    with _bar("s", "runs") as told:
-        make_study(study, args.workers, told)
-    with _bar("patient", "stability of features") as told:
-        stability = measured_stability(study, lambda done, total: told(done, total, ""))
+    with _bar("s", "runs") as show_progress:
+        make_study(study, args.workers, show_progress)
+    with _bar("patient", "stability of features") as show_progress:
+        stability = measured_stability(study, lambda done, total: show_progress(done, total, ""))
     print("outcome, tests and figures ...", file=sys.stderr)
     sources = sources_in(find_table(args.cohort))
     data = f"{len(study.patients)} {' and '.join(sources)} patients" if sources else f"{len(study.patients)} patients"
@@ -61,9 +61,9 @@ def _bar(unit: str, what: str) -> Iterator[Any]:
     shape = "{desc}: {percentage:3.0f}%|{bar}| {elapsed} gone, {remaining} left {postfix}"
     with tqdm(unit=unit, desc=what, bar_format=shape) as bar:
 
-        def told(done: float, total: float, now: str) -> None:
+        def show_progress(done: float, total: float, now: str) -> None:
             bar.total = total
             bar.set_postfix_str(now, refresh=False)
             bar.update(done - bar.n)
 
-        yield told
+        yield show_progress

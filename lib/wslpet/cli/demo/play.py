@@ -115,12 +115,12 @@ class Demo:
         return _figures(found())
 
     def _served(self, name: str) -> tuple[bool, bool, float]:
-        told = self._asked("POST", "/infer/wslpet", image=name, output="json").json()
+        answer = self._asked("POST", "/infer/wslpet", image=name, output="json").json()
         mask = self._asked("POST", "/infer/wslpet", image=name, output="image").content
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "mask.nii.gz"
             path.write_bytes(mask)
-            return self._judged(name, read_mask(path).array, told["cancer_type"])
+            return self._judged(name, read_mask(path).array, answer["cancer_type"])
 
     def _judged(self, name: str, mask: BoolArray, cancer_type: str) -> tuple[bool, bool, float]:
         from wslpet.analysis.overlap import agreement  # heavy

@@ -82,9 +82,9 @@ def serve(studies: str, host: str, port: int, greeting: str, others: Sequence[st
     terminal.write(f"Starting the server; its log is {_short(log)}\n")
     terminal.flush()
     _into(log)
-    told = _Told(studies, host, port, greeting)
-    threading.Thread(target=_greet, args=(told, log, terminal), daemon=True).start()
-    if _serve(told, app, log, terminal, others):
+    address = _Address(studies, host, port, greeting)
+    threading.Thread(target=_greet, args=(address, log, terminal), daemon=True).start()
+    if _serve(address, app, log, terminal, others):
         return 0
     terminal.write(f"The server ended: {_reason(log, begun)} (log: {_short(log)})\n")
     terminal.flush()
@@ -92,7 +92,7 @@ def serve(studies: str, host: str, port: int, greeting: str, others: Sequence[st
 
 
 @dataclass(frozen=True)
-class _Told:
+class _Address:
     """Address of the server, and what it serves."""
 
     studies: str
@@ -131,14 +131,14 @@ def log_file(state: Path) -> Path:
     return (state / "app" / "logs" / "app.log").resolve()
 
 
-def _serve(told: _Told, app: Path, log: Path, terminal: TextIO, others: Sequence[str]) -> bool:
+def _serve(address: _Address, app: Path, log: Path, terminal: TextIO, others: Sequence[str]) -> bool:
     """Run MONAI Label's start_server in this process; returns whether it ended without an error."""
     with tempfile.NamedTemporaryFile("w", suffix=".json") as config:
         json.dump(log_config(log), config)
         config.flush()
         sys.argv = [
-            *("monailabel", "start_server", "--app", str(app), "--studies", told.studies),
-            *("--host", told.host, "--port", str(told.port), "--log_config", config.name, *others),
+            *("monailabel", "start_server", "--app", str(app), "--studies", address.studies),
+            *("--host", address.host, "--port", str(address.port), "--log_config", config.name, *others),
         ]
         try:
             from monailabel.main import Main  # heavy
@@ -180,34 +180,34 @@ def _into(log: Path) -> None:
     os.close(file)
 
 
-def _greet(told: _Told, log: Path, terminal: TextIO) -> None:
+def _greet(address: _Address, log: Path, terminal: TextIO) -> None:
     from wslpet.cli.demo.welcome import reachable  # heavy
 
-    host = reachable(told.host).strip("[]")
+    host = reachable(address.host).strip("[]")
     while True:
         try:
-            socket.create_connection((host, told.port), timeout=5).close()
+            socket.create_connection((host, address.port), timeout=5).close()
             break
         except OSError:
             time.sleep(POLL_SECONDS)
     terminal.write(
-        f"{_words(told)}\n  The log is {_short(log)} . Ctrl-C stops the server; images and clicks are kept.\n"
+        f"{_words(address)}\n  The log is {_short(log)} . Ctrl-C stops the server; images and clicks are kept.\n"
     )
     terminal.flush()
 
 
-def _words(told: _Told) -> str:
+def _words(address: _Address) -> str:
     from wslpet.cli.demo.welcome import reachable, welcome, welcome_to_pacs
 
-    url = f"http://{reachable(told.host)}:{told.port}"
+    url = f"http://{reachable(address.host)}:{address.port}"
     try:
-        if told.greeting != "short" and "://" in told.studies:
-            return welcome_to_pacs(told.studies, told.host, told.port)
-        if told.greeting != "short":
-            return welcome(Path(told.studies), told.host, told.port, demo=told.greeting == "demo")
+        if address.greeting != "short" and "://" in address.studies:
+            return welcome_to_pacs(address.studies, address.host, address.port)
+        if address.greeting != "short":
+            return welcome(Path(address.studies), address.host, address.port, demo=address.greeting == "demo")
     except InputError as error:
         logging.getLogger(__name__).warning("no long welcome: %s", error)
-    return f"\n  Annotate in a browser, with {told.studies}: {url}/wslpet/\n  3D Slicer and OHIF ask for: {url}"
+    return f"\n  Annotate in a browser, with {address.studies}: {url}/wslpet/\n  3D Slicer and OHIF ask for: {url}"
 
 
 def _reason(log: Path, begun: int) -> str:

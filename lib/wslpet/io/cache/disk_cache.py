@@ -51,7 +51,7 @@ class DiskCache:
     def get(self, key: str) -> bytes | None:
         """Return what is kept; None when there is nothing, or it is damaged."""
         kept = None
-        with self._told("read"):
+        with self._errors_logged("read"):
             cache = self._opened()
             kept = None if cache is None else cache.get(key)
         if kept is None or len(kept) < _CHECKSUM_BYTES:
@@ -61,26 +61,26 @@ class DiskCache:
 
     def set(self, key: str, content: bytes) -> None:
         """Keep a value, whole or not at all."""
-        with self._told("written"):
+        with self._errors_logged("written"):
             cache = self._opened(make=True)
             assert cache is not None
             cache.set(key, _checksum(content) + content)
 
     def remove(self, key: str) -> None:
         """Drop a value, if there is one."""
-        with self._told("written"):
+        with self._errors_logged("written"):
             cache = self._opened()
             if cache is not None:
                 cache.delete(key)
 
     def __contains__(self, key: str) -> bool:
-        with self._told("read"):
+        with self._errors_logged("read"):
             cache = self._opened()
             return cache is not None and key in cache
         return False
 
     def __len__(self) -> int:
-        with self._told("read"):
+        with self._errors_logged("read"):
             cache = self._opened()
             return 0 if cache is None else len(cache)
         return 0
@@ -101,13 +101,13 @@ class DiskCache:
 
     def _sweep(self) -> None:
         """Remove files that the index does not name, as writers that were killed leave them."""
-        with self._told("swept"):
+        with self._errors_logged("swept"):
             cache = self._opened(make=True)
             if cache is not None:
                 cache.check(fix=True)
 
     @contextmanager
-    def _told(self, what: str) -> Iterator[None]:
+    def _errors_logged(self, what: str) -> Iterator[None]:
         """Tell a fault of the disk or of the index in the log; an index that is damaged is made anew."""
         try:
             yield

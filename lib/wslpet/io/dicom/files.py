@@ -84,8 +84,8 @@ def without_copies(slices: list[Header]) -> tuple[list[Header], list[str]]:
             raise DicomError(
                 f"{one} and {two} are one image (SOP Instance UID (0008,0018) {uid}), but differ; remove one of them"
             )
-    told = "file is a copy of another" if copies == 1 else "files are copies of others"
-    return kept, [f"{copies} {told}: each image counts once."] if copies else []
+    sentence = "file is a copy of another" if copies == 1 else "files are copies of others"
+    return kept, [f"{copies} {sentence}: each image counts once."] if copies else []
 
 
 def _content(header: Header) -> bytes:

@@ -127,8 +127,8 @@ def _check_size(slices: list[Header], name: str) -> None:
     if len(slices) < 2:
         raise DicomError(f"series {name}: one slice ({slices[0].file}) is no volume; give the whole series")
     if "NumberOfSlices" in slices[0].dataset:
-        told = slices[0].whole("NumberOfSlices", (1, 65535), RESEND)
-        if told > len(slices):
+        expected = slices[0].whole("NumberOfSlices", (1, 65535), RESEND)
+        if expected > len(slices):
             raise slices[0].refusal("NumberOfSlices", f"but there are {len(slices)} files", RESEND)
 
 

@@ -18,12 +18,12 @@ from fastapi import APIRouter, BackgroundTasks, Depends, File, Form, HTTPExcepti
 from fastapi.responses import FileResponse, Response
 from fastapi.security import OAuth2PasswordRequestForm
 from monailabel.config import settings
-from monailabel.endpoints import batch_infer as stock_batch
-from monailabel.endpoints import datastore as stock_datastore
-from monailabel.endpoints import logs as stock_logs
-from monailabel.endpoints import ohif as stock_ohif
-from monailabel.endpoints import scoring as stock_scoring
-from monailabel.endpoints import session as stock_session
+from monailabel.endpoints import batch_infer as monailabel_batch
+from monailabel.endpoints import datastore as monailabel_datastore
+from monailabel.endpoints import logs as monailabel_logs
+from monailabel.endpoints import ohif as monailabel_ohif
+from monailabel.endpoints import scoring as monailabel_scoring
+from monailabel.endpoints import session as monailabel_session
 from monailabel.interfaces.tasks.batch_infer import BatchInferImageType
 from monailabel.interfaces.utils.app import app_instance, clear_cache
 from monailabel.utils.others.generic import file_checksum
@@ -117,10 +117,10 @@ def create_session(
         raise InputError(f"file {quoted(files[0].filename)} is none of {', '.join(EXTENSIONS)}; convert it")
     cleaning = BackgroundTasks()
     try:
-        created = stock_session.create_session(cleaning, False, expiry, files)
+        created = monailabel_session.create_session(cleaning, False, expiry, files)
         read_volume(created["session_info"]["image"])
     except InputError:
-        stock_session.remove_session(created["session_id"])
+        monailabel_session.remove_session(created["session_id"])
         raise
     finally:
         for task in cleaning.tasks:
@@ -134,19 +134,19 @@ def get_session(session_id: str, user: AnyUser, update_ts: bool = False, image: 
     _check_session(session_id)
     if update_ts:
         raise InputError("update_ts=true is not supported: reading a session does not prolong it; an inference does")
-    info = stock_session.get_session(session_id)
+    info = monailabel_session.get_session(session_id)
     if not image:
         return info
     if Path(info["image"]).is_dir():
         raise InputError("the session is a DICOM series of many files; only an image of one file can be downloaded")
-    return stock_session.get_session(session_id, image=True)
+    return monailabel_session.get_session(session_id, image=True)
 
 
 @router.delete("/session/{session_id}")
 def remove_session(session_id: str, user: AnyUser) -> Any:
     """End a session and remove its image."""
     _check_session(session_id)
-    return stock_session.remove_session(session_id)
+    return monailabel_session.remove_session(session_id)
 
 
 def _check_session(session_id: str) -> None:
@@ -160,7 +160,7 @@ def check_image(image: str, user: AnyUser, check_sum: str | None = None) -> Any:
     app_instance().datastore().image_path(image)
     if check_sum and not _CHECKSUM.fullmatch(check_sum):
         raise InputError(f"check_sum {quoted(check_sum)} is no checksum; send SHA256:, SHA512: or MD5: and its digits")
-    return stock_datastore.download_image(image, check_only=True, check_sum=check_sum)
+    return monailabel_datastore.download_image(image, check_only=True, check_sum=check_sum)
 
 
 @router.put("/datastore/image/info")
@@ -207,7 +207,7 @@ def batch_infer(
     if model not in app_instance()._infers:
         raise UnknownName(f"infer task {quoted(model)} does not exist; GET /info/ lists them")
     parsed(BatchOptions, "batch infer", params or {})
-    return stock_batch.run(model, images, {**(params or {}), "model": model}, run_sync)
+    return monailabel_batch.run(model, images, {**(params or {}), "model": model}, run_sync)
 
 
 @router.post("/infer/wsi/{model}")
@@ -223,7 +223,7 @@ def score(method: str, user: Annotator, params: dict[str, Any] | None = None, ru
     if method not in app_instance()._scoring_methods:
         raise UnknownName(f"scoring method {quoted(method)} does not exist; GET /info/ lists them")
     parsed(ScoreOptions, "scoring", params or {})
-    return stock_scoring.run_method(method, params, run_sync)
+    return monailabel_scoring.run_method(method, params, run_sync)
 
 
 @router.get("/logs/")
@@ -236,7 +236,7 @@ def logs(
 ) -> Response:
     """Send the last lines of the log."""
     path = Path(settings.MONAI_LABEL_APP_DIR) / "logs" / "app.log"
-    response: Response = stock_logs.get_logs(str(path), lines, html, text, refresh)
+    response: Response = monailabel_logs.get_logs(str(path), lines, html, text, refresh)
     return response
 
 
@@ -245,7 +245,7 @@ async def gpu(user: Administrator) -> Response:
     """Send what nvidia-smi says."""
     if shutil.which("nvidia-smi") is None:
         raise UnknownName("this server has no nvidia-smi, so no GPU to tell of")
-    response: Response = await stock_logs.gpu_info(user)
+    response: Response = await monailabel_logs.gpu_info(user)
     return response
 
 
@@ -254,8 +254,8 @@ def ohif(path: str, user: AnyUser) -> FileResponse:
     """A file of OHIF's build, or its page."""
     if "\0" in path or {".", ".."} & set(re.split(r"[/\\]", path)):
         raise HTTPException(404, f"{quoted(path)} is no file of OHIF")
-    found = Path(stock_ohif.__file__).parent / "static" / "ohif" / path
-    return FileResponse(found) if found.is_file() else stock_ohif.get_ohif("")
+    found = Path(monailabel_ohif.__file__).parent / "static" / "ohif" / path
+    return FileResponse(found) if found.is_file() else monailabel_ohif.get_ohif("")
 
 
 def _info(text: str) -> dict[str, Any]:

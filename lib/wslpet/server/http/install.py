@@ -1,7 +1,7 @@
 """The app's routes and refusals, put into MONAI Label's running server.
 
 MONAI Label turns every exception of an app into a 500, and none of its routes can be configured. So when the app is
-loaded into a running server, `install` adds handlers for refusals, and the app's routes before the stock ones.
+loaded into a running server, `install` adds handlers for refusals, and the app's routes before MONAI Label's.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def install(added: Sequence[BaseRoute] = (), open_routes: bool = False) -> bool:
         return False
     server: FastAPI = module.app
     server.add_exception_handler(InputError, _refused)
-    server.add_exception_handler(MONAILabelException, _refused_by_stock)
+    server.add_exception_handler(MONAILabelException, _refused_by_monailabel)
     server.add_exception_handler(json.JSONDecodeError, _not_json)
     server.add_exception_handler(RecursionError, _nested)
     server.add_exception_handler(OSError, _disk)
@@ -86,7 +86,7 @@ async def _refused(request: Request, error: Exception) -> JSONResponse:
     return JSONResponse({"detail": str(error)}, status_of(error))
 
 
-async def _refused_by_stock(request: Request, error: Exception) -> JSONResponse:
+async def _refused_by_monailabel(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, MONAILabelException)
     missing = isinstance(error, ImageNotFoundException | LabelNotFoundException)
     status = 404 if missing or error.error == MONAILabelError.INVALID_INPUT else 400

@@ -52,8 +52,8 @@ def guard(server: FastAPI) -> None:
     )
     # By name: when the app is loaded again, so is this module.
     replaced = (CORSMiddleware.__name__, RequestGuard.__name__)
-    stock = [m for m in server.user_middleware if getattr(m.cls, "__name__", "") not in replaced]
-    server.user_middleware[:] = [Middleware(RequestGuard, origins=origins, hosts=hosts), cors, *stock]
+    others = [m for m in server.user_middleware if getattr(m.cls, "__name__", "") not in replaced]
+    server.user_middleware[:] = [Middleware(RequestGuard, origins=origins, hosts=hosts), cors, *others]
 
 
 def own_names() -> set[str]:

@@ -254,12 +254,12 @@ def parsed_infer(options: Mapping[str, Any], classes: Collection[str]) -> InferO
 
     Lists under other names are points of an unknown type, and refused as such there.
     """
-    told = {
+    own_options = {
         key: value
         for key, value in options.items()
         if key not in classes and not (isinstance(value, list) and _is_ignored(InferOptions, key))
     }
-    return parsed(InferOptions, "infer", told)
+    return parsed(InferOptions, "infer", own_options)
 
 
 def _is_ignored(model: type[BaseModel], name: str) -> bool:

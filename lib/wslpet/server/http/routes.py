@@ -2,7 +2,7 @@
 
 MONAI Label starts a training before it is known to be possible, runs an inference on the thread that serves everyone,
 leaves a refused upload in the temporary folder, and lets a request's `params` replace its image by any file. So routes
-of the same addresses and roles stand before the stock ones, which most of them call after checking. What takes time
+of the same addresses and roles stand before MONAI Label's, which most of them call after checking. What takes time
 runs in threads: others are served meanwhile.
 """
 
@@ -21,10 +21,10 @@ from anyio import CapacityLimiter, to_thread
 from fastapi import APIRouter, BackgroundTasks, Depends, File, Form, Request, UploadFile
 from fastapi.responses import Response
 from monailabel.config import settings
-from monailabel.endpoints import activelearning as stock_activelearning
-from monailabel.endpoints import datastore as stock_datastore
-from monailabel.endpoints import infer as stock_infer
-from monailabel.endpoints import train as stock_train
+from monailabel.endpoints import activelearning as monailabel_activelearning
+from monailabel.endpoints import datastore as monailabel_datastore
+from monailabel.endpoints import infer as monailabel_infer
+from monailabel.endpoints import train as monailabel_train
 from monailabel.endpoints.user.auth import User
 from monailabel.interfaces.datastore import DefaultLabelTag
 from monailabel.interfaces.tasks.infer_v2 import InferType
@@ -45,7 +45,7 @@ logger = logging.getLogger(__name__)
 
 Uploaded = Annotated[UploadFile, File()]
 
-# include_in_schema: the stock routes of the same addresses describe them already.
+# include_in_schema: MONAI Label's routes of the same addresses describe them already.
 router = APIRouter(include_in_schema=False)
 # `processors` bounds the inferences at once. The pool of other requests is not used, as its threads may all wait for a
 # place that an inference holds.
@@ -63,7 +63,7 @@ async def infer(
     params: str = Form("{}"),
     file: Annotated[UploadFile | None, File()] = None,
     label: Annotated[UploadFile | None, File()] = None,
-    output: stock_infer.ResultType | None = None,
+    output: monailabel_infer.ResultType | None = None,
 ) -> Response:
     """An image of the datastore, or of a session, by its name."""
     if file is not None or label is not None:
@@ -88,7 +88,7 @@ def _infer(
     image: str,
     session_id: str,
     params: str,
-    output: stock_infer.ResultType | None,
+    output: monailabel_infer.ResultType | None,
     fetch: bool = True,
 ) -> Response | None:
     """The answer; without `fetch`, None when the image has to be fetched first, and nothing was done."""
@@ -112,25 +112,25 @@ def _infer(
         request |= {"image": session.image, "session": session.to_json()}
     elif not fetch and not app.datastore().is_at_hand(image):
         return None
-    if output == stock_infer.ResultType.dicom_seg:
+    if output == monailabel_infer.ResultType.dicom_seg:
         return _dicom_seg(request)
-    if output == stock_infer.ResultType.json:
+    if output == monailabel_infer.ResultType.json:
         request["result_write_to_file"] = False
     mask, result = app.answer(request)
     return _answer(mask, result, extension_of(request), output)
 
 
 def _answer(
-    mask: bytes | None, result: dict[str, Any], extension: str, output: stock_infer.ResultType | None
+    mask: bytes | None, result: dict[str, Any], extension: str, output: monailabel_infer.ResultType | None
 ) -> Response:
     """As MONAI Label's `send_response`, which reads the mask from a file."""
-    told = json.dumps(result)
+    result_json = json.dumps(result)
     if mask is None:
-        return Response(told, media_type="application/json")
+        return Response(result_json, media_type="application/json")
     name = f"wslpet-{secrets.token_hex(8)}{extension}"  # a viewer may keep it by that name
-    if output == stock_infer.ResultType.image:
+    if output == monailabel_infer.ResultType.image:
         return _file(mask, get_mime_type(name), name)
-    fields = {"params": (None, told, "application/json"), "image": (name, mask, get_mime_type(name))}
+    fields = {"params": (None, result_json, "application/json"), "image": (name, mask, get_mime_type(name))}
     both = MultipartEncoder(fields=fields)
     return Response(both.to_string(), media_type=both.content_type)
 
@@ -146,7 +146,9 @@ def add_image(
     """The datastore checks name and content."""
     fields = _object("params", params)
     with _cleaned_up() as cleaning:
-        return stock_datastore.add_image(cleaning, image, json.dumps(fields), file, who(user, fields.get("client_id")))
+        return monailabel_datastore.add_image(
+            cleaning, image, json.dumps(fields), file, who(user, fields.get("client_id"))
+        )
 
 
 @router.put("/datastore/label")
@@ -161,7 +163,7 @@ def save_label(
     fields = _object("params", params)
     fields["user"] = who(user, fields.get("client_id"))
     with _cleaned_up() as cleaning:
-        return stock_datastore.save_label(cleaning, image, json.dumps(fields), tag, label, fields["user"])
+        return monailabel_datastore.save_label(cleaning, image, json.dumps(fields), tag, label, fields["user"])
 
 
 @router.post("/train/")
@@ -170,7 +172,7 @@ async def train_all(user: Administrator, params: dict[str, Any] | None = None, r
     requests = {model: _train_options(model, params or {}) for model in app_instance()._trainers}
     for model, request in requests.items():
         app_instance().check_training(model, request)
-    return {model: stock_train.run_model(model, request, run_sync) for model, request in requests.items()}
+    return {model: monailabel_train.run_model(model, request, run_sync) for model, request in requests.items()}
 
 
 @router.post("/train/{model}")
@@ -183,7 +185,7 @@ async def train(
 ) -> Any:
     """Refuses at once what the training process would only refuse in its log."""
     app_instance().check_training(model, params or {})
-    return stock_train.run_model(model, {**(params or {}), "model": model}, run_sync, enqueue)
+    return monailabel_train.run_model(model, {**(params or {}), "model": model}, run_sync, enqueue)
 
 
 @router.post("/activelearning/{strategy}")
@@ -196,14 +198,14 @@ def next_sample(
     parsed(SampleOptions, "activelearning", params or {})
     if strategy not in app_instance()._strategies:
         raise UnknownName(f"strategy {quoted(strategy)} does not exist; GET /info/ lists them")
-    return stock_activelearning.sample(strategy, {**(params or {}), "strategy": strategy}, user.username)
+    return monailabel_activelearning.sample(strategy, {**(params or {}), "strategy": strategy}, user.username)
 
 
 async def _body(request: Request) -> bytes | None:
     return await request.body() if request.method == "POST" else None
 
 
-# OHIF's way to the PACS. The stock routes know no time limit, and everyone waits while the PACS is silent.
+# OHIF's way to the PACS. MONAI Label's routes know no time limit, and everyone waits while the PACS is silent.
 @router.api_route("/proxy/dicom/{address:path}", methods=["GET", "POST"])
 def relay(
     request: Request,
@@ -255,7 +257,7 @@ def _object(what: str, text: str) -> dict[str, Any]:
 
 @contextmanager
 def _cleaned_up() -> Iterator[BackgroundTasks]:
-    """Runs what the stock code leaves for after the answer, which it never does when it refuses."""
+    """Runs what MONAI Label's code leaves for after the answer, which it never does when it refuses."""
     tasks = BackgroundTasks()
     try:
         yield tasks

@@ -73,14 +73,14 @@ class AnnotationPage:
         """What it means that no patient is offered; that all is done, only where it is."""
         images, annotated = set(self.datastore.list_images()), self.datastore.annotated()
         unusable = len((self.datastore.unusable().keys() & images) - annotated)
-        told = self.datastore.remarks()
+        sentences = self.datastore.remarks()
         if images:
-            told.append(f"{len(annotated)} of {len(images)} patients are annotated.")
+            sentences.append(f"{len(annotated)} of {len(images)} patients are annotated.")
         if unusable and annotated:
-            told.append(f"{unusable} cannot be used; the cohort says why.")
+            sentences.append(f"{unusable} cannot be used; the cohort says why.")
         if left.elsewhere:
-            told.append(f"{left.elsewhere} are open in other browsers.")
-        return " ".join(told)
+            sentences.append(f"{left.elsewhere} are open in other browsers.")
+        return " ".join(sentences)
 
     def hold(self, client: str, images: list[str]) -> None:
         """Say that a browser has these images open; that it has none any more, as it says when it is closed."""
@@ -110,8 +110,8 @@ class AnnotationPage:
 
     def title(self, image_id: str) -> str:
         facts = self.datastore.facts(image_id)
-        told = [facts[key] for key in ("PatientID", "StudyDate", "SeriesDescription") if facts.get(key)]
-        return " · ".join(told) or image_id
+        described = [facts[key] for key in ("PatientID", "StudyDate", "SeriesDescription") if facts.get(key)]
+        return " · ".join(described) or image_id
 
     def mips(self, image_id: str) -> bytes:
         """Little-endian uint16, (u, z) each: coronal MIP, its depth, sagittal MIP, its depth."""
@@ -122,10 +122,10 @@ class AnnotationPage:
     def turned(self, image_id: str, degrees: float) -> bytes:
         """Little-endian uint16, (u, z) each: the MIP from a side, and the x and y that its pixels came from."""
         with self.annotations.opened(self.datastore.image_path(image_id)) as scan:
-            seen = rotated_mip(scan.volume.to_ras(), degrees)
+            rotated = rotated_mip(scan.volume.to_ras(), degrees)
         step = _suv_step(self.datastore.views(image_id))
-        x, y = (seen.column[..., axis].astype("<u2").tobytes() for axis in (0, 1))
-        return _steps(seen.mip, step) + x + y
+        x, y = (rotated.column[..., axis].astype("<u2").tobytes() for axis in (0, 1))
+        return _steps(rotated.mip, step) + x + y
 
     def slices(self, image_id: str, plane: Plane, index: int, count: int) -> bytes:
         """Little-endian uint16: slices of the RAS volume one after the other, in the patient's SUV steps.

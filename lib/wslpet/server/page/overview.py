@@ -98,7 +98,7 @@ class BackgroundScanner:
         if predicted and annotation and not unusable:
             reason = self._disagreement(image, annotation, predicted)
             state = "disagreement" if reason else state
-        told = predicted if annotation else None  # it must not sway who annotates next
+        shown = predicted if annotation else None  # it must not sway who annotates next
         return CohortRow(
             image=image,
             title=self._page.title(image),
@@ -106,9 +106,9 @@ class BackgroundScanner:
             reason=reason,
             annotation=annotation,
             annotations=annotations,
-            predicted=told.cancer_type if told else None,
-            probability=told.probabilities.get(told.cancer_type) if told else None,
-            confidence=told.confidence if told else None,
+            predicted=shown.cancer_type if shown else None,
+            probability=shown.probabilities.get(shown.cancer_type) if shown else None,
+            confidence=shown.confidence if shown else None,
         )
 
     def _disagreement(self, image: str, annotation: Annotation, predicted: Prediction) -> str:

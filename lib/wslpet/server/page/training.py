@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from fastapi import HTTPException
-from monailabel.endpoints import train as stock
+from monailabel.endpoints import train as monailabel_train
 from monailabel.utils.async_tasks.task import AsyncTask
 
 from wslpet.core.errors import InputError
@@ -37,14 +37,14 @@ def start(app: Any, options: TrainOptions) -> None:
     if _state() in ("waiting", "running"):
         raise Conflict("a training is running already; wait for it, or stop it first")
     try:
-        stock.run_model(TASK, {**request, "model": TASK})
+        monailabel_train.run_model(TASK, {**request, "model": TASK})
     except HTTPException as error:
         raise Conflict(f"the training did not start: {error.detail}") from error
 
 
 def stop() -> None:
     """Stop the training that runs; the weights in use stay."""
-    stock.stop()
+    monailabel_train.stop()
 
 
 def training(app: Any) -> Training:

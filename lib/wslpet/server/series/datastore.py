@@ -320,8 +320,8 @@ class SeriesDatastore(SeededDatastore):
                     f"{error}. The label and its seed are kept on this server, not on the PACS; submit it again"
                 ) from error
         study = self._datastore.objects[image_id].image.info["StudyInstanceUID"]
-        told = {"SeriesInstanceUID": uid, "StudyInstanceUID": study, "Modality": "SEG"}
-        self.update_label_info(image_id, FINAL, told)
+        info = {"SeriesInstanceUID": uid, "StudyInstanceUID": study, "Modality": "SEG"}
+        self.update_label_info(image_id, FINAL, info)
 
     def _fetch_label(self, image_id: str, tag: str, target: Path) -> None:
         """Read a label back from the source, onto the series' own grid."""

@@ -57,10 +57,10 @@ def check_studies(folder: Path, wait_for_scans: bool = False) -> None:
         )
     reasons = _unusable(folder)
     if reasons:
-        told = "\n".join(f"  {reason}" for reason in reasons[:_SHOWN])
+        listed = "\n".join(f"  {reason}" for reason in reasons[:_SHOWN])
         more = f"\n  and {len(reasons) - _SHOWN} more" if len(reasons) > _SHOWN else ""
         raise InputError(
-            f"of the {len(reasons)} scans in {folder}, none can be used:\n{told}{more}\n"
+            f"of the {len(reasons)} scans in {folder}, none can be used:\n{listed}{more}\n"
             f"Name another folder, or, {_WAIT}. Nothing was created"
         )
 

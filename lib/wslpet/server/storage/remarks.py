@@ -76,18 +76,22 @@ def remarks(store: SeededDatastore) -> list[str]:
         for image, seed in store.seeds.newest().items()
         if image in images and seed.cancer_type not in classes
     )
-    told = [_unknown_type(name, count, classes) for name, count in sorted(unknown.items())]
+    sentences = [_unknown_type(name, count, classes) for name, count in sorted(unknown.items())]
     labels, unread = store.label_seeds.reasons().keys() & images, store.label_seeds.unread()
     if labels:
-        told.append(f"{_patients(len(labels))} stay to be annotated though they have a label; the cohort says why.")
+        sentences.append(
+            f"{_patients(len(labels))} stay to be annotated though they have a label; the cohort says why."
+        )
     elif unread:
-        told.append(f"{_patients(unread)} have a label that is still being read.")
+        sentences.append(f"{_patients(unread)} have a label that is still being read.")
     if not images:
-        told.append(store.trouble or f"There is no PET scan on this server ({store.name()}).")
+        sentences.append(store.trouble or f"There is no PET scan on this server ({store.name()}).")
     elif len(unusable.keys() & images) == len(images):
         first = min(images)
-        told.append(f"None of the {len(images)} scans can be used; the cohort says why. {first}: {unusable[first]}")
-    return told
+        sentences.append(
+            f"None of the {len(images)} scans can be used; the cohort says why. {first}: {unusable[first]}"
+        )
+    return sentences
 
 
 def _patients(count: int) -> str:

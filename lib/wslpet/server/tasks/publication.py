@@ -36,8 +36,8 @@ def not_judged(history: Mapping[str, Any]) -> str:
     left = {name: n for name, n in history["patients"].items() if n and name not in history["judged"]}
     if not left:
         return ""
-    told = ", ".join(f"{name} ({n} of {MIN_JUDGED} patients that it takes)" for name, n in left.items())
-    return f"Learned from, but not judged, as nobody of that type was held out: {told}."
+    listed = ", ".join(f"{name} ({n} of {MIN_JUDGED} patients that it takes)" for name, n in left.items())
+    return f"Learned from, but not judged, as nobody of that type was held out: {listed}."
 
 
 def same_network(one: Settings, other: Settings) -> bool:

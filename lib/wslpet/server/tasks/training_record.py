@@ -78,9 +78,9 @@ class TrainingRecord:
         )
         self._write()
         # MONAI Label's train status shows the last lines of this process.
-        told = (epoch.epoch, epoch.total_epochs, epoch.loss, epoch.val_loss, epoch.localisation_rate)
+        values = (epoch.epoch, epoch.total_epochs, epoch.loss, epoch.val_loss, epoch.localisation_rate)
         logger.info(
-            "epoch %d/%d: loss %.3f, validation %.3f, seed hit %.2f, type accuracy %.2f", *told, epoch.type_accuracy
+            "epoch %d/%d: loss %.3f, validation %.3f, seed hit %.2f, type accuracy %.2f", *values, epoch.type_accuracy
         )
 
     def _write(self) -> None:

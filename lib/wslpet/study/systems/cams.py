@@ -24,15 +24,15 @@ def learn(patients: Sequence[Patient], plan: Plan, report: Report) -> FittedSyst
     return learned(cam_model(patients, plan, report))
 
 
-def learn_told(patients: Sequence[Patient], plan: Plan, report: Report) -> FittedSystem:
+def learn_with_known_type(patients: Sequence[Patient], plan: Plan, report: Report) -> FittedSystem:
     """The same network; at test time it is given the cancer type, and shows the map of that type."""
-    return FittedSystem(partial(_find_told, cam_model(patients, plan, report)))
+    return FittedSystem(partial(_find_with_known_type, cam_model(patients, plan, report)))
 
 
-def _find_told(model: Model, patient: Patient, volume: Volume) -> Prediction:
+def _find_with_known_type(model: Model, patient: Patient, volume: Volume) -> Prediction:
     output = run_network(project(volume.to_ras()), model)
-    told = {name: float(name == patient.cancer_type) for name in output.probabilities}
-    return Prediction(find_lesions(volume, model, replace(output, probabilities=told)).mask.array > 0)
+    probabilities = {name: float(name == patient.cancer_type) for name in output.probabilities}
+    return Prediction(find_lesions(volume, model, replace(output, probabilities=probabilities)).mask.array > 0)
 
 
 def cam_settings(plan: Plan) -> Settings:
@@ -76,7 +76,7 @@ CAMS_TOLD = replace(
     title="CAMs alone, type given",
     reference="The same networks; the map shown is that of the true type, whether the network predicts it or not.",
     test_input="the cancer type",
-    learn=learn_told,
+    learn=learn_with_known_type,
     paper="",
     needs_type=False,
     features=(),

@@ -124,16 +124,16 @@ def _loss(network: FCN, batch: Batch, masks: dict[str, Tensor], settings: Settin
 @torch.inference_mode()
 def _find(cams: Model, network: FCN, patient: Patient, volume: Volume) -> Prediction:
     settings, ras = cams.settings, volume.to_ras()
-    seen = run_network(project(ras), cams)
-    images = seen.main.images
+    network_output = run_network(project(ras), cams)
+    images = network_output.main.images
     channels = {view: np.stack([image.mip, image.depth_mm]) for view, image in images.items()}
     batch = collate([Example(channels, None, settings.classes[0]).to(cams.device)], settings)
     logits = {view: network(network_channels(batch, view, settings)) for view in VIEWS}
     maps = [mask_outside(F.logsigmoid(logits[view]), batch.sizes[view], 1) for view in VIEWS]
     output = ScaleOutput(images, Cams(maps[0], maps[1], settings.grid_mm))
-    _, contour = select_lesion(ras, findings([output], 0, seen.projections))
+    _, contour = select_lesion(ras, findings([output], 0, network_output.projections))
     inside = np.zeros(ras.shape, dtype=bool) if contour is None else contour.in_volume(ras.shape)
-    return Prediction(volume.from_ras(inside), seen.cancer_type)
+    return Prediction(volume.from_ras(inside), network_output.cancer_type)
 
 
 CAMS_FCN = System(

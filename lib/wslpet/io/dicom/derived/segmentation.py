@@ -264,8 +264,8 @@ def _pixels(dataset: Dataset) -> Array:
 def _distances(dataset: Dataset, frame: int, grid: Volume) -> list[float]:
     """Candidate distances between neighbouring planes, mm: as stated, that of the image, the slice thickness."""
     measures = _group(dataset, frame, "PixelMeasuresSequence")
-    told, thickness = (float(measures.get(tag) or 0) for tag in ("SpacingBetweenSlices", "SliceThickness"))
-    return [told, grid.spacing[2], thickness]
+    between, thickness = (float(measures.get(tag) or 0) for tag in ("SpacingBetweenSlices", "SliceThickness"))
+    return [between, grid.spacing[2], thickness]
 
 
 def _stacked(planes: list[Array], frames: Array, distances: Sequence[float], name: str) -> Volume:

@@ -114,11 +114,11 @@ def references(frames: Sequence[Frame]) -> tuple[Reference, list[Reference], str
     known = [reference for reference in found if reference is not None]
     others = [*known, *_study(slices[0])]
     if series is not None:
-        told = Reference("SeriesTime", series)
+        series_time = Reference("SeriesTime", series)
         if series <= acquired.moment:
-            return told, others, ""
-        why = f"{told} is after the first acquisition ({acquired.moment:%H:%M:%S})"
-        return known[0], [other for other in [told, *others] if other != known[0]], why
+            return series_time, others, ""
+        why = f"{series_time} is after the first acquisition ({acquired.moment:%H:%M:%S})"
+        return known[0], [other for other in [series_time, *others] if other != known[0]], why
     return known[0], [other for other in others if other != known[0]], "Series Time (0008,0031) is missing"
 
 

@@ -146,14 +146,25 @@ def _from_activity(
     frames = frames_of(slices, half_life)
     if decay == "NONE":
         moments = moments_of_frames(frames, notes)
-        told = Reference("AcquisitionTime", min(frame.acquired for frame in frames))
+        decay_reference = Reference("AcquisitionTime", min(frame.acquired for frame in frames))
     else:
-        told = reference(frames, tracers, decay, notes)
-        moments = [told.moment] * len(frames)
-    injected, inferred = injection(tracers, slices[0], half_life, told.moment)
+        decay_reference = reference(frames, tracers, decay, notes)
+        moments = [decay_reference.moment] * len(frames)
+    injected, inferred = injection(tracers, slices[0], half_life, decay_reference.moment)
     left = [dose * 2.0 ** (-(moment - injected).total_seconds() / half_life) for moment in moments]
     factors = tuple(factor * weight * 1000.0 / rest for factor, rest in zip(to_activity, left, strict=True))
-    return Suv(units, factors, decay, weight, dose, half_life, injected, told.moment, told.tag, (*notes, *inferred))
+    return Suv(
+        units,
+        factors,
+        decay,
+        weight,
+        dose,
+        half_life,
+        injected,
+        decay_reference.moment,
+        decay_reference.tag,
+        (*notes, *inferred),
+    )
 
 
 def _dose(tracer: Header) -> float:
