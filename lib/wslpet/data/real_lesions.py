@@ -47,10 +47,11 @@ class RealLesion:
 
     def _click(self, rng: np.random.Generator, inside: Array, centre: Array) -> Array:
         for _ in range(80):
-            voxel = np.rint(centre + rng.normal(0.0, CLICK_SD_MM, 3) / self.volume.spacing).astype(int)
+            voxel: Array = np.rint(centre + rng.normal(0.0, CLICK_SD_MM, 3) / self.volume.spacing).astype(int)
             if (voxel >= 0).all() and (voxel < self.truth.shape).all() and self.truth[tuple(voxel)]:
                 return voxel
-        return inside[rng.integers(len(inside))]
+        anywhere: Array = inside[rng.integers(len(inside))]
+        return anywhere
 
 
 def real_lesions(folder: Path) -> Iterator[RealLesion]:

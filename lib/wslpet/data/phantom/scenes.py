@@ -85,18 +85,20 @@ def _blob(rng: np.random.Generator, mm: Array, spacing: Array, centre: Array, ra
     turn, _ = np.linalg.qr(rng.normal(size=(3, 3)))
     along = np.tensordot(turn, mm - centre[:, None, None, None], axes=1) / radii[:, None, None, None]
     level = 1 - np.sqrt((along**2).sum(axis=0)) + rough * _field(rng, mm.shape[1:], 0.45 * radius / spacing)
-    return np.clip(level * radius / spacing.mean() + 0.5, 0, 1)
+    share: Array = np.clip(level * radius / spacing.mean() + 0.5, 0, 1)
+    return share
 
 
 def _field(rng: np.random.Generator, shape: tuple[int, ...], sigma: Array) -> Array:
     smooth = gaussian_filter(rng.standard_normal(shape), np.maximum(sigma, 0.3))
-    return smooth / max(float(smooth.std()), 1e-9)
+    scaled: Array = smooth / max(float(smooth.std()), 1e-9)
+    return scaled
 
 
 def _surroundings(rng: np.random.Generator, mm: Array, spacing: Array, kind: str) -> Array:
     """Soft tissue or lung, uneven, with an edge to something else and now and then a hot organ."""
     base = rng.uniform(0.3, 2.2)
-    activity = base * np.exp(rng.uniform(0.05, 0.3) * _field(rng, mm.shape[1:], rng.uniform(8, 25) / spacing))
+    activity: Array = base * np.exp(rng.uniform(0.05, 0.3) * _field(rng, mm.shape[1:], rng.uniform(8, 25) / spacing))
     normal = rng.normal(size=3)
     side = np.tensordot(normal / np.linalg.norm(normal), mm, axes=1) - rng.uniform(-10, 60)
     activity = np.where(side > 0, activity * rng.uniform(0.3, 2.5), activity)
@@ -136,13 +138,15 @@ def _pattern(rng: np.random.Generator, own: Array, spacing: Array, radius: float
         deep = deep / deep.max() + rng.uniform(0.05, 0.35) * _field(rng, shape, 0.5 * radius / spacing)
         cold = np.clip((deep - np.quantile(deep[own > 0.5], rng.uniform(0.35, 0.9))) * 8, 0, 1)
         pattern *= 1 - rng.uniform(0.6, 0.95) * cold
-    return pattern / np.quantile(pattern[own > 0.5], 0.9)
+    scaled: Array = pattern / np.quantile(pattern[own > 0.5], 0.9)
+    return scaled
 
 
 def _click(rng: np.random.Generator, truth: Array, spacing: Array) -> Array:
-    inside = np.argwhere(truth)
+    inside: Array = np.argwhere(truth)
     for _ in range(80):
-        voxel = np.rint(inside.mean(axis=0) + rng.normal(0.0, CLICK_SD_MM, 3) / spacing).astype(int)
+        voxel: Array = np.rint(inside.mean(axis=0) + rng.normal(0.0, CLICK_SD_MM, 3) / spacing).astype(int)
         if (voxel >= 0).all() and (voxel < truth.shape).all() and truth[tuple(voxel)]:
             return voxel.astype(float)
-    return inside[rng.integers(len(inside))].astype(float)
+    anywhere: Array = inside[rng.integers(len(inside))].astype(float)
+    return anywhere

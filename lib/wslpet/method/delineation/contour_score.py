@@ -42,7 +42,8 @@ class ContourScore:
 
     def __call__(self, features: Array) -> Array:
         """(contour, feature) → (contour,); the higher, the better the contour. Only differences count."""
-        return np.tanh((features - self.mean) / self.sd @ self.hidden.T + self.hidden_bias) @ self.out
+        scores: Array = np.tanh((features - self.mean) / self.sd @ self.hidden.T + self.hidden_bias) @ self.out
+        return scores
 
     def save(self, path: Path, **about: object) -> None:
         """Write as JSON, with what `about` says of the fit."""

@@ -108,7 +108,7 @@ def _loss(network: nn.Module, batch: Batch, config: SegmenterTraining) -> Tensor
     logits, weight = logits.float(), batch.weight
     positive = torch.tensor(config.lesion_weight)
     entropy = F.binary_cross_entropy_with_logits(logits, batch.lesions, reduction="none", pos_weight=positive)
-    loss = (entropy * weight).sum() / weight.sum().clamp(min=1)
+    loss: Tensor = (entropy * weight).sum() / weight.sum().clamp(min=1)
     probability = logits.sigmoid() * weight
     overlap = (probability * batch.lesions).sum()
     total = probability.sum() + (batch.lesions * weight).sum()
