@@ -95,22 +95,40 @@ def make_patient(
     seed = int(seed)
     cancer_type = _cancer_type(seed, settings)
     plan = plan_scan(seed, settings, voxel_mm)
-    body, canvas, spacing, start = plan.body, plan.canvas, plan.spacing, plan.start
     painter = new_painter(plan, settings)
     painter.paint_all()
-    growths = [] if cancer_type == NO_TUMOUR else _growths(body, settings, cancer_type)
+    growths = [] if cancer_type == NO_TUMOUR else _growths(plan.body, settings, cancer_type)
     primary = growths[-1] if growths else None
     mimicry = Mimicry(painter, primary, plan.fwhm_mm)
-    mimics = [name for name in draw_mimics(body, settings) if paint_mimic(mimicry, name)]
-    painted = [(g, paint_growth(canvas, g, plan.fwhm_mm, settings.contrast)) for g in growths]
+    mimics = [name for name in draw_mimics(plan.body, settings) if paint_mimic(mimicry, name)]
+    painted = [(g, paint_growth(plan.canvas, g, plan.fwhm_mm, settings.contrast)) for g in growths]
 
     activity = _scanned(plan, settings)
-    affine = np.diag([*spacing, 1.0])
-    affine[:3, 3] = plan.corner + plan.offset
-    name = f"patient-{seed:04d}"
-    inner = tuple(slice(a, a + n) for a, n in zip(start, activity.shape, strict=True))
     scan = np.zeros(plan.shape, dtype=np.float32)
-    scan[inner] = activity
+    scan[plan.inner] = activity
+    truth, extent, lesions, click = _read(plan, painted, activity)
+    name = f"patient-{seed:04d}"
+    volume = Volume(scan, plan.affine, "SUV", name)
+    if click is None:
+        cancer_type = NO_TUMOUR
+        click = volume.to_world((np.array(plan.shape) - 1) / 2)
+    position = click + stream(seed, "click").normal(0, 1, size=3) * jitter_mm
+    return Patient(
+        name,
+        volume,
+        Volume(truth, plan.affine, "label", name),
+        Volume(extent, plan.affine, "label", name),
+        cancer_type,
+        Seed(cancer_type, tuple(position), None, "phantom", "2020-01-01T00:00:00.000+00:00"),
+        lesions,
+        _description(plan, settings, primary, mimics, painter),
+    )
+
+
+def _read(
+    plan: ScanPlan, painted: list[tuple[Growth, tuple[Box, Array] | None]], activity: Array
+) -> tuple[Array, Array, tuple[Lesion, ...], Array | None]:
+    """`truth`, `extent` and `lesions` as of `Patient`, and the centre of the primary, mm RAS, None without one."""
     truth, extent = np.zeros(plan.shape, dtype=np.uint8), np.zeros(plan.shape, dtype=np.uint8)
     lesions: list[Lesion] = []
     click: Array | None = None
@@ -118,18 +136,21 @@ def make_patient(
         if result is None:
             continue
         box, inside = result
-        extent[inner][box.window][_at_least(inside, 0.5)] = 1
-        blurred = blur(inside, plan.fwhm_mm, spacing)
+        extent[plan.inner][box.window][_at_least(inside, 0.5)] = 1
+        blurred = blur(inside, plan.fwhm_mm, plan.spacing)
         mask = _at_least(blurred, READERS_SHARE * float(blurred.max()))
-        lesion, click = _mark(truth[inner], activity, growth, box, mask, affine, start)
+        lesion, click = _mark(truth[plan.inner], activity, growth, box, mask, plan.affine, plan.start)
         lesions.insert(0, lesion)
-    volume = Volume(scan, affine, "SUV", name)
-    if click is None:
-        cancer_type = NO_TUMOUR
-        click = volume.to_world((np.array(plan.shape) - 1) / 2)
-    position = click + stream(seed, "click").normal(0, 1, size=3) * jitter_mm
-    description = {
-        "seed": seed,
+    return truth, extent, tuple(lesions), click
+
+
+def _description(
+    plan: ScanPlan, settings: CohortSettings, primary: Growth | None, mimics: list[str], painter: Painter
+) -> dict[str, Any]:
+    """The sampled parameters, JSON-ready."""
+    body = plan.body
+    return {
+        "seed": plan.seed,
         "cohort": settings.name,
         "height_m": round(body.height_m, 2),
         "bmi": round(body.bmi, 1),
@@ -137,7 +158,7 @@ def make_patient(
         "arms": body.arms,
         "fov": plan.field,
         "scanner": plan.scanner.name,
-        "voxel_mm": [float(s) for s in spacing],
+        "voxel_mm": [float(s) for s in plan.spacing],
         "fwhm_mm": round(plan.fwhm_mm, 2),
         "liver_cov": round(plan.liver_cov, 3),
         "mimics": mimics,
@@ -145,17 +166,6 @@ def make_patient(
         "heterogeneity": None if primary is None else primary.heterogeneity,
         "uptake": painter.drawn,
     }
-    click_seed = Seed(cancer_type, tuple(position), None, "phantom", "2020-01-01T00:00:00.000+00:00")
-    return Patient(
-        name,
-        volume,
-        Volume(truth, affine, "label", name),
-        Volume(extent, affine, "label", name),
-        cancer_type,
-        click_seed,
-        tuple(lesions),
-        description,
-    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -184,6 +194,18 @@ class ScanPlan:
     shape: tuple[int, int, int]
     corner: Array
     start: Array
+
+    @property
+    def affine(self) -> Array:
+        """(4, 4) voxel → mm RAS of the whole scan."""
+        affine: Array = np.diag([*self.spacing, 1.0])
+        affine[:3, 3] = self.corner + self.offset
+        return affine
+
+    @property
+    def inner(self) -> tuple[slice, ...]:
+        """Where the canvas lies in the whole scan."""
+        return tuple(slice(a, a + n) for a, n in zip(self.start, self.canvas.activity.shape, strict=True))
 
 
 def plan_scan(seed: int, settings: CohortSettings, voxel_mm: tuple[float, float, float] | None = None) -> ScanPlan:
