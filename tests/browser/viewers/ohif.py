@@ -131,6 +131,13 @@ class Ohif:
         self.page.get_by_text("Do you want to open this Segmentation?").first.wait_for()
         self._wait(f"() => {_LABELMAP}")
 
+    def open_derived(self, modality: str) -> None:
+        """As `open_label`, where other objects without an image are in the list, too."""
+        listed = self.page.locator('[data-cy="study-browser-thumbnail-no-image"]')
+        listed.filter(has_text=modality).first.dblclick()
+        self.page.get_by_text("Do you want to open this Segmentation?").first.wait_for()
+        self._wait(f"() => {_LABELMAP}")
+
     def suv(self, position: np.ndarray) -> float:
         """What the volume on the screen holds at a position."""
         script = """world => { const volume = cornerstone.cache.getVolumes().find(v => v.volumeId != '1');
