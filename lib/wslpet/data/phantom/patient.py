@@ -12,7 +12,8 @@ from wslpet.core.seeds import NO_TUMOUR, Seed
 from wslpet.core.volume import Volume
 from wslpet.data.phantom.body.anatomy import VERTEX_Z, Body, choose, stream
 from wslpet.data.phantom.body.canvas import Box, Canvas
-from wslpet.data.phantom.body.organs import Painter
+from wslpet.data.phantom.body.organs import PlainPainter
+from wslpet.data.phantom.body.painter import Painter
 from wslpet.data.phantom.body.shapes import Axes
 from wslpet.data.phantom.disease.lesions import draw_lesions
 from wslpet.data.phantom.disease.mimics import Mimicry, draw_mimics, paint_mimic
@@ -227,7 +228,7 @@ def new_painter(plan: ScanPlan, settings: CohortSettings) -> Painter:
     """A painter of the kind of body that is scanned."""
     if isinstance(plan.body, LifelikeBody):
         return LifelikePainter(plan.canvas, plan.body, settings.uptake)
-    return Painter(plan.canvas, plan.body, settings.uptake)
+    return PlainPainter(plan.canvas, plan.body, settings.uptake)
 
 
 def _scanned(plan: ScanPlan, settings: CohortSettings) -> Array:

@@ -115,13 +115,8 @@ def train(
     if incumbent is not None:
         before = _validate(incumbent.network.to(device), validation, incumbent.settings)
 
-    per_epoch = max(1, -(-len(fitting) // settings.batch_size))
     rate = settings.learning_rate * (1.0 if initial is None else settings.fine_tuning)
-    on_gpu = torch.device(device).type == "cuda"
-    optimiser = torch.optim.AdamW(network.parameters(), rate, weight_decay=settings.weight_decay, fused=on_gpu or None)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimiser, rate, total_steps=settings.epochs * per_epoch, pct_start=0.15
-    )
+    optimiser, schedule = _optimiser(network, settings, rate, len(fitting), device)
     start, reports, best_state, best_loss, since = time.monotonic(), [], None, float("inf"), 0
     for epoch in range(1, settings.epochs + 1):
         means = _epoch(network, fitting, settings, rng, config, optimiser, schedule)
@@ -142,6 +137,16 @@ def train(
     model = Model(network.eval(), settings, history)
     better = incumbent is None or _is_better(_gains(incumbent, model, held_out))
     return Trained(model, reports, before, better)
+
+
+def _optimiser(
+    network: nn.Module, settings: Settings, rate: float, patients: int, device: str
+) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler]:
+    """AdamW with one cycle of the learning rate, whose maximum is `rate`, over all epochs."""
+    on_gpu = torch.device(device).type == "cuda"
+    optimiser = torch.optim.AdamW(network.parameters(), rate, weight_decay=settings.weight_decay, fused=on_gpu or None)
+    steps = settings.epochs * max(1, -(-patients // settings.batch_size))
+    return optimiser, torch.optim.lr_scheduler.OneCycleLR(optimiser, rate, total_steps=steps, pct_start=0.15)
 
 
 def _check(examples: Sequence[Example], settings: Settings) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 
 from wslpet.core.arrays import Array
 from wslpet.data.phantom.body.anatomy import Body, stream
-from wslpet.data.phantom.body.organs import Painter
+from wslpet.data.phantom.body.painter import Painter
 from wslpet.data.phantom.body.shapes import Waves, smooth_path
 from wslpet.data.phantom.disease.tumours import Growth, middle_of, paint_growth, simple_growth
 from wslpet.data.phantom.settings import CohortSettings, PhantomError

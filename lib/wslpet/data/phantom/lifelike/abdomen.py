@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from wslpet.core.arrays import Array
-from wslpet.data.phantom.body.organs import Painter
+from wslpet.data.phantom.body.painter import Painter
 from wslpet.data.phantom.body.shapes import Waves, smooth_path
 from wslpet.data.phantom.lifelike.bones import turn
 from wslpet.data.phantom.lifelike.frame import surface_waves

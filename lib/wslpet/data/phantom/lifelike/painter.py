@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from wslpet.core.arrays import Array
-from wslpet.data.phantom.body.organs import Painter
+from wslpet.data.phantom.body.painter import Painter
 from wslpet.data.phantom.body.shapes import Point
 from wslpet.data.phantom.lifelike.abdomen import digestive_tract, liver_and_spleen
 from wslpet.data.phantom.lifelike.bones import skeleton

@@ -6,8 +6,9 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from wslpet.core.arrays import Array
-from wslpet.data.phantom.body.organs import Painter, spine
+from wslpet.data.phantom.body.painter import Painter
 from wslpet.data.phantom.body.shapes import Waves, ellipsoid
+from wslpet.data.phantom.body.tissue import spine
 
 
 def chest(p: Painter) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from wslpet.core.arrays import Array
-from wslpet.data.phantom.body.organs import Painter
+from wslpet.data.phantom.body.painter import Painter
 from wslpet.data.phantom.body.shapes import Waves, smooth_path
 
 
