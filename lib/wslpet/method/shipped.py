@@ -8,3 +8,4 @@ MODEL_FOLDER = _CHECKOUT if (_CHECKOUT / "pretrained_wslpet.pt").exists() else _
 SHIPPED_MODEL = MODEL_FOLDER / "pretrained_wslpet.pt"
 CONTOUR_SCORE = MODEL_FOLDER / "contour_score.json"
 NORMAL_REFERENCE = MODEL_FOLDER / "normal_reference.npz"
+SHIPPED_SEGMENTER = MODEL_FOLDER / "segmenter.pt"
