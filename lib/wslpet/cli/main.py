@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from wslpet import __version__
-from wslpet.cli.commands import burden, importing, model, phantom, radiomics, segment, study, train
+from wslpet.cli.commands import burden, export, importing, model, phantom, radiomics, segment, study, train
 from wslpet.cli.demo import command as demo
 from wslpet.cli.serving import serve, setup
 from wslpet.core.errors import InputError
@@ -43,6 +43,6 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("wslpet", description="Tumours in FDG PET from one click.")
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for command in (demo, serve, setup, segment, train, radiomics, burden, importing, study, phantom, model):
+    for command in (demo, serve, setup, segment, train, radiomics, burden, importing, study, phantom, model, export):
         command.add_to(commands)
     return parser

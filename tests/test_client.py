@@ -1,0 +1,57 @@
+"""The client of a server: without torch, and with the answers of the package."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from tests.helpers.app_server import Server
+from tests.helpers.synthetic import write_scan
+from wslpet.client import Client
+from wslpet.core.errors import InputError
+from wslpet.io.masks import read_mask
+from wslpet.io.readers import read_volume
+from wslpet.method.inference.pipeline import find_lesions
+from wslpet.method.network.checkpoint import load_model
+
+
+def test_the_client_loads_neither_torch_nor_numpy():
+    code = "import sys, wslpet.client; print({'torch', 'numpy', 'requests'} & set(sys.modules))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "set()\n"
+
+
+@pytest.mark.slow
+def test_clicks_and_finds(tmp_path):
+    (tmp_path / "scans").mkdir()
+    scan = write_scan(tmp_path / "scans", "a scan", "anisotropic", "oesophagus")
+    (tmp_path / "scratch").mkdir()
+    running = Server(tmp_path / "scans", tmp_path / "scratch", {"use_pretrained_model": "true"}).start()
+    try:
+        server = Client(running.url)
+        assert server.images() == ["a scan"]
+        answer = server.click("a scan", "oesophagus", scan.click)
+        assert answer["cancer_type"] == "oesophagus" and answer["mtv_ml"] > 0
+        assert [seed["cancer_type"] for seed in server.seeds("a scan")] == ["oesophagus"]
+        volume = read_volume(scan.path)
+        expected = find_lesions(volume, load_model())
+        assert server.find("a scan")["cancer_type"] == expected.cancer_type
+        mask = read_mask(server.write_mask("a scan", tmp_path / "mask.nii.gz"), volume)
+        assert expected.mask.array.any() and np.array_equal(mask.array, expected.mask.array)
+        with pytest.raises(InputError, match="No Train Tasks Found"):
+            server.training()
+        with pytest.raises(InputError, match=r"refused \(404\): "):
+            server.find("nobody")
+        with pytest.raises(InputError, match=r"refused \(400\): .*melanoma"):
+            server.click("a scan", "melanoma", scan.click)
+    finally:
+        running.stop()
+    with pytest.raises(InputError, match="does not answer"):
+        server.images()
+
+
+def test_an_address_is_one():
+    with pytest.raises(InputError, match=r"^127.0.0.1:8000 is not the address"):
+        Client("127.0.0.1:8000")
