@@ -46,14 +46,14 @@ def test_a_bundle_writes_the_mask_of_the_package(scan, tmp_path):
 
 def test_the_metadata_names_weights_and_labels(tmp_path):
     model = load_model()
-    export_bundle(model, tmp_path / "bundle")
+    export_bundle(model, tmp_path / "bundle", "2.0")
     metadata = json.loads((tmp_path / "bundle/configs/metadata.json").read_text())
     output = metadata["network_data_format"]["outputs"]["pred"]
     assert output["channel_def"] == {"0": "background", "1": "lung", "2": "oesophagus"}
     assert metadata["changelog"][metadata["version"]] == f"weights {model.version}"
     assert load_model(tmp_path / "bundle/models/model.pt").version == model.version
     with pytest.raises(InputError, match=r"bundle exists; give the bundle a new folder"):
-        export_bundle(model, tmp_path / "bundle")
+        export_bundle(model, tmp_path / "bundle", "2.0")
 
 
 class OnnxNetwork(torch.nn.Module):

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from wslpet import __version__
 from wslpet.method.shipped import SHIPPED_MODEL
 
 
@@ -25,7 +26,7 @@ def run(args: argparse.Namespace) -> None:
 
     model = load_model(args.model)
     if args.what == "bundle":
-        export_bundle(model, args.out, SHIPPED_MODEL.with_name("README.md"))
+        export_bundle(model, args.out, __version__, SHIPPED_MODEL.with_name("README.md"))
     else:
         export_onnx(model, args.out)
     print(f"{args.out}: {args.what} of weights {model.version}")

@@ -9,7 +9,6 @@ from typing import Any
 
 import torch
 
-import wslpet
 from wslpet.core.atomic_io import replacing
 from wslpet.core.errors import InputError
 from wslpet.method.network.checkpoint import Model, save_model
@@ -30,7 +29,7 @@ INFERENCE: dict[str, Any] = {
 }
 
 
-def export_bundle(model: Model, folder: Path, card: Path | None = None) -> None:
+def export_bundle(model: Model, folder: Path, version: str, card: Path | None = None) -> None:
     """Write a MONAI Bundle: metadata, inference configuration, weights and model card.
 
     The configuration calls this package, since projection and delineation are no network.
@@ -44,14 +43,14 @@ def export_bundle(model: Model, folder: Path, card: Path | None = None) -> None:
         raise InputError(f"{folder} exists; give the bundle a new folder")
     for part in ("configs", "models", "docs"):
         (folder / part).mkdir(parents=True)
-    for name, content in (("metadata", bundle_metadata(model)), ("inference", INFERENCE)):
+    for name, content in (("metadata", bundle_metadata(model, version)), ("inference", INFERENCE)):
         (folder / "configs" / f"{name}.json").write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
     save_model(model, folder / "models" / "model.pt")
     if card is not None and card.exists():
         shutil.copyfile(card, folder / "docs" / "README.md")
 
 
-def bundle_metadata(model: Model) -> dict[str, Any]:
+def bundle_metadata(model: Model, version: str) -> dict[str, Any]:
     """Metadata of the bundle, by MONAI's schema of 2022-03-24."""
     schema = "https://github.com/Project-MONAI/MONAI-extra-test-data/releases/download/0.8.1/meta_schema_20220324.json"
     classes = {str(n): name for n, name in enumerate(("background", *model.settings.labels))}
@@ -59,12 +58,12 @@ def bundle_metadata(model: Model) -> dict[str, Any]:
     mask = {**scan, "format": "segmentation", "dtype": "uint8", "value_range": [0, len(classes) - 1]}
     return {
         "schema": schema,
-        "version": wslpet.__version__,
-        "changelog": {wslpet.__version__: f"weights {model.version}"},
+        "version": version,
+        "changelog": {version: f"weights {model.version}"},
         "monai_version": "1.6.1",
         "pytorch_version": torch.__version__.split("+")[0],
         "numpy_version": "2.2.6",
-        "required_packages_version": {"wslpet": wslpet.__version__},
+        "required_packages_version": {"wslpet": version},
         "task": "Weakly supervised tumour detection in FDG PET",
         "description": "CAM network on two maximum intensity projections, and delineation of the lesion in 3D",
         "authors": "the authors of WSL-PET",
