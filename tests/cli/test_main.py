@@ -131,6 +131,16 @@ def test_train_reports_all_bad_rows_at_once(capsys, cohort, tmp_path):
     assert not (tmp_path / "m.pt").exists()
 
 
+def test_training_on_mips_refuses_options_of_the_other_training(capsys, tmp_path):
+    (tmp_path / "images").mkdir()
+    (tmp_path / "cohort.csv").write_text("image,cancer_type,click_x,click_y\na,lung,1,1\n")
+    out = ("--out", tmp_path / "m.pt")
+    assert "epochs, no_tumour: the training on MIPs" in refused(
+        capsys, "train", tmp_path, "--epochs", 1, "--no-tumour", *out
+    )
+    assert "there is no images/a" in refused(capsys, "train", tmp_path, *out)
+
+
 def test_train_refuses_what_cannot_be(capsys, cohort, weights, tmp_path):
     out = ("--out", tmp_path / "m.pt")
     assert "no" in refused(capsys, "train", tmp_path / "nothing", *out)

@@ -7,7 +7,7 @@ import torch
 from tests.helpers.mip_people import training_set
 from wslpet.core.errors import TrainingError
 from wslpet.method.normal.atlas import build_atlas
-from wslpet.method.segmentation.batches import WINDOW, Augmentation, Sampler, TrainingSet
+from wslpet.method.segmentation.batches import COLUMNS, WINDOW, Augmentation, Sampler, TrainingSet
 from wslpet.method.segmentation.implants import implant_library
 
 STILL = Augmentation(scale=0, aspect=0, rotation=0, gain=0, gamma=0, atlas_shift_mm=0, noise=0)
@@ -29,7 +29,9 @@ def test_lesions_lie_on_their_uptake_whatever_the_change():
 def test_places_are_those_of_the_frame():
     batch = sampler(STILL, training_set(np.random.default_rng(0))).draw(2, 0, 2)
     columns = batch.inputs[:, 5, WINDOW // 2]
-    assert torch.allclose(columns, torch.linspace(-1, 1, 256).expand_as(columns), atol=0.15)
+    assert columns.shape[1] == COLUMNS
+    assert torch.allclose(columns.diff(dim=1), torch.full_like(columns[:, 1:], 2 / 255), atol=1e-3)
+    assert columns.min() >= -1.01 and columns.max() <= 1.01
     assert (batch.inputs[:, 4, -1] > batch.inputs[:, 4, 0]).all()
 
 

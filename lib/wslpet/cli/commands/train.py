@@ -1,4 +1,4 @@
-"""`wslpet train`: train on a cohort of annotated patients."""
+"""`wslpet train`: train on a cohort of annotated patients, volumes or MIPs."""
 
 from __future__ import annotations
 
@@ -32,7 +32,12 @@ TRAINING_OPTIONS: dict[str, tuple[Any, str]] = {
 def add_to(commands: Any) -> None:
     """Add the subcommand's parser."""
     train = commands.add_parser("train", help="learn from annotated patients")
-    train.add_argument("cohort", type=Path, help="table with name,scan,cancer_type,x,y,z (mm RAS), or its folder")
+    train.add_argument(
+        "cohort",
+        type=Path,
+        help="table with name,scan,cancer_type,x,y,z (mm RAS), or its folder; or a folder of MIPs with "
+        "image,cancer_type,click_x,click_y",
+    )
     train.add_argument("--out", type=Path, required=True, metavar="MODEL.pt")
     train.add_argument("--preset", help="default or paper")
     train.add_argument("--from", type=Path, dest="start", metavar="MODEL.pt", help="start from these weights")
@@ -47,6 +52,18 @@ def add_to(commands: Any) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Train, and write the weights."""
+    from wslpet.data.mip_cohort import is_mip_cohort
+
+    if args.out.is_dir():
+        raise InputError(f"--out {args.out} is a folder; name a file, such as {args.out / 'model.pt'}")
+    args.out.parent.mkdir(parents=True, exist_ok=True)  # so that an error comes before the training
+    if is_mip_cohort(args.cohort):
+        _train_on_mips(args)
+    else:
+        _train_on_volumes(args)
+
+
+def _train_on_volumes(args: argparse.Namespace) -> None:
     from wslpet.data.cohort_table import find_table
     from wslpet.method.network.checkpoint import best_device, load_model, save_model
     from wslpet.method.training.trainer import train
@@ -54,14 +71,27 @@ def run(args: argparse.Namespace) -> None:
     initial = load_model(args.start) if args.start else None
     settings = _training_settings(args, initial)
     table = find_table(args.cohort)
-    if args.out.is_dir():
-        raise InputError(f"--out {args.out} is a folder; name a file, such as {args.out / 'model.pt'}")
-    args.out.parent.mkdir(parents=True, exist_ok=True)  # so that an error comes before the training
     examples = _prepared(table, settings, args.limit)
     with _epoch_bar(settings.epochs) as report:
         trained = train(examples, settings, initial, best_device(), report)
     save_model(trained.model, args.out)
     print(_outcome(trained, args.out))
+
+
+def _train_on_mips(args: argparse.Namespace) -> None:
+    """Learn all lesions in MIPs from a click a patient."""
+    from wslpet.data.mip_cohort import people_of, read_mip_cohort
+    from wslpet.method.segmentation.finder import save_finder
+    from wslpet.method.segmentation.learner import learn
+
+    unused = [*TRAINING_OPTIONS, "preset", "start", "types", "limit"]
+    given = [name for name in unused if getattr(args, name) is not None] + ["no_tumour"] * args.no_tumour
+    if given:
+        raise InputError(f"{', '.join(given)}: the training on MIPs has no such option; leave it out")
+    people = people_of(read_mip_cohort(args.cohort))
+    finder = learn(people, report=lambda line: print(line, flush=True))
+    save_finder(finder, args.out)
+    print(f"{args.out}: {people.ill.sum()} patients, {(~people.ill).sum()} people without a lesion")
 
 
 def _training_settings(args: argparse.Namespace, initial: Model | None) -> Settings:

@@ -21,10 +21,12 @@ FRAME_SHAPE = (960, 256)
 # The fit's grid, and the SUV above which brightness means nothing to it: lesions and the bladder must not steer it.
 FIT_MM = 8.0
 FIT_SUV = 3.0
+# Distance of the places that the fit starts from; it goes on from the best one.
+STRIDE_MM = 40.0
 # Penalties of the fit: of the squared logarithm of a scale, and of the share of the body that leaves the frame.
 SCALE_PENALTY = 1.0
 OUTSIDE_PENALTY = 1.0
-SCALES = (0.84, 0.92, 1.0, 1.09, 1.19)
+SCALES = (0.86, 0.95, 1.05, 1.16)
 
 
 @dataclass(frozen=True)
@@ -172,7 +174,7 @@ class FrameFit:
         found = []
         for scale in SCALES:
             across = 0.5 * np.log(scale)  # habitus and height vary apart; the fit finds the rest
-            for origin in np.arange(-self._template.shape[0] * FIT_MM * scale + 200, height - 200, 24.0):
+            for origin in np.arange(-self._template.shape[0] * FIT_MM * scale + 200, height - 200, STRIDE_MM):
                 found.append(np.array([np.log(scale), across, origin, middle - width / 2 * np.exp(across)]))
         return found
 

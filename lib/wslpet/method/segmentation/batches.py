@@ -13,9 +13,11 @@ from wslpet.core.arrays import Array, BoolArray
 from wslpet.core.errors import TrainingError
 from wslpet.method.normal.atlas import Atlas
 from wslpet.method.segmentation.implants import ImplantLibrary, implant
-from wslpet.method.segmentation.inputs import frame_places, input_channels
+from wslpet.method.segmentation.network import frame_places, input_channels
 
+# Rows and columns of a window. The frame's outer columns hold elbows and air; windows move over them.
 WINDOW = 256
+COLUMNS = 192
 # Rows that a window may need beyond its own, for rotation and scale.
 SLACK = 48
 # Share of the windows of patients that contain a lesion for sure.
@@ -134,7 +136,7 @@ class Sampler:
         return int(people[self._rng.integers(len(people))])
 
     def _window(self, person: int, with_implants: bool) -> tuple[Array, int, int]:
-        """(3, WINDOW + 2 · SLACK, column) image, lesions, known; its view and first row."""
+        """(3, WINDOW + 2 · SLACK, column of the frame) image, lesions, known; its view and first row."""
         rng, people = self._rng, self._people
         view = int(rng.integers(people.images.shape[1]))
         targets = self._targets[person][view] if person in self._targets else ()
@@ -172,7 +174,7 @@ class Sampler:
         return Batch(inputs, (lesions > 0.5).float(), weight, types)
 
     def _grid(self, n: int, shape: tuple[int, ...]) -> tuple[Tensor, Tensor]:
-        """Sampling grid (n, WINDOW, column, 2) over windows of a shape, and which of them are mirrored."""
+        """Sampling grid (n, WINDOW, COLUMNS, 2) over windows of a shape, and which of them are mirrored."""
         rng, config = self._rng, self._config
         scale = np.exp(rng.uniform(-config.scale, config.scale, n))
         aspect = np.exp(rng.uniform(-config.aspect, config.aspect, n))
@@ -182,12 +184,13 @@ class Sampler:
         rows, columns = shape
         matrix = np.zeros((n, 2, 3), dtype=np.float32)  # output (x, y, 1) in -1…1 → input (x, y)
         ratio = WINDOW / rows
-        matrix[:, 0, 0] = sign * np.cos(angle) * scale * aspect
+        matrix[:, 0, 0] = sign * np.cos(angle) * scale * aspect * COLUMNS / columns
         matrix[:, 0, 1] = -np.sin(angle) * scale * WINDOW / columns
-        matrix[:, 1, 0] = sign * np.sin(angle) * scale * columns / rows
+        matrix[:, 1, 0] = sign * np.sin(angle) * scale * COLUMNS / rows
         matrix[:, 1, 1] = np.cos(angle) * scale * ratio
-        matrix[:, 0, 2] = rng.uniform(-0.06, 0.06, n)
-        grid = F.affine_grid(torch.from_numpy(matrix), [n, 1, WINDOW, columns], align_corners=False)
+        room = 1 - COLUMNS / columns
+        matrix[:, 0, 2] = np.clip(rng.normal(0, room / 2, n), -room, room)
+        grid = F.affine_grid(torch.from_numpy(matrix), [n, 1, WINDOW, COLUMNS], align_corners=False)
         return grid, torch.from_numpy(flipped)
 
     def _around(self, view: Tensor, first: Array, grid: Tensor, shape: tuple[int, ...]) -> Tensor:

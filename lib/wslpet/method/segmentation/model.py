@@ -14,8 +14,7 @@ from wslpet.core.arrays import Array, FloatArray
 from wslpet.core.atomic_io import replacing
 from wslpet.core.errors import InputError, ModelError
 from wslpet.method.normal.atlas import Atlas
-from wslpet.method.segmentation.inputs import CHANNELS, frame_places, input_channels
-from wslpet.method.segmentation.network import MULTIPLE, SegmenterNet
+from wslpet.method.segmentation.network import CHANNELS, MULTIPLE, SegmenterNet, frame_places, input_channels
 
 FORMAT = "wslpet-segmenter-1"
 
@@ -109,16 +108,8 @@ def new_network(settings: SegmenterSettings, random_seed: int = 0) -> SegmenterN
 
 def save_segmenter(segmenter: Segmenter, path: str | os.PathLike[str]) -> None:
     """Write the segmenter with its atlas, atomically."""
-    content = {
-        "format": FORMAT,
-        "settings": asdict(segmenter.settings),
-        "history": segmenter.history,
-        "weights": segmenter.network.state_dict(),
-        "atlas": torch.from_numpy(segmenter.atlas.quantiles.astype(np.float16)),
-        "people": segmenter.atlas.people,
-    }
     with replacing(Path(path)) as temporary:
-        torch.save(content, temporary)
+        torch.save(segmenter_content(segmenter), temporary)
 
 
 def load_segmenter(path: str | os.PathLike[str]) -> Segmenter:
@@ -136,6 +127,23 @@ def load_segmenter(path: str | os.PathLike[str]) -> Segmenter:
         raise ModelError(f"segmenter {name} does not exist; train one") from error
     except Exception as error:
         raise ModelError(f"segmenter {name} cannot be read ({type(error).__name__}); train again") from error
+    return segmenter_from(content, name)
+
+
+def segmenter_content(segmenter: Segmenter) -> dict[str, Any]:
+    """Tensors and plain values that a file keeps."""
+    return {
+        "format": FORMAT,
+        "settings": asdict(segmenter.settings),
+        "history": segmenter.history,
+        "weights": segmenter.network.state_dict(),
+        "atlas": torch.from_numpy(segmenter.atlas.quantiles.astype(np.float16)),
+        "people": segmenter.atlas.people,
+    }
+
+
+def segmenter_from(content: object, name: str) -> Segmenter:
+    """The segmenter of a file's content; name : of the file, for errors."""
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise ModelError(f"segmenter {name} is not a {FORMAT} file; train one with this version")
     try:
@@ -145,4 +153,6 @@ def load_segmenter(path: str | os.PathLike[str]) -> Segmenter:
         atlas = Atlas(content["atlas"].float().numpy(), int(content["people"]))
     except (RuntimeError, KeyError, TypeError) as error:
         raise ModelError(f"segmenter {name} does not fit its own settings: {error}") from error
+    if not all(torch.isfinite(tensor).all() for tensor in network.state_dict().values()):
+        raise ModelError(f"segmenter {name} holds weights that are not finite; train again")
     return Segmenter(network.eval(), settings, atlas, content.get("history", {}))

@@ -1,4 +1,4 @@
-"""The segmenter's network: a small U-Net on MIPs, with a head for the cancer type (ours).
+"""The segmenter's network: a small U-Net on MIPs, with a head for the cancer type; and its input channels (ours).
 
 Pixels of 2 mm are folded into channels of a 4 mm grid and unfolded at the end: the outline keeps its resolution at the
 price of the coarser grid. One convolution a level: two took 2.7 times as long (benchmarked at 256 × 256 pixels).
@@ -12,9 +12,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from wslpet.method.normal.frame import FRAME_SHAPE
+
 FOLD = 2
 # Rows and columns must be multiples of this: folding, then four poolings.
 MULTIPLE = 32
+
+# SUV above this looks the same to the segmenter: published MIPs saturate near it, and so do pictures on a screen.
+SATURATION_SUV = 7.0
+CHANNELS = 7
 
 
 def _block(before: int, after: int) -> nn.Sequential:
@@ -65,3 +71,31 @@ class SegmenterNet(nn.Module):
         pooled = (maps * weight).sum(dim=(2, 3)) / weight.sum(dim=(2, 3))
         types: Tensor = self.type_head(torch.cat([pooled, (maps * weight).amax(dim=(2, 3))], dim=1))
         return types
+
+
+def input_channels(image: Tensor, quantiles: Tensor, place: Tensor, view: Tensor) -> Tensor:
+    """Stack the channels.
+
+    Parameters
+    ----------
+    image : (n, row, column) SUV.
+    quantiles : (n, quantile, row, column) SUV of normal uptake at the same pixels.
+    place : (n, 2, row, column) position in the frame, -1 to 1 along rows and columns.
+    view : (n,) number of the view.
+
+    Returns
+    -------
+    (n, CHANNELS, row, column), each within about -1 and 1.
+    """
+    uptake = (image / SATURATION_SUV).clamp(0, 1)
+    usual, highest = (quantiles / SATURATION_SUV).clamp(0, 1).unbind(dim=1)
+    flag = view.to(uptake.dtype)[:, None, None].expand_as(uptake)
+    channels = [uptake.sqrt(), usual, uptake - usual, uptake - highest, place[:, 0], place[:, 1], flag]
+    return torch.stack(channels, dim=1)
+
+
+def frame_places(rows: int) -> Tensor:
+    """(2, row, column): the position of each pixel of the frame's first rows, -1 to 1."""
+    y = torch.linspace(-1, 1, FRAME_SHAPE[0])[:rows]
+    x = torch.linspace(-1, 1, FRAME_SHAPE[1])
+    return torch.stack(torch.meshgrid(y, x, indexing="ij"))

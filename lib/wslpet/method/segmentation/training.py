@@ -35,7 +35,7 @@ class SegmenterTraining:
     random_seed : of initialisation and augmentation.
     """
 
-    steps: int = 400
+    steps: int = 750
     ill: int = 3
     implanted: int = 2
     well: int = 1

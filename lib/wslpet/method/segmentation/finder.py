@@ -1,0 +1,96 @@
+"""A finder of lesions: networks and calibration; its file, and what it says of people."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from wslpet.core.arrays import Array, FloatArray
+from wslpet.core.atomic_io import replacing
+from wslpet.core.errors import ModelError
+from wslpet.method.segmentation.evidence import Presence, features
+from wslpet.method.segmentation.model import Segmenter, SegmenterOutput, segmenter_content, segmenter_from
+
+FORMAT = "wslpet-finder-1"
+# Probability from which a pixel is a lesion.
+THRESHOLD = 0.5
+
+
+@dataclass(frozen=True, eq=False)
+class FinderOutput(SegmenterOutput):
+    """As `SegmenterOutput`; and presence, (person,) probability of a lesion, NaN where that was not learned."""
+
+    presence: FloatArray
+
+
+@dataclass(frozen=True, eq=False)
+class LesionFinder:
+    """Networks whose mean is the answer, and the calibration of "no lesion", None where it was not learned."""
+
+    members: tuple[Segmenter, ...]
+    presence: Presence | None
+
+    @property
+    def types(self) -> tuple[str, ...]:
+        """Cancer types, in the order of the output's."""
+        return self.members[0].settings.types
+
+    def predict(self, images: Array) -> FinderOutput:
+        """Lesions of new people, images (person, view, row, column) SUV on the frame's grid, NaN outside the scan."""
+        outputs = [member.predict(images) for member in self.members]
+        probability = np.mean([output.probability for output in outputs], axis=0)
+        types = np.mean([output.types for output in outputs], axis=0)
+        rows = np.mean([person_features(output) for output in outputs], axis=0)
+        presence = np.full(len(images), np.nan) if self.presence is None else self.presence.probability(rows)
+        return FinderOutput(probability, types, presence)
+
+
+def person_features(output: SegmenterOutput) -> FloatArray:
+    """(person, feature), what the probability that there is a lesion is computed from."""
+    return np.array([features(probability) for probability in output.probability])
+
+
+def save_finder(finder: LesionFinder, path: str | os.PathLike[str]) -> None:
+    """Write a finder, atomically."""
+    presence = None
+    if finder.presence is not None:
+        presence = {name: np.asarray(getattr(finder.presence, name)).tolist() for name in _PRESENCE}
+    content = {
+        "format": FORMAT,
+        "members": [segmenter_content(member) for member in finder.members],
+        "presence": presence,
+    }
+    with replacing(Path(path)) as temporary:
+        torch.save(content, temporary)
+
+
+def load_finder(path: str | os.PathLike[str]) -> LesionFinder:
+    """Read a finder; only tensors and plain values are unpickled.
+
+    Raises
+    ------
+    ModelError
+        when the file is missing, or not a finder of this package.
+    """
+    name = Path(path).name
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError as error:
+        raise ModelError(f"finder {name} does not exist; train one") from error
+    except Exception as error:
+        raise ModelError(f"finder {name} cannot be read ({type(error).__name__}); train again") from error
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        raise ModelError(f"finder {name} is not a {FORMAT} file; train one with this version")
+    members = tuple(segmenter_from(member, name) for member in content["members"])
+    stored = content["presence"]
+    if stored is None:
+        return LesionFinder(members, None)
+    mean, scale, weights = (np.array(stored[key]) for key in _PRESENCE[:3])
+    return LesionFinder(members, Presence(mean, scale, weights, float(stored["intercept"])))
+
+
+_PRESENCE = ("mean", "scale", "weights", "intercept")

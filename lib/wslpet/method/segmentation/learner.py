@@ -1,0 +1,194 @@
+"""Learning from a site's clicks: two networks that check each other, self-training, calibration (ours).
+
+The people are divided in two halves, and each half teaches one network. A network's predictions of the half that it has
+not seen calibrate "no lesion", and are what the second round learns from. The answer for a new person is the mean.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from wslpet.core.arrays import Array, BoolArray
+from wslpet.core.errors import TrainingError
+from wslpet.method.normal.atlas import FEWEST, Atlas, build_atlas
+from wslpet.method.segmentation.batches import TrainingSet
+from wslpet.method.segmentation.evidence import fit_presence
+from wslpet.method.segmentation.finder import LesionFinder, person_features
+from wslpet.method.segmentation.model import Segmenter, SegmenterOutput, SegmenterSettings
+from wslpet.method.segmentation.targets import ClickContour, click_contour, unknown
+from wslpet.method.segmentation.training import SegmenterTraining, train_segmenter
+
+MEMBERS = 2
+# The second round takes for a lesion what has this probability and exceeds normal uptake by this SUV, and leaves
+# unknown what has a lower one.
+SURE, UNSURE, SELF_MARGIN = 0.6, 0.2, 0.4
+# With fewer lesion-free people than this, what lies far from any click in others is taken for normal, too.
+ENOUGH_WELL = 10
+FAR_MM = 60.0
+
+
+@dataclass(frozen=True)
+class Learning:
+    """How a site's clicks are learned; the switches are for measuring what each part brings.
+
+    Parameters
+    ----------
+    training : of each network in the first round.
+    second_steps : of each network in the second round; 0 leaves self-training out.
+    contour : how a click becomes a contour.
+    ignore : whether what nobody clicked is unknown rather than background.
+    use_atlas : whether the network is told what is normal.
+    """
+
+    training: SegmenterTraining = field(default_factory=lambda: SegmenterTraining(steps=750))
+    second_steps: int = 250
+    contour: ClickContour = field(default_factory=ClickContour)
+    ignore: bool = True
+    use_atlas: bool = True
+
+
+@dataclass(frozen=True, eq=False)
+class People:
+    """People to learn from.
+
+    Parameters
+    ----------
+    images : (person, view, row, column) SUV on the frame's grid, NaN outside the scan.
+    types : cancer type of each; None of a person without a lesion.
+    clicks : of each person, (view, row, column) fractional pixels, one a lesion.
+    masks : (person, view, row, column) bool, where all lesions are outlined; None where there are clicks only.
+    """
+
+    images: Array
+    types: tuple[str | None, ...]
+    clicks: Sequence[Sequence[tuple[int, float, float]]]
+    masks: BoolArray | None = None
+
+    @property
+    def ill(self) -> BoolArray:
+        """(person,) whether there is a lesion."""
+        return np.array([name is not None for name in self.types])
+
+
+def site_atlas(people: People, fallback: Atlas | None = None) -> Atlas:
+    """The atlas of a site's lesion-free people; and, where they are few, of what is far from clicks in the others.
+
+    Parameters
+    ----------
+    fallback : returned where there are too few people for an atlas.
+    """
+    well = ~people.ill
+    if well.sum() >= ENOUGH_WELL:
+        return build_atlas(people.images[well])
+    if len(people.images) < 2 * FEWEST and fallback is not None:
+        return fallback
+    normal = np.isfinite(people.images)
+    y, x = np.ogrid[: people.images.shape[2], : people.images.shape[3]]
+    for person, clicks in enumerate(people.clicks):
+        for view, row, column in clicks:
+            normal[person, view] &= (y - row) ** 2 + (x - column) ** 2 > (FAR_MM / 2) ** 2
+    return build_atlas(people.images, normal)
+
+
+def training_set(people: People, atlas: Atlas, config: Learning) -> TrainingSet:
+    """What the clicks, or the masks, say of each pixel."""
+    shape = people.images.shape
+    if people.masks is not None:
+        return TrainingSet(people.images, people.masks, np.ones(shape, dtype=bool), people.types)
+    lesions, known = np.zeros(shape, dtype=bool), np.ones(shape, dtype=bool)
+    quantiles = atlas.on_grid(shape[2])
+    for person in np.flatnonzero(people.ill):
+        for view, row, column in people.clicks[person]:
+            image, usual = people.images[person, view], quantiles[view, 0]
+            lesions[person, view] |= click_contour(image, usual, np.array([row, column]), config.contour)
+        if config.ignore:
+            for view in range(shape[1]):
+                known[person, view] = ~unknown(people.images[person, view], quantiles[view, 1], lesions[person, view])
+    return TrainingSet(people.images, lesions, known, people.types)
+
+
+def learn(
+    people: People,
+    config: Learning | None = None,
+    atlas: Atlas | None = None,
+    initial: Segmenter | None = None,
+    report: Callable[[str], None] | None = None,
+) -> LesionFinder:
+    """Learn to find all lesions.
+
+    Parameters
+    ----------
+    people : a site's own; lesion-free people among them make it better, and are needed to calibrate "no lesion".
+    atlas : of normal uptake; default: `site_atlas`.
+    initial : weights to start from, such as the shipped ones; None starts from scratch.
+    report : called with a line on each step done.
+
+    Raises
+    ------
+    TrainingError
+        when fewer than `MEMBERS` people have a lesion.
+    """
+    config = config or Learning()
+    if people.ill.sum() < MEMBERS:
+        raise TrainingError(f"{people.ill.sum()} people have a lesion; click it in {MEMBERS} or more")
+    atlas = atlas or site_atlas(people)
+    types = tuple(sorted({name for name in people.types if name is not None}))
+    settings = SegmenterSettings(types)
+    shown = atlas if config.use_atlas else replace(atlas, quantiles=np.zeros_like(atlas.quantiles))
+    lessons = training_set(people, atlas, config)
+    halves = _halves(people.ill)
+    members, unseen = _round(lessons, shown, settings, config.training, halves, [initial] * MEMBERS, report)
+    if config.second_steps and people.masks is None:
+        second = replace(config.training, steps=config.second_steps, learning_rate=config.training.learning_rate / 2)
+        members, unseen = _round(_pseudo(lessons, unseen, atlas), shown, settings, second, halves, members, report)
+    return LesionFinder(tuple(members), fit_presence(person_features(unseen), people.ill))
+
+
+def _halves(ill: BoolArray) -> list[Array]:
+    """Numbers of the people that each network does not learn from, patients and others evenly."""
+    number = np.empty(len(ill), dtype=int)
+    for kind in (ill, ~ill):
+        number[kind] = np.random.default_rng(0).permutation(int(kind.sum())) % MEMBERS
+    return [np.flatnonzero(number == member) for member in range(MEMBERS)]
+
+
+def _round(
+    lessons: TrainingSet,
+    atlas: Atlas,
+    settings: SegmenterSettings,
+    training: SegmenterTraining,
+    halves: list[Array],
+    initial: Sequence[Segmenter | None],
+    report: Callable[[str], None] | None,
+) -> tuple[list[Segmenter], SegmenterOutput]:
+    """Train each network on its people; the networks, and their predictions of the people they have not seen."""
+    members = []
+    shape = lessons.images.shape
+    probability = np.zeros(shape, dtype=np.float32)
+    types = np.zeros((shape[0], len(settings.types)), dtype=np.float32)
+    for number, unseen in enumerate(halves):
+        seen = np.setdiff1d(np.arange(shape[0]), unseen)
+        own = replace(training, random_seed=training.random_seed + number)
+        members.append(train_segmenter(lessons.subset(seen), atlas, settings, own, initial[number]))
+        output = members[-1].predict(lessons.images[unseen])
+        probability[unseen], types[unseen] = output.probability, output.types
+        if report is not None:
+            report(f"network {number + 1} of {len(halves)}, {training.steps} steps")
+    return members, SegmenterOutput(probability, types)
+
+
+def _pseudo(lessons: TrainingSet, unseen: SegmenterOutput, atlas: Atlas) -> TrainingSet:
+    """The second round's lessons: confident predictions of the network that has not seen the person become lesions."""
+    usual = atlas.on_grid(lessons.images.shape[2])[:, 0]
+    lesions, known = lessons.lesions.copy(), lessons.known.copy()
+    for person, name in enumerate(lessons.types):
+        if name is None:
+            continue
+        probability, image = unseen.probability[person], np.nan_to_num(lessons.images[person].astype(np.float32))
+        sure = (probability > SURE) & (image > usual + SELF_MARGIN)
+        lesions[person] |= sure
+        known[person] = lesions[person] | (known[person] & ~sure) | (~lessons.known[person] & (probability < UNSURE))
+    return TrainingSet(lessons.images, lesions, known, lessons.types)
