@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from torch import Tensor
 
 from wslpet.core.arrays import Array
 from wslpet.core.errors import SeedError
-from wslpet.core.seeds import NO_TUMOUR, Seed
+from wslpet.core.seeds import NO_TUMOUR, Annotation, Seed, annotation_of
 from wslpet.core.settings import Settings
 from wslpet.core.volume import Volume
 from wslpet.method.projection.mip import VIEWS, GridImage, Views, project, to_grid
@@ -32,17 +32,19 @@ class Example:
     points : view → seed as fractional pixels (u, z), or None when there is no tumour.
     cancer_type : the image-level label.
     name : the patient, for messages.
+    others : view → (n, 2) seeds of the patient's other lesions, pixels.
     """
 
     images: dict[str, Array]
     points: dict[str, tuple[float, float]] | None
     cancer_type: str
     name: str = ""
+    others: dict[str, Array] = field(default_factory=dict)
 
     def to(self, device: torch.device | str) -> Sample:
         """Convert to tensors on a device; on the CPU they share memory with the arrays."""
         images = {view: torch.from_numpy(image).to(device) for view, image in self.images.items()}
-        return Sample(images, self.points, self.cancer_type)
+        return Sample(images, self.points, self.cancer_type, self.others)
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,6 +54,7 @@ class Sample:
     images: dict[str, Tensor]
     points: dict[str, tuple[float, float]] | None
     cancer_type: str
+    others: dict[str, Array] = field(default_factory=dict)
 
     @property
     def device(self) -> torch.device:
@@ -59,18 +62,22 @@ class Sample:
         return self.images["coronal"].device
 
 
-def prepare(scan: Volume | Views, seed: Seed, settings: Settings) -> Example:
-    """Resample a scan's projections and its seed to the network's grid.
+def prepare(scan: Volume | Views, said: Annotation | Seed, settings: Settings) -> Example:
+    """Resample a scan's projections and its seeds to the network's grid.
 
     Parameters
     ----------
     scan : the volume as stored, or its projections if computed already.
+    said : the primary seed is learned from; those of other lesions are known to be no background, those of background
+        are as all that is no lesion.
 
     Raises
     ------
     SeedError
-        when the type is not configured, or the seed lies outside the scan.
+        when the type is not configured, or a seed lies outside the scan.
     """
+    annotation = annotation_of(said)
+    seed = annotation.primary
     if seed.cancer_type not in settings.classes:
         raise SeedError(
             f"{scan.name}: cancer type {seed.cancer_type!r} is not one of {', '.join(settings.classes)}; "
@@ -78,14 +85,17 @@ def prepare(scan: Volume | Views, seed: Seed, settings: Settings) -> Example:
         )
     views = project(scan.to_ras()) if isinstance(scan, Volume) else scan
     images = grid_images(views, settings)
-    points = None
+    points, others = None, {}
     if seed.cancer_type != NO_TUMOUR:
         points = seed_points(views, seed, images)
+        places = [seed_points(views, other, images) for other in annotation.seeds[1:]]
+        others = {view: np.array([place[view] for place in places]) for view in VIEWS} if places else {}
     return Example(
         {view: np.stack([image.mip, image.depth_mm]) for view, image in images.items()},
         points,
         seed.cancer_type,
         scan.name,
+        others,
     )
 
 
@@ -123,12 +133,14 @@ class Batch:
     sizes : view → (n, 2) each image's own (u, z) pixels.
     points : view → (n, 2) seeds in pixels, NaN where there is none.
     types : (n,) class indices.
+    others : view → (n, m, 2) seeds of other lesions in pixels, NaN where there are fewer than m.
     """
 
     images: dict[str, Tensor]
     sizes: dict[str, Tensor]
     points: dict[str, Tensor]
     types: Tensor
+    others: dict[str, Tensor]
 
     @property
     def seeded(self) -> Tensor:
@@ -137,11 +149,11 @@ class Batch:
 
     def rows(self, start: int, stop: int) -> Batch:
         """Batch of the patients from `start` to `stop`, with the same padding."""
-        images, sizes, points = (
+        images, sizes, points, others = (
             {view: tensor[start:stop] for view, tensor in part.items()}
-            for part in (self.images, self.sizes, self.points)
+            for part in (self.images, self.sizes, self.points, self.others)
         )
-        return Batch(images, sizes, points, self.types[start:stop])
+        return Batch(images, sizes, points, self.types[start:stop], others)
 
 
 def network_channels(batch: Batch, view: str, settings: Settings) -> Tensor:
@@ -175,6 +187,7 @@ def load_example(path: Path) -> Example:
 def example_arrays(example: Example) -> dict[str, Array]:
     """An example as arrays by name, as .npz has them."""
     points = {} if example.points is None else {f"point_{view}": np.array(example.points[view]) for view in VIEWS}
+    points |= {f"others_{view}": places for view, places in example.others.items()}
     return {**example.images, **points, "cancer_type": np.array(example.cancer_type), "name": np.array(example.name)}
 
 
@@ -183,7 +196,9 @@ def example_from_arrays(arrays: Mapping[str, Array]) -> Example:
     points = None
     if f"point_{VIEWS[0]}" in arrays:
         points = {view: tuple(arrays[f"point_{view}"].tolist()) for view in VIEWS}
-    return Example({view: arrays[view] for view in VIEWS}, points, str(arrays["cancer_type"]), str(arrays["name"]))
+    images = {view: arrays[view] for view in VIEWS}
+    others = {view: arrays[name] for view in VIEWS if (name := f"others_{view}") in arrays}
+    return Example(images, points, str(arrays["cancer_type"]), str(arrays["name"]), others)
 
 
 def collate(samples: Sequence[Sample], settings: Settings, multiple: int | None = None) -> Batch:
@@ -194,15 +209,21 @@ def collate(samples: Sequence[Sample], settings: Settings, multiple: int | None 
     multiple : images are padded to a multiple of this many pixels, a multiple of the stride (default: the stride).
     """
     device, none = samples[0].device, (float("nan"), float("nan"))
-    images, sizes, points = {}, {}, {}
+    images, sizes, points, others = {}, {}, {}, {}
+    most = max(len(sample.others.get(VIEWS[0], ())) for sample in samples)
     for view in VIEWS:
         own = [sample.images[view] for sample in samples]
         images[view] = padded(own, multiple or settings.stride)
         sizes[view] = to_device([image.shape[1:] for image in own], torch.int64, device)
         places = [none if sample.points is None else sample.points[view] for sample in samples]
         points[view] = to_device(places, torch.float32, device)
+        more = np.full((len(samples), most, 2), np.nan, dtype=np.float32)
+        for row, sample in zip(more, samples, strict=True):
+            if view in sample.others:
+                row[: len(sample.others[view])] = sample.others[view]
+        others[view] = torch.from_numpy(more).to(device, non_blocking=True)
     types = [settings.classes.index(sample.cancer_type) for sample in samples]
-    return Batch(images, sizes, points, to_device(types, torch.int64, device))
+    return Batch(images, sizes, points, to_device(types, torch.int64, device), others)
 
 
 def padded(images: Sequence[Tensor], multiple: int) -> Tensor:

@@ -7,7 +7,7 @@ a whole on the device of its images, so that a GPU gets few and large tasks.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -57,6 +57,7 @@ class AugmentationParams:
     zoom, gain : factors of size and SUV.
     shift : view → translation (u, z) in pixels of the zoomed image.
     points : view → the seed on the augmented image, pixels (u, z).
+    others : view → (n, 2) the seeds of other lesions on it.
     noise : view → (u, z) standard normal; empty if the device samples it.
     """
 
@@ -66,6 +67,7 @@ class AugmentationParams:
     shift: dict[str, tuple[float, float]]
     points: dict[str, tuple[float, float]] | None
     noise: dict[str, Array]
+    others: dict[str, Array] = field(default_factory=dict)
 
     def size(self, view: str) -> tuple[int, int]:
         """(u, z) size in pixels of the augmented image."""
@@ -116,7 +118,7 @@ def sample_augmentation(
         start, stop = _partial_range(sample, settings, rng)
     gain = float(np.exp(rng.uniform(-config.gain, config.gain)))
     images = {view: image[:, :, start:stop] for view, image in sample.images.items()}
-    shifts, points, noises = {}, {}, {}
+    shifts, points, noises, others = {}, {}, {}, {}
     for view in VIEWS:
         shift = shifts[view] = (rng.uniform(0, 1), shift_z)
         if noise:
@@ -129,7 +131,9 @@ def sample_augmentation(
                 (u + 0.5) * zoom - 0.5 + shift[0] + jitter[0],
                 (z - start + 0.5) * zoom - 0.5 + shift[1] + jitter[1],
             )
-    return AugmentationParams(replace(sample, images=images), zoom, gain, shifts, points or None, noises)
+        if view in sample.others:
+            others[view] = (sample.others[view] - (0, start) + 0.5) * zoom - 0.5 + shift
+    return AugmentationParams(replace(sample, images=images), zoom, gain, shifts, points or None, noises, others)
 
 
 def _partial_range(sample: Sample, settings: Settings, rng: np.random.Generator) -> tuple[int, int]:
@@ -156,7 +160,7 @@ def apply_augmentation(
     device = changes[0].sample.device
     images = zip(*(_zoomed(changes, view) for view in VIEWS), strict=True)
     zoomed = [
-        replace(params.sample, images=dict(zip(VIEWS, own, strict=True)), points=params.points)
+        replace(params.sample, images=dict(zip(VIEWS, own, strict=True)), points=params.points, others=params.others)
         for params, own in zip(changes, images, strict=True)
     ]
     batch = collate(zoomed, settings, settings.stride * (GPU_STRIDES if generator else 1))

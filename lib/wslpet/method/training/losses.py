@@ -13,6 +13,8 @@ from wslpet.method.projection.mip import VIEWS
 
 # SD per axis of a human click around the centre, on phantoms; the likelihood need not be sharper than that.
 SEED_SD_MM = 8.0
+# Cells this near the seed of another lesion are not taken for background: two SD, and a cell of 16 mm is not much more.
+OTHER_MM = 2 * SEED_SD_MM
 
 
 def type_loss(scores: Tensor, types: Tensor) -> Tensor:
@@ -20,7 +22,9 @@ def type_loss(scores: Tensor, types: Tensor) -> Tensor:
     return F.cross_entropy(scores, types)
 
 
-def distance_loss(cams: Cams, types: Tensor, seeds: dict[str, Tensor], form: str) -> Tensor:
+def distance_loss(
+    cams: Cams, types: Tensor, seeds: dict[str, Tensor], form: str, others: dict[str, Tensor] | None = None
+) -> Tensor:
     """Loss 2: distance of the CAM to the seed, averaged over the patients that have one.
 
     "expected" is E‖x − seed‖ / 100 mm under the softmax of the true type's CAM, averaged over the views:
@@ -33,6 +37,9 @@ def distance_loss(cams: Cams, types: Tensor, seeds: dict[str, Tensor], form: str
     ----------
     types : (n,) class of each patient.
     seeds : view → (n, 2) seed as fractional cell coordinates (u, z); NaN where there is none.
+    others : view → (n, m, 2) seeds of other lesions, NaN where there are fewer. The paper learns from one seed; cells
+        within `OTHER_MM` of another one, and no nearer to the first, have no part in loss 2, as they are no background
+        (ours). Seeds of background need nothing of their own: all that is no lesion is punished.
 
     Returns
     -------
@@ -45,6 +52,9 @@ def distance_loss(cams: Cams, types: Tensor, seeds: dict[str, Tensor], form: str
     coronal_cam, sagittal_cam = cams.coronal[rows, types][:, None], cams.sagittal[rows, types][:, None]
     # Boolean indexing would synchronise a GPU, so patients without a seed get weight 0. NaN must not reach a gradient.
     coronal, sagittal = (torch.where(has_seed[:, None], seeds[view], 0.0) for view in VIEWS)
+    if others is not None and others["coronal"].shape[1]:
+        coronal_cam = _without_others(coronal_cam, coronal, others["coronal"], cams.cell_mm)
+        sagittal_cam = _without_others(sagittal_cam, sagittal, others["sagittal"], cams.cell_mm)
 
     def mean(values: Tensor) -> Tensor:
         return torch.where(has_seed, values, 0.0).sum() / has_seed.sum().clamp_min(1)
@@ -61,6 +71,16 @@ def distance_loss(cams: Cams, types: Tensor, seeds: dict[str, Tensor], form: str
         _log_near(sagittal_cam, sagittal, cams.cell_mm, z_too=False),
     )
     return mean((chosen.log_mass() - near)[:, 0])
+
+
+def _without_others(cam: Tensor, seed: Tensor, others: Tensor, cell_mm: float) -> Tensor:
+    """(n, 1, u, z) with the cells at the seeds of other lesions (n, m, 2) as padding."""
+    own = torch.hypot(*_offsets_mm(cam, seed, cell_mm))  # (n, u, z)
+    at_other = torch.zeros_like(own, dtype=torch.bool)
+    for number in range(others.shape[1]):
+        away = torch.hypot(*_offsets_mm(cam, others[:, number], cell_mm))  # NaN is not near
+        at_other |= (away <= OTHER_MM) & (away < own)
+    return cam.masked_fill(at_other[:, None], OUTSIDE)
 
 
 def _offsets_mm(cam: Tensor, seed: Tensor, cell_mm: float) -> tuple[Tensor, Tensor]:

@@ -196,8 +196,11 @@ def losses(network: nn.Module, batch: Batch, settings: Settings) -> tuple[Cams, 
     """Forward pass of a batch → CAMs, type scores (n, class), loss 1, loss 2."""
     cams = batch_cams(network, batch, settings)
     scores = cams.type_scores(settings.pooling)
-    points = {view: cell_points(batch.points[view], settings) for view in VIEWS}
-    return cams, scores, type_loss(scores, batch.types), distance_loss(cams, batch.types, points, settings.distance)
+    points, others = (
+        {view: cell_points(places[view], settings) for view in VIEWS} for places in (batch.points, batch.others)
+    )
+    distance = distance_loss(cams, batch.types, points, settings.distance, others)
+    return cams, scores, type_loss(scores, batch.types), distance
 
 
 def _epoch(

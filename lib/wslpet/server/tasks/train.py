@@ -169,11 +169,12 @@ def _give_way() -> None:
 def _prepared(
     datastore: SeededDatastore, cache: DiskCache, image: str, seed: Annotation, settings: Settings
 ) -> Example:
-    """The patient's projections, from the cache when neither its file nor its seed nor the grid changed."""
-    key = json.dumps([datastore.image_version(image), seed.cancer_type, seed.position, settings.grid_mm, 1])
+    """The patient's projections, from the cache when neither its file nor its seeds nor the grid changed."""
+    places = [one.position for one in seed.seeds]
+    key = json.dumps([datastore.image_version(image), seed.cancer_type, places, settings.grid_mm, 2])
     cached = cache.get(key)
     if cached is not None:
         return replace(example_from_arrays(unpack_arrays(cached)), name=image)
-    example = prepare(datastore.views(image), seed.primary, settings)
+    example = prepare(datastore.views(image), seed, settings)
     cache.set(key, pack_arrays(example_arrays(example)))
     return replace(example, name=image)
