@@ -39,6 +39,8 @@ class Settings:
     distance : loss 2. "expected" distance of the CAM to the seed, "likelihood" of the seed under the
         CAM, or "off" (CAMs alone). The paper leaves the form open.
     distance_weight : weight of loss 2 against loss 1.
+    least_evidence : of a finding beside the strongest, for it to be a lesion as well: its share of the CAMs' mass times
+        the exponential of its weighted contour score, as a share of the strongest finding's (ours). 1 finds one lesion.
     epochs, batch_size, learning_rate, weight_decay, patience : training. `patience` epochs without a
         better validation end it early.
     fine_tuning : share of the learning rate that is used when training starts from weights.
@@ -65,6 +67,7 @@ class Settings:
     pooling: str = "log-sum-exp"
     distance: str = "likelihood"
     distance_weight: float = 1.0
+    least_evidence: float = 0.2
     epochs: int = 50
     batch_size: int = 8
     learning_rate: float = 2e-3
@@ -125,6 +128,7 @@ _RANGES = {
     "suv_limit": (1.0, 1000.0),
     "dropout": (0.0, 0.9),
     "distance_weight": (0.0, 1000.0),
+    "least_evidence": (0.0, 1.0),
     "epochs": (1, 10_000),
     "batch_size": (1, 1024),
     "learning_rate": (1e-7, 1.0),

@@ -7,9 +7,18 @@ import torch
 from tests.helpers.blobs import STORAGES, empty, scan, stored_as
 from tests.helpers.point_sources import hot_pixel, point_source
 from wslpet.core.errors import SeedError
-from wslpet.core.seeds import NO_TUMOUR, Seed
+from wslpet.core.seeds import NO_TUMOUR, Seed, annotation_of
 from wslpet.core.settings import Settings, settings_from
-from wslpet.method.network.inputs import Example, collate, load_example, network_channels, prepare, save_example
+from wslpet.method.network.inputs import (
+    Example,
+    collate,
+    example_arrays,
+    example_from_arrays,
+    load_example,
+    network_channels,
+    prepare,
+    save_example,
+)
 from wslpet.method.projection.mip import VIEWS
 
 SETTINGS = settings_from()
@@ -92,3 +101,17 @@ def test_an_example_comes_back_from_its_file(tmp_path, cancer_type):
     back = load_example(tmp_path / "example.npz")
     assert (back.points, back.cancer_type, back.name) == (example.points, example.cancer_type, example.name)
     assert all(np.array_equal(back.images[view], example.images[view]) for view in VIEWS)
+
+
+def test_the_primary_is_learned_from_and_other_lesions_are_kept():
+    volume = scan(empty((20, 20, 20)), [])
+    seeds = [Seed("lung", (10, 10, 10)), Seed("lung", (30, 40, 20)), Seed("lung", (50, 8, 60))]
+    alone, example = prepare(volume, seeds[0], SETTINGS), prepare(volume, annotation_of(seeds), SETTINGS)
+    assert example.points == alone.points and alone.others == {}
+    again = example_from_arrays(example_arrays(example))
+    for view in VIEWS:
+        np.testing.assert_allclose(example.others[view][0], prepare(volume, seeds[1], SETTINGS).points[view])
+        np.testing.assert_array_equal(again.others[view], example.others[view])
+    batch = collate([alone.to("cpu"), example.to("cpu")], SETTINGS)
+    assert batch.others["coronal"].shape == (2, 2, 2)
+    assert batch.others["coronal"][0].isnan().all() and batch.others["coronal"][1].isfinite().all()

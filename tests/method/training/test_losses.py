@@ -151,3 +151,23 @@ def test_type_loss_is_the_negative_log_share():
         [math.log(math.exp(2) / (math.exp(2) + 1)), math.log(math.exp(1) / (math.exp(1) + math.exp(3)))]
     )
     assert type_loss(scores, torch.tensor([0, 0])).item() == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("form", ["expected", "likelihood"])
+def test_another_lesion_is_no_background(form):
+    first, other, elsewhere = (1, 1, 1), (4, 3, 4), (1, 3, 4)
+    cams = random_cams(1)
+    for cam in (cams.coronal, cams.sagittal):
+        cam.requires_grad_(True)
+    others = {view: places[:, None] for view, places in seeds_at(other).items()}
+    distance_loss(cams, torch.tensor([0]), seeds_at(first), form, others).backward()
+    coronal, sagittal = cams.coronal.grad[0, 0], cams.sagittal.grad[0, 0]
+    assert coronal[other[0], other[2]] == 0 and sagittal[other[1], other[2]] == 0
+    assert coronal[first[0], first[2]] < 0 and coronal[elsewhere[0], elsewhere[2]] > 0
+
+
+def test_missing_others_change_nothing():
+    cams, seeds = random_cams(), seeds_at(*PLACES)
+    none = {view: torch.full((3, 2, 2), math.nan) for view in ("coronal", "sagittal")}
+    for form in ("expected", "likelihood"):
+        assert distance_loss(cams, TYPES, seeds, form, none) == distance_loss(cams, TYPES, seeds, form)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from wslpet.cli.commands.radiomics import MASK_END
 from wslpet.core import parallel
 from wslpet.core.errors import InputError
+from wslpet.core.seeds import CONTOUR_METHODS, OURS
 from wslpet.method.shipped import SHIPPED_MODEL
 
 if TYPE_CHECKING:
@@ -25,7 +26,25 @@ def add_to(commands: Any) -> None:
     segment = commands.add_parser("segment", help="find the tumour in scans, or the one at a click")
     segment.add_argument("scans", type=Path, nargs="+", help="scans in SUV, DICOM series, or folders with them below")
     segment.add_argument("--model", type=Path, metavar="MODEL.pt", help="default: the shipped weights")
-    segment.add_argument("--seed", type=float, nargs=3, metavar=("X", "Y", "Z"), help="a click, mm RAS")
+    segment.add_argument(
+        "--seed",
+        type=float,
+        nargs=3,
+        action="append",
+        metavar=("X", "Y", "Z"),
+        help="a click on a lesion, mm RAS; again for each other lesion, the primary first",
+    )
+    segment.add_argument(
+        "--background",
+        type=float,
+        nargs=3,
+        action="append",
+        default=[],
+        metavar=("X", "Y", "Z"),
+        help="a place that is no lesion, mm RAS; in a lesion, what belongs to it is cut off",
+    )
+    segment.add_argument("--contour", default=OURS, help=f"of the lesions clicked: {', '.join(CONTOUR_METHODS)}")
+    segment.add_argument("--step", type=int, default=0, help="contours larger (> 0) or smaller (< 0)")
     segment.add_argument("--type", dest="cancer_type", help="cancer type of the click")
     segment.add_argument("--sure", action="store_true", help="the click is on a tumour, though it hardly stands out")
     segment.add_argument("--out", type=Path, default=Path("."), metavar="DIR", help="default: where you are")
@@ -43,10 +62,14 @@ def run(args: argparse.Namespace) -> int:
 
     from tqdm import tqdm
 
-    from wslpet.core.seeds import Seed
+    from wslpet.core.seeds import BACKGROUND, Annotation, ContourChoice, Seed
     from wslpet.method.network.checkpoint import load_model
 
-    seed = None if args.seed is None else Seed(args.cancer_type, tuple(args.seed), user="terminal")
+    seed, choice = None, ContourChoice(args.contour, args.step)
+    if args.seed is not None:
+        seeds = (Seed(args.cancer_type, tuple(place), user="terminal", contour=choice) for place in args.seed)
+        background = (Seed(BACKGROUND, tuple(place), user="terminal") for place in args.background)
+        seed = Annotation(tuple(seeds), tuple(background))
     weights = None
     if args.model is not None or seed is None or SHIPPED_MODEL.exists():
         weights = (args.model or SHIPPED_MODEL).resolve()

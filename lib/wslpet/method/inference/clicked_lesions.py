@@ -24,6 +24,7 @@ from wslpet.core.volume import Volume
 from wslpet.method.delineation.contours import Contour
 from wslpet.method.inference.click_check import Clicked, clicked
 from wslpet.method.inference.contour_choice import chosen_contour
+from wslpet.method.inference.localisation import overlap
 
 # Two seeds with a pass between them at this share of the lower of their maxima are in one lesion.
 ONE_LESION = 0.8
@@ -103,7 +104,7 @@ def _apart(
 ) -> tuple[list[list[int]], list[Contour]]:
     """Which seeds each lesion has, and its contour, so that no two contours overlap."""
     groups = [[n] for n in range(len(contours))]
-    touching = [(a, b) for a, b in combinations(range(len(contours)), 2) if _overlap(contours[a], contours[b])]
+    touching = [(a, b) for a, b in combinations(range(len(contours)), 2) if overlap(contours[a], contours[b])]
     for a, b in touching:
         one, other = (next(group for group in groups if n in group) for n in (a, b))
         if one is not other and _in_one_lesion(ras, (points[a], points[b]), (contours[a], contours[b])):
@@ -205,18 +206,6 @@ def _contour(inside: Array, start: Array, before: Contour) -> Contour:
     extent = ndimage.find_objects(inside.astype(np.uint8))[0]
     x, y, z = (start + [w.start for w in extent]).tolist()
     return replace(before, inside=np.ascontiguousarray(inside[extent]), start=(x, y, z))
-
-
-def _overlap(one: Contour, other: Contour) -> bool:
-    low = np.maximum(one.start, other.start)
-    high = np.minimum(np.add(one.start, one.inside.shape), np.add(other.start, other.inside.shape))
-    if (low >= high).any():
-        return False
-    parts = [
-        contour.inside[tuple(slice(a - s, b - s) for a, b, s in zip(low, high, contour.start, strict=True))]
-        for contour in (one, other)
-    ]
-    return bool((parts[0] & parts[1]).any())
 
 
 def _holds(contour: Contour, point: Array) -> bool:

@@ -18,14 +18,14 @@ from wslpet.core.seeds import NO_TUMOUR
 from wslpet.core.settings import Settings
 from wslpet.core.volume import Volume
 from wslpet.method.delineation.contours import Contour
-from wslpet.method.inference.localisation import Finding, Lesion, ScaleOutput, findings, select_lesion
+from wslpet.method.inference.localisation import Finding, Lesion, ScaleOutput, findings, select_lesions
 from wslpet.method.network.cam import Cams, normalise, view_cam
 from wslpet.method.network.checkpoint import Model
 from wslpet.method.network.inputs import Batch, Example, collate
 from wslpet.method.projection.mip import VIEWS, GridImage, Projection, Views, to_grid
 
-# Findings, the contour of the first, and its lesions.
-_Answer = tuple[list[Finding], Contour | None, tuple[Lesion, ...]]
+# Findings, those of lesions first; the lesions' contours; the lesions.
+_Answer = tuple[list[Finding], tuple[Contour, ...], tuple[Lesion, ...]]
 
 # Confidence from which other scales do not change the result; chosen on phantoms.
 SURE = 0.9
@@ -65,17 +65,22 @@ class NetworkOutput:
             return []
         return findings(self.scale_outputs, list(self.probabilities).index(self.cancer_type), self.projections)
 
-    def answer(self, ras: Volume, stored: Volume, label: int) -> _Answer:
-        """Select and measure the lesion, with `select_lesion`, in the volume of the projections; computed once."""
+    def answer(self, ras: Volume, stored: Volume, label: int, least_evidence: float) -> _Answer:
+        """Select and measure the lesions, with `select_lesions`, in the volume of the projections; computed once.
+
+        Parameters
+        ----------
+        least_evidence : always the same for one output.
+        """
         if not self._answer:
-            places, contour = select_lesion(ras, self.findings)
-            self._answer.append(
-                (
-                    places,
-                    contour,
-                    () if contour is None else (Lesion.from_contour(ras, contour, stored, label, self.cancer_type),),
-                )
+            found = select_lesions(ras, self.findings, least_evidence)
+            lesions = (
+                Lesion.from_contour(ras, one.contour, stored, label, self.cancer_type, n, evidence=one.evidence)
+                for n, one in enumerate(found, start=1)
             )
+            chosen = [one.finding for one in found]
+            others = [place for place in self.findings if place not in chosen]
+            self._answer.append(([*chosen, *others], tuple(one.contour for one in found), tuple(lesions)))
         return self._answer[0]
 
     @property

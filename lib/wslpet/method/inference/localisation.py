@@ -24,7 +24,7 @@ CAM_SD_MM = 9.0
 CAM_REACHES_MM = REACHES_MM[:2]
 # Back-projected points within this distance of the best one are one finding.
 FINDING_MM = 24.0
-FINDINGS = 3
+FINDINGS = 12
 # Points whose log score is this far below the best are ignored: even a million of them have no mass.
 NEGLIGIBLE = -30.0
 # Least share of the map's mass of a finding after the first, and weight of the contour score against the log of the
@@ -47,6 +47,7 @@ class Lesion:
     volume_ml, suv_max, suv_peak, suv_mean, tlg : see `wslpet.analysis.uptake.measure`.
     contour : how its contour was chosen.
     seeds : which of the seeds that were given lie in it, counted from 0; none of a lesion that was found.
+    evidence : of a lesion that was found, see `FoundLesion`; None of one that was clicked.
     """
 
     number: int
@@ -61,6 +62,7 @@ class Lesion:
     tlg: float
     contour: ContourChoice = DEFAULT_CONTOUR
     seeds: tuple[int, ...] = ()
+    evidence: float | None = None
 
     @classmethod
     def from_contour(
@@ -73,6 +75,7 @@ class Lesion:
         number: int = 1,
         choice: ContourChoice = DEFAULT_CONTOUR,
         seeds: tuple[int, ...] = (),
+        evidence: float | None = None,
     ) -> Lesion:
         """Measure the contour of a lesion in a RAS volume; `stored` is the same scan as stored."""
         part, mask = surroundings(volume.cropped(contour.window), contour.inside)
@@ -92,6 +95,7 @@ class Lesion:
             tlg=uptake["tlg"],
             contour=choice,
             seeds=seeds,
+            evidence=evidence,
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -108,6 +112,7 @@ class Lesion:
             "tlg": self.tlg,
             "contour": self.contour.to_dict(),
             "seeds": list(self.seeds),
+            "evidence": self.evidence,
         }
 
 
@@ -220,8 +225,50 @@ def lesion_at(ras: Volume, index: Array) -> Contour | None:
     return None if found is None else found[0]
 
 
+def overlap(one: Contour, other: Contour) -> bool:
+    """Whether two contours of a volume share a voxel."""
+    low = np.maximum(one.start, other.start)
+    high = np.minimum(np.add(one.start, one.inside.shape), np.add(other.start, other.inside.shape))
+    if (low >= high).any():
+        return False
+    parts = [
+        contour.inside[tuple(slice(a - s, b - s) for a, b, s in zip(low, high, contour.start, strict=True))]
+        for contour in (one, other)
+    ]
+    return bool((parts[0] & parts[1]).any())
+
+
+@dataclass(frozen=True, eq=False)
+class FoundLesion:
+    """A finding that is a lesion.
+
+    Parameters
+    ----------
+    evidence : the finding's share of the 3D map times the exponential of its weighted contour score, as a share of the
+        strongest finding's, which has 1.
+    """
+
+    finding: Finding
+    contour: Contour
+    evidence: float
+
+
 def select_lesion(ras: Volume, places: Sequence[Finding]) -> tuple[list[Finding], Contour | None]:
-    """Select the finding that is the lesion, and its contour (ours).
+    """Select the finding that is the lesion, and its contour: the first of `select_lesions`.
+
+    Returns
+    -------
+    the findings, that of the lesion first, and its contour; None when there is no contour at any of them.
+    """
+    found = select_lesions(ras, places, 1.0)
+    if not found:
+        return list(places), None
+    chosen = found[0].finding
+    return [chosen, *(place for place in places if place is not chosen)], found[0].contour
+
+
+def select_lesions(ras: Volume, places: Sequence[Finding], least_evidence: float) -> list[FoundLesion]:
+    """Select the findings that are lesions, and their contours, the strongest first (ours).
 
     The finding's share of the 3D map is combined with the score of its contour. Diffuse uptake such as pneumonia has
     high activation but no sharp edge, unlike a tumour beside it.
@@ -230,10 +277,8 @@ def select_lesion(ras: Volume, places: Sequence[Finding]) -> tuple[list[Finding]
     ----------
     ras : (x, y, z) in SUV.
     places : from `findings`, best first.
-
-    Returns
-    -------
-    the findings, that of the lesion first, and its contour; None when there is no contour at any of them.
+    least_evidence : the strongest finding stands always, another one with this evidence or more, if its contour
+        overlaps none of a stronger one.
     """
     tried: list[tuple[float, Finding, Contour]] = []
     for place in places:
@@ -243,7 +288,11 @@ def select_lesion(ras: Volume, places: Sequence[Finding]) -> tuple[list[Finding]
         if found is not None:
             contour, score = found
             tried.append((np.log(max(place.share, 1e-9)) + SCORE_WEIGHT * score, place, contour))
-    if not tried:
-        return list(places), None
-    _, chosen, contour = max(tried, key=lambda one: one[0])
-    return [chosen, *(place for place in places if place is not chosen)], contour
+    tried.sort(key=lambda one: -one[0])
+    lesions: list[FoundLesion] = []
+    for evidence, place, contour in tried:
+        share = float(np.exp(evidence - tried[0][0]))
+        stands = not lesions or share >= least_evidence
+        if stands and not any(overlap(contour, other.contour) for other in lesions):
+            lesions.append(FoundLesion(place, contour, share))
+    return lesions

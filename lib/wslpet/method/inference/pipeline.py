@@ -20,9 +20,14 @@ from wslpet.method.inference.result import Result
 from wslpet.method.network.checkpoint import Model
 from wslpet.method.projection.mip import project
 
+# Findings in a result that became no lesion, and those that did, are so many at least.
+SHOWN = 3
+
 
 def find_lesions(volume: Volume, model: Model, output: NetworkOutput | None = None) -> Result:
-    """Find the tumour and its cancer type.
+    """Find the lesions and their cancer type: every finding that stands, the strongest first.
+
+    What stands is a setting of the model, `Settings.least_evidence`.
 
     Parameters
     ----------
@@ -34,13 +39,16 @@ def find_lesions(volume: Volume, model: Model, output: NetworkOutput | None = No
     output = output or _output(ras, model, clock)
     cancer_type = output.cancer_type
     label = model.settings.labels.get(cancer_type, 0)
-    places, contour, lesions = output.answer(ras, volume, label)
+    places, contours, lesions = output.answer(ras, volume, label, model.settings.least_evidence)
     clock.lap("lesions")
-    result = _result(volume, () if contour is None else (contour,), label, cancer_type, lesions, output, model, clock)
+    result = _result(volume, contours, label, cancer_type, lesions, output, model, clock)
     return replace(
         result,
         confidence=output.probabilities[cancer_type] * (places[0].share if places else 1.0),
-        findings=tuple((tuple(ras.to_world(np.array(place.index)).tolist()), place.share) for place in places),
+        findings=tuple(
+            (tuple(ras.to_world(np.array(place.index)).tolist()), place.share)
+            for place in places[: max(SHOWN, len(lesions))]
+        ),
     )
 
 

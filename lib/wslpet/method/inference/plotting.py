@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patheffects import withStroke
 
-from wslpet.core.seeds import NO_TUMOUR, Seed
+from wslpet.core.seeds import NO_TUMOUR, Annotation, Seed, annotation_of
 from wslpet.core.volume import Volume
 from wslpet.method.inference.result import Result
 from wslpet.method.projection.mip import VIEWS, GridImage, Projection, project, to_grid
@@ -42,7 +42,7 @@ class Case:
     volume : the scan in SUV, as stored.
     result : of `find_lesions` or `delineate` in it.
     cell_mm : size of a CAM cell, mm; None draws no CAM.
-    seed : the click, drawn as a cross.
+    seed : the click or clicks, each drawn as a cross.
     truth : mask of the same geometry, drawn dashed.
     title : None composes one from the result.
     """
@@ -50,7 +50,7 @@ class Case:
     volume: Volume
     result: Result
     cell_mm: float | None = None
-    seed: Seed | None = None
+    seed: Annotation | Seed | None = None
     truth: Volume | None = None
     title: str | None = None
 
@@ -131,7 +131,8 @@ class _Sheet:
         if self.case.truth is not None:
             _outline(axes, self.case.truth, view, TRUTH_COLOUR, "dashed", halo=False)
         if self.case.seed is not None and self.case.seed.cancer_type != NO_TUMOUR:
-            self._seed(axes, view, self.case.seed)
+            for seed in annotation_of(self.case.seed).seeds:
+                self._seed(axes, view, seed)
         # Radiological convention: the patient's right, and the front, are on the left.
         axes.set(xlim=u[::-1], ylim=z, xticks=[], yticks=[], aspect="equal")
         for spine in axes.spines.values():
