@@ -104,7 +104,7 @@ def test_findings_are_voxels_that_both_cams_point_at():
     found = findings([ScaleOutput(images, cams)], 0, projections)
     near = [min(np.linalg.norm((np.array(f.index) - v) * 4.0) for v in voxels) for f in found[:2]]
     assert max(near) < 16.0
-    assert found == sorted(found, key=lambda f: -f.share)
+    assert found[:3] == sorted(found[:3], key=lambda f: -f.share)
     assert all(0 < f.share <= 1 + 1e-9 for f in found)
 
 
