@@ -45,6 +45,7 @@ LEAST = {
         GET /wslpet/api/configuration /wslpet/api/status /wslpet/api/cohort /wslpet/api/annotations.csv
         GET /wslpet/api/training /wslpet/api/images/{image} /wslpet/api/images/{image}/mips
         GET /wslpet/api/images/{image}/mips/{degrees} /wslpet/api/images/{image}/slices/{plane}/{index}
+        GET /wslpet/api/images/{image}/ct/{plane}/{index}
         GET /wslpet/api/images/{image}/thumbnail /wslpet/api/images/{image}/prediction
         GET /wslpet/api/images/{image}/annotations /wslpet/api/images/{image}/export
         GET /wslpet/api/lesions.csv /wslpet/api/patients.csv

@@ -62,8 +62,8 @@ class WSLPETApp(MONAILabelApp):
         # MONAI Label would score the whole datastore at the start, and after each next sample and each training.
         self._auto_update_scoring = False
         self.page = AnnotationPage(self, self._datastore, self.predictions, self.settings)
-        self.scanner = BackgroundScanner(self.page)
         self.burden = CohortBurden(self.page)
+        self.scanner = BackgroundScanner(self.page, self.burden)
         if install([*front.routes(), *routes()], self.configuration.open_routes):
             wait_asleep()  # a training, which has a process of its own
             # Requests run side by side, each in one thread. Without it, the clicks of eight viewers take 1.24 times as

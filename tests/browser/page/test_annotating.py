@@ -138,11 +138,16 @@ def test_z_takes_back_what_was_not_saved_and_then_what_was(ward, ann):
     recorded = ann.seed
     patient = ward.patients[image]
     x, _, z = ras_index(patient)
+    ann.sees_lesion(image)
+    ann.press("Delete")
+    assert not ann.seed.size
     ann.click("coronal", x + 1, z - 1)
     moved = ann.seed
     assert not np.allclose(moved, recorded)
-    ann.press("z")
+    ann.press("z", "Control+z")
     np.testing.assert_allclose(ann.seed, recorded)
+    ann.sees_lesion(image)
+    ann.press("Delete")
     ann.click("coronal", x + 1, z - 1)
     ann.press("Enter")
     ann.wait_for_other(image)
@@ -289,3 +294,51 @@ def test_the_cohort_shows_states_and_filters(ward, ann):
     lines = Path(download.value.path()).read_text().splitlines()
     assert lines[0] == "image,cancer_type,x,y,z,user,time" and len(lines) == 11
     assert "Ann" in ann.page.locator("#annotators").text_content()
+    assert download.value.suggested_filename == "wslpet-annotations.csv"
+    # The unreadable one is told, and not counted as work to be done.
+    ann.page.wait_for_function(
+        "() => document.querySelector('#done-text').textContent.includes('of 10 annotated, 1 un')"
+    )
+
+
+def test_a_filter_that_hides_everybody_says_so(ward, ann):
+    ann.page.locator("#search").fill("nobody of this name")
+    assert "all 11 patients are hidden" in ann.page.locator("#nothing").text_content()
+    ann.page.locator("#nothing button").click()
+    assert ann.page.locator(".card").count() == 11
+
+
+def test_the_cohort_is_sorted_and_listed_with_numbers(ward, ann):
+    page = ann.page
+    page.locator("#as-list").click()
+    names = page.locator("#list tbody a").all_text_contents()
+    assert names == sorted(names)
+    page.locator("#list tbody tr:has-text('ras_0') td:nth-child(5):has-text('.')").wait_for()
+    page.locator("#order").select_option("burden (MTV)")
+    volumes = [text for text in page.locator("#list tbody td:nth-child(5)").all_text_contents() if text]
+    assert [float(text) for text in volumes] == sorted(map(float, volumes), reverse=True)
+    page.locator("#order").select_option("name")
+    page.locator("#as-list").click()
+
+
+@pytest.mark.parametrize(("button", "columns"), [("export-lesions", "suv_max"), ("export-patients", "mtv_ml")])
+def test_tables_of_the_burden_are_taken_home(ward, ann, button, columns):
+    with ann.page.expect_download() as download:
+        ann.page.locator(f"#{button}").click()
+    served = requests.get(f"{ward.page}api/{download.value.suggested_filename.removeprefix('wslpet-')}", timeout=60)
+    content = Path(download.value.path()).read_bytes()
+    assert content == served.content and columns in content.decode().splitlines()[0]
+
+
+def test_a_patient_has_an_address_and_the_one_before_comes_back(ward, ann, browser):
+    page = ann.page
+    for image in ("ras_0", "lps_0"):
+        page.goto(f"{ward.page}#annotate/{image}")
+        page.locator(f"#annotate[data-drawn='{image}']").wait_for()
+    assert page.url.endswith("#annotate/lps_0")
+    ann.press("PageUp")
+    page.locator("#annotate[data-drawn='ras_0']").wait_for()
+    with page.expect_download() as download:
+        page.locator("#take-home summary").click()
+        page.locator("#exports button", has_text="NIfTI").click()
+    assert download.value.suggested_filename == "ras_0-lesions.nii.gz"

@@ -168,3 +168,80 @@ def test_an_annotation_stays_while_the_server_fails(run: Run) -> None:
     found = sent(run, 503, {"detail": "starting"})
     assert found["events"] == ["delayed"]
     assert [entry["id"] for entry in found["waiting"]] == ["one"]
+
+
+def test_a_desk_is_changed_into_new_ones(run: Run) -> None:
+    found = run(
+        "annotation/desk.js",
+        """const desk = m.added(m.empty(), [1, 1, 1], [2, 2, 2], [3, 3, 3]);
+        const grown = m.contoured(m.contoured(desk, [1], { by: 1 }), [1], { by: 1 });
+        return {
+          kept: desk.seeds.map((seed) => seed.contour.step),
+          grown: grown.seeds.map((seed) => seed.contour.step),
+          method: m.contoured(grown, [1], { method: "41 %" }).seeds[1].contour,
+          primary: m.primary(desk, [2]).seeds.map((seed) => seed.position[0]),
+          removed: m.removed(m.cut(desk, [9, 9, 9]), [0, 1]),
+          none: m.removed(m.cut(desk, [9, 9, 9]), [0, 1, 2]),
+          same: m.sameLesions(desk, m.typed(desk, "lung")),
+          other: m.sameLesions(desk, grown),
+          old: m.deskOf({ cancer_type: "lung", position: [4, 5, 6] }),
+        };""",
+    )
+    assert found["kept"] == [0, 0, 0] and found["grown"] == [0, 2, 0]
+    assert found["method"] == {"method": "41 %", "step": 0}
+    assert found["primary"] == [3, 1, 2]
+    assert [seed["position"][0] for seed in found["removed"]["seeds"]] == [3]
+    assert found["removed"]["background"] == [[9, 9, 9]] and found["none"]["background"] == []
+    assert (found["same"], found["other"]) == (True, False)
+    assert found["old"]["type"] == "lung" and found["old"]["seeds"][0]["position"] == [4, 5, 6]
+
+
+def test_patients_are_sorted_as_people_count(run: Run) -> None:
+    found = run(
+        "cohort/order.js",
+        """const row = (title, mtv_ml, state) =>
+          ({ image: title, title, mtv_ml, state, annotation: null, reason: "", lesions: null });
+        const rows = [row("case 10", 5, "annotated"), row("case 9", null, "unannotated")];
+        rows.push(row("case 1", 70, "disagreement"));
+        const names = (some) => some.map(({ title }) => title.split(" ")[1]);
+        return {
+          name: names(m.sorted(rows, "name")),
+          burden: names(m.sorted(rows, "burden (MTV)")),
+          disagreement: names(m.sorted(rows, "disagreement")),
+          filtered: names(m.filtered(rows, { state: "", search: "CASE 10" })),
+        };""",
+    )
+    assert found["name"] == ["1", "9", "10"]
+    assert found["burden"] == ["1", "10", "9"]
+    assert found["disagreement"] == ["1", "10", "9"]
+    assert found["filtered"] == ["10"]
+
+
+def test_sides_of_a_turning_patient(run: Run) -> None:
+    found = run(
+        "views/turning.js",
+        """const order = m.order(45);
+        const view = { mip: new Uint16Array([1, 2, 3, 4, 5, 6]), size: [3, 2], spacing: [2, 3] };
+        Object.assign(view, { lift: (u, v) => [u, v], across: (x) => x });
+        const behind = m.mirrored(view);
+        return {
+          order, mip: [...behind.mip], lifted: behind.lift(0, 1), across: behind.across(0.5, 0),
+          around: [m.around(-15), m.around(360)],
+        };""",
+    )
+    assert found["order"][:2] == [0, 90] and sorted(found["order"]) == [0, 45, 90, 135]
+    assert found["mip"] == [5, 6, 3, 4, 1, 2]
+    assert found["lifted"] == [2, 1] and found["across"] == 2.5
+    assert found["around"] == [345, 0]
+
+
+@pytest.mark.parametrize("size", [(1022, 695), (1580, 1010), (611, 470), (804, 700), (374, 490)])
+def test_pictures_fill_the_room_without_overlap(run: Run, size: tuple[int, int]) -> None:
+    mm = "{ coronal: [450, 1000], sagittal: [260, 1000], body: [450, 260] }"
+    places = run("views/layout.js", f"return m.arranged([{size[0]}, {size[1]}], {mm})")
+    taken = np.zeros((size[1] + 1, size[0] + 1), dtype=int)
+    for left, top, width, height in places.values():
+        taken[top : top + height, left : left + width] += 1
+        assert left + width <= size[0] and top + height <= size[1]
+    assert len(places) == 5 and taken.max() == 1
+    assert taken.mean() > 0.75

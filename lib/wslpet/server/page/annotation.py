@@ -28,6 +28,7 @@ from wslpet.server.page.schemas import (
     Saved,
     Withdraw,
 )
+from wslpet.server.series.ct import FusedCt
 from wslpet.server.series.datastore import SeriesDatastore
 from wslpet.server.storage.annotations.service import AnnotationRequest, AnnotationService, Place
 from wslpet.server.tasks.findings import Contour, Delineated, delineated
@@ -54,6 +55,7 @@ class AnnotationPage:
         self.predictions = predictions
         self.settings = settings
         self.annotations = AnnotationService(datastore, settings)
+        self._ct = FusedCt(datastore)
         self._app = app
         self._held: dict[str, tuple[str, float]] = {}
         self._choosing = threading.Lock()
@@ -105,6 +107,7 @@ class AnnotationPage:
             affine=views.affine.tolist(),
             suv_step=_suv_step(views),
             notes=self.datastore.notes(image_id),
+            ct=self._ct.path(image_id) is not None,
             history=self.history(image_id),
         )
 
@@ -134,6 +137,10 @@ class AnnotationPage:
         """
         ras = self.datastore.volume(image_id).to_ras()
         return _steps(sliced(ras.array, image_id, plane, index, count), _suv_step(self.datastore.views(image_id)))
+
+    def ct_slices(self, image_id: str, plane: Plane, index: int, count: int) -> bytes:
+        """Little-endian int16 in HU: as `slices`, of the CT on the same voxels; errors also as of `FusedCt.array`."""
+        return sliced(self._ct.array(image_id), image_id, plane, index, count).astype("<i2").tobytes()
 
     def delineate(self, image_id: str, click: Click) -> Delineated | None:
         """Delineate the lesions at clicks, with what is doubtful about them; None for "no tumour".

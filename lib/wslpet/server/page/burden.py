@@ -71,6 +71,19 @@ class CohortBurden:
             else:
                 yield PatientRecord(image, self._store.facts(image))
 
+    def known(self, image: str, annotation: Annotation) -> PatientRecord | None:
+        """The record of an image's annotation, if it was measured before; None where that cannot be told either."""
+        try:
+            return self._known(image, annotation)
+        except (InputError, OSError):
+            return None
+
+    def measure(self, image: str) -> None:
+        """Measure an image that has an annotation, unless it was before. A failure is that of the table."""
+        annotation = self._store.seeded().get(image)
+        if annotation is not None:
+            self._record(image, annotation)
+
     def is_ascii(self) -> bool:
         """Whether the names of images, series, types and annotators hold no letter beyond ASCII."""
         facts = (text for image in self._store.list_images() for text in (image, *self._store.facts(image).values()))

@@ -18,6 +18,7 @@ from wslpet.core.seeds import NO_TUMOUR
 from wslpet.io.cache.disk_cache import DiskCache
 from wslpet.method.projection.mip import Views
 from wslpet.server.page.annotation import AnnotationPage
+from wslpet.server.page.burden import CohortBurden
 from wslpet.server.page.schemas import Annotation, Cohort, CohortRow, LeftOut, State
 from wslpet.server.tasks.findings import Prediction
 
@@ -39,8 +40,9 @@ class BackgroundScanner:
     Images of files are read; of DICOM series, those that are annotated, as fetching all of a PACS is not its business.
     """
 
-    def __init__(self, page: AnnotationPage) -> None:
+    def __init__(self, page: AnnotationPage, burden: CohortBurden) -> None:
         self._page = page
+        self._burden = burden
         self._store = page.datastore
         self._thumbnails = DiskCache(self._store.private / "thumbnails", THUMBNAIL_BYTES)
         self._disagreements: dict[str, tuple[tuple[str, str], str]] = {}  # image → of which annotation and weights, why
@@ -98,6 +100,8 @@ class BackgroundScanner:
         if predicted and annotation and not unusable:
             reason = self._disagreement(image, annotation, predicted)
             state = "disagreement" if reason else state
+        standing = self._store.seeds.get(image)[-1:] if annotation else []
+        measured = self._burden.known(image, standing[0]) if standing else None
         shown = predicted if annotation else None  # it must not sway who annotates next
         return CohortRow(
             image=image,
@@ -106,6 +110,8 @@ class BackgroundScanner:
             reason=reason,
             annotation=annotation,
             annotations=annotations,
+            lesions=len(measured.lesions) if measured else None,
+            mtv_ml=sum(lesion.volume_ml for lesion in measured.lesions) if measured else None,
             predicted=shown.cancer_type if shown else None,
             probability=shown.probabilities.get(shown.cancer_type) if shown else None,
             confidence=shown.confidence if shown else None,
@@ -141,6 +147,7 @@ class BackgroundScanner:
                 self.thumbnail(image)
                 if model is not None:
                     self._page.predictions.get(image)
+                self._burden.measure(image)
             except (InputError, OSError) as error:
                 self._store.note_unusable(image, error)
             except Exception as error:

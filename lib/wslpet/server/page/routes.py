@@ -18,7 +18,7 @@ from starlette.routing import BaseRoute, Mount
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
-from wslpet.core.seeds import NO_TUMOUR
+from wslpet.core.seeds import CONTOUR_METHODS, NO_TUMOUR
 from wslpet.server.errors import UnknownName, quoted
 from wslpet.server.http.authentication import Administrator, Annotator, AnyUser
 from wslpet.server.http.routes import who
@@ -98,6 +98,7 @@ def configuration(user: AnyUser) -> Configuration:
         version=app.version,
         classes=list(app.settings.classes),
         no_tumour=NO_TUMOUR,
+        contour_methods=list(CONTOUR_METHODS),
         strategies=strategies,
         training=app._trainers[training.TASK].config() if app._trainers else {},
         user=user.username if settings.MONAI_LABEL_AUTH_ENABLE else None,
@@ -118,12 +119,13 @@ def status(user: AnyUser) -> Status:
     """What changes meanwhile."""
     app, page = app_instance(), _page()
     store = page.datastore
-    images = set(store.list_images())
+    images, annotated = set(store.list_images()), store.annotated()
     return Status(
         boot=page.boot,
         revision=store.seeds.counts()[1],
         images=len(images),
-        annotated=len(images & store.annotated()),
+        annotated=len(images & annotated),
+        unreadable=len((images & store.unusable().keys()) - annotated),
         model_version=page.predictions.model_version(),
         training=training.progress(app._trainers.get(training.TASK)),
         trouble=store.trouble,
@@ -176,6 +178,13 @@ def slices(image: Image, plane: Plane, index: int, user: AnyUser, count: SliceCo
     """
     _note_activity()
     return Response(_page().slices(image, plane, index, count), media_type="application/octet-stream")
+
+
+@router.get("/images/{image}/ct/{plane}/{index}", response_class=Response, responses=_BINARY)
+def ct_slices(image: Image, plane: Plane, index: int, user: AnyUser, count: SliceCount = 1) -> Response:
+    """Slices of the CT beside the PET, on the PET's voxels: little-endian int16 in HU, in the order of `slices`."""
+    _note_activity()
+    return Response(_page().ct_slices(image, plane, index, count), media_type="application/octet-stream")
 
 
 @router.get("/images/{image}/thumbnail", response_class=Response, responses=_PNG)

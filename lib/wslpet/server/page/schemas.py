@@ -43,6 +43,7 @@ class Configuration(BaseModel):
     version: str
     classes: list[str] = Field(description="what can be clicked, in the order of the keys 1, 2, …")
     no_tumour: str = Field(description="the class that needs no click")
+    contour_methods: list[str] = Field(description="how the contour of a lesion can be found, the default first")
     strategies: list[Strategy]
     training: dict[str, Any] = Field(description="the train task's options and their defaults")
     user: str | None = Field(description="the account; None where annotators name themselves")
@@ -68,6 +69,7 @@ class Status(BaseModel):
     revision: int = Field(description="changes with every annotation")
     images: int
     annotated: int
+    unreadable: int = Field(description="images without an annotation that cannot be used; the cohort says why")
     model_version: str | None
     training: TrainingProgress
     trouble: str = Field(default="", description="why the list of images may be old: a PACS that does not answer")
@@ -113,6 +115,7 @@ class Patient(BaseModel):
     affine: list[list[float]] = Field(description="4 × 4, RAS voxel → mm RAS")
     suv_step: float = Field(description="SUV of one step of the numbers in MIPs and slices")
     notes: list[str] = Field(default=[], description="what was inferred, not read, of a DICOM series' SUV, in words")
+    ct: bool = Field(default=False, description="whether a CT lies beside it, which comes as `ct`")
     history: list[Annotation] = Field(description="newest last")
 
 
@@ -200,6 +203,8 @@ class CohortRow(BaseModel):
     )
     annotation: Annotation | None
     annotations: int = Field(description="length of the history")
+    lesions: int | None = Field(default=None, description="of the annotation that counts; None while not measured")
+    mtv_ml: float | None = Field(default=None, description="metabolic tumour volume of those lesions")
     predicted: str | None = Field(
         description="the type that the weights say; None while they were not asked, or nobody annotated the image: "
         "their answer must not sway the annotator"

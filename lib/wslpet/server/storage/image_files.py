@@ -19,6 +19,8 @@ IMAGE_ENDS = (".nii.gz", ".nii", ".nrrd", ".mha")
 # MONAI Label's own, beside the images.
 NOT_STUDIES = ("labels", "datastore_v2.json")
 MAX_NAME = 300
+# What the CT of `NAME.nii.gz` is called beside it: `NAME_ct.nii.gz`.
+CT_WORD = "_ct"
 # The last word of a file's name, and folders, by which collections (autoPET, HECKTOR, BIDS) say that it is no PET.
 _OTHER_WORDS = {"ct": "a CT", "ctres": "a CT", "seg": "a mask", "mask": "a mask", "label": "a mask", "labels": "a mask"}
 _MASK_FOLDERS = ("labels", "labelstr", "labelsts", "masks")
@@ -51,6 +53,10 @@ def image_files(tree: Tree, known: Mapping[str, str]) -> tuple[dict[str, str], d
             files.setdefault(image, []).append(end)
     images = {}
     for image, ends in files.items():
+        pet = image.removesuffix(CT_WORD)
+        if pet != image and pet in files:
+            left_out |= {f"{image}{end}": f"the CT of {pet}, which the page shows under it" for end in ends}
+            continue
         first, *others = sorted(ends, key=lambda end: (end != known.get(image), IMAGE_ENDS.index(end.lower()), end))
         images[image] = first
         for end in others:

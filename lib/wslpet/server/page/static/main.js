@@ -17,11 +17,18 @@ sessionStorage.client ??= Math.random().toString(36).slice(2);
 const KEYS = [
   ["1 … 9", "cancer type", /^[1-9]$/, (key) => annotator.choose(Number(key) - 1)],
   ["Enter", "save, and on to the next patient", /^Enter$/, (key, event) => annotator.save(event.timeStamp)],
-  ["Z", "undo: the last click or type, then the last patient saved", /^z$/i, () => annotator.undo()],
+  ["Z", "undo: the last change, then the last patient saved or skipped; Ctrl+Z, too", /^z$/i, () => annotator.undo()],
   ["N", "skip this patient", /^n$/i, () => annotator.skip()],
+  ["Page up", "the patient before", /^PageUp$/, () => annotator.previous()],
   ["M", "what the model thinks: lesion, CAM, figures", /^m$/i, () => annotator.opinion.toggle()],
   ["C", "CAM on and off", /^c$/i, () => annotator.opinion.toggleCam()],
   ["A", "agree with the model, save, next", /^a$/i, () => annotator.agree()],
+  ["L", "next lesion", /^l$/i, () => annotator.lesions.next()],
+  ["+  -", "a larger, a smaller contour of the lesion", /^[+=-]$/, (key) => annotator.lesions.contour({ by: key === "-" ? -1 : 1 })],
+  ["K", "next method of the contour", /^k$/i, () => annotator.lesions.nextMethod()],
+  ["B", "not this part: click on what is no tumour", /^b$/i, () => annotator.lesions.toggleCut()],
+  ["E", "make the lesion the primary", /^e$/i, () => annotator.lesions.makePrimary()],
+  ["Delete", "delete the lesion", /^(Delete|Backspace)$/, () => annotator.lesions.remove()],
   ["[  ]", "a narrower, a wider SUV window", /^[[\]]$/, (key) => annotator.viewer.scaleWindow(key === "[" ? 1 / 1.15 : 1.15)],
   ["W  0", "next SUV window: 0 to 5, 7, 10, 15; 0 to 10", /^[w0]$/i, (key) => (key === "0" ? annotator.viewer.setWindow(0, 10) : annotator.controls.nextPreset())],
   ["I", "next colour map: inverse grey, grey, hot, viridis", /^i$/i, () => annotator.viewer.nextMap()],
@@ -30,7 +37,7 @@ const KEYS = [
   ["R", "ruler: drag to measure", /^r$/i, () => annotator.controls.ruler()],
   ["↑  ↓", "next axial slice up, down", /^Arrow(Up|Down)$/, (key) => annotator.viewer.step(key === "ArrowUp" ? 1 : -1)],
   ["Shift and arrows", "move the cross left, right, forward, back", "shift", moveCross],
-  ["Space", "a click at the cross", /^ $/, (key, event) => annotator.clickAtCross(event.timeStamp)],
+  ["Space", "a click at the cross", /^ $/, (key, event) => annotator.lesions.clickAtCross(event.timeStamp)],
   ["X", "slices at the cross twice, four times as large", /^x$/i, () => annotator.viewer.magnify()],
   ["←  →", "turn the patient", /^Arrow(Left|Right)$/, (key) => annotator.viewer.turn(key === "ArrowLeft" ? -1 : 1)],
   ["P", "cine: the patient turns, and stops", /^p$/i, () => annotator.controls.cine()],
@@ -75,7 +82,7 @@ async function start() {
   const { length } = outbox.waiting;
   if (length) notice(`${length} annotation${length > 1 ? "s" : ""} from before the reload ${length > 1 ? "are" : "is"} being sent now; nothing is lost.`);
   outbox.flush();
-  await annotator.start();
+  await annotator.start(decodeURIComponent(location.hash.match(/^#annotate\/(.+)$/)?.[1] ?? ""));
   document.body.dataset.ready = "true";
 }
 
@@ -85,8 +92,10 @@ async function waitForServer(error) {
 }
 
 function openTab() {
-  const tab = TABS.find((name) => location.hash === `#${name}`) ?? TABS[0];
-  for (const name of TABS) $(`#${name}`).hidden = name !== tab;
+  const [, name, patient] = location.hash.match(/^#([a-z]*)\/?(.*)$/) ?? [];
+  const tab = TABS.find((one) => one === name) ?? TABS[0];
+  if (patient && document.body.dataset.ready) annotator.openByAddress(decodeURIComponent(patient));
+  for (const one of TABS) $(`#${one}`).hidden = one !== tab;
   for (const link of document.querySelectorAll("nav a")) link.toggleAttribute("aria-current", link.hash === `#${tab}`);
   cohort.visible(tab === "cohort");
   training.visible(tab === "training");
@@ -95,7 +104,8 @@ function openTab() {
 function onKey(event) {
   const typing = event.target.closest("input:not([type=range]), select, textarea");
   if (event.key.startsWith("Arrow") && event.target.closest("input")) return;
-  if (event.ctrlKey || event.metaKey || event.altKey || typing || document.querySelector("dialog[open]")) return;
+  const undoing = (event.ctrlKey || event.metaKey) && /^z$/i.test(event.key);
+  if (((event.ctrlKey || event.metaKey) && !undoing) || event.altKey || typing || document.querySelector("dialog[open]")) return;
   const arrow = event.shiftKey && event.key.startsWith("Arrow");
   const found = KEYS.find(([, , pattern]) => (arrow || pattern === "shift" ? arrow && pattern === "shift" : pattern.test(event.key)));
   if (!found || ($("#annotate").hidden && event.key !== "?")) return;
@@ -131,9 +141,9 @@ function answersAgain(before) {
 }
 
 function showStatus(before) {
-  const { annotated, images, model_version, trouble } = status;
-  [$("#done").max, $("#done").value] = [Math.max(images, 1), annotated];
-  $("#done-text").textContent = `${annotated} of ${images} annotated`;
+  const { annotated, images, unreadable, model_version, trouble } = status;
+  [$("#done").max, $("#done").value] = [Math.max(images - unreadable, 1), annotated];
+  $("#done-text").textContent = `${annotated} of ${images - unreadable} annotated${unreadable ? `, ${unreadable} unreadable` : ""}`;
   if (trouble) notice(trouble, { kind: "trouble", key: "trouble" });
   else withdraw("trouble");
   const remarks = status.remarks.join(" ");

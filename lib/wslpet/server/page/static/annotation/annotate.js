@@ -1,14 +1,15 @@
 // One patient after the other: a click, a type, Enter.
 import { aborted, call, image } from "../common/api.js";
 import { Controls } from "./controls.js";
+import { added, deskOf, empty, typed } from "./desk.js";
 import { draftOf, dropDraft, keepDraft, openDraft } from "./drafts.js";
-import { inWords, toVoxel, toWorld } from "../views/geometry.js";
-import { decoded } from "../views/lesion.js";
+import { inWords, toWorld } from "../views/geometry.js";
+import { LesionDesk } from "./lesion_desk.js";
 import { failed, notice } from "../common/notices.js";
 import { Opinion } from "./opinion.js";
 import { Patients } from "../common/patients.js";
 import { NextPatients } from "./queue.js";
-import { drawFigures, drawHistory, drawNotes, drawTypes } from "./sheet.js";
+import { drawExports, drawHistory, drawNotes, drawTypes } from "./sheet.js";
 import { Viewer } from "../views/viewer.js";
 
 const FETCHING_MS = 400; // a wait this long is said
@@ -18,15 +19,11 @@ const $ = (selector) => document.querySelector(selector);
 
 export class Annotator {
   patient = null;
-  seed = null; // { voxel, position mm }
-  type = null;
-  #undo = []; // within the patient: what was before each change
   #saved = JSON.parse(sessionStorage.saved ?? "[]"); // across patients: what Z takes back
   #opening = null; // neither waiting any more nor on the screen yet
   #changed = false;
-  #tried = {}; // of the seed on the screen: { trouble, doubt } in words, and whether the doubt was asked about
-  #lesionRequest = null;
   #idleSince = Infinity;
+  #trail = []; // patients that were on the screen, newest last
   #moving = false; // on to the next patient
   #silent = false; // the server did not answer
 
@@ -41,8 +38,10 @@ export class Annotator {
     });
     this.viewer = new Viewer($("#annotate"));
     this.controls = new Controls(this.viewer);
-    this.opinion = new Opinion(this.viewer, this.root);
+    this.opinion = new Opinion(this.viewer, this.root, (...found) => this.accept(...found));
     drawTypes(configuration.classes, (number) => this.choose(number));
+    this.lesions = new LesionDesk(this.viewer, configuration, (text) => this.#say(text));
+    this.lesions.addEventListener("edit", () => this.#edited());
     this.#listen();
   }
 
@@ -51,7 +50,9 @@ export class Annotator {
     return [this.patient?.image, this.#opening, ...this.coming.names].filter(Boolean);
   }
 
-  async start() {
+  // name: of the patient that the address names, if it does.
+  async start(name) {
+    if (name && await this.show(name)) return;
     const draft = openDraft();
     if (draft && await this.show(draft.image)) {
       notice(`${this.patient.title}: your click from before the reload is here again, not saved yet.`, { key: "draft" });
@@ -77,34 +78,52 @@ export class Annotator {
     }
     if (this.#changed && this.patient.image !== name) this.#leave();
     this.coming.drop(name);
-    Object.assign(this, { patient, seed: null, type: null });
-    this.#undo = [];
+    this.patient = patient;
     this.#changed = false;
     $("#empty").hidden = true;
     this.root.classList.remove("none");
     const drawn = this.viewer.show(patient);
-    this.#mark(null);
+    this.lesions.of(patient);
     this.controls.of(patient);
     $("#title").textContent = patient.title;
     drawNotes(patient.notes);
     this.#putWhatWasSaid(patient);
-    drawFigures(null);
     drawHistory(patient.history);
     this.opinion.of(patient);
     this.coming.fill();
     await drawn;
     this.root.dataset.drawn = name;
+    this.#visited(name);
     return true;
+  }
+
+  // Each patient has an address, to be sent to a colleague; the patients before can be opened again.
+  #visited(name) {
+    if (!this.root.hidden) history.replaceState(null, "", `#annotate/${encodeURIComponent(name)}`);
+    if (this.#trail.at(-1) !== name) this.#trail = [...this.#trail.slice(-100), name];
+    $("#previous").disabled = this.#trail.length < 2;
+    drawExports(name);
+  }
+
+  openByAddress(name) {
+    if (name !== this.patient?.image && name !== this.#opening) this.show(name);
+  }
+
+  async previous() {
+    if (this.#trail.length < 2 || this.#moving) return;
+    const here = this.#trail.pop(), name = this.#trail.at(-1);
+    if (this.patient) this.coming.unshift(this.patient.image);
+    if (!await this.show(name)) this.#trail.push(here);
   }
 
   // The draft, if there is one; else what is on record.
   #putWhatWasSaid({ image: name, title, history }) {
     const current = history.findLast((said) => said.counts);
-    const recorded = current ? { type: current.cancer_type, position: current.position } : { type: null, position: null };
+    const recorded = current ? deskOf(current) : empty();
     const draft = draftOf(name);
     if (draft) {
-      this.#undo = [recorded];
-      this.#put(draft);
+      this.lesions.before.push(recorded);
+      this.#put(deskOf(draft));
       notice(`${title}: your click from before is here again, not saved yet.`, { key: "draft" });
     } else if (current) this.#put(recorded, false);
     else this.#refresh();
@@ -160,28 +179,29 @@ export class Annotator {
     this.#silent = false;
     this.opinion.again();
     if (!this.patient) return this.next();
-    if (this.seed && !this.lesion) this.#delineate();
+    this.lesions.delineate();
     this.coming.fill();
   }
 
   async save(since = performance.now(), sure = false) {
-    const { patient, seed, type } = this;
+    const { patient, lesions: { desk, tried }, lesions: { desk: { type } } } = this;
     if (!patient || this.#moving) return;
     if (!this.configuration.may_annotate) return this.#say("Your account may look, not annotate; ask your administrator.");
     if (!type) return this.#say("Choose the cancer type first: a key from 1 up, or its button.");
-    if (!seed && type !== this.configuration.no_tumour) return this.#say("Click on the tumour first, in either view.");
-    const { trouble, doubt, asked } = type === this.configuration.no_tumour ? {} : this.#tried;
+    const none = type === this.configuration.no_tumour;
+    if (!desk.seeds.length && !none) return this.#say("Click on the tumour first, in any picture.");
+    const { trouble, doubt, asked } = none ? {} : tried;
     if (trouble) return this.#say(trouble, "trouble");
     if (doubt && !asked && !sure) {
-      this.#tried.asked = true;
+      tried.asked = true;
       return this.#say(`${doubt} If it is the tumour all the same, press Enter again.`);
     }
     const entry = {
       id: crypto.randomUUID?.() ?? `${Date.now()}-${Math.random()}`, image: patient.image, title: patient.title, cancer_type: type,
-      position: type === this.configuration.no_tumour ? null : seed.position, sure: sure || Boolean(asked),
+      ...(none ? { seeds: [], background: [] } : { seeds: desk.seeds, background: desk.background }), sure: sure || Boolean(asked),
       annotator: await this.annotator(), seen: patient.history.length,
     };
-    this.#remember([...this.#saved, { ...entry, type }]);
+    this.#remember([...this.#saved, entry]);
     this.#edited(false);
     this.patients.forget(patient.image);
     this.outbox.add(entry);
@@ -194,11 +214,11 @@ export class Annotator {
       this.coming.skipped.clear();
       return this.next();
     }
-    const { patient: { image: name, title }, type, seed } = this;
+    const { patient: { image: name, title }, lesions: { desk } } = this;
     this.coming.skipped.add(name);
+    this.#remember([...this.#saved, { image: name, title, skipped: true }]);
     if (this.#changed) {
-      keepDraft({ image: name, type, position: seed?.position ?? null, skipped: true });
-      this.#remember([...this.#saved, { image: name, title, skipped: true }]);
+      keepDraft({ image: name, ...desk, skipped: true });
       this.#changed = false;
       notice(`${title}: skipped; your click is kept, not saved. Z brings it back.`, { key: "skipped" });
     }
@@ -206,7 +226,8 @@ export class Annotator {
   }
 
   async undo() {
-    if (this.#undo.length) return this.#put(this.#undo.pop(), this.#undo.length > 0);
+    const { before } = this.lesions;
+    if (before.length) return this.#put(before.pop(), before.length > 0);
     const entry = this.#saved.at(-1);
     if (!entry) return this.#say("There is nothing to undo.");
     if (entry.skipped) return this.#unskip(entry);
@@ -225,7 +246,7 @@ export class Annotator {
     this.patients.forget(entry.image);
     if (this.patient) this.coming.unshift(this.patient.image);
     if (!await this.show(entry.image)) return;
-    this.#put(entry);
+    this.#put(deskOf(entry));
     notice(`${entry.title}: taken back. Correct it and press Enter, or skip it with N.`, { key: "undo" });
   }
 
@@ -244,17 +265,19 @@ export class Annotator {
     }
     const said = await this.opinion.about(this.patient.image).catch(() => null);
     if (!said) return this.#say("The model has no opinion on this patient; click on the tumour.");
-    this.#put({ type: said.cancer_type, position: said.position });
+    this.lesions.change({ ...empty(), type: said.cancer_type, seeds: added(empty(), ...said.positions).seeds });
     await this.save(performance.now(), true);
   }
 
   choose(number) {
     const type = this.configuration.classes[number];
-    if (!type || !this.patient) return;
-    this.#keep();
-    this.type = type;
-    this.#edited();
-    this.#delineate();
+    if (type && this.patient) this.lesions.change(typed(this.lesions.desk, type));
+  }
+
+  // Accept findings of the model: positions in mm, the type where none is chosen yet.
+  accept(positions, type) {
+    const { desk } = this.lesions;
+    if (this.patient) this.lesions.change(added({ ...desk, type: desk.type ?? type }, ...positions));
   }
 
   // Others may have annotated; the patient on the screen says so.
@@ -280,7 +303,7 @@ export class Annotator {
 
   refused({ entry, error }) {
     this.#remember(this.#saved.filter((one) => one.id !== entry.id));
-    const action = { text: "Open", run: async () => await this.show(entry.image) && this.#put({ ...entry, type: entry.cancer_type }) };
+    const action = { text: "Open", run: async () => await this.show(entry.image) && this.#put(deskOf(entry)) };
     failed(error, { about: `${entry.title} was not saved. `, action });
   }
 
@@ -297,81 +320,17 @@ export class Annotator {
     notice(`${title}: your click there was not saved; it is kept as a draft.`, { key: "left", stays: true, action: { text: "Back to it", run } });
   }
 
-  // Put a seed and a type on the desk.
-  #put({ type = null, position = null }, changed = true) {
-    const { affine } = this.patient;
-    this.type = type;
-    this.seed = position && { position, voxel: toVoxel(affine, position) };
-    if (this.seed) this.viewer.look(this.seed.voxel);
+  // What was said before.
+  #put(desk, changed = true) {
+    this.lesions.put(desk);
     this.#edited(changed);
-    this.#delineate();
-  }
-
-  #place(voxel, since) {
-    if (!this.patient) return;
-    this.#keep();
-    this.seed = { voxel, position: toWorld(this.patient.affine, voxel) };
-    this.#mark(null);
-    this.viewer.look(voxel);
-    this.#edited();
-    this.#delineate(since);
-  }
-
-  // The lesion that is drawn.
-  #mark(mask) {
-    this.lesion = mask;
-    this.viewer.overlay.lesions = mask ? [{ mask }] : [];
-    if (!mask) delete this.root.dataset.lesion;
-    this.viewer.refresh();
-  }
-
-  // Without a mouse: what a click on the slice would do.
-  clickAtCross(since) {
-    if (this.viewer.cross) this.#place([...this.viewer.cross], since);
-  }
-
-  #keep() {
-    this.#undo.push({ type: this.type, position: this.seed?.position ?? null });
   }
 
   #edited(changed = true) {
     this.#changed = changed;
-    if (changed) keepDraft({ image: this.patient.image, type: this.type, position: this.seed?.position ?? null });
+    if (changed) keepDraft({ image: this.patient.image, ...this.lesions.desk });
     else dropDraft(this.patient.image);
     this.#refresh();
-  }
-
-  async #delineate(since) {
-    this.#lesionRequest?.abort();
-    const { patient, seed, type } = this;
-    if (!seed || type === this.configuration.no_tumour) {
-      this.#mark(null);
-      this.#tried = {};
-      return drawFigures(null);
-    }
-    if (this.lesion && this.lesionOf === seed) return;
-    this.#tried = {};
-    const request = (this.#lesionRequest = new AbortController());
-    const body = { position: seed.position, cancer_type: type ?? this.configuration.classes[0] };
-    try {
-      const found = await call(`${image(patient.image)}/delineation`, { method: "POST", body, signal: request.signal });
-      if (this.seed !== seed) return;
-      this.lesionOf = seed;
-      this.#mark(decoded(found.mask));
-      drawFigures(found);
-      this.#tried = { doubt: found.doubt };
-      if (found.doubt) this.#say(found.doubt);
-      requestAnimationFrame(() => requestAnimationFrame(() => {
-        if (since) performance.measure("click-to-lesion", { start: since });
-        this.root.dataset.lesion = patient.image;
-      }));
-    } catch (error) {
-      if (aborted(error) || this.seed !== seed) return;
-      if (error.status === 400) this.#tried = { trouble: error.message };
-      this.#mark(null);
-      drawFigures(null);
-      failed(error, { key: "annotate", stays: false });
-    }
   }
 
   // Patients that were open elsewhere, or are new, may be free by now.
@@ -392,28 +351,24 @@ export class Annotator {
     const silent = this.#silent || this.coming.silent;
     $("#empty").textContent = silent ? "The server does not answer. The next patient opens when it does." : `${left?.message ?? ""}${skipped} The cohort shows them all.`;
     $("#empty").hidden = false;
-    this.seed = this.type = null;
-    this.#undo = [];
+    this.lesions.of(null);
     this.#refresh();
-    drawFigures(null);
     this.root.dataset.drawn = "";
   }
 
   #refresh() {
-    this.viewer.overlay.seed = this.seed?.voxel ?? null;
-    if (!this.seed) this.#mark(null);
-    this.viewer.refresh();
-    for (const button of $("#types").children) button.setAttribute("aria-checked", button.value === this.type);
-    $("#undo").disabled = !this.#undo.length && !this.#saved.length;
+    const { desk } = this.lesions;
+    for (const button of $("#types").children) button.setAttribute("aria-checked", button.value === desk.type);
+    $("#undo").disabled = !this.lesions.before.length && !this.#saved.length;
     $("#save").disabled = !this.patient;
-    this.root.dataset.seed = this.seed ? this.seed.position.map((v) => v.toFixed(1)).join(" ") : "";
+    this.root.dataset.seed = desk.seeds.at(-1)?.position.map((v) => v.toFixed(1)).join(" ") ?? "";
     this.#readout(null);
   }
 
   #remember(saved) {
     this.#saved = saved.slice(-100);
     sessionStorage.saved = JSON.stringify(this.#saved);
-    $("#undo").disabled = !this.#undo.length && !this.#saved.length;
+    $("#undo").disabled = !this.lesions.before.length && !this.#saved.length;
   }
 
   #say(text, kind = "info") {
@@ -421,7 +376,7 @@ export class Annotator {
   }
 
   #readout(at) {
-    const { patient, seed } = this;
+    const { patient } = this, seed = this.lesions.desk.seeds.at(-1);
     if (!patient) return void ($("#readout").textContent = "");
     if (at) $("#readout").textContent = `SUV ${at.suv.toFixed(2)}   ${inWords(toWorld(patient.affine, at.voxel))}`;
     else $("#readout").textContent = seed ? `Seed   ${inWords(seed.position)}` : HOVER_WORDS;
@@ -433,13 +388,14 @@ export class Annotator {
 
   #listen() {
     const { viewer } = this;
-    viewer.addEventListener("seed", ({ detail }) => this.#place(detail.voxel, detail.time));
+    viewer.addEventListener("seed", ({ detail }) => this.lesions.click(detail.voxel, detail.time));
     viewer.addEventListener("hover", ({ detail }) => this.#readout(detail));
     viewer.addEventListener("look", () => { this.root.dataset.cross = viewer.cross.join(" "); });
     const on = (id, run) => $(`#${id}`).addEventListener("click", run);
     on("save", (event) => this.save(event.timeStamp));
     on("undo", () => this.undo());
     on("skip", () => this.skip());
+    on("previous", () => this.previous());
     on("agree", () => this.agree());
     on("show-model", () => this.opinion.toggle());
     on("show-cam", () => this.opinion.toggleCam());

@@ -3,7 +3,6 @@ import { call, image } from "../common/api.js";
 import { toVoxel } from "../views/geometry.js";
 import { decoded } from "../views/lesion.js";
 import { notice } from "../common/notices.js";
-import { figures } from "./sheet.js";
 
 const $ = (selector) => document.querySelector(selector);
 
@@ -13,14 +12,15 @@ export class Opinion {
   #patient = null;
   #known = new Map(); // image → promise of a prediction
 
-  constructor(viewer, root) {
-    Object.assign(this, { viewer, root });
+  // accept(positions, type): take findings over.
+  constructor(viewer, root, accept) {
+    Object.assign(this, { viewer, root, accept });
   }
 
   // Of another patient from now on.
   of(patient) {
     this.#patient = patient;
-    this.#draw(!this.viewer.overlay.seed);
+    this.#draw(!this.viewer.overlay.seeds.length);
   }
 
   toggle() {
@@ -69,14 +69,23 @@ export class Opinion {
     try {
       const said = await this.about(patient.image);
       if (this.#patient !== patient || !this.shown) return;
-      viewer.overlay.model = { lesion: said.lesion && decoded(said.lesion.mask), cams: this.#cam ? said.cams : {} };
+      viewer.overlay.model = { masks: (said.lesion?.lesions ?? []).map(({ mask }) => decoded(mask)), cams: this.#cam ? said.cams : {} };
       viewer.refresh();
       if (said.lesion && go) viewer.look(toVoxel(patient.affine, said.lesion.centroid));
       this.#say(inWords(said));
+      this.#offer(said);
       root.dataset.model = said.model_version;
     } catch (error) {
       if (this.#patient === patient) this.#say(error.status === 0 ? "" : error.message);
     }
+  }
+
+  // A button for each lesion that the model found, and one for all.
+  #offer({ lesion, positions, cancer_type }) {
+    const lesions = lesion?.lesions ?? [];
+    const buttons = lesions.map((one, n) => button(`+ ${one.volume_ml.toFixed(1)} ml, SUVmax ${one.suv_max.toFixed(1)}`, () => this.accept([positions[n]], cancer_type)));
+    if (lesions.length > 1) buttons.push(button(`+ all ${lesions.length}`, () => this.accept(positions, cancer_type)));
+    $("#opinion").append(...buttons);
   }
 
   #say(text) {
@@ -84,9 +93,15 @@ export class Opinion {
   }
 }
 
+function button(text, run) {
+  const made = Object.assign(document.createElement("button"), { textContent: text, title: "Take it over as a lesion of yours" });
+  made.addEventListener("click", run);
+  return made;
+}
+
 function inWords(said) {
   const sure = `${said.cancer_type} ${Math.round(100 * said.probabilities[said.cancer_type])} %`;
   const confidence = said.confidence === null ? "" : `, confidence ${said.confidence.toFixed(2)}`;
   if (!said.lesion) return `Model: ${sure}${confidence}; no lesion.`;
-  return `Model: ${sure}${confidence}. ${figures(said.lesion).map((pair) => pair.join(" ")).join(", ")}.`;
+  return `Model: ${sure}${confidence}. MTV ${said.lesion.mtv_ml.toFixed(1)} ml, TLG ${said.lesion.tlg.toFixed(0)}, SUVmax ${said.lesion.suv_max.toFixed(1)}, SUVpeak ${said.lesion.suv_peak.toFixed(1)}. `;
 }

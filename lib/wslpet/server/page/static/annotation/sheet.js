@@ -1,25 +1,10 @@
 // The words beside the pictures: types, figures, history.
+import { download } from "../common/download.js";
+import { image } from "../common/api.js";
 import { inWords } from "../views/geometry.js";
 
 const $ = (selector) => document.querySelector(selector);
 const element = (tag, text) => Object.assign(document.createElement(tag), { textContent: text });
-
-export function figures(found) {
-  return [
-    ["volume", `${found.volume_ml.toFixed(1)} ml`], ["SUVmax", found.suv_max.toFixed(1)],
-    ["SUVpeak", found.suv_peak.toFixed(1)], ["SUVmean", found.suv_mean.toFixed(1)],
-    ["TLG", found.tlg.toFixed(0)],
-  ];
-}
-
-export function drawFigures(found) {
-  const pairs = found ? figures(found) : [];
-  $("#figures").replaceChildren(...pairs.map(([name, value]) => {
-    const pair = document.createElement("div");
-    pair.append(element("dt", name), element("dd", value));
-    return pair;
-  }));
-}
 
 export function drawTypes(classes, choose) {
   $("#types").replaceChildren(...classes.map((type, number) => {
@@ -38,11 +23,23 @@ export function drawNotes(notes) {
   $("#notes ul").replaceChildren(...notes.map((note) => element("li", note)));
 }
 
+// The saved lesions of the patient as files.
+const FORMS = { csv: "CSV", nifti: "NIfTI", seg: "DICOM SEG", rtstruct: "RTSTRUCT", sr: "DICOM SR" };
+
+export function drawExports(name) {
+  $("#exports").replaceChildren(...Object.entries(FORMS).map(([form, text]) => {
+    const button = element("button", text);
+    button.addEventListener("click", () => download(`${image(name)}/export?form=${form}`));
+    return button;
+  }));
+}
+
 export function drawHistory(history) {
   $("#history").hidden = !history.length;
   $("#history summary").textContent = `History (${history.length})`;
   $("#history ol").replaceChildren(...history.toReversed().map((said) => {
-    const place = said.position ? `, ${inWords(said.position)}` : "";
+    const more = said.seeds.length > 1 ? `, ${said.seeds.length} lesions` : "";
+    const place = said.position ? `${more}, ${inWords(said.position)}` : "";
     const what = said.kind === "seed" ? `${said.cancer_type}${place}` : "took it back";
     const line = element("li", `${new Date(said.time).toLocaleString()}  ${said.user}: ${what}`);
     line.classList.toggle("counts", said.counts);

@@ -1,6 +1,9 @@
 // All patients at a glance.
 import { call, image } from "../common/api.js";
+import { download } from "../common/download.js";
 import { failed, notice } from "../common/notices.js";
+import { drawList } from "./list.js";
+import { filtered, ORDERS, sorted } from "./order.js";
 
 const STATES = {
   unannotated: "○ to annotate", annotated: "● annotated", disagreement: "◆ model disagrees", unreadable: "✕ unreadable",
@@ -22,8 +25,13 @@ export class CohortTab {
   constructor(configuration, { open, forget, annotator }) {
     Object.assign(this, { configuration, open, forget, annotator });
     $("#search").addEventListener("input", () => this.#draw());
-    $("#export").addEventListener("click", () => download("annotations.csv", "wslpet-annotations.csv"));
-    $("#export-history").addEventListener("click", () => download("annotations.csv?history=true", "wslpet-history.csv"));
+    const tables = { export: "annotations.csv", "export-history": "annotations.csv?history=true", "export-lesions": "lesions.csv", "export-patients": "patients.csv" };
+    for (const [id, path] of Object.entries(tables)) $(`#${id}`).addEventListener("click", () => download(path));
+    $("#order").replaceChildren(...Object.keys(ORDERS).map((name) => new Option(name)));
+    $("#order").value = localStorage.order in ORDERS ? localStorage.order : "name";
+    $("#order").addEventListener("change", () => { localStorage.order = $("#order").value; this.#draw(); });
+    $("#as-list").addEventListener("click", () => { localStorage.list = localStorage.list === "true" ? "" : "true"; this.#draw(); });
+    $("#nothing button").addEventListener("click", () => { $("#search").value = this.#state = ""; this.#draw(); });
     $("#import").addEventListener("change", (event) => this.#import(event.target));
     this.seen = new IntersectionObserver((entries) => {
       for (const { target, isIntersecting } of entries) if (isIntersecting) this.#thumbnail(target);
@@ -60,7 +68,6 @@ export class CohortTab {
   }
 
   #draw() {
-    const words = $("#search").value.toLowerCase().split(/\s+/).filter(Boolean);
     const counts = Object.fromEntries(Object.keys(STATES).map((state) => [state, 0]));
     for (const row of this.#rows) counts[row.state]++;
     $("#states").replaceChildren(...[["", `all ${this.#rows.length}`], ...Object.entries(STATES).map(([s, text]) => [s, `${text} ${counts[s]}`])].map(([state, text]) => {
@@ -69,11 +76,21 @@ export class CohortTab {
       button.addEventListener("click", () => { this.#state = state; this.#draw(); });
       return button;
     }));
-    const shown = this.#rows.filter((row) => {
-      const text = `${row.image} ${row.title} ${row.annotation?.cancer_type ?? ""} ${row.annotation?.user ?? ""} ${row.reason}`.toLowerCase();
-      return (!this.#state || row.state === this.#state) && words.every((word) => text.includes(word));
-    });
-    $("#grid").replaceChildren(...shown.map((row) => this.#cell(row)));
+    const search = $("#search").value, list = localStorage.list === "true";
+    const shown = sorted(filtered(this.#rows, { state: this.#state, search }), $("#order").value);
+    $("#as-list").setAttribute("aria-pressed", list);
+    [$("#list").hidden, $("#grid").hidden] = [!list, list];
+    if (list) drawList($("#list table"), shown, STATES, this.open);
+    else $("#grid").replaceChildren(...shown.map((row) => this.#cell(row)));
+    this.#sayHidden(shown.length, search);
+  }
+
+  // A filter that leaves nobody says so.
+  #sayHidden(shown, search) {
+    const hidden = this.#rows.length - shown;
+    $("#nothing").hidden = shown > 0 || !hidden;
+    const what = [this.#state && STATES[this.#state], search && `“${search}”`].filter(Boolean).join(" and ");
+    $("#nothing span").textContent = `Nobody matches ${what}: all ${hidden} patients are hidden.`;
   }
 
   // A patient's card, and beside it what deletes the annotation, where there is one.
@@ -162,18 +179,6 @@ function leftOut(files) {
   $("#left-out").hidden = !files.length;
   summary.textContent = `left out: ${files.length} ${files.length === 1 ? "file" : "files"}`;
   list.replaceChildren(...files.map(({ file, reason }) => Object.assign(document.createElement("li"), { textContent: `${file}: ${reason}` })));
-}
-
-async function download(path, name) {
-  try {
-    const link = document.createElement("a");
-    link.href = URL.createObjectURL(await call(path, { as: "blob" }));
-    link.download = name;
-    link.click();
-    setTimeout(() => URL.revokeObjectURL(link.href), 10000);
-  } catch (error) {
-    failed(error, {});
-  }
 }
 
 // A few tasks at a time, in the order they came.

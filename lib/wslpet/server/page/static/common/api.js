@@ -33,7 +33,13 @@ export const image = (name) => `images/${encodeURIComponent(encodeURIComponent(n
 async function read(answer, as) {
   if (as === "numbers") return new Uint16Array(await answer.arrayBuffer());
   if (as === "signed") return new Int16Array(await answer.arrayBuffer());
+  if (as === "file") return { blob: await answer.blob(), name: fileName(answer.headers.get("Content-Disposition") ?? "") };
   return as === "blob" ? answer.blob() : answer.json();
+}
+
+function fileName(disposition) {
+  const encoded = disposition.match(/filename\*=UTF-8''([^;]+)/i)?.[1];
+  return encoded ? decodeURIComponent(encoded) : disposition.match(/filename="?([^";]+)/i)?.[1] ?? "wslpet";
 }
 
 async function sentence(answer) {

@@ -13,7 +13,7 @@ export class Outbox extends EventTarget {
     return JSON.parse(localStorage.getItem(KEY) ?? "[]");
   }
 
-  // entry: { id, image, title, cancer_type, position, sure, annotator, seen }
+  // entry: { id, image, title, cancer_type, seeds, background, sure, annotator, seen }; of an older page: position for seeds
   add(entry) {
     this.#keep([...this.waiting, entry]);
     this.flush();
@@ -46,9 +46,10 @@ export class Outbox extends EventTarget {
     }
   }
 
-  async #send({ id, image: name, cancer_type, position, sure, annotator, seen }) {
+  async #send({ id, image: name, cancer_type, seeds, background, position, sure, annotator, seen }) {
     try {
-      const body = { id, cancer_type, position, sure, annotator, seen };
+      const places = seeds ?? (position ? [{ position }] : []);
+      const body = { id, cancer_type, seeds: places, background: background ?? [], sure, annotator, seen };
       return { answer: await call(`${image(name)}/annotations`, { method: "POST", body }) };
     } catch (error) {
       const passing = error instanceof Refusal && (error.status === 0 || error.status >= 500 || error.status === 401);

@@ -87,6 +87,11 @@ export function cross(context, [x, y], whose) {
   }
 }
 
+// A place that is no tumour.
+export function crossedOut(context, [x, y]) {
+  for (const [style, width] of [[COLOUR.halo, 4.5], [COLOUR.model, 2]]) lines(context, [[x - 5, y - 5, x + 5, y + 5], [x - 5, y + 5, x + 5, y - 5]], style, width);
+}
+
 export function ring(context, [x, y]) {
   for (const [style, width] of [[COLOUR.halo, 4], ["#333", 1.5]]) {
     context.strokeStyle = style;

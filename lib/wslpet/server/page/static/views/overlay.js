@@ -1,14 +1,15 @@
 // What is marked above the pictures: lesions, the cross, the height of the slice, the model's view, a ruler.
 import { PICTURES, VIEWS } from "./geometry.js";
 import { section, shadow, silhouette } from "./lesion.js";
-import { crosshair, cross, drawHeat, fill, heat, heightLine, label, outline, ring, ruler, turnedHeat } from "./marks.js";
+import { crossedOut, crosshair, cross, drawHeat, fill, heat, heightLine, label, outline, ring, ruler, turnedHeat } from "./marks.js";
 
 export class Overlay {
   hidden = false;
   measuring = false;
-  seed = null; // voxel (x, y, z)
+  seeds = []; // voxels (x, y, z)
+  background = []; // voxels that are said to be no tumour
   lesions = []; // [{ mask as lesion.js decodes it, label, chosen }]
-  model = null; // { lesion, cams: { coronal, sagittal } as the server sends them } as far as they are to be seen
+  model = null; // { masks, cams: { coronal, sagittal } as the server sends them } as far as they are to be seen
   #ruler = null; // { name, from, to }: where it was drawn, voxels from the edge of the picture
   #loops = new WeakMap(); // mask → { where: loops }
   #heats = new Map(); // angle → { cams, coronal, sagittal }: the CAMs as seen from there
@@ -18,7 +19,7 @@ export class Overlay {
   }
 
   clear() {
-    Object.assign(this, { seed: null, lesions: [], model: null });
+    Object.assign(this, { seeds: [], background: [], lesions: [], model: null });
     this.#ruler = null;
     this.#heats.clear();
   }
@@ -57,12 +58,13 @@ export class Overlay {
       outline(context, toScreen, loops, chosen ? "chosen" : "yours");
       if (mip && text) label(context, toScreen, loops, text);
     }
-    if (this.model?.lesion) outline(context, toScreen, this.#outline(name, this.model.lesion), "model");
+    for (const mask of this.model?.masks ?? []) outline(context, toScreen, this.#outline(name, mask), "model");
     const at = toScreen(viewer.onPicture(name, middle(viewer.cross)));
     const { width, height } = viewer.panels[name];
     if (mip) heightLine(context, at, width);
     else crosshair(context, at, width, height);
-    if (this.seed && (mip || Math.abs(this.seed[across] - viewer.cross[across]) < 0.6)) cross(context, toScreen(viewer.onPicture(name, middle(this.seed))), "yours");
+    for (const [voxels, mark] of [[this.seeds, cross], [this.background, crossedOut]])
+      for (const voxel of voxels) if (mip || Math.abs(voxel[across] - viewer.cross[across]) < 0.6) mark(context, toScreen(viewer.onPicture(name, middle(voxel))), "yours");
     if (viewer.hovered) this.#drawHovered(name, context, toScreen);
     if (this.#ruler?.name === name) ruler(context, toScreen(this.#ruler.from), toScreen(this.#ruler.to), this.#ruler.text);
   }
