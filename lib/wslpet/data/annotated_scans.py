@@ -64,10 +64,15 @@ def annotations_of_table(cohort: Path) -> dict[Path, Said]:
         table = find_table(cohort)
     except InputError:
         return {}
+    return {scan.resolve(): said for _, scan, said in scans_of_table(table)}
+
+
+def scans_of_table(table: Path) -> list[tuple[str, Path, Said]]:
+    """Name, scan, and what the row of a cohort's table says; raises InputError when rows cannot be used."""
     rows, problems = read_table(table, (*types_in(table), NO_TUMOUR))
     if problems:
         raise InputError("\n  ".join([f"{table}: {len(problems)} rows cannot be used; correct them", *problems]))
-    return {row.scan.resolve(): Said(annotation_of(row.seed), row.mask, is_signed=False) for row in rows}
+    return [(row.name, row.scan, Said(annotation_of(row.seed), row.mask, is_signed=False)) for row in rows]
 
 
 def settings_of(said: Mapping[object, Said]) -> Settings:

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from tests.helpers.dicom_patients import write_patient
+from tests.helpers.dicom_series import real_data
 from tests.helpers.synthetic import write_scan
 from wslpet.analysis.uptake import central_voxel
 from wslpet.cli import main
@@ -131,8 +132,22 @@ def test_a_cohort_s_table_says_where_the_lesions_are(capsys, tmp_path):
     assert row["voxels"] == str(int(scan.truth().sum()))
 
 
+def test_a_real_sarcoma_by_its_rtstruct(capsys, tmp_path):
+    folder, table = real_data("sts_001_ge_pet"), tmp_path / "cohort.csv"
+    imported = ("import", "dicom", folder, "--out", table, "--type", "sarcoma", "--roi", "GTV_Mass")
+    assert main.main(list(map(str, imported))) == 0
+    assert run(capsys, table, "--out", tmp_path, "--export", "sr")[0] == 0
+    (row,) = rows(tmp_path / "lesions.csv")
+    assert (row["PatientID"], row["voxels"], row["contour"]) == ("STS_001", "5095", "label")
+    assert (float(row["suv_max"]), float(row["suv_mean"])) == pytest.approx((7.9107, 2.555), abs=5e-4)
+    (report,) = tmp_path.glob("*-sr.dcm")
+    (group,) = highdicom.sr.srread(report).content.get_volumetric_roi_measurement_groups()
+    said = [measured.value for measured in group.get_measurements()]
+    assert {float(row["suv_max"]), float(row["suv_mean"]), float(row["volume_ml"])} <= set(said)
+
+
 def test_what_is_no_folder_of_scans_is_refused(capsys, tmp_path):
     code, _, errors = run(capsys, tmp_path / "nowhere")
-    assert (code, "is not a folder of scans" in errors) == (2, True)
+    assert (code, "is neither a folder of scans nor" in errors) == (2, True)
     code, _, errors = run(capsys, tmp_path)
     assert (code, "holds no scan" in errors) == (2, True)

@@ -30,7 +30,7 @@ FORMS = {"nifti": "-lesions.nii.gz", "seg": "-seg.dcm", "rtstruct": "-rtstruct.d
 def add_to(commands: Any) -> None:
     """Add the subcommand's parser."""
     burden = commands.add_parser("burden", help="measure lesions and tumour burden of scans, as two CSV tables")
-    burden.add_argument("folder", type=Path, help="of scans in SUV and DICOM series: a server's studies, a cohort, any")
+    burden.add_argument("folder", type=Path, help="of scans in SUV and DICOM series, or a cohort's table")
     burden.add_argument(
         "--model",
         type=Path,
@@ -94,22 +94,24 @@ def run(args: argparse.Namespace) -> int:
 
 def _tasks(folder: Path) -> list[_Task]:
     """Scans by name, with what the log of a server says of them, or else a table."""
-    from wslpet.data.annotated_scans import annotations_of_log, annotations_of_table
+    from wslpet.data.annotated_scans import annotations_of_log, annotations_of_table, scans_of_table
 
+    if folder.is_file():
+        return [_task(name, scan, said) for name, scan, said in scans_of_table(folder)]
     if not folder.is_dir():
-        raise InputError(f"{folder} is not a folder of scans; name one")
+        raise InputError(f"{folder} is neither a folder of scans nor a cohort's table; name one")
     labels = (folder / "labels").resolve()
     scans = {name: path for name, path in scans_below(folder).items() if labels not in path.resolve().parents}
     if not scans:
         raise InputError(f"folder {folder} holds no scan; give another")
     log, table = annotations_of_log(folder), annotations_of_table(folder)
-    tasks = []
-    for name, path in sorted(scans.items()):
-        facts = _facts(path) if path.is_dir() else {}
-        # A server names a series by its UID.
-        said = log.get(facts.get("SeriesInstanceUID", name)) or table.get(path.resolve())
-        tasks.append(_Task(name, path.resolve(), facts, said))
-    return tasks
+    tasks = [_task(name, path, table.get(path.resolve())) for name, path in sorted(scans.items())]
+    # A server names a series by its UID.
+    return [replace(one, said=log.get(one.facts.get("SeriesInstanceUID", one.name)) or one.said) for one in tasks]
+
+
+def _task(name: str, path: Path, said: Said | None) -> _Task:
+    return _Task(name, path.resolve(), _facts(path) if path.is_dir() else {}, said)
 
 
 def _facts(series: Path) -> dict[str, str]:
@@ -118,7 +120,10 @@ def _facts(series: Path) -> dict[str, str]:
     from wslpet.io.dicom.files import find_series
     from wslpet.io.dicom.headers import Header, read_dicom
 
-    first = next(files[0] for files in find_series(series, "PT").values() if files[0].parent == series)
+    found = find_series(series, "PT").values()
+    first = next((files[0] for files in found if files[0].parent == series), None)
+    if first is None:
+        return {}  # reading it says what is wrong
     header = Header(read_dicom(first, ["SpecificCharacterSet", *FACTS]))
     return {name: header.name(name) for name in FACTS}
 
