@@ -292,7 +292,7 @@ def test_the_cohort_shows_states_and_filters(ward, ann):
     with ann.page.expect_download() as download:
         ann.page.locator("#export").click()
     lines = Path(download.value.path()).read_text().splitlines()
-    assert lines[0] == "image,cancer_type,x,y,z,user,time" and len(lines) == 11
+    assert lines[0] == "image,cancer_type,x,y,z,user,time,lesion,contour,step" and len(lines) == 11
     assert "Ann" in ann.page.locator("#annotators").text_content()
     assert download.value.suggested_filename == "wslpet-annotations.csv"
     # The unreadable one is told, and not counted as work to be done.
