@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from wslpet.core.volume import Volume
     from wslpet.data.annotated_scans import Said
     from wslpet.io.dicom.series import Series
-    from wslpet.method.inference.burden import MeasuredScan
+    from wslpet.method.burden import MeasuredScan
 
 FORMS = {"nifti": "-lesions.nii.gz", "seg": "-seg.dcm", "rtstruct": "-rtstruct.dcm", "sr": "-sr.dcm"}
 
@@ -165,7 +165,7 @@ def _measured(
 
 def _burden(task: _Task, volume: Volume, settings: Settings, weights: Path | None, body: Body) -> MeasuredScan:
     from wslpet.io.masks import read_mask
-    from wslpet.method.inference.burden import annotated_burden, found_burden, is_of_mask
+    from wslpet.method.burden import annotated_burden, found_burden, is_of_mask
 
     said = task.said
     if said is None:

@@ -24,7 +24,7 @@ from wslpet.core.seeds import Annotation
 from wslpet.io.cache.disk_cache import DiskCache
 from wslpet.io.dicom.derived.lesion_segmentation import content
 from wslpet.io.masks import mask_content, read_mask
-from wslpet.method.inference.burden import MeasuredScan, annotated_burden, is_of_mask
+from wslpet.method.burden import MeasuredScan, annotated_burden, is_of_mask
 from wslpet.method.shipped import CONTOUR_SCORE
 from wslpet.server.errors import quoted
 from wslpet.server.page.annotation import AnnotationPage

@@ -14,7 +14,7 @@ from wslpet.core.errors import InputError, SeedError
 from wslpet.core.seeds import NO_TUMOUR, ContourChoice, Seed, annotation_of
 from wslpet.core.settings import Settings
 from wslpet.core.volume import Volume
-from wslpet.method.inference.burden import annotated_burden, is_of_mask, numbered_lesions
+from wslpet.method.burden import annotated_burden, is_of_mask, numbered_lesions
 
 SETTINGS = Settings()
 
