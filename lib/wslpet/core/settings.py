@@ -67,7 +67,7 @@ class Settings:
     pooling: str = "log-sum-exp"
     distance: str = "likelihood"
     distance_weight: float = 1.0
-    least_evidence: float = 0.2
+    least_evidence: float = 0.001
     epochs: int = 50
     batch_size: int = 8
     learning_rate: float = 2e-3

@@ -27,9 +27,10 @@ FINDING_MM = 24.0
 FINDINGS = 12
 # Points whose log score is this far below the best are ignored: even a million of them have no mass.
 NEGLIGIBLE = -30.0
-# Least share of the map's mass of a finding after the first, and weight of the contour score against the log of the
-# share. Both were chosen on phantoms.
+# Least share of the map's mass of a finding after the first: to be the strongest lesion, and to be one at all; and the
+# weight of the contour score against the log of the share. All were chosen on phantoms.
 LEAST_SHARE = 0.05
+LEAST_SHARE_OF_OTHERS = 5e-5
 SCORE_WEIGHT = 0.5
 
 
@@ -280,18 +281,20 @@ def select_lesions(ras: Volume, places: Sequence[Finding], least_evidence: float
     least_evidence : the strongest finding stands always, another one with this evidence or more, if its contour
         overlaps none of a stronger one.
     """
-    tried: list[tuple[float, Finding, Contour]] = []
+    tried: list[tuple[bool, float, Finding, Contour]] = []
+    least_share = LEAST_SHARE if least_evidence == 1.0 else LEAST_SHARE_OF_OTHERS
     for place in places:
-        if tried and place.share < LEAST_SHARE:
+        if tried and place.share < least_share:
             continue
         found = delineated(ras, np.array(place.index), CAM_SD_MM, CAM_REACHES_MM)
         if found is not None:
             contour, score = found
-            tried.append((np.log(max(place.share, 1e-9)) + SCORE_WEIGHT * score, place, contour))
-    tried.sort(key=lambda one: -one[0])
+            evidence = float(np.log(max(place.share, 1e-9)) + SCORE_WEIGHT * score)
+            tried.append((not tried or place.share >= LEAST_SHARE, evidence, place, contour))
+    tried.sort(key=lambda one: (not one[0], -one[1]))
     lesions: list[FoundLesion] = []
-    for evidence, place, contour in tried:
-        share = float(np.exp(evidence - tried[0][0]))
+    for _, evidence, place, contour in tried:
+        share = float(np.exp(min(evidence - tried[0][1], 0.0)))
         stands = not lesions or share >= least_evidence
         if stands and not any(overlap(contour, other.contour) for other in lesions):
             lesions.append(FoundLesion(place, contour, share))
