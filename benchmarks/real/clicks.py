@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
 
-from benchmarks.real.thresholds import METHODS
+from benchmarks.real.baselines import METHODS
+from wslpet.core.volume import Volume
 from wslpet.data.real_lesions import RealLesion, real_lesions
-from wslpet.method.delineation.contours import contours
+from wslpet.method.delineation.contours import REACHES_MM, Contour, Found, within
+from wslpet.method.delineation.features import FEATURES, by_rule
 from wslpet.method.inference.localisation import CLICK_SD_MM, lesion_at
 
-OURS, BEST = "ours", "best candidate"
-ALL = (OURS, *METHODS, BEST)
+OURS, RULE, BEST = "ours", "simple rule", "best candidate"
+ALL = (OURS, RULE, *METHODS, BEST)
 
 
 @dataclass(frozen=True)
@@ -57,18 +59,39 @@ def mask_of(lesion: RealLesion, voxel: np.ndarray, method: str) -> np.ndarray:
     index = ras.to_index(position)
     if method == OURS:
         contour = lesion_at(ras, index)
+    elif method == RULE:
+        contour = _by_rule(ras, index)
     else:
-        truth = volume.with_array(lesion.truth).to_ras().array
-        contour = max(
-            contours(ras, index, CLICK_SD_MM),
-            key=lambda c: 2 * (c.inside & truth[c.window]).sum() / (c.inside.sum() + truth.sum()),
-            default=None,
-        )
+        contour = _best(ras, index, volume.with_array(lesion.truth).to_ras().array)
     mask = np.zeros(volume.shape, dtype=bool)
     if contour is not None:
         # A view of the mask along the axes of the RAS scan.
         volume.with_array(mask).to_ras().array[contour.window] = contour.inside
     return mask
+
+
+def _by_rule(ras: Volume, index: np.ndarray) -> Contour | None:
+    """Take the contour of the simple rule, in the first box that does not cut it off."""
+    contour = None
+    for found in _boxes(ras, index):
+        number = by_rule(found.features)
+        contour = contour if number is None else found.contour(number)
+        if number is not None and not found.features[number, FEATURES.index("touches_box")]:
+            break
+    return contour
+
+
+def _best(ras: Volume, index: np.ndarray, truth: np.ndarray) -> Contour | None:
+    """Take the best candidate in any box."""
+    boxes = [(found, found.dice(truth)) for found in _boxes(ras, index) if len(found.features)]
+    if not boxes:
+        return None
+    found, dice = max(boxes, key=lambda one: one[1].max())
+    return found.contour(int(dice.argmax()))
+
+
+def _boxes(ras: Volume, index: np.ndarray) -> Iterator[Found]:
+    return (within(ras, index, CLICK_SD_MM, reach_mm) for reach_mm in REACHES_MM)
 
 
 def table(found: Sequence[Outcome], of: str) -> str:
@@ -112,14 +135,14 @@ def main() -> None:
     parser.add_argument("--json", type=Path, metavar="FILE", help="every outcome")
     parser.add_argument("--figure", type=Path, metavar="FILE", help="a picture of the worst of each kind of failure")
     parser.add_argument("--methods", nargs="*", default=ALL, choices=ALL)
-    given = parser.parse_args()
-    lesions = list(real_lesions(given.folder))
-    found = [one for lesion in tqdm(lesions, unit="lesion", disable=None) for one in outcomes(lesion, given.methods)]
+    args = parser.parse_args()
+    lesions = list(real_lesions(args.folder))
+    found = [one for lesion in tqdm(lesions, unit="lesion", disable=None) for one in outcomes(lesion, args.methods)]
     print(table(found, "lesion"), "", table(found, "group"), sep="\n")
-    if given.json:
-        given.json.write_text(json.dumps([asdict(one) for one in found], indent=1) + "\n")
-    if given.figure:
-        draw_failures(lesions, found, given.figure)
+    if args.json:
+        args.json.write_text(json.dumps([asdict(one) for one in found], indent=1) + "\n")
+    if args.figure:
+        draw_failures(lesions, found, args.figure)
 
 
 if __name__ == "__main__":

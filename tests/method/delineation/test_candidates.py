@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy.ndimage import binary_dilation, binary_erosion, binary_fill_holes, label, maximum_filter
 
-from wslpet.method.delineation.candidates import BACKGROUND_MM, CORE, FRACTIONS, MEASURED, Body
-from wslpet.method.delineation.watershed import Basins
+from wslpet.method.delineation.basins import Basins
+from wslpet.method.delineation.candidates import BACKGROUND_MM, CORE, FRACTIONS, MEASURED, Candidate
 
 SPACING = np.array([4.0, 3.0, 2.5])
 
@@ -23,29 +23,33 @@ def case(request) -> tuple[Basins, np.ndarray]:
     return Basins.of(box.astype(np.float32), SPACING, point), point
 
 
-def bodies(basins: Basins) -> list[Body]:
-    found = [body for union in basins.unions() if (body := Body.of(basins, union)) is not None]
+def candidates(basins: Basins) -> list[Candidate]:
+    found = [one for union in basins.unions() for one in Candidate.from_union(basins, union)]
     assert len(found) > 1
     return found
 
 
-def members(basins: Basins, body: Body) -> np.ndarray:
-    return np.isin(basins.labels, list(body.union.basins))
+def start(basins: Basins, one: Candidate) -> int:
+    return max(one.union.basins, key=lambda basin: basins.peaks[basin]) if one.from_hottest else one.union.start
 
 
-def in_box(basins: Basins, body: Body, level: int, hull: bool) -> np.ndarray:
-    """(x, y, z) a cut in the whole box."""
-    own, start = body.cut(level, hull)
+def members(basins: Basins, one: Candidate) -> np.ndarray:
+    return np.isin(basins.labels, list(one.union.basins))
+
+
+def in_box(basins: Basins, one: Candidate, level: int, hull: bool) -> np.ndarray:
+    """(x, y, z) a component in the whole box."""
+    own, start = one.threshold_component(level, hull)
     inside = np.zeros(basins.image.shape, dtype=bool)
     inside[tuple(slice(s, s + n) for s, n in zip(start, own.shape, strict=True))] = own
     return inside
 
 
-def connected(basins: Basins, body: Body, level: int) -> np.ndarray:
-    """(x, y, z) what a cut should be, its holes left."""
-    region = (basins.image > np.float32(body.threshold(level))) & members(basins, body)
+def connected(basins: Basins, one: Candidate, level: int) -> np.ndarray:
+    """(x, y, z) what a component should be, its holes left."""
+    region = (basins.image > np.float32(one.threshold(level))) & members(basins, one)
     parts, _ = label(region)
-    own = parts[tuple(basins.tops[body.union.start])]
+    own = parts[tuple(basins.tops[start(basins, one)])]
     return (parts == own) & (own > 0)
 
 
@@ -61,64 +65,78 @@ def between_planes(region: np.ndarray) -> np.ndarray:
 def test_the_background_is_the_lower_quartile_around_the_core(case):
     basins, _ = case
     steps = 2 * np.rint(BACKGROUND_MM / SPACING).astype(int) + 1
-    for body in bodies(basins):
-        assert body.peak == basins.image[members(basins, body)].max()
-        core = (basins.image > np.float32(CORE * body.peak)) & members(basins, body)
+    for one in candidates(basins):
+        assert one.peak == basins.image[members(basins, one)].max()
+        core = (basins.image > np.float32(CORE * one.peak)) & members(basins, one)
         around = maximum_filter(core, size=steps) & ~core
-        assert body.background == pytest.approx(np.percentile(basins.image[around], 25), rel=1e-6)
+        assert one.background == pytest.approx(np.percentile(basins.image[around], 25), rel=1e-6)
 
 
-def test_a_cut_is_what_is_above_its_level_and_connected_to_where_it_started(case):
+def test_a_component_is_what_is_above_its_level_and_connected_to_where_it_started(case):
     basins, _ = case
-    for body in bodies(basins):
+    for one in candidates(basins):
         for level in range(len(FRACTIONS)):
-            expected = connected(basins, body, level)
+            expected = connected(basins, one, level)
             if expected.any():
-                assert np.array_equal(in_box(basins, body, level, hull=False), binary_fill_holes(expected))
+                assert np.array_equal(in_box(basins, one, level, hull=False), binary_fill_holes(expected))
 
 
 def test_a_hull_lies_between_the_planes_and_takes_in_nothing_hot_of_others(case):
     basins, _ = case
     added = 0
-    for body in bodies(basins):
+    for one in candidates(basins):
         for level in range(len(FRACTIONS)):
-            own = connected(basins, body, level)
+            own = connected(basins, one, level)
             if own.any():
-                hot = basins.image > np.float32(body.threshold(level))
+                hot = basins.image > np.float32(one.threshold(level))
                 expected = own | (between_planes(own) & ~hot)
-                assert np.array_equal(in_box(basins, body, level, hull=True), expected)
+                assert np.array_equal(in_box(basins, one, level, hull=True), expected)
                 added += expected.sum() - own.sum()
     assert added > 100
 
 
-def test_what_is_measured_of_a_cut_is_what_can_be_seen_of_it(case):
+def test_what_is_measured_of_a_component_is_what_can_be_seen_of_it(case):
     basins, point = case
     seen = 0
-    for body in bodies(basins):
-        measured = body.measured(basins, point)
+    for one in candidates(basins):
+        measured = one.measurements(basins, point)
         assert measured.shape == (2, len(FRACTIONS), len(MEASURED))
         for level, hull in product(range(len(FRACTIONS)), (False, True)):
-            own = connected(basins, body, level)
+            own = connected(basins, one, level)
             if not own.any():
                 assert measured[int(hull), level, 0] == 0
                 continue
-            inside = in_box(basins, body, level, True) if hull else own
-            around, rim = binary_dilation(own) & ~own, own & ~binary_erosion(own, border_value=1)
-            # What touches the cut is counted within the union's box only.
+            inside = in_box(basins, one, level, True) if hull else own
+            around, boundary = binary_dilation(own) & ~own, own & ~binary_erosion(own, border_value=1)
+            # What touches the component is counted within the union's box only.
             counted = np.zeros_like(own)
-            counted[tuple(slice(c, c + n) for c, n in zip(body.corner, body.joined.shape, strict=True))] = True
+            counted[tuple(slice(c, c + n) for c, n in zip(one.corner, one.component_level.shape, strict=True))] = True
             around &= counted
-            above = basins.image[around] > np.float32(body.threshold(level))
+            above = basins.image[around] > np.float32(one.threshold(level))
             expected = {
                 "ml": inside.sum() * SPACING.prod() / 1000,
                 "away_mm": np.linalg.norm((np.argwhere(inside).mean(axis=0) - point) * SPACING),
                 "mean": basins.image[inside].mean(dtype=np.float64),
                 "holds_point": float(inside[tuple(np.rint(point).astype(int))]),
                 "touches_box": float(any(inside.take(end, axis=axis).any() for axis in range(3) for end in (0, -1))),
-                "slope": basins.gradient[rim].mean(dtype=np.float64) if rim.any() else 0.0,
-                "cut": above.mean() if above.size else 0.0,
+                "boundary_slope": basins.gradient[boundary].mean(dtype=np.float64) if boundary.any() else 0.0,
+                "open_boundary": above.mean() if above.size else 0.0,
+                "own_share": (basins.labels[inside] == basins.starts[0]).mean(),
+                "roughness": boundary.sum() / own.sum() ** (2 / 3),
             }
             row = measured[int(hull), level]
             assert dict(zip(MEASURED, row, strict=True)) == pytest.approx(expected, rel=1e-5, abs=1e-9)
             seen += 1
     assert seen > 2 * len(FRACTIONS)
+
+
+def test_overlaps_are_counted_for_all_components_at_once(case):
+    basins, point = case
+    truth = np.linalg.norm((np.indices(basins.image.shape).transpose(1, 2, 3, 0) - point) * SPACING, axis=-1) < 14
+    for one in candidates(basins):
+        overlaps = one.overlaps(truth)
+        for level in range(len(FRACTIONS)):
+            own = connected(basins, one, level)
+            assert overlaps[0, level] == (own & truth).sum()
+            if own.any():
+                assert overlaps[1, level] == (in_box(basins, one, level, True) & truth).sum()

@@ -7,7 +7,7 @@ from wslpet.data.pretraining.contours import achieved, fit
 from wslpet.data.pretraining.weights import FIRST_SEED
 from wslpet.method.delineation import contour_score
 from wslpet.method.delineation.contour_score import load_contour_score
-from wslpet.method.delineation.contours import FEATURES
+from wslpet.method.delineation.features import FEATURES
 
 
 def test_fitting_learns_to_choose_the_better_contours():

@@ -1,4 +1,4 @@
-"""Fit the contour score on phantoms and published lesions (python -m wslpet.data.pretraining.contours --real DIR)."""
+"""Fit the contour score on phantoms (python -m wslpet.data.pretraining.contours --real DIR)."""
 
 from __future__ import annotations
 
@@ -19,11 +19,14 @@ from wslpet.data.phantom import PRESETS, make_patient
 from wslpet.data.phantom.scenes import make_scene
 from wslpet.data.pretraining.weights import FIRST_SEED
 from wslpet.data.real_lesions import RealLesion, real_lesions
-from wslpet.method.delineation.contour_score import FILE, ContourScore
-from wslpet.method.delineation.contours import FEATURES, REACHES_MM, contours
+from wslpet.method.delineation.contour_score import FILE, ContourScore, select_contour
+from wslpet.method.delineation.contours import REACHES_MM, within
+from wslpet.method.delineation.features import FEATURES
 from wslpet.method.inference.localisation import CAM_SD_MM, CLICK_SD_MM
 
 HIDDEN = 16
+NETWORKS = 3
+EPOCHS = 40
 BATCH = 48
 # A box ends at least this far beyond the lesion.
 MARGIN_MM = 6.0
@@ -34,12 +37,16 @@ Candidates = tuple[Array, Array]
 
 
 def around(ras: Volume, truth: Array, point: Array, uncertainty_mm: float) -> list[Candidates]:
-    """All contours around a point (fractional voxel) with their Dice; no group where there is none."""
+    """All contours around a point (fractional voxel) with their Dice: those in the smallest box that holds the lesion.
+
+    Where that is the smallest box of all, those in the next one, too. No group where there is none.
+    """
     far = float((np.abs(np.argwhere(truth) - point) * ras.spacing).max()) + MARGIN_MM
-    reach = next((reach for reach in REACHES_MM if reach > far), REACHES_MM[-1])
-    found = contours(ras, point, uncertainty_mm, (reach,))
-    dice = [2 * (c.inside & truth[c.window]).sum() / (c.inside.sum() + truth.sum()) for c in found]
-    return [(np.array([c.features for c in found]), np.array(dice))] if found else []
+    needed = next((n for n, reach in enumerate(REACHES_MM) if reach > far), len(REACHES_MM) - 1)
+    boxes = [
+        within(ras, point, uncertainty_mm, reach) for reach in REACHES_MM[needed : 2 if needed == 0 else needed + 1]
+    ]
+    return [(found.features, found.dice(truth)) for found in boxes if len(found.features)]
 
 
 def of_phantom(seed: int, preset: str) -> list[Candidates]:
@@ -69,48 +76,58 @@ def of_lesion(lesion: RealLesion) -> list[Candidates]:
     return [group for click in clicks for group in around(ras, truth, click, CLICK_SD_MM)]
 
 
-def fit(groups: list[Candidates], epochs: int = 60, seed: int = 0) -> ContourScore:
-    """Maximise the expected Dice of a softmax over each patient's candidates."""
+def fit(groups: list[Candidates], epochs: int = EPOCHS, seed: int = 0) -> ContourScore:
+    """Maximise the expected Dice of a softmax over each group's candidates.
+
+    `NETWORKS` networks that begin at different numbers see the same batches; the score is their mean.
+    """
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
     everything = np.concatenate([features for features, _ in groups])
     mean, sd = everything.mean(axis=0), everything.std(axis=0) + 1e-6
-    padded, dice, absent = _padded([((f - mean) / sd, d) for f, d in groups])
-    network = nn.Sequential(nn.Linear(len(FEATURES), HIDDEN), nn.Tanh(), nn.Linear(HIDDEN, 1, bias=False))
-    optimiser = torch.optim.Adam(network.parameters(), 1e-2, weight_decay=1e-3)
+    rows = torch.from_numpy(((everything - mean) / sd).astype(np.float32))
+    dice = torch.from_numpy(np.concatenate([of_group for _, of_group in groups]).astype(np.float32))
+    ends = np.cumsum([len(of_group) for _, of_group in groups])
+    layer = nn.Linear(len(FEATURES), NETWORKS * HIDDEN)
+    out = nn.Parameter((torch.rand(NETWORKS, HIDDEN) * 2 - 1) / HIDDEN**0.5)
+    optimiser = torch.optim.Adam([*layer.parameters(), out], 1e-2, weight_decay=1e-3)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, epochs)
     for _ in range(epochs):
         order = rng.permutation(len(groups))
         for start in range(0, len(order), BATCH):
             some = order[start : start + BATCH]
-            likely = network(padded[some])[..., 0].masked_fill(absent[some], -torch.inf).softmax(dim=1)
-            loss = -(likely * dice[some]).sum(dim=1).mean()
+            sizes = [len(groups[n][1]) for n in some]
+            where = np.concatenate([np.arange(ends[n] - size, ends[n]) for n, size in zip(some, sizes, strict=True)])
+            of_group = torch.from_numpy(np.repeat(np.arange(len(some)), sizes))
+            scores = (layer(rows[where]).tanh().view(-1, NETWORKS, HIDDEN) * out).sum(dim=2)
+            loss = -_expected(scores, dice[where], of_group, len(some)).mean(dim=0).sum()
             optimiser.zero_grad()
             loss.backward()
             optimiser.step()
         schedule.step()
-    arrays = [p.detach().numpy().astype(np.float64) for p in network.parameters()]
-    return ContourScore(FEATURES, mean, sd, arrays[0], arrays[1], arrays[2][0])
+    hidden, bias, last = (p.detach().numpy().astype(np.float64) for p in (layer.weight, layer.bias, out))
+    return ContourScore(FEATURES, mean, sd, hidden, bias, last.ravel() / NETWORKS)
 
 
-def _padded(groups: list[Candidates]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Features (group, candidate, feature), Dice (group, candidate), and which candidates there are none of (bool)."""
-    most = max(len(dice) for _, dice in groups)
-    padded = torch.zeros(len(groups), most, groups[0][0].shape[1])
-    dice, absent = torch.zeros(len(groups), most), torch.ones(len(groups), most, dtype=torch.bool)
-    for number, (features, of_group) in enumerate(groups):
-        n = len(of_group)
-        padded[number, :n], dice[number, :n] = torch.from_numpy(features), torch.from_numpy(of_group)
-        absent[number, :n] = False
-    return padded, dice, absent
+def _expected(scores: torch.Tensor, dice: torch.Tensor, of_group: torch.Tensor, groups: int) -> torch.Tensor:
+    """(group, network) mean Dice of the candidates (candidate, network), weighted by a softmax within each group."""
+    index = of_group[:, None].expand_as(scores)
+    highest = torch.full((groups, scores.shape[1]), -torch.inf).scatter_reduce(0, index, scores.detach(), "amax")
+    likely = (scores - highest[of_group]).exp()
+    total = torch.zeros(groups, scores.shape[1]).index_add(0, of_group, likely)
+    return torch.zeros(groups, scores.shape[1]).index_add(0, of_group, likely * dice[:, None]) / total
 
 
 def achieved(score: ContourScore, groups: list[Candidates]) -> tuple[float, float]:
-    """Mean Dice of the contours with the highest score, and of the best candidates."""
+    """Mean Dice of the contours that are selected, and of the best candidates."""
     return (
-        float(np.mean([dice[score(features).argmax()] for features, dice in groups])),
+        float(np.mean([dice[_selected(score, features)] for features, dice in groups])),
         float(np.mean([dice.max() for _, dice in groups])),
     )
+
+
+def _selected(score: ContourScore, features: Array) -> int:
+    return select_contour(score(features), np.exp(features[:, FEATURES.index("log_ml")]))
 
 
 def _seeds(preset: str, patients: int) -> range:
@@ -128,12 +145,14 @@ def cross_validated(cases: list[list[Candidates]], phantoms: list[Candidates]) -
 
 
 def main() -> None:
-    """Draw phantoms, fit on four fifths, report on the rest; fit on all, write the file."""
+    """Draw phantoms, fit on all, write the file; report on a fifth by a fit on the rest, and on real lesions."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--patients", type=int, default=80)
-    parser.add_argument("--scenes", type=int, default=700)
+    parser.add_argument("--scenes", type=int, default=550)
     parser.add_argument("--preset", choices=FIRST_SEED, default="train", help="others are to be measured on")
-    parser.add_argument("--real", type=Path, metavar="DIR", help="masks that the score may learn from")
+    parser.add_argument(
+        "--real", type=Path, metavar="DIR", help="real lesions to report on, unseen and cross-validated"
+    )
     parser.add_argument("--processes", type=int, default=os.cpu_count())
     parser.add_argument("--out", type=Path, default=FILE)
     options = parser.parse_args()
@@ -147,25 +166,25 @@ def main() -> None:
         )
         cases = _drawn("lesions", pool.map(of_lesion, lesions), len(lesions))
     about: dict[str, object] = {
-        "fitted_on": f"{len(patients)} phantoms, preset {options.preset}; {len(scenes)} scenes"
-        + (f"; {len(cases)} lesions of {options.real.name}, {len(cases and cases[0])} clicks each" if cases else "")
+        "fitted_on": f"{len(patients)} phantoms, preset {options.preset}; {len(scenes)} scenes; no real lesion"
     }
-    drawn = {"phantoms": patients, "scenes": scenes}
-    held = {name: [group for case in cases_of[::5] for group in case] for name, cases_of in drawn.items()}
-    rest = [group for all_of in drawn.values() for n, case in enumerate(all_of) if n % 5 for group in case]
-    score = fit(rest)
-    for name, groups in held.items():
+    drawn = {"scenes": scenes, "phantoms": patients}
+    everything = [group for all_of in drawn.values() for case in all_of for group in case]
+    shipped = fit(everything)
+    if cases:
+        best = float(np.mean([achieved(shipped, case)[1] for case in cases]))
+        unseen = float(np.mean([achieved(shipped, case)[0] for case in cases]))
+        about[f"unseen_{options.real.name}"] = _rounded(unseen, best, len(cases))
+    shipped.save(options.out, **about)
+    score = fit([group for all_of in drawn.values() for n, case in enumerate(all_of) if n % 5 for group in case])
+    for name, all_of in drawn.items():
+        groups = [group for case in all_of[::5] for group in case]
         if groups:
             about[f"held_out_{name}"] = _rounded(*achieved(score, groups), len(groups))
-    phantoms = rest + [group for groups in held.values() for group in groups]
-    real = [group for case in cases for group in case]
     if cases:
-        only_phantoms = fit(phantoms)
-        best = float(np.mean([achieved(only_phantoms, case)[1] for case in cases]))
-        unseen = float(np.mean([achieved(only_phantoms, case)[0] for case in cases]))
-        about["real_by_phantoms_only"] = _rounded(unseen, best, len(cases))
-        about["real_cross_validated"] = _rounded(cross_validated(cases, phantoms), best, len(cases))
-    fit(phantoms + real).save(options.out, **about)
+        crossed = cross_validated(cases, everything)
+        about[f"cross_validated_{options.real.name}"] = _rounded(crossed, best, len(cases))
+    shipped.save(options.out, **about)
     print(options.out, about)
 
 

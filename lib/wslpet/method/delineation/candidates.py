@@ -1,4 +1,4 @@
-"""Unions of basins cut at levels of their contrast: all cuts of a union in one flood from where it started."""
+"""Candidates: a union of basins with its threshold components, from the highest level to the lowest."""
 
 from __future__ import annotations
 
@@ -9,18 +9,20 @@ from scipy import ndimage
 
 from wslpet.core.arrays import Array
 from wslpet.core.jit import compiled
-from wslpet.method.delineation.watershed import Basins, Union
+from wslpet.method.delineation.basins import Basins, Union
+from wslpet.method.delineation.flooding import accumulate, flood, hulls
 
-# Shares of the contrast that a cut may lie at, highest first.
+# Levels of the threshold, as shares of the contrast, highest first.
 FRACTIONS = (0.85, 0.77, 0.70, 0.63, 0.57, 0.51, 0.46, 0.41, 0.37, 0.33, 0.29, 0.25, 0.21, 0.17, 0.13, 0.10, 0.07, 0.04)
-# The background is what lies within so many mm along each axis of what is above this share of the peak: its lower
-# quartile.
+# The background is the lower quartile of what lies within so many mm along each axis of the core, which is above this
+# share of the peak.
 CORE = 0.42
 BACKGROUND_MM = 12.0
 BACKGROUND_QUANTILE = 0.25
-# By column, what `Body.measured` says of a cut.
-MEASURED = ("ml", "away_mm", "mean", "holds_point", "touches_box", "slope", "cut")
-NEVER = 127
+# By column, what `Candidate.measurements` says of a component.
+MEASURED = tuple(
+    ["ml", "away_mm", "mean", "holds_point", "touches_box", "own_share", "boundary_slope", "open_boundary", "roughness"]
+)
 
 # The 13 pairs of planes that bound a hull: each lattice direction of a voxel's neighbours, those across z first.
 _NORMALS = np.array(
@@ -29,98 +31,127 @@ _NORMALS = np.array(
 
 
 @dataclass(frozen=True, eq=False)
-class Body:
-    """The cuts of a union: at each level, what is above it and connected to the start's maximum within the union.
+class Candidate:
+    """A union of basins with its threshold components: what is above a level, connected to a top within the union.
 
-    A cut may be taken as it is or with its hull, as a reader's line runs around a cavity. The hull never takes in what
-    is above the level and not of the cut.
+    A component may be taken as it is or with its hull, as a reader's line runs around a cavity. The hull never takes in
+    what is above the level and not of the component.
 
     Parameters
     ----------
     corner : where its window begins in the box.
-    joined, above, hulled : (x, y, z) int8 in the window: the first level (by index) at which a voxel is of the cut, is
-        above the level, lies in the cut's hull; `NEVER` if none.
-    first : levels before this one cut no more than a smaller union does.
+    from_hottest : whether the components hold the union's hottest top, in place of that of the basin it was grown from.
+    component_level, above_level, hull_level : (x, y, z) int8 in the window: the first level (by index) at which a voxel
+        is of the component, is above the level, lies in the component's hull; `NEVER` if none.
+    first_level : at levels before this one a smaller union has the same component.
     """
 
     union: Union
+    from_hottest: bool
     corner: tuple[int, int, int]
     peak: float
     background: float
-    joined: Array
-    above: Array
-    hulled: Array
-    first: int
+    component_level: Array
+    above_level: Array
+    hull_level: Array
+    first_level: int
 
     @classmethod
-    def of(cls, basins: Basins, union: Union) -> Body | None:
-        """None where no level cuts more than a smaller union does."""
+    def from_union(cls, basins: Basins, union: Union) -> list[Candidate]:
+        """Make the candidates of a union.
+
+        Two where the union was grown from a basin whose top is below some levels, as in a cavity: there the hottest top
+        has components, too. None where a smaller union has the same components at each level.
+        """
         members = np.zeros(len(basins.peaks), dtype=np.bool_)
         members[list(union.basins)] = True
-        low = basins.boxes[members, 0].min(axis=0)
-        high = basins.boxes[members, 1].max(axis=0)
-        window = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
+        low, high = basins.boxes[members, 0].min(axis=0), basins.boxes[members, 1].max(axis=0)
+        window = tuple(slice(a, b) for a, b in zip(low.tolist(), high.tolist(), strict=True))
         image, labels = basins.image[window], basins.labels[window]
         peak = float(_peak(image, labels, members))
         background = _background(basins, members, low, high, np.float32(CORE * peak))
         levels = background + np.array(FRACTIONS) * (peak - background)
         first = int((levels >= union.pass_suv).sum())
         if first == len(levels):
-            return None
-        start = basins.tops[union.start] - low
-        joined, above = _flooded(image, labels, members, levels.astype(np.float32), start)
-        hulled = _hulls(joined, len(FRACTIONS), _NORMALS)
+            return []
+        hottest = max(union.basins, key=lambda basin: basins.peaks[basin])
+        starts = [union.start]
+        if hottest != union.start and basins.peaks[union.start] < levels[0]:
+            starts.append(hottest)
         x, y, z = low.tolist()
-        return cls(union, (x, y, z), peak, background, joined, above, hulled, first)
+        found = []
+        for start in starts:
+            component, above = flood(image, labels, members, levels.astype(np.float32), basins.tops[start] - low)
+            hull = hulls(component, len(FRACTIONS), _NORMALS)
+            found.append(cls(union, start != union.start, (x, y, z), peak, background, component, above, hull, first))
+        return found
 
     def threshold(self, level: int) -> float:
         """SUV of a level."""
         return self.background + FRACTIONS[level] * (self.peak - self.background)
 
-    def measured(self, basins: Basins, point: Array) -> Array:
-        """(2, level, len(MEASURED)) of the cuts as they are, and with their hulls.
+    def measurements(self, basins: Basins, point: Array) -> Array:
+        """(2, level, len(MEASURED)) of the components as they are, and with their hulls.
 
-        ml : volume; 0 of a cut that holds nothing. away_mm : from its centroid to the point. mean : SUV. holds_point,
-        touches_box : 0 or 1. slope : mean gradient of the cut's outermost voxels, SUV / mm. cut : share of the voxels
-        that touch the cut which are above the level, too; these two are of the cut without its hull.
+        ml : volume; 0 of a component that holds nothing. away_mm : from its centroid to the point. mean : SUV.
+        holds_point, touches_box : 0 or 1. own_share : share of its voxels in the basin of the point. boundary_slope :
+        mean gradient on the component's inner boundary, SUV / mm. open_boundary : share of the voxels that touch the
+        component which are above the level, too. roughness : voxels of the inner boundary by the 2/3 power of all.
+        The last three are of the component without its hull.
 
         Parameters
         ----------
         point : fractional voxel of the box.
         """
         n = len(FRACTIONS)
-        sums, edges = np.zeros((2, n + 1, 7)), np.zeros((n + 1, 4))
+        sums, edges = np.zeros((2, n + 1, 8)), np.zeros((n + 1, 4))
         nearest = np.rint(point).astype(np.int64) - self.corner
-        _summed(self.joined, self.above, self.hulled, self.corner, basins.image, basins.gradient, nearest, sums, edges)
+        levels = (self.component_level, self.above_level, self.hull_level)
+        own = basins.starts[0]
+        accumulate(levels, self.corner, basins.image, basins.gradient, basins.labels, own, nearest, sums, edges)
         sums, edges = sums.cumsum(axis=1)[:, :-1], edges.cumsum(axis=0)[:-1]
         count = np.maximum(sums[..., 0], 1)
         away = sums[..., 1:4] / count[..., None] + self.corner - point
-        slope = edges[:, 1] / np.maximum(edges[:, 0], 1)
-        cut = edges[:, 3] / np.maximum(edges[:, 2], 1)
-        return np.stack(
-            [
-                sums[..., 0] * np.prod(basins.spacing) / 1000.0,
-                np.linalg.norm(away * basins.spacing, axis=-1),
-                sums[..., 4] / count,
-                sums[..., 5],
-                sums[..., 6] > 0,
-                np.broadcast_to(slope, (2, n)),
-                np.broadcast_to(cut, (2, n)),
-            ],
-            axis=-1,
-        )
+        measured = np.empty((2, n, len(MEASURED)))
+        measured[..., 0] = sums[..., 0] * np.prod(basins.spacing) / 1000.0
+        measured[..., 1] = np.sqrt(((away * basins.spacing) ** 2).sum(axis=-1))
+        measured[..., 2] = sums[..., 4] / count
+        measured[..., 3] = sums[..., 5]
+        measured[..., 4] = sums[..., 6] > 0
+        measured[..., 5] = sums[..., 7] / count
+        measured[..., 6] = edges[:, 1] / np.maximum(edges[:, 0], 1)
+        measured[..., 7] = edges[:, 3] / np.maximum(edges[:, 2], 1)
+        measured[..., 8] = edges[:, 0] / count[0] ** (2 / 3)
+        return measured
 
-    def cut(self, level: int, hull: bool) -> tuple[Array, tuple[int, int, int]]:
-        """A cut, (x, y, z) bool in its extent, and where in the box that begins; holes filled, or with its hull."""
-        inside = self.joined <= level
+    def threshold_component(self, level: int, hull: bool) -> tuple[Array, tuple[int, int, int]]:
+        """Component of a level, (x, y, z) bool in its extent, and where in the box that begins.
+
+        With its hull, or else with its holes filled.
+        """
+        inside = self.component_level <= level
         if hull:
-            inside |= (self.hulled <= level) & (self.above > level)
+            inside |= (self.hull_level <= level) & (self.above_level > level)
         else:
             inside = ndimage.binary_fill_holes(inside)
         ends = [np.flatnonzero(inside.any(axis=tuple({0, 1, 2} - {axis}))) for axis in range(3)]
         window = tuple(slice(int(e[0]), int(e[-1]) + 1) for e in ends)
         x, y, z = (c + w.start for c, w in zip(self.corner, window, strict=True))
         return np.ascontiguousarray(inside[window]), (x, y, z)
+
+    def overlaps(self, truth: Array) -> Array:
+        """(2, level) voxels that each component, as it is and with its hull, shares with a mask of the box."""
+        window = tuple(slice(c, c + n) for c, n in zip(self.corner, self.component_level.shape, strict=True))
+        inside = truth[window]
+        n = len(FRACTIONS)
+        own, above, hull = (
+            np.minimum(levels[inside], n) for levels in (self.component_level, self.above_level, self.hull_level)
+        )
+        alone = np.bincount(own, minlength=n + 1).astype(np.int64)
+        last = np.minimum(own, above)
+        added = hull < last
+        more = np.bincount(hull[added], minlength=n + 1) - np.bincount(last[added], minlength=n + 1)
+        return np.stack([alone, alone + more]).cumsum(axis=1)[:, :n]
 
 
 @compiled
@@ -211,197 +242,3 @@ def _quantile(values: Array, share: float) -> float:
     ordered = np.partition(values, (k, min(k + 1, values.size - 1)))
     low, high = float(ordered[k]), float(ordered[min(k + 1, values.size - 1)])
     return low + (place - k) * (high - low)
-
-
-@compiled
-def _flooded(image: Array, labels: Array, members: Array, levels: Array, start: Array) -> tuple[Array, Array]:
-    """`Body.joined` and `Body.above`: a flood from the start, that falls through the levels."""
-    nx, ny, nz = image.shape
-    joined = np.full((nx, ny, nz), NEVER, dtype=np.int8)
-    above = np.full((nx, ny, nz), NEVER, dtype=np.int8)
-    n = len(levels)
-    for x in range(nx):
-        for y in range(ny):
-            for z in range(nz):
-                value = image[x, y, z]
-                if value > levels[n - 1]:
-                    level = 0
-                    while not value > levels[level]:
-                        level += 1
-                    above[x, y, z] = level
-    # One stack a level, linked through the voxels.
-    below = np.empty(image.size, dtype=np.int32)
-    tops = np.full(n, -1, dtype=np.int32)
-    first = above[start[0], start[1], start[2]]
-    if first == NEVER:
-        return joined, above
-    seen = np.zeros((nx, ny, nz), dtype=np.bool_)
-    seen[start[0], start[1], start[2]] = True
-    here = (start[0] * ny + start[1]) * nz + start[2]
-    below[here], tops[first] = -1, here
-    for level in range(n):
-        while tops[level] >= 0:
-            here = tops[level]
-            tops[level] = below[here]
-            x, y, z = here // (ny * nz), here // nz % ny, here % nz
-            joined[x, y, z] = level
-            for step in range(6):
-                a, b, c = x, y, z
-                if step < 2:
-                    a += 2 * step - 1
-                elif step < 4:
-                    b += 2 * step - 5
-                else:
-                    c += 2 * step - 9
-                if a < 0 or b < 0 or c < 0 or a >= nx or b >= ny or c >= nz or seen[a, b, c]:
-                    continue
-                if above[a, b, c] == NEVER or not members[labels[a, b, c]]:
-                    continue
-                seen[a, b, c] = True
-                later = max(above[a, b, c], level)
-                there = (a * ny + b) * nz + c
-                below[there] = tops[later]
-                tops[later] = there
-    return joined, above
-
-
-@compiled
-def _hulls(joined: Array, n: int, normals: Array) -> Array:
-    """`Body.hulled`: between the planes along `normals` that bound the cut at each of the n levels."""
-    nx, ny, nz = joined.shape
-    hulled = joined.copy()
-    far = 1 << 30
-    low = np.full((n, len(normals)), far, dtype=np.int64)
-    high = np.full((n, len(normals)), -far, dtype=np.int64)
-    rows = np.full((nx, ny, n, 2), far, dtype=np.int32)
-    # Only the ends of a row along z can bound a hull.
-    for x in range(nx):
-        for y in range(ny):
-            for z in range(nz):
-                level = joined[x, y, z]
-                if level != NEVER:
-                    rows[x, y, level, 0] = min(rows[x, y, level, 0], z)
-                    rows[x, y, level, 1] = z
-    for x in range(nx):
-        for y in range(ny):
-            for level in range(n):
-                if rows[x, y, level, 0] == far:
-                    continue
-                for end in range(2):
-                    z = rows[x, y, level, end]
-                    for i in range(len(normals)):
-                        place = normals[i, 0] * x + normals[i, 1] * y + normals[i, 2] * z
-                        low[level, i] = min(low[level, i], place)
-                        high[level, i] = max(high[level, i], place)
-    for level in range(1, n):
-        for i in range(len(normals)):
-            low[level, i] = min(low[level, i], low[level - 1, i])
-            high[level, i] = max(high[level, i], high[level - 1, i])
-    for x in range(nx):
-        for y in range(ny):
-            begin, end = nz, 0  # of what lies in the hull of the level before
-            for level in range(n):
-                a, b = 0, nz - 1
-                for i in range(len(normals)):
-                    flat = normals[i, 0] * x + normals[i, 1] * y
-                    if normals[i, 2] == 0:
-                        if flat < low[level, i] or flat > high[level, i]:
-                            b = -1
-                            break
-                    elif normals[i, 2] > 0:
-                        a, b = max(a, low[level, i] - flat), min(b, high[level, i] - flat)
-                    else:
-                        a, b = max(a, flat - high[level, i]), min(b, flat - low[level, i])
-                if a > b:
-                    continue
-                for z in range(a, b + 1):
-                    if not begin <= z < end:
-                        hulled[x, y, z] = min(hulled[x, y, z], level)
-                begin, end = a, b + 1
-    return hulled
-
-
-@compiled
-def _summed(
-    joined: Array,
-    above: Array,
-    hulled: Array,
-    corner: tuple[int, int, int],
-    image: Array,
-    gradient: Array,
-    nearest: Array,
-    sums: Array,
-    edges: Array,
-) -> None:
-    """Accumulate the measurements of each level.
-
-    `sums` (cut or hull, level, ...): number of voxels, sum of indices, sum of SUV, whether `nearest` is inside, number
-    of voxels at the end of the box. `edges` (level, ...): number of boundary voxels, sum of their gradients, number of
-    voxels that touch the cut, number of these above the level.
-    """
-    nx, ny, nz = joined.shape
-    n = len(edges) - 1
-    for x in range(nx):
-        for y in range(ny):
-            for z in range(nz):
-                own, hot, hull = min(joined[x, y, z], n), min(above[x, y, z], n), min(hulled[x, y, z], n)
-                # Of the touching voxels: the first and the last level at which one is of the cut.
-                soon, late = n, 0
-                for step in range(6):
-                    a, b, c = x, y, z
-                    if step < 2:
-                        a += 2 * step - 1
-                    elif step < 4:
-                        b += 2 * step - 5
-                    else:
-                        c += 2 * step - 9
-                    if 0 <= a < nx and 0 <= b < ny and 0 <= c < nz:
-                        other = min(joined[a, b, c], n)
-                        soon, late = min(soon, other), max(late, other)
-                    elif (
-                        0 <= a + corner[0] < image.shape[0]
-                        and 0 <= b + corner[1] < image.shape[1]
-                        and 0 <= c + corner[2] < image.shape[2]
-                    ):
-                        late = n
-                if own == n and soon == n and hull == n:
-                    continue
-                i, j, k = x + corner[0], y + corner[1], z + corner[2]
-                value = image[i, j, k]
-                at_point = x == nearest[0] and y == nearest[1] and z == nearest[2]
-                at_end = (
-                    i == 0
-                    or j == 0
-                    or k == 0
-                    or i == image.shape[0] - 1
-                    or j == image.shape[1] - 1
-                    or k == image.shape[2] - 1
-                )
-                _add(sums[0, own], 1, x, y, z, value, at_point, at_end)
-                # In the hull, but for the levels at which it is above and of something else.
-                _add(sums[1, min(hull, own)], 1, x, y, z, value, at_point, at_end)
-                if hull < own and hot < own:
-                    _add(sums[1, max(hull, hot)], -1, x, y, z, value, at_point, at_end)
-                    _add(sums[1, own], 1, x, y, z, value, at_point, at_end)
-                if own < late:
-                    edges[own, 0] += 1
-                    edges[own, 1] += gradient[i, j, k]
-                    edges[late, 0] -= 1
-                    edges[late, 1] -= gradient[i, j, k]
-                if soon < own:
-                    edges[soon, 2] += 1
-                    edges[own, 2] -= 1
-                    if hot < own:
-                        edges[max(soon, hot), 3] += 1
-                        edges[own, 3] -= 1
-
-
-@compiled
-def _add(sums: Array, sign: int, x: int, y: int, z: int, value: float, at_point: bool, at_end: bool) -> None:
-    sums[0] += sign
-    sums[1] += sign * x
-    sums[2] += sign * y
-    sums[3] += sign * z
-    sums[4] += sign * value
-    sums[5] += sign * at_point
-    sums[6] += sign * at_end

@@ -1,65 +1,48 @@
-"""A point near the centre of a lesion → the lesion, without leaking into its neighbours (ours).
+"""Delineation: from a point near the centre of a lesion to its contour, without leaking into neighbours (ours).
 
-The paper delineates nothing beyond its CAM. A fixed share of the maximum (41 %) leaks wherever an organ
-touches the tumour. Here the box around the point is cut into watershed basins, one a local maximum; the
-lesion is a union of basins, grown from one near the point across the highest saddles, and cut at a share of
-its contrast over its own background, as it is or with its hull, as a reader's line runs around a cavity. A
-small lesion on the slope of a hotter one has no maximum of its own; it is looked for in the image without
-its smooth part, too. Every union at every share is a candidate; a small score of what can be measured of a
-contour (is the point at its centre, does it have an edge all around, was a deep valley crossed to get there)
-chooses among them.
+The paper delineates nothing beyond its CAM, and a fixed share of the maximum (41 %) leaks wherever an organ touches the
+tumour. The steps here:
+
+1. The box around the point is cut into watershed basins, one for each local maximum (`basins`).
+2. Starting from the basin of the point, unions of basins are grown across the highest saddles first.
+3. Each union is thresholded at 18 shares of its contrast over its own background. The connected component, as it is or
+   with its hull (as a reader's line runs around a cavity), is a candidate (`candidates`).
+4. The same is done in a sharpened image, the image without its smooth part: a small lesion on the slope of a hotter one
+   has no maximum of its own elsewhere.
+5. A small network scores what can be measured of each candidate (`features`, `contour_score`): is the point at its
+   centre, does it have an edge all around, was a deep valley crossed to get there.
+6. Where the lesion more likely than not reaches the end of the box, a larger box is searched.
+
+A click lies on its lesion, so no candidate of a click is grown from another basin, unless it holds the click.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from scipy import ndimage
 
 from wslpet.core.arrays import Array
 from wslpet.core.volume import Volume
-from wslpet.method.delineation.candidates import FRACTIONS, Body
-from wslpet.method.delineation.contour_score import load_contour_score
-from wslpet.method.delineation.watershed import Basins
+from wslpet.method.delineation.basins import Basins
+from wslpet.method.delineation.candidates import FRACTIONS, Candidate
+from wslpet.method.delineation.contour_score import load_contour_score, select_contour
+from wslpet.method.delineation.features import FEATURES, compare_to_rule, features
 
-# Half the box's sides: a larger one is cut where the lesion reaches the end of the one before.
+# Half the sides of the box, and of those that are searched where it cuts the lesion off.
 REACHES_MM = (50.0, 80.0, 128.0)
 MAX_ML = 2500.0
 # A hull that adds less than this is no other contour.
 LEAST_HULL = 1.03
 # A small lesion beside a hotter one may have no maximum of its own: this near the point, it is looked for in what is
-# left of the image without its smooth part, unless the maximum found there is known, and no pass as high as
-# this share of it leads away.
+# left of the image without its smooth part, too.
 SHARPENED_MM = 24.0
 SLOPE_FWHM_MM = 12.0
-SAME_TOP_MM = 6.0
-FLAT = 0.75
-
-FEATURES = (
-    "offset",
-    "offset_squared",
-    "cut",
-    "contrast",
-    "crossed",
-    "refused",
-    "edge",
-    "holds_point",
-    "touches_box",
-    "fraction",
-    "fraction_squared",
-    "rank",
-    "hull",
-    "solidity",
-    "log_ml",
-    "growth",
-    "mean_share",
-    "click_share",
-    "heat",
-    "sharpened",
-)
+# A point as near as this to the centre (SD per axis) is a click: it lies on the lesion.
+CLICK_MM = 6.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,21 +91,16 @@ def contours(
 def delineated(
     ras: Volume, index: Array, uncertainty_mm: float, reaches_mm: Sequence[float] = REACHES_MM
 ) -> tuple[Contour, float] | None:
-    """The best of `contours` and its score; None of none."""
+    """The best of `contours`, see `Found.best`, and the highest score; None where there is none."""
     found = _within(ras, index, uncertainty_mm, reaches_mm)
     if not len(found.features):
         return None
-    worth = load_contour_score(FEATURES)(found.features)
-    return found.contour(int(worth.argmax())), float(worth.max())
+    return found.contour(found.best()), float(found.scores.max())
 
 
-def candidates_within(ras: Volume, index: Array, uncertainty_mm: float, reach_mm: float) -> list[tuple[float, Contour]]:
-    """Score and contour of all candidates in one box; the parameters are those of `contours`."""
-    found = _Candidates.of(_box(ras, index, reach_mm), uncertainty_mm)
-    if not len(found.features):
-        return []
-    scores = load_contour_score(FEATURES)(found.features).tolist()
-    return [(score, found.contour(number)) for number, score in enumerate(scores)]
+def within(ras: Volume, index: Array, uncertainty_mm: float, reach_mm: float) -> Found:
+    """All candidates in one box; the parameters are those of `contours`."""
+    return Found.in_box(_box(ras, index, reach_mm), uncertainty_mm)
 
 
 def best_first(
@@ -131,13 +109,14 @@ def best_first(
     """The best so many of `contours`, each made when it is asked for."""
     found = _within(ras, index, uncertainty_mm, reaches_mm)
     if len(found.features):
-        for number in load_contour_score(FEATURES)(found.features).argsort()[::-1][:most]:
-            yield found.contour(int(number))
+        first = found.best()
+        for number in [first, *(n for n in found.scores.argsort()[::-1].tolist() if n != first)][:most]:
+            yield found.contour(number)
 
 
-def _within(ras: Volume, index: Array, uncertainty_mm: float, reaches_mm: Sequence[float]) -> _Candidates:
+def _within(ras: Volume, index: Array, uncertainty_mm: float, reaches_mm: Sequence[float]) -> Found:
     for reach_mm in reaches_mm:
-        found = _Candidates.of(_box(ras, index, reach_mm), uncertainty_mm)
+        found = within(ras, index, uncertainty_mm, reach_mm)
         if reach_mm == reaches_mm[-1] or not found.are_cut_off():
             break
     return found
@@ -145,10 +124,7 @@ def _within(ras: Volume, index: Array, uncertainty_mm: float, reaches_mm: Sequen
 
 @dataclass(frozen=True, eq=False)
 class _Box:
-    """The part of a scan around a point.
-
-    image : (x, y, z) SUV, contiguous. start : its first voxel in the scan. point : fractional voxel of the box.
-    """
+    """Part of a scan around a point: image (x, y, z) in SUV, its first voxel in the scan, the point's voxel in it."""
 
     image: Array
     start: tuple[int, int, int]
@@ -186,100 +162,90 @@ def _near(
 
 
 @dataclass(frozen=True, eq=False)
-class _Candidates:
-    """The contours in a box.
+class Found:
+    """The contours in a box, made when they are asked for.
 
     Parameters
     ----------
-    cuts : of each, the body, the level, whether with the hull, and where in the scan the body's box begins.
+    parts : what was searched, the box and its sharpened middle, with the candidates of each.
+    places : (contour, 4) of each its part, candidate, whether with the hull, level.
     features : (contour, len(FEATURES)).
     """
 
-    cuts: list[tuple[Body, int, bool, Array]]
+    parts: list[tuple[_Box, list[Candidate]]]
+    places: Array
     features: Array
 
     @classmethod
-    def of(cls, box: _Box, uncertainty_mm: float) -> _Candidates:
-        cuts, features = [], [np.empty((0, len(FEATURES)))]
-        for sharpened, (part, basins) in enumerate(_basins(box)):
-            at = np.array(part.start)
-            for union in basins.unions():
-                body = Body.of(basins, union)
-                if body is None:
-                    continue
-                measured = body.measured(basins, part.point)
-                ml = measured[..., 0]
-                keep = (ml > 0) & (ml <= MAX_ML) & (np.arange(len(FRACTIONS)) >= body.first)
-                keep[1] &= ml[1] >= LEAST_HULL * ml[0]
-                features.append(_features(basins, body, measured, part.point, uncertainty_mm, bool(sharpened))[keep])
-                cuts += [(body, int(level), bool(hull), at) for hull, level in np.argwhere(keep)]
-        return cls(cuts, np.concatenate(features))
+    def in_box(cls, box: _Box, uncertainty_mm: float) -> Found:
+        """Find all contours."""
+        is_click = uncertainty_mm <= CLICK_MM
+        parts, places, rows = [], [np.empty((0, 4), dtype=int)], [np.empty((0, len(FEATURES)))]
+        for number, (part, basins) in enumerate(_basins(box, is_click)):
+            candidates = [one for union in basins.unions() for one in Candidate.from_union(basins, union)]
+            parts.append((part, candidates))
+            if not candidates:
+                continue
+            measured = np.stack([one.measurements(basins, part.point) for one in candidates])
+            ml, holds_point = measured[..., 0], measured[..., 3] > 0
+            keep = (ml > 0) & (ml <= MAX_ML)
+            keep &= np.arange(len(FRACTIONS)) >= np.array([one.first_level for one in candidates])[:, None, None]
+            keep[:, 1] &= ml[:, 1] >= LEAST_HULL * ml[:, 0]
+            if is_click:
+                keep &= holds_point | ~np.array([one.from_hottest for one in candidates])[:, None, None]
+            where = np.argwhere(keep)
+            places.append(np.column_stack([np.full(len(where), number), where]))
+            rows.append(features(basins, candidates, measured, part.point, uncertainty_mm, number > 0)[keep])
+        everything = np.concatenate(rows)
+        compare_to_rule(everything)
+        return cls(parts, np.concatenate(places), everything)
+
+    @cached_property
+    def scores(self) -> Array:
+        """(contour,) of the shipped score."""
+        return load_contour_score(FEATURES)(self.features)
 
     def contour(self, number: int) -> Contour:
-        body, level, hull, corner = self.cuts[number]
-        inside, at = body.cut(level, hull)
-        x, y, z = (corner + at).tolist()
+        """Make one."""
+        part, candidate, hull, level = self.places[number].tolist()
+        box, candidates = self.parts[part]
+        inside, corner = candidates[candidate].threshold_component(level, bool(hull))
+        x, y, z = (a + b for a, b in zip(box.start, corner, strict=True))
         return Contour(inside, (x, y, z), self.features[number])
 
+    def dice(self, truth: Array) -> Array:
+        """(contour,) Dice of each with a mask (x, y, z) of the scan, holes that are not filled left open."""
+        total = np.count_nonzero(truth)
+        found = np.empty(len(self.places))
+        for number, (box, candidates) in enumerate(self.parts):
+            window = tuple(slice(s, s + n) for s, n in zip(box.start, box.image.shape, strict=True))
+            own = self.places[:, 0] == number
+            if own.any():
+                both = np.stack([one.overlaps(truth[window]) for one in candidates])
+                _, candidate, hull, level = self.places[own].T
+                voxels = np.exp(self.features[own, FEATURES.index("log_ml")]) * 1000 / np.prod(box.spacing)
+                found[own] = 2 * both[candidate, hull, level] / (np.rint(voxels) + total)
+        return found
+
+    def best(self) -> int:
+        """Which contour is the lesion's, see `select_contour`."""
+        return select_contour(self.scores, np.exp(self.features[:, FEATURES.index("log_ml")]))
+
     def are_cut_off(self) -> bool:
-        """Whether the best contour touches the box, if touching is not held against any."""
-        if not self.cuts:
+        """Whether the lesion more likely than not reaches the end of the box, if that is not held against any."""
+        if not len(self.features):
             return False
         touches = FEATURES.index("touches_box")
         free = self.features.copy()
         free[:, touches] = 0.0
-        return bool(self.features[load_contour_score(FEATURES)(free).argmax(), touches])
+        scores = load_contour_score(FEATURES)(free)
+        likely = np.exp(scores - scores.max())
+        return bool(likely @ self.features[:, touches] > 0.5 * likely.sum())
 
 
-def _basins(box: _Box) -> list[tuple[_Box, Basins]]:
-    """Of the box; and of the sharpened image, where the point's own maximum is another there, or barely stands out."""
+def _basins(box: _Box, is_click: bool) -> list[tuple[_Box, Basins]]:
+    """Of the box, and of the sharpened image near the point."""
+    whole = Basins.of(box.image, np.array(box.spacing), box.point, alone=is_click)
     part = box.around(SHARPENED_MM).sharpened()
-    whole = Basins.of(box.image, np.array(box.spacing), box.point)
     near = Basins.of(part.image, np.array(part.spacing), part.point, alone=True)
-    if not whole.starts or not near.starts:
-        return [(box, whole)]
-    own = whole.starts[0]
-    apart = whole.tops[own] + box.start - near.tops[near.starts[0]] - part.start
-    hidden = np.linalg.norm(apart * box.spacing) > SAME_TOP_MM or whole.saddles[own].max() > FLAT * whole.peaks[own]
-    return [(box, whole), (part, near)] if hidden else [(box, whole)]
-
-
-def _features(
-    basins: Basins, body: Body, measured: Array, point: Array, uncertainty_mm: float, sharpened: bool
-) -> Array:
-    """(2, level, len(FEATURES)) what can be said of contours without knowing the truth."""
-    ml, away_mm, mean, holds_point, touches_box, slope, cut = np.moveaxis(measured, -1, 0)
-    fractions = np.array(FRACTIONS)
-    some = np.maximum(ml, 1e-3)
-    radius = (3 * some * 1000 / (4 * math.pi)) ** (1 / 3)
-    offset = away_mm / np.hypot(uncertainty_mm * 1.7, 0.25 * radius)
-    height = max(body.peak - body.background, 1e-3)
-    nearest = tuple(np.clip(np.rint(point).astype(int), 0, np.array(basins.image.shape) - 1))
-    click = (float(basins.image[nearest]) - body.background) / height - fractions
-    grown = np.gradient(np.log(some), fractions, axis=1)
-    one = np.ones_like(ml)
-    return np.stack(
-        [
-            offset,
-            offset**2,
-            cut,
-            one * min(height / max(body.peak, 1e-3), 2.0),
-            one * body.union.crossed,
-            one * body.union.refused,
-            slope * 10.0 / height,
-            holds_point,
-            touches_box,
-            one * fractions,
-            one * fractions**2,
-            one * float(body.union.rank > 0),
-            one * np.array([[0.0], [1.0]]),
-            one * ml[0] / np.maximum(ml[1], 1e-3),
-            np.log(some),
-            np.maximum(grown, -30.0),
-            (mean - body.background) / height,
-            one * np.clip(click, -1, 1),
-            one * np.clip(basins.peaks[body.union.start] / max(body.peak, 1e-3), 0.0, 1.0),
-            one * float(sharpened),
-        ],
-        axis=-1,
-    )
+    return [(box, whole), (part, near)] if whole.starts and near.starts else [(box, whole)]

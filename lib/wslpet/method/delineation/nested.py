@@ -9,12 +9,15 @@ import numpy as np
 
 from wslpet.core.arrays import Array
 from wslpet.core.volume import Volume
-from wslpet.method.delineation.contours import REACHES_MM, Contour, candidates_within, delineated
+from wslpet.method.delineation.contours import REACHES_MM, Contour, Found, delineated, within
+from wslpet.method.delineation.features import FEATURES
 
 # A step changes the volume by at least this factor; among what is within the second factor of the smallest such step,
 # the one with the best score is taken.
 STEP = 1.15
 CHOICE = 1.3
+# Only so many candidates of about the same volume are looked at, the best.
+ALIKE = 4
 
 
 def nested_contours(
@@ -44,7 +47,7 @@ def nested_contours(
             return [], 0
         around, _ = found
     boxes = _boxes(ras, index, reaches_mm, around)
-    all_of = [_Step(s, c, _size(c)) for reach in boxes for s, c in candidates_within(ras, index, uncertainty_mm, reach)]
+    all_of = [step for reach in boxes for step in _best_by_volume(within(ras, index, uncertainty_mm, reach))]
     smaller = _steps_down(around, all_of, np.rint(index).astype(int))
     return [*smaller, around, *_steps_up(around, all_of)], len(smaller)
 
@@ -60,6 +63,17 @@ class _Step(NamedTuple):
     score: float
     contour: Contour
     voxels: int
+
+
+def _best_by_volume(found: Found) -> list[_Step]:
+    """Of the contours of about the same volume, the `ALIKE` best."""
+    if not len(found.features):
+        return []
+    volumes = np.floor(found.features[:, FEATURES.index("log_ml")] / np.log(STEP)).astype(int)
+    order = found.scores.argsort()[::-1]
+    best = [number for volume in np.unique(volumes) for number in order[volumes[order] == volume][:ALIKE].tolist()]
+    contours = [found.contour(number) for number in best]
+    return [_Step(float(found.scores[n]), one, _size(one)) for n, one in zip(best, contours, strict=True)]
 
 
 def _steps_up(around: Contour, others: list[_Step]) -> list[Contour]:

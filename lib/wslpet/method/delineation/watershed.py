@@ -1,131 +1,17 @@
-"""A box of a scan cut into watershed basins, one a local maximum, and the unions that may be a lesion (ours)."""
+"""Watershed by compiled loops: the maximum that each voxel leads to, the passes between basins, their growth."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from typing import Any
-
 import numpy as np
-from scipy import ndimage
 
 from wslpet.core.arrays import Array
 from wslpet.core.jit import compiled
 
-# Basins are found on a smoother image than the one whose level is the contour.
-BASIN_FWHM_MM = 4.0
-CONTOUR_FWHM_MM = 2.5
-# Basins start this near the point; a person's click and a CAM both land within it.
-START_MM = 20.0
-START_BASINS = 4
 # Two maxima with a saddle at this share of the lower are one maximum with noise.
 SAME_PEAK = 0.97
-FLOOR = 0.05
-PASSES = (0.94, 0.90, 0.85, 0.80, 0.72, 0.62, 0.52, 0.40, 0.30, 0.20)
 
 
-@dataclass(frozen=True, eq=False)
-class Basins:
-    """The box cut at its valleys.
-
-    image : (x, y, z) SUV, lightly smoothed. gradient : its slope in SUV / mm.
-    labels : (x, y, z) basin of each voxel, 0 below the floor. boxes : (basin, 2, 3), the first voxel of each, and one
-    beyond the last.
-    peaks : (basin,) SUV of each maximum; tops : (basin, 3) its voxel. saddles : (basin, basin) SUV of the highest pass
-    between them, -inf where they do not touch.
-    starts : basins near the point, best first.
-    """
-
-    image: Array
-    gradient: Array
-    labels: Array
-    boxes: Array
-    peaks: Array
-    tops: Array
-    saddles: Array
-    starts: list[int]
-    spacing: Array
-
-    @classmethod
-    def of(cls, box: Array, spacing: Array, point: Array, alone: bool = False) -> Basins:
-        """Cut a box (x, y, z) in SUV, voxels of `spacing` mm, around a point, a fractional voxel of the box.
-
-        alone : start at the point's own basin only.
-        """
-        with ThreadPoolExecutor(1) as beside:
-            smoothed = beside.submit(_image_and_gradient, box, spacing)
-            labels, boxes, peaks, tops, saddles, starts = cls._parts(box, spacing, point, alone)
-            image, gradient = smoothed.result()
-        return cls(image, gradient, labels, boxes, peaks, tops, saddles, starts, spacing)
-
-    @staticmethod
-    def _parts(box: Array, spacing: Array, point: Array, alone: bool) -> tuple[Any, ...]:
-        """`labels`, `boxes`, `peaks`, `tops`, `saddles` and `starts`."""
-        smooth = ndimage.gaussian_filter(box, BASIN_FWHM_MM / 2.355 / spacing, mode="nearest", truncate=2.5)
-        top = _uphill(smooth, [1 if s > 2.5 else 2 for s in spacing])
-        tops = np.flatnonzero(top == np.arange(top.size))
-        values = smooth.ravel()[tops]
-        maxima = np.stack(np.unravel_index(tops, box.shape), axis=1)
-        nearest = np.clip(np.rint(point).astype(int), 0, np.array(box.shape) - 1)
-        own = np.searchsorted(tops, top.reshape(box.shape)[tuple(nearest)])
-        near = np.array([own])
-        if not alone:
-            near = _starts(values, np.linalg.norm((maxima - point) * spacing, axis=1), int(own))
-        floor = min(FLOOR * float(values[near].max()), float(values[near].max()) - 1e-6)
-        keep = values > floor
-        near = near[keep[near]]
-        numbers = np.zeros(top.size, dtype=np.int32)
-        numbers[tops[keep]] = np.arange(1, keep.sum() + 1)
-        labels = np.empty(box.shape, dtype=np.int32)
-        _number(top, smooth.ravel(), numbers, np.float32(floor), labels.ravel())
-        peaks = np.concatenate([[0.0], values[keep]]).astype(np.float32)
-        number = np.cumsum(keep)[near]
-        passes = _passes(labels, smooth, len(peaks))
-        roots = _merge_noise(peaks, passes, *_falling(passes))
-        saddles = _saddles(passes, roots)
-        boxes = np.empty((len(roots), 2, 3), dtype=np.int32)
-        _merge(labels, roots, boxes)
-        starts = list(dict.fromkeys(roots[number].tolist()))
-        return labels, boxes, peaks, np.concatenate([[[0, 0, 0]], maxima[keep]]), saddles, starts
-
-    def unions(self) -> Iterator[Union]:
-        """All different unions of basins grown from the starts."""
-        seen = set()
-        for rank, start in enumerate(self.starts):
-            order, sizes, shares = _grown(self.saddles, self.peaks, start, np.array(PASSES, dtype=np.float32))
-            before = 0
-            for size, (crossed, refused, pass_suv) in zip(sizes.tolist(), shares.tolist(), strict=True):
-                basins = frozenset(order[:size].tolist())
-                if size > before and basins not in seen:
-                    seen.add(basins)
-                    yield Union(basins, start, pass_suv, crossed, refused, rank)
-                before = size
-
-
-@dataclass(frozen=True, eq=False)
-class Union:
-    """Union of basins, with the saddles at which it was merged.
-
-    The lowest saddle crossed, the highest saddle left (shares of the lower peak), and the start that it grew from.
-    pass_suv : highest saddle to what the union before it, grown from the same start, does not hold; infinite of the
-    first.
-    """
-
-    basins: frozenset[int]
-    start: int
-    pass_suv: float
-    crossed: float
-    refused: float
-    rank: int
-
-
-def _image_and_gradient(box: Array, spacing: Array) -> tuple[Array, Array]:
-    image = ndimage.gaussian_filter(box, CONTOUR_FWHM_MM / 2.355 / spacing, mode="nearest", truncate=2.5)
-    return image, np.sqrt(sum(np.gradient(image, s, axis=a) ** 2 for a, s in enumerate(spacing)))
-
-
-def _uphill(image: Array, reach: list[int]) -> Array:
+def uphill(image: Array, reach: list[int]) -> Array:
     """Find the local maximum that each voxel leads to: (voxel,) flat indices.
 
     Each step goes to the highest of the voxels within `reach` along each axis; of equal ones to the last.
@@ -171,14 +57,14 @@ def _climb(bits: Array, nz: int, reach: tuple[int, ...], ranks: Array, highest: 
 
 
 @compiled
-def _number(top: Array, smooth: Array, numbers: Array, floor: float, labels: Array) -> None:
+def number(top: Array, smooth: Array, numbers: Array, floor: float, labels: Array) -> None:
     """Labels of flat voxels: the number of the maximum that each leads to; 0 where the image is not above the floor."""
     for i in range(top.size):
         labels[i] = numbers[top[i]] if smooth[i] > floor else 0
 
 
 @compiled
-def _merge(labels: Array, roots: Array, boxes: Array) -> None:
+def merge(labels: Array, roots: Array, boxes: Array) -> None:
     """Replace each label by its root, and tell the box of each."""
     nx, ny, nz = labels.shape
     for basin in range(len(boxes)):
@@ -210,14 +96,7 @@ def _raise(highest: Array, ranks: Array, anew: bool) -> None:
         highest[z] = ranks[z] if anew else max(highest[z], ranks[z])
 
 
-def _starts(values: Array, away: Array, own: int) -> Array:
-    # The maximum above the point, then hot ones near it: heat counts, distance discounts it.
-    order = np.argsort(-values * np.exp(-((away / START_MM) ** 2)))[:START_BASINS]
-    near = order[away[order] <= 2 * START_MM]
-    return np.array([own, *(n for n in near if n != own)])
-
-
-def _falling(passes: Array) -> tuple[Array, Array]:
+def falling(passes: Array) -> tuple[Array, Array]:
     """(pass,) the two basins of each pass, the highest first."""
     flat = passes.ravel()
     code = np.flatnonzero(flat > -np.inf)
@@ -226,7 +105,7 @@ def _falling(passes: Array) -> tuple[Array, Array]:
 
 
 @compiled
-def _saddles(passes: Array, roots: Array) -> Array:
+def saddles(passes: Array, roots: Array) -> Array:
     """(basin, basin) SUV of the highest pass between two that are left after merging; -inf where there is none."""
     saddles = np.full(passes.shape, -np.inf, dtype=np.float32)
     for low in range(len(passes)):
@@ -238,7 +117,7 @@ def _saddles(passes: Array, roots: Array) -> Array:
 
 
 @compiled
-def _grown(saddles: Array, peaks: Array, start: int, lowest: Array) -> tuple[Array, Array, Array]:
+def grown(saddles: Array, peaks: Array, start: int, lowest: Array) -> tuple[Array, Array, Array]:
     """Basins in the order in which they are reached from `start`, the best pass first, as a share of the lower peak.
 
     Returns
@@ -275,7 +154,7 @@ def _grown(saddles: Array, peaks: Array, start: int, lowest: Array) -> tuple[Arr
 
 
 @compiled
-def _passes(labels: Array, smooth: Array, n: int) -> Array:
+def passes(labels: Array, smooth: Array, n: int) -> Array:
     """(n, n) SUV of the highest pass from each basin to each with a higher number; -inf where there is none."""
     nx, ny, nz = labels.shape
     passes = np.full((n, n), -np.inf, dtype=np.float32)
@@ -302,7 +181,7 @@ def _pass(passes: Array, one: int, two: int, here: float, there: float) -> None:
 
 
 @compiled
-def _merge_noise(peaks: Array, passes: Array, low: Array, high: Array) -> Array:
+def merge_noise(peaks: Array, passes: Array, low: Array, high: Array) -> Array:
     """The basin that each one is part of once maxima that only noise separates are one.
 
     Parameters

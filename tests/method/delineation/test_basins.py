@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tests.helpers.blobs import empty, positions
-from wslpet.method.delineation.watershed import Basins
+from wslpet.method.delineation.basins import Basins
 
 SPACINGS = [(4.0, 4.0, 4.0), (2.0, 4.0, 3.0), (4.06, 4.06, 2.0)]
 
@@ -48,8 +48,8 @@ def test_what_lies_nearest_the_point_is_started_from_first_and_alone(hills):
     basins = Basins.of(box, spacing, tops[1])
     first = next(basins.unions())
     assert first.basins == {basins.labels[tuple(np.rint(tops[1]).astype(int))]}
-    assert first.rank == 0 and first.crossed == 1.0
-    assert 0 < first.refused < 1
+    assert first.rank == 0 and first.lowest_saddle_crossed == 1.0
+    assert 0 < first.highest_saddle_left < 1
 
 
 def test_a_maximum_that_only_noise_separates_is_part_of_its_neighbour(hills):
