@@ -151,7 +151,8 @@ class Candidate:
         last = np.minimum(own, above)
         added = hull < last
         more = np.bincount(hull[added], minlength=n + 1) - np.bincount(last[added], minlength=n + 1)
-        return np.stack([alone, alone + more]).cumsum(axis=1)[:, :n]
+        counts: Array = np.stack([alone, alone + more]).cumsum(axis=1)[:, :n]
+        return counts
 
 
 @compiled
