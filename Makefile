@@ -44,7 +44,7 @@ help:
 	@echo "make fuzz              ten minutes of made-up requests, no failure"
 	@echo "make soak              a server at work for half an hour, plotted"
 	@echo "make audit             known advisories about what is installed"
-	@echo "make pretrain          train model/pretrained_wslpet.pt on a phantom cohort"
+	@echo "make pretrain          train model/pretrained_wslpet.pt and model/segmenter.pt on phantoms"
 
 setup: $(READY)
 
@@ -142,6 +142,7 @@ audit: setup
 
 pretrain: setup
 	OMP_WAIT_POLICY=PASSIVE $(RUN) -m wslpet.data.pretraining.weights $(ARGS)
+	$(RUN) -m wslpet.data.pretraining.segmenter
 
 clean:
 	rm -rf $(VENV) $(DOCS_VENV) demo work
