@@ -20,7 +20,7 @@ export class LesionList {
 
   #row(lesion, n, chosen) {
     const row = document.createElement("tr");
-    row.setAttribute("aria-selected", chosen);
+    row.setAttribute("aria-current", chosen);
     row.title = `SUVpeak ${lesion.suv_peak.toFixed(1)}, SUVmean ${lesion.suv_mean.toFixed(1)}, TLG ${lesion.tlg.toFixed(0)}`;
     const step = lesion.contour.step ? ` ${lesion.contour.step > 0 ? "+" : "−"}${Math.abs(lesion.contour.step)}` : "";
     const pick = element("button", `${lesion.number}`, { className: "quiet" });

@@ -80,7 +80,7 @@ export class TrainingTab {
     const patients = Object.entries(run.patients).map(([type, n]) => `${n} ${type}`).join(", ");
     const cells = [new Date(1000 * run.started).toLocaleString(), patients, `${run.epochs.length} of ${run.total_epochs}`, run.total_time, ...shares(run), outcome(run)];
     line.append(...cells.map((text) => Object.assign(document.createElement("td"), { textContent: text })));
-    line.setAttribute("aria-selected", chosen);
+    line.setAttribute("aria-current", chosen);
     line.addEventListener("click", () => { this.#chosen = run.id; this.#load(); });
     return line;
   }
