@@ -276,4 +276,5 @@ class Training(BaseModel):
 
     progress: TrainingProgress
     ready: str = Field(description="empty when training can start; else what is missing, in words")
+    plan: str = Field(default="", description="when it can start: who is held out, what can be published, how long")
     runs: list[Run] = Field(description="newest first")

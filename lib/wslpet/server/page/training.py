@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ from monailabel.endpoints import train as monailabel_train
 from monailabel.utils.async_tasks.task import AsyncTask
 
 from wslpet.core.errors import InputError
+from wslpet.method.training.trainer import MIN_JUDGED, judged_types
 from wslpet.server.errors import Conflict
 from wslpet.server.page.schemas import Run, Training, TrainingProgress, TrainOptions
 from wslpet.server.tasks.train import LearnFromSeeds
@@ -57,7 +60,56 @@ def training(app: Any) -> Training:
         ready = str(error)
     files = sorted(task.folder.glob(f"*/*/{RUN_FILE}"), key=lambda file: file.parent.name, reverse=True)
     runs = [run for file in files[:RUNS_SHOWN] if (run := _run(file, is_newest=file == files[0]))]
-    return Training(progress=progress(task), ready=ready, runs=runs)
+    plan = "" if ready else planned(_counts(app), app.settings.validation, app.page.predictions.model_version(), runs)
+    return Training(progress=progress(task), ready=ready, plan=plan, runs=runs)
+
+
+def _counts(app: Any) -> dict[str, int]:
+    counts = Counter(said.cancer_type for said in app.page.datastore.seeded().values())
+    return {name: counts[name] for name in app.settings.classes if counts[name]}
+
+
+def planned(counts: Mapping[str, int], validation: float, in_use: str | None, runs: Sequence[Run]) -> str:
+    """What a training would do, in sentences: who is held out, whether it can be published, how long it takes.
+
+    Parameters
+    ----------
+    counts : type → annotated patients.
+    validation : share of them to hold out.
+    in_use : version of the weights in use; None without.
+    runs : those before, newest first; their time for each patient and epoch tells the time of this one.
+    """
+    judged = judged_types(counts)
+    told = [f"Learns from {_listed(counts)}."]
+    if validation > 0 and len(judged) >= 2:
+        common = {name: counts[name] for name in counts if name in judged}
+        held = max(round(sum(common.values()) * validation), len(common))
+        share = {name: max(1, round(held * count / sum(common.values()))) for name, count in common.items()}
+        told.append(f"About {_listed(share)} of them are held out, and judge the new model.")
+        told += [f"{name} is not judged: it takes {MIN_JUDGED} patients." for name in counts if name not in judged]
+    else:
+        told.append(f"Nobody is held out: that takes {MIN_JUDGED} patients of each of two types.")
+    if in_use is None:
+        told.append("There is no model yet: the first one is used in any case.")
+    elif len(judged) < 2 or validation <= 0:
+        told.append("So the new model cannot be compared with the one in use, and does not replace it.")
+    seconds = next(filter(None, map(_pace, runs)), None)
+    if seconds is not None:
+        told.append(f"An epoch takes about {seconds * sum(counts.values()):.1f} s, as the runs before say.")
+    return " ".join(told)
+
+
+def _listed(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{count} {name}" for name, count in counts.items())
+
+
+def _pace(run: Run) -> float | None:
+    """Seconds for each patient and epoch of a run that was done."""
+    patients = sum(run.patients.values())
+    if run.state != "done" or not run.epochs or not patients:
+        return None
+    last = run.epochs[-1].get("seconds")
+    return last / len(run.epochs) / patients if last else None
 
 
 def progress(task: LearnFromSeeds) -> TrainingProgress:

@@ -64,9 +64,9 @@ export class TrainingTab {
     document.querySelector('nav a[href="#training"]').dataset.running = runs ? (total_epochs ? `${Math.round((100 * epoch) / total_epochs)} %` : "…") : "";
   }
 
-  #draw({ progress, ready, runs }) {
+  #draw({ progress, ready, plan, runs }) {
     this.#progress(progress);
-    $("#ready").textContent = ready ? ready[0].toUpperCase() + ready.slice(1) : "";
+    $("#ready").textContent = ready ? ready[0].toUpperCase() + ready.slice(1) : plan;
     const shown = runs.find((run) => run.id === this.#chosen) ?? runs[0];
     chart($("#losses"), "loss", shown?.epochs ?? [], shown?.total_epochs, [["loss", "training"], ["val_loss", "validation"]]);
     chart($("#shares"), "validation: share of patients", shown?.epochs ?? [], shown?.total_epochs, [["localisation_rate", "seed hit"], ["type_accuracy", "type right"]], 1);
@@ -81,7 +81,10 @@ export class TrainingTab {
     const cells = [new Date(1000 * run.started).toLocaleString(), patients, `${run.epochs.length} of ${run.total_epochs}`, run.total_time, ...shares(run), outcome(run)];
     line.append(...cells.map((text) => Object.assign(document.createElement("td"), { textContent: text })));
     line.setAttribute("aria-current", chosen);
-    line.addEventListener("click", () => { this.#chosen = run.id; this.#load(); });
+    const choose = () => { this.#chosen = run.id; this.#load(); };
+    line.tabIndex = 0;
+    line.addEventListener("click", choose);
+    line.addEventListener("keydown", (event) => event.key === "Enter" && choose());
     return line;
   }
 }
