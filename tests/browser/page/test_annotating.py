@@ -88,7 +88,7 @@ def test_predictions_lie_over_the_mips(ward, ann):
     ann.page.wait_for_function(f"before => {MARKED} > before + 500", arg=bare)
     with_cam = marked(ann)
     said = ann.page.locator("#opinion").text_content()
-    for word in ("Model:", "%", "volume", "SUVmax", "SUVpeak", "SUVmean", "TLG"):
+    for word in ("Model:", "%", "MTV", "TLG", "SUVmax", "SUVpeak"):
         assert word in said
     ann.press("c")
     ann.page.wait_for_function(f"before => {MARKED} < before", arg=with_cam)
