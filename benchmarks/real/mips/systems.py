@@ -12,20 +12,22 @@ from benchmarks.real.mips.cams import learn_cams, predict_cams
 from benchmarks.real.mips.cohort import Cohort
 from benchmarks.real.mips.judging import Prediction
 from wslpet.core.arrays import Array
+from wslpet.method.network import coarse_segmenter
 from wslpet.method.network.checkpoint import load_model
 from wslpet.method.segmentation.finder import THRESHOLD
 from wslpet.method.segmentation.learner import Learning, learn, site_atlas
 from wslpet.method.segmentation.training import SegmenterTraining
 
 LEARNERS = ("one_click", "every_lesion", "full_masks")
-SYSTEMS = (*LEARNERS, "cam_distance", "shipped", "atlas", "threshold")
+SYSTEMS = (*LEARNERS, "cam_distance", "shipped", "shipped_cam", "atlas", "threshold")
 # What each is told, for the page.
 TITLES = {
     "one_click": "one click a patient",
     "every_lesion": "a click on every lesion",
     "full_masks": "the same network, full masks",
     "cam_distance": "CAM and distance loss, one click",
-    "shipped": "shipped weights as they are",
+    "shipped": "shipped segmenter as it is",
+    "shipped_cam": "shipped CAM network as it is",
     "atlas": "atlas of normal uptake alone",
     "threshold": "one threshold on the SUV",
 }
@@ -63,6 +65,8 @@ def predictions(
     if base == "cam_distance":
         return predict_cams(test, numbers, learn_cams(cohort, learn_from, effort.epochs), True)
     if base == "shipped":
+        return [_shipped(test, k) for k in numbers]
+    if base == "shipped_cam":
         return predict_cams(test, numbers, load_model(), False)
     return _levelled(base, cohort, learn_from, test, numbers)
 
@@ -84,6 +88,13 @@ def _framed(test: Cohort, k: int, probability: Array, presence: float, cancer_ty
     person = test.people[k]
     strength = test.frames[k].from_frame(probability[0], person.image.pixels.shape, person.image.spacing)
     return Prediction(strength, strength >= THRESHOLD, presence, cancer_type, presence)
+
+
+def _shipped(test: Cohort, k: int) -> Prediction:
+    image = test.people[k].image
+    found = coarse_segmenter.find(coarse_segmenter.load_network(), image)
+    score = coarse_segmenter.presence(found, image.spacing)
+    return Prediction(found, found >= coarse_segmenter.THRESHOLD, score, None)
 
 
 def _levelled(

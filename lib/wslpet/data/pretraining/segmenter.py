@@ -20,9 +20,9 @@ from tqdm import tqdm
 from wslpet.core.arrays import Array, BoolArray, FloatArray
 from wslpet.core.volume import Volume
 from wslpet.data.phantom import PRESETS, Patient, make_patient
+from wslpet.method.network.coarse_segmenter import GRID_MM, CoarseNet, input_channels, save_network
 from wslpet.method.normal.reference import display_images
 from wslpet.method.projection.mip import project
-from wslpet.method.segmentation.coarse import GRID_MM, CoarseNet, input_channels, save_network
 from wslpet.method.shipped import SHIPPED_SEGMENTER
 
 PRESET = "lifelike"

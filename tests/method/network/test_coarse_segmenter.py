@@ -8,9 +8,7 @@ import torch
 
 from wslpet.core.errors import ModelError
 from wslpet.data.phantom import PRESETS, make_patient
-from wslpet.method.normal.reference import MipImage, display_images
-from wslpet.method.projection.mip import project
-from wslpet.method.segmentation.coarse import (
+from wslpet.method.network.coarse_segmenter import (
     GRID_MM,
     CoarseNet,
     find,
@@ -19,6 +17,8 @@ from wslpet.method.segmentation.coarse import (
     presence,
     save_network,
 )
+from wslpet.method.normal.reference import MipImage, display_images
+from wslpet.method.projection.mip import project
 
 # A patient with lung cancer, off the middle; no phantom of this number was learned from.
 SEED = 91_004
