@@ -35,9 +35,18 @@ def test_a_contour_does_not_enter_normal_uptake(image):
 def test_other_uptake_above_the_atlas_is_unknown(image):
     image[disc((200, 120), 8)] = 4.0
     lesion = click_contour(image, USUAL, np.array([100.0, 120.0]), ClickContour())
-    assert (unknown(image, USUAL, lesion) == disc((200, 120), 8)).all()
+    assert (unknown(image, USUAL, [lesion]) == disc((200, 120), 8)).all()
 
 
 def test_a_click_outside_the_scan_teaches_nothing():
     image = np.full((ROWS, FRAME_SHAPE[1]), np.nan, dtype=np.float32)
     assert click_contour(image, USUAL, np.array([100.0, 100.0]), ClickContour()).sum() <= 13
+
+
+def test_what_the_guard_cut_off_is_unknown_rather_than_background(image):
+    usual = np.where(disc((100, 126), 6), 6.5, USUAL)  # normal uptake is high over one side of the lesion
+    contour = click_contour(image, usual, np.array([100.0, 116.0]), ClickContour())
+    cut_off = disc((100, 120), 8) & ~contour
+    assert cut_off.sum() > 20
+    assert unknown(image, usual, [contour])[cut_off].all()
+    assert not unknown(image, usual, [contour])[150].any()

@@ -101,12 +101,14 @@ def training_set(people: People, atlas: Atlas, config: Learning) -> TrainingSet:
     lesions, known = np.zeros(shape, dtype=bool), np.ones(shape, dtype=bool)
     quantiles = atlas.on_grid(shape[2])
     for person in np.flatnonzero(people.ill):
-        for view, row, column in people.clicks[person]:
-            image, usual = people.images[person, view], quantiles[view, 0]
-            lesions[person, view] |= click_contour(image, usual, np.array([row, column]), config.contour)
-        if config.ignore:
-            for view in range(shape[1]):
-                known[person, view] = ~unknown(people.images[person, view], quantiles[view, 1], lesions[person, view])
+        for view in range(shape[1]):
+            image, (usual, highest) = people.images[person, view], quantiles[view]
+            places = [np.array(place) for own, *place in people.clicks[person] if own == view]
+            contours = [click_contour(image, usual, place, config.contour) for place in places]
+            for contour in contours:
+                lesions[person, view] |= contour
+            if config.ignore:
+                known[person, view] = ~unknown(image, highest, contours)
     return TrainingSet(people.images, lesions, known, people.types)
 
 
@@ -173,7 +175,7 @@ def _round(
         seen = np.setdiff1d(np.arange(shape[0]), unseen)
         own = replace(training, random_seed=training.random_seed + number)
         members.append(train_segmenter(lessons.subset(seen), atlas, settings, own, initial[number]))
-        output = members[-1].predict(lessons.images[unseen])
+        output = members[-1].predict(lessons.images[unseen], mirror=False)
         probability[unseen], types[unseen] = output.probability, output.types
         if report is not None:
             report(f"network {number + 1} of {len(halves)}, {training.steps} steps")

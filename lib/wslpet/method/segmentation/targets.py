@@ -6,6 +6,7 @@ uptake; what is normal by the atlas is none; other uptake above the atlas is not
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +14,9 @@ from scipy import ndimage
 
 from wslpet.core.arrays import Array, BoolArray
 from wslpet.method.normal.frame import GRID_MM
+
+# What is this close to a contour and reaches this share of its lowest value may be the same lesion.
+AROUND_MM, BESIDE = 20.0, 0.9
 
 
 @dataclass(frozen=True)
@@ -29,7 +33,7 @@ class ClickContour:
 
     share: float = 0.42
     climb_mm: float = 8.0
-    radius_mm: float = 80.0
+    radius_mm: float = 120.0
     margin_suv: float | None = 0.0
 
 
@@ -62,7 +66,22 @@ def click_contour(image: Array, usual: Array, click: Array, config: ClickContour
     return mask
 
 
-def unknown(image: Array, highest: Array, lesions: BoolArray) -> BoolArray:
-    """Pixels (row, column) whose truth clicks do not tell: above the atlas's upper quantile, and in no contour."""
-    result: BoolArray = (np.nan_to_num(image) > highest) & ~lesions
+def unknown(image: Array, highest: Array, contours: Sequence[BoolArray]) -> BoolArray:
+    """Pixels (row, column) whose truth clicks do not tell.
+
+    These are above the atlas's upper quantile and in no contour; or close to a contour and as bright, where the guard
+    cut it off: a third of the pixels of real lesions do not exceed the atlas's lower quantile.
+
+    Parameters
+    ----------
+    contours : of each click.
+    """
+    values = np.nan_to_num(image)
+    result, lesions = values > highest, np.zeros(values.shape, dtype=bool)
+    for contour in contours:
+        lesions |= contour
+        if contour.any():
+            around = ndimage.binary_dilation(contour, iterations=int(AROUND_MM / GRID_MM))
+            result |= around & (values >= BESIDE * values[contour].min())
+    result &= ~lesions
     return result
