@@ -286,5 +286,5 @@ class _Impatient(HTTPAdapter):
         super().__init__()
 
     def send(self, request: Any, *args: Any, **kwargs: Any) -> requests.Response:
-        kwargs["timeout"] = kwargs.get("timeout") or self._seconds
+        kwargs["timeout"] = self._seconds  # dicomweb-client since 0.61 asks for 20 s
         return super().send(request, *args, **kwargs)

@@ -144,7 +144,7 @@ def test_highdicom_reads_each_measurement_and_what_it_is_of(tmp_path):
 
 
 def evidence(read):
-    for study in (*read.CurrentRequestedProcedureEvidenceSequence, *read.PertinentOtherEvidenceSequence):
+    for study in (*read.CurrentRequestedProcedureEvidenceSequence, *read.get("PertinentOtherEvidenceSequence", ())):
         for series in study.ReferencedSeriesSequence:
             yield from series.ReferencedSOPSequence
 

@@ -107,3 +107,8 @@ class SeriesLesions:
             if date in dataset:
                 setattr(dataset, date, day)
                 setattr(dataset, date.replace("Date", "Time"), clock)
+        for equipment in (
+            dataset.get("ContributingEquipmentSequence") or ()
+        ):  # highdicom names itself here, with the time
+            if "ContributionDateTime" in equipment:
+                equipment.ContributionDateTime = day + clock
