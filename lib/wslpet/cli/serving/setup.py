@@ -113,7 +113,9 @@ def _install(packages: Sequence[str], on_path: Path | None = None, named: str = 
     environment = dict(os.environ)
     if on_path is not None:
         environment["PYTHONPATH"] = os.pathsep.join(filter(None, [str(on_path), os.environ.get("PYTHONPATH", "")]))
-    done = subprocess.run([*pip, "--no-deps", "--no-build-isolation", *packages], check=False, env=environment)
+    # A wheel in the cache may have been compiled with another major version of numpy.
+    options = ("--no-deps", "--no-build-isolation", "--no-cache-dir")
+    done = subprocess.run([*pip, *options, *packages], check=False, env=environment)
     if done.returncode:
         raise InputError(f"{named} could not be installed; see what pip said above")
     importlib.invalidate_caches()
