@@ -166,6 +166,7 @@ def test_z_takes_back_what_was_not_saved_and_then_what_was(ward, ann):
 def test_m_brings_the_slices_to_the_model_s_lesion(ward, ann):
     found = requests.get(f"{ward.page}api/images/{ann.image}/prediction", timeout=60).json()
     patient = ward.patients[ann.image]
+    ann.press("ArrowUp", "ArrowUp", "Shift+ArrowLeft")
     before = ann.page.locator("#annotate").get_attribute("data-cross")
     ann.press("m")
     ann.page.wait_for_function("before => document.querySelector('#annotate').dataset.cross !== before", arg=before)
