@@ -75,3 +75,15 @@ def test_what_is_unknown_is_not_learned():
     found = segmenter.predict(people.images[1:6]).probability > 0.5
     truth = people.lesions[1:6]
     assert (found & truth).sum() > 0.6 * truth.sum()  # one person's lesions teach those of the others
+
+
+def test_weights_of_other_types_are_a_start(segmenter):
+    people = training_set(np.random.default_rng(0), 2, 6)
+    other = SegmenterSettings(("lung", "melanoma", "lymphoma"), SMALL.widths)
+    still = SegmenterTraining(steps=2, ill=1, implanted=0, well=1, learning_rate=1e-9, weight_decay=0.0)
+    started = train_segmenter(people, segmenter.atlas, other, still, segmenter)
+    one, two = segmenter.network.stem[0].weight, started.network.stem[0].weight
+    assert torch.allclose(one, two, atol=1e-6)
+    assert started.network.type_head.out_features == 3
+    with pytest.raises(TrainingError, match="do not fit a network of"):
+        train_segmenter(people, segmenter.atlas, SegmenterSettings(("lung",), (8, 16)), still, segmenter)

@@ -17,6 +17,7 @@ from wslpet.method.normal.atlas import Atlas
 from wslpet.method.segmentation.batches import Augmentation, Batch, Sampler, TrainingSet
 from wslpet.method.segmentation.implants import implant_library
 from wslpet.method.segmentation.model import Segmenter, SegmenterSettings, new_network
+from wslpet.method.segmentation.network import SegmenterNet
 
 
 @dataclass(frozen=True)
@@ -63,19 +64,21 @@ def train_segmenter(
     Parameters
     ----------
     people : patients and people without a lesion.
-    initial : weights to start from; None starts from scratch.
+    initial : weights to start from; None starts from scratch. Its head is taken over if its types are the same.
     report : called with the step and its loss; True from it ends the training.
 
     Raises
     ------
     TrainingError
-        when no patient has a lesion, or the loss is not finite.
+        when no patient has a lesion, `initial` has another architecture, or the loss is not finite.
     """
     config = config or SegmenterTraining()
     if not people.lesions.any():
         raise TrainingError("no lesion to learn from; click at least one lesion")
     rng = np.random.default_rng(config.random_seed)
-    network = new_network(settings, config.random_seed) if initial is None else copy.deepcopy(initial.network)
+    network = new_network(settings, config.random_seed)
+    if initial is not None:
+        _start_from(network, initial, settings)
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     library = implant_library(people.images, people.lesions) if config.implants else None
     sampler = Sampler(people, atlas, settings.types, config.augmentation, library or None, rng)
@@ -99,6 +102,17 @@ def train_segmenter(
         if report is not None and report(step + 1, float(loss.detach())):
             break
     return Segmenter(averaged.eval(), settings, atlas)
+
+
+def _start_from(network: SegmenterNet, initial: Segmenter, settings: SegmenterSettings) -> None:
+    if initial.settings.widths != settings.widths:
+        raise TrainingError(
+            f"weights of widths {initial.settings.widths} do not fit a network of {settings.widths}; use the same"
+        )
+    weights = initial.network.state_dict()
+    if initial.settings.types != settings.types:
+        weights = {name: value for name, value in weights.items() if not name.startswith("type_head.")}
+    network.load_state_dict(weights, strict=False)
 
 
 def _loss(network: nn.Module, batch: Batch, config: SegmenterTraining) -> Tensor:
