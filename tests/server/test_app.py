@@ -29,7 +29,12 @@ def make_app(tmp_path):
 def test_no_tumour_is_a_click_and_an_empty_mask(make_app, tmp_path):
     scan = write_scan(tmp_path, "healthy")
     app = make_app(no_tumour="true")
-    assert app.info()["models"]["wslpet_seed"]["labels"] == {"lung": 1, "oesophagus": 2, "no tumour": 3}
+    assert app.info()["models"]["wslpet_seed"]["labels"] == {
+        "lung": 1,
+        "oesophagus": 2,
+        "no tumour": 3,
+        "background": 4,
+    }
     result = app.infer({"model": "wslpet_seed", "image": "healthy", "no tumour": [scan.click], "lung": []})
     assert not np.asarray(nib.load(result["file"]).dataobj).any()
     Path(result["file"]).unlink()
