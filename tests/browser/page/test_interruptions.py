@@ -77,7 +77,7 @@ def test_a_reload_keeps_the_click_that_was_not_saved(server, scans, people):
     seed = ann.seed
     ann.page.reload()
     ann.ready()
-    ann.told("from before the reload")
+    ann.told("your click from before is here again")
     assert ann.image == image and (ann.seed == seed).all()
     ann.press("Enter")
     ann.wait_for_other(image)

@@ -92,7 +92,7 @@ def test_buttons_stay_where_they_are_while_a_lesion_is_outlined(page: Page, scre
     at = (box["x"] + box["width"] / 2, box["y"] + box["height"] * 0.4)
     (page.touchscreen.tap if screen.touch else page.mouse.click)(*at)
     page.wait_for_function("() => document.querySelector('#annotate').dataset.seed")
-    page.wait_for_function("() => document.querySelector('#figures dd, #notices p')")
+    page.wait_for_function("() => document.querySelector('#lesions tbody tr, #notices p')")
     page.locator("#types button").first.evaluate("button => button.click()")
     np.testing.assert_allclose(places(), before, atol=0.1)
 

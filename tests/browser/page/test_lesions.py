@@ -151,5 +151,6 @@ def test_all_marks_are_hidden_and_a_length_is_measured(ward: Ward, lea: Annotato
     page.mouse.up()
     patient = ward.patients[lea.image]
     length = 0.2 * (u1 - u0) * patient.scan.spacing[0]
+    page.locator("#annotate[data-ruler]").wait_for()
     assert float(page.locator("#annotate").get_attribute("data-ruler").split()[0]) == pytest.approx(length, abs=0.5)
     assert lea.seed.size == 0
