@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from playwright.sync_api import Browser
 
+import wslpet
 from tests.browser.page.annotator import Annotator
 from tests.browser.page.conftest import Patient, Ward
 from tests.helpers.needs import needs_chromium
@@ -137,6 +138,12 @@ def test_findings_of_the_model_are_taken_over(ward: Ward, lea: Annotator) -> Non
     buttons.first.click()
     has(lea, 1)
     assert lea.page.locator("#types button[aria-checked='true']").count() == 1
+
+
+def test_the_help_says_the_version(lea: Annotator) -> None:
+    lea.press("?")
+    assert f"WSL-PET {wslpet.__version__}." in lea.page.locator("#help #version").inner_text()
+    lea.press("Escape")
 
 
 def test_all_marks_are_hidden_and_a_length_is_measured(ward: Ward, lea: Annotator) -> None:

@@ -76,6 +76,7 @@ async function start() {
   addEventListener("pagehide", () => call("status", { method: "POST", body: { client: sessionStorage.client, open: [] }, keepalive: true }).catch(() => {}));
   // What was clicked with a pointer gives the keys back to the page: Enter is "save", not History once more.
   addEventListener("click", ({ target, detail }) => detail && target.closest("button, summary, a")?.blur());
+  $("#version").textContent = `WSL-PET ${configuration.version}. Research software, not for clinical use.`;
   $("#help-open").addEventListener("click", () => $("#help").showModal());
   openTab();
   await poll();
