@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -69,16 +70,25 @@ class Ward:
         return f"{self.server.url}/wslpet/"
 
 
+@contextmanager
+def opened_ward(studies: Path, scratch: Path, numbers: dict[str, int]) -> Iterator[Ward]:
+    """Phantoms as of `write_patients`, and a server on them with the shipped weights."""
+    patients = write_patients(studies, numbers)
+    server = Server(studies, scratch, {"use_pretrained_model": "true"}).start()
+    try:
+        yield Ward(server, patients)
+    finally:
+        server.stop()
+
+
 @pytest.fixture(scope="session")
 def ward(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ward]:
     """Ten phantoms, two for each way of storing, one of each type; a server on them with the shipped weights."""
     studies = tmp_path_factory.mktemp("studies")
     # Types alternate within pairs of seeds.
     numbers = {f"{way}_{n}": 7_300_000 + 2 * i + n for i, way in enumerate(STORED) for n in (0, 1)}
-    patients = write_patients(studies, numbers)
-    server = Server(studies, tmp_path_factory.mktemp("scratch"), {"use_pretrained_model": "true"}).start()
-    yield Ward(server, patients)
-    server.stop()
+    with opened_ward(studies, tmp_path_factory.mktemp("scratch"), numbers) as ward:
+        yield ward
 
 
 # Not for the session: see `tests.conftest.no_loop_is_left`.

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from playwright.sync_api import Browser, Page
 
-from tests.browser.page.conftest import Ward
+from tests.browser.page.conftest import Ward, opened_ward
 from tests.helpers.needs import needs_chromium
 
 pytestmark = needs_chromium
@@ -32,6 +32,14 @@ SCREENS = {
     "tablet": Screen(820, 1180, touch=True, axial=250),
     "phone": Screen(390, 844, ratio=2, touch=True, axial=110),
 }
+
+
+@pytest.fixture(scope="module")
+def ward(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ward]:
+    """A ward of its own: elsewhere others annotate, until no patient is offered any more."""
+    folders = tmp_path_factory.mktemp("studies"), tmp_path_factory.mktemp("scratch")
+    with opened_ward(*folders, {"ras_0": 7_300_000, "lps_0": 7_300_002}) as ward:
+        yield ward
 
 
 @pytest.fixture(params=list(SCREENS))
