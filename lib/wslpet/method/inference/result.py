@@ -24,9 +24,9 @@ class Result:
         as given; `lesion_mask` tells the lesions apart.
     cancer_type : the seed's type, or the most probable one.
     type_probabilities : class → probability; empty without a model.
-    confidence : share of the mass of the 3D map, over all types and voxels, at the finding (ours); None when a seed
-        was given. Low when the CAMs are diffuse.
-    findings : strongest points of the 3D map of `cancer_type`, (position mm RAS, share of its mass); the first
+    confidence : probability of `cancer_type` times the share of the first finding (ours); None when a seed was given.
+        Low when the CAMs are diffuse.
+    findings : strongest back-projected points for `cancer_type`, (position mm RAS, share as of `Finding`); the first
         became the first lesion, the others follow by strength.
     lesions : numbered from 1, the primary first; no voxel is of two.
     cams : view → (u, z) CAM of `cancer_type` by eq. 1 in cells; empty without a model.
