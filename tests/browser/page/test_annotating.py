@@ -261,6 +261,15 @@ def test_the_letters_are_those_of_the_axis_that_is_seen(ann):
     ]  # fmt: skip
 
 
+def settled(ann):
+    """Marked pixels, once they no longer change."""
+    before = -1
+    while (now := marked(ann)) != before:
+        before = now
+        ann.page.wait_for_timeout(300)
+    return now
+
+
 def test_the_cam_stays_while_the_patient_is_turned(ward, ann):
     ann.press("f")
     if not ann.page.locator("#annotate[data-model]").count():
@@ -268,8 +277,11 @@ def test_the_cam_stays_while_the_patient_is_turned(ward, ann):
         ann.page.locator("#annotate[data-model]").wait_for()
     ann.press("ArrowRight")
     ann.page.wait_for_function("() => document.querySelector('#coronal .angle').textContent === '15°'")
-    ann.page.wait_for_timeout(300)
-    with_cam = marked(ann)
+    ann.press("c")
+    without = settled(ann)
+    ann.press("c")
+    ann.page.wait_for_function(f"before => {MARKED} > before + 500", arg=without)
+    with_cam = settled(ann)
     ann.press("c")
     ann.page.wait_for_function(f"before => {MARKED} < before - 500", arg=with_cam)
     ann.press("c", "m", "f")
