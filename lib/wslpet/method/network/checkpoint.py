@@ -81,6 +81,33 @@ def save_model(model: Model, path: str | os.PathLike[str]) -> None:
         torch.save(content, temporary)
 
 
+def read_content(
+    path: str | os.PathLike[str], what: str, file_format: str, remedy: str = "train one", device: str = "cpu"
+) -> dict[str, Any]:
+    """Read a file of weights; only tensors and plain values are unpickled.
+
+    Parameters
+    ----------
+    what : the thing and its name, for messages.
+    file_format : that the content names.
+    remedy : where the file is missing.
+
+    Raises
+    ------
+    ModelError
+        when the file is missing, damaged or of another format.
+    """
+    try:
+        content = torch.load(path, map_location=device, weights_only=True)
+    except FileNotFoundError as error:
+        raise ModelError(f"{what} does not exist; {remedy}") from error
+    except Exception as error:
+        raise ModelError(f"{what} cannot be read as weights ({type(error).__name__}); train again") from error
+    if not isinstance(content, dict) or content.get("format") != file_format:
+        raise ModelError(f"{what} is not a {file_format} file; train one with this version")
+    return content
+
+
 def load_model(path: str | os.PathLike[str] = SHIPPED_MODEL, device: str = "cpu") -> Model:
     """Read a model's file, by default the shipped one; only tensors and plain values are unpickled.
 
@@ -90,14 +117,7 @@ def load_model(path: str | os.PathLike[str] = SHIPPED_MODEL, device: str = "cpu"
         when the file is missing or not a model of this package, or its weights are not finite or do not fit.
     """
     name = Path(path).name
-    try:
-        content = torch.load(path, map_location=device, weights_only=True)
-    except FileNotFoundError as error:
-        raise ModelError(f"model {name} does not exist; train one or copy model/pretrained_wslpet.pt") from error
-    except Exception as error:
-        raise ModelError(f"model {name} cannot be read as weights ({type(error).__name__}); train again") from error
-    if not isinstance(content, dict) or content.get("format") != FORMAT:
-        raise ModelError(f"model {name} is not a {FORMAT} file; train one with this version")
+    content = read_content(path, f"model {name}", FORMAT, "train one or copy model/pretrained_wslpet.pt", device)
     try:
         settings = settings_from(**_current_names(content["settings"]))
         network = CamNet(settings)

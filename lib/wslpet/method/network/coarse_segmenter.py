@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from wslpet.core.arrays import Array, FloatArray
 from wslpet.core.atomic_io import replacing
 from wslpet.core.errors import ModelError
+from wslpet.method.network.checkpoint import read_content
 from wslpet.method.normal.reference import MipImage
 from wslpet.method.projection.mip import linear_filter
 from wslpet.method.shipped import SHIPPED_SEGMENTER
@@ -134,14 +135,7 @@ def load_network(path: str | os.PathLike[str] = SHIPPED_SEGMENTER) -> CoarseNet:
         when the file is missing, or not such a network.
     """
     name = Path(path).name
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError as error:
-        raise ModelError(f"segmenter {name} does not exist; install the package again, or train one") from error
-    except Exception as error:
-        raise ModelError(f"segmenter {name} cannot be read ({type(error).__name__}); install it again") from error
-    if not isinstance(content, dict) or content.get("format") != FORMAT:
-        raise ModelError(f"segmenter {name} is not a {FORMAT} file; install the package again")
+    content = read_content(path, f"segmenter {name}", FORMAT, "install the package again, or train one")
     network = CoarseNet()
     try:
         network.load_state_dict(content["weights"])

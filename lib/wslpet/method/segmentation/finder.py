@@ -11,7 +11,7 @@ import torch
 
 from wslpet.core.arrays import Array, FloatArray
 from wslpet.core.atomic_io import replacing
-from wslpet.core.errors import ModelError
+from wslpet.method.network.checkpoint import read_content
 from wslpet.method.segmentation.evidence import Presence, features
 from wslpet.method.segmentation.model import Segmenter, SegmenterOutput, segmenter_content, segmenter_from
 
@@ -77,14 +77,7 @@ def load_finder(path: str | os.PathLike[str]) -> LesionFinder:
         when the file is missing, or not a finder of this package.
     """
     name = Path(path).name
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError as error:
-        raise ModelError(f"finder {name} does not exist; train one") from error
-    except Exception as error:
-        raise ModelError(f"finder {name} cannot be read ({type(error).__name__}); train again") from error
-    if not isinstance(content, dict) or content.get("format") != FORMAT:
-        raise ModelError(f"finder {name} is not a {FORMAT} file; train one with this version")
+    content = read_content(path, f"finder {name}", FORMAT)
     members = tuple(segmenter_from(member, name) for member in content["members"])
     stored = content["presence"]
     if stored is None:

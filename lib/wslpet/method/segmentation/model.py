@@ -13,6 +13,7 @@ import torch
 from wslpet.core.arrays import Array, FloatArray
 from wslpet.core.atomic_io import replacing
 from wslpet.core.errors import InputError, ModelError
+from wslpet.method.network.checkpoint import read_content
 from wslpet.method.normal.atlas import Atlas
 from wslpet.method.segmentation.network import CHANNELS, MULTIPLE, SegmenterNet, frame_places, input_channels
 
@@ -121,13 +122,7 @@ def load_segmenter(path: str | os.PathLike[str]) -> Segmenter:
         when the file is missing, or not a segmenter of this package.
     """
     name = Path(path).name
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError as error:
-        raise ModelError(f"segmenter {name} does not exist; train one") from error
-    except Exception as error:
-        raise ModelError(f"segmenter {name} cannot be read ({type(error).__name__}); train again") from error
-    return segmenter_from(content, name)
+    return segmenter_from(read_content(path, f"segmenter {name}", FORMAT), name)
 
 
 def segmenter_content(segmenter: Segmenter) -> dict[str, Any]:
