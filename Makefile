@@ -1,12 +1,15 @@
 # Every target sets up what it needs: a .venv with the pinned versions, rebuilt only when the pins change.
-PYTHON ?= $(shell command -v python3.11 || command -v python3.10 || command -v python3)
+PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3.13 || command -v python3.10 || command -v python3)
 VENV := .venv
+PYTHONS ?= 3.10 3.13
 RUN := $(VENV)/bin/python
-PINS := requirements.txt requirements-nodeps.txt requirements-dev.txt pyproject.toml
+PINS := requirements.txt requirements-dev.txt pyproject.toml lib/wslpet/cli/serving/setup.py
 READY := $(VENV)/ready-$(shell cat $(PINS) | cksum | cut -d' ' -f1)
 # Apart from .venv: the site generator's packages are no part of the deployment.
 DOCS_VENV := .venv-docs
 DOCS_READY := $(DOCS_VENV)/ready-$(shell cksum < requirements-docs.txt | cut -d' ' -f1)
+# An index of CPU builds of torch, from PyTorch's page "Get started"; by default pip takes the registry's build, with CUDA.
+TORCH_INDEX ?=
 HOST ?= 127.0.0.1
 PORT ?= 8000
 # The address of an OpenID Connect issuer turns accounts on; see SECURITY.md.
@@ -21,7 +24,7 @@ PACS := http://127.0.0.1:$(PACS_PORT)/dicom-web
 # Phantom patients of no other seed: not the training cohort's, not those of the end-to-end figures.
 STUDY := work/study
 
-.PHONY: help setup demo demo-clicks demo-score demo-pacs serve test test-fast coverage test-viewers lint docs e2e bench \
+.PHONY: help setup demo demo-clicks demo-score demo-pacs serve test test-fast coverage test-pythons test-viewers lint docs e2e bench \
   study study-full pretrain kills fuzz soak audit clean _serve-pacs
 
 help:
@@ -31,6 +34,7 @@ help:
 	@echo "make demo-pacs         phantoms as DICOM on a PACS (Orthanc), for OHIF; installs it"
 	@echo "make test              set up and run the tests"
 	@echo "make test-fast         the tests that start no server and train nothing, in two minutes"
+	@echo "make test-pythons      the same on Python 3.10 and 3.13"
 	@echo "make coverage          the tests, and which lines of the package they run"
 	@echo "make test-viewers      the page and OHIF in Chromium, 3D Slicer's requests; installs what they need"
 	@echo "make lint              ruff and mypy"
@@ -49,12 +53,13 @@ help:
 setup: $(READY)
 
 $(READY): $(PINS)
-	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(None if v in ((3, 10), (3, 11)) else "Python %d.%d found; pyradiomics builds on 3.10 and 3.11: make PYTHON=/path/to/python3.11" % v)'
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(None if (3, 10) <= v <= (3, 13) else "Python %d.%d found, 3.10 to 3.13 needed: make PYTHON=/path/to/python3.11" % v)'
 	rm -rf $(VENV)
 	$(PYTHON) -m venv $(VENV)
+	$(if $(TORCH_INDEX),$(RUN) -m pip install -q --disable-pip-version-check --index-url $(TORCH_INDEX) $(shell grep ^torch== requirements.txt))
 	$(RUN) -m pip install -q --disable-pip-version-check -r requirements.txt -r requirements-dev.txt
-	$(RUN) -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -r requirements-nodeps.txt
 	$(RUN) -m pip install -q --disable-pip-version-check --no-deps -e .
+	$(RUN) -m wslpet setup
 	touch $@
 
 demo: setup
@@ -81,6 +86,11 @@ serve: setup
 
 test: setup
 	$(RUN) -m pytest -n 2 --dist loadfile $(ARGS)
+
+# Oldest and newest Python, each in its own environment; the fast tests of what depends on it.
+test-pythons:
+	for version in $(PYTHONS); do \
+	  $(MAKE) test-fast VENV=.venv-$$version PYTHON=$$(command -v python$$version) ARGS="$(ARGS)" || exit 1; done
 
 test-fast: setup
 	$(RUN) -m pytest -n 2 --dist loadfile -m "not slow" $(ARGS)
