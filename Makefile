@@ -1,7 +1,8 @@
 # Every target sets up what it needs: a .venv with the pinned versions, rebuilt only when the pins change.
-PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3.13 || command -v python3.10 || command -v python3)
+# The first that runs: pyenv has commands for Pythons that are not switched on.
+PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3.10 python3; do $$p -c 1 2>/dev/null && command -v $$p && break; done)
 VENV := .venv
-PYTHONS ?= 3.10 3.13
+PYTHONS ?= 3.10 3.11 3.12 3.13
 RUN := $(VENV)/bin/python
 PINS := requirements.txt requirements-dev.txt pyproject.toml lib/wslpet/cli/serving/setup.py
 READY := $(VENV)/ready-$(shell cat $(PINS) | cksum | cut -d' ' -f1)
@@ -34,7 +35,7 @@ help:
 	@echo "make demo-pacs         phantoms as DICOM on a PACS (Orthanc), for OHIF; installs it"
 	@echo "make test              set up and run the tests"
 	@echo "make test-fast         the tests that start no server and train nothing, in two minutes"
-	@echo "make test-pythons      the same on Python 3.10 and 3.13"
+	@echo "make test-pythons      set-up, demo and fast tests on Python 3.10 to 3.13, from clean clones"
 	@echo "make coverage          the tests, and which lines of the package they run"
 	@echo "make test-viewers      the page and OHIF in Chromium, 3D Slicer's requests; installs what they need"
 	@echo "make lint              ruff and mypy"
@@ -87,10 +88,9 @@ serve: setup
 test: setup
 	$(RUN) -m pytest -n 2 --dist loadfile $(ARGS)
 
-# Oldest and newest Python, each in its own environment; the fast tests of what depends on it.
+# From clean clones of HEAD, an environment each; the table is in work/pythons.
 test-pythons:
-	for version in $(PYTHONS); do \
-	  $(MAKE) test-fast VENV=.venv-$$version PYTHON=$$(command -v python$$version) ARGS="$(ARGS)" || exit 1; done
+	tools/try-pythons $(PYTHONS)
 
 test-fast: setup
 	$(RUN) -m pytest -n 2 --dist loadfile -m "not slow" $(ARGS)

@@ -52,7 +52,8 @@ def read_itk(path: Path, check: Check) -> Volume:
         raise
     except Exception as error:
         raise InputError(f"image {path.name} cannot be read ({type(error).__name__}); export it again") from error
-    return Volume(array, LPS_TO_RAS @ _affine(image, path.name), "SUV", path.name)  # type: ignore[arg-type]
+    affine = np.asarray(LPS_TO_RAS @ _affine(image, path.name), dtype=np.float64)
+    return Volume(array, affine, "SUV", path.name)
 
 
 def open_itk(path: Path) -> Any:

@@ -109,7 +109,8 @@ def _write_one(
 ) -> dict[str, Any]:
     patient = make_patient(seed * SEEDS_PER_COHORT + index, settings, jitter_mm=jitter_mm)
     name = f"patient-{index:04d}"
-    code, shift = orientation, np.zeros(3)
+    code = orientation
+    shift: Array = np.zeros(3)
     if orientation == "mixed":
         rng = stream(seed * SEEDS_PER_COHORT + index, "orientation")
         code, shift = str(rng.choice(ORIENTATIONS)), rng.uniform(-250, 250, size=3)

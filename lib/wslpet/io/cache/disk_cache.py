@@ -139,7 +139,7 @@ def _checksum(content: bytes | memoryview) -> bytes:
     return int(isal_zlib.crc32(content)).to_bytes(_CHECKSUM_BYTES, "little")
 
 
-def pack_arrays(arrays: Mapping[str, Array]) -> bytes:
+def pack_arrays(arrays: Mapping[str, Any]) -> bytes:
     """Write arrays as the bytes of an .npz file."""
     file = BytesIO()
     np.savez(file, **arrays)

@@ -104,7 +104,8 @@ class Candidate:
         point : fractional voxel of the box.
         """
         n = len(FRACTIONS)
-        sums, edges = np.zeros((2, n + 1, 8)), np.zeros((n + 1, 4))
+        sums: Array = np.zeros((2, n + 1, 8))
+        edges: Array = np.zeros((n + 1, 4))
         nearest = np.rint(point).astype(np.int64) - self.corner
         levels = (self.component_level, self.above_level, self.hull_level)
         own = basins.starts[0]

@@ -180,7 +180,9 @@ class Found:
     def in_box(cls, box: _Box, uncertainty_mm: float) -> Found:
         """Find all contours."""
         is_click = uncertainty_mm <= CLICK_MM
-        parts, places, rows = [], [np.empty((0, 4), dtype=int)], [np.empty((0, len(FEATURES)))]
+        parts = []
+        places: list[Array] = [np.empty((0, 4), dtype=int)]
+        rows: list[Array] = [np.empty((0, len(FEATURES)))]
         for number, (part, basins) in enumerate(_basins(box, is_click)):
             candidates = [one for union in basins.unions() for one in Candidate.from_union(basins, union)]
             parts.append((part, candidates))

@@ -184,7 +184,7 @@ def load_example(path: Path) -> Example:
         return example_from_arrays(file)
 
 
-def example_arrays(example: Example) -> dict[str, Array]:
+def example_arrays(example: Example) -> dict[str, Any]:
     """An example as arrays by name, as .npz has them."""
     points = {} if example.points is None else {f"point_{view}": np.array(example.points[view]) for view in VIEWS}
     points |= {f"others_{view}": places for view, places in example.others.items()}

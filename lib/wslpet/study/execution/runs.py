@@ -210,7 +210,7 @@ def mask_in(run: Run, folder: Path, patient: Patient, volume: Volume) -> Array:
 
 
 def _write_masks(path: Path, masks: dict[int, Array]) -> None:
-    arrays: dict[str, Array] = {}
+    arrays: dict[str, Any] = {}
     for number, mask in masks.items():
         found = np.argwhere(mask)
         low, high = (found.min(axis=0), found.max(axis=0) + 1) if len(found) else (np.zeros(3, int), np.zeros(3, int))

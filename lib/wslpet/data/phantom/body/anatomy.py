@@ -151,7 +151,8 @@ class Body:
         """Signed distance (mm, negative inside) to mediastinum, heart and spine together."""
         half = np.interp(z, (300, 400, 470, 510, 560, 610), (34, 34, 36, 30, 27, 22)).astype(np.float32)
         slab = np.abs(x + 4) - half * np.where(y > 45, 0.55, 1.0).astype(np.float32)
-        return np.minimum(slab, self.heart_distance(x, y, z))
+        distance: Array = np.minimum(slab, self.heart_distance(x, y, z))
+        return distance
 
     def heart_distance(self, x: Array, y: Array, z: Array) -> Array:
         """Signed distance (mm, negative inside) to the heart; x, y, z broadcast."""
@@ -163,7 +164,8 @@ class Body:
     def lung_distance(self, x: Array, y: Array, z: Array) -> Array:
         """Signed distance (mm, negative inside) to either lung; x, y, z broadcast."""
         outside = np.maximum(self.cage_distance(x, y, z), -self.mediastinum_distance(x, y, z))
-        return np.maximum(outside, (self.dome_height(x, y) - z) * np.float32(0.8))
+        distance: Array = np.maximum(outside, (self.dome_height(x, y) - z) * np.float32(0.8))
+        return distance
 
 
 def _oval(axes: Axes, a: Array, b: Array, yc: Array, power: float) -> Array:

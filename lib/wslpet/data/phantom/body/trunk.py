@@ -72,7 +72,8 @@ def abdomen(p: Painter) -> None:
 
     def below_dome(x: Array, y: Array, z: Array) -> Array:
         under = (z - body.dome_height(x, y) + np.float32(5)) * np.float32(0.8)
-        return np.maximum(under, body.cage_distance(x, y, z) + np.float32(2))
+        distance: Array = np.maximum(under, body.cage_distance(x, y, z) + np.float32(2))
+        return distance
 
     stomach(p)
     bowel(p)

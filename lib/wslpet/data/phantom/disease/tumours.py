@@ -66,7 +66,8 @@ class Growth:
         if self.site in LUNG_SITES:
             barrier = np.minimum(barrier, WALL_INVASION_MM - self.body.cage_distance(x, y, z))
             barrier = np.minimum(barrier, z - self.body.dome_height(x, y) + DIAPHRAGM_INVASION_MM)
-        return np.minimum(inside, barrier / np.float32(size))
+        limited: Array = np.minimum(inside, barrier / np.float32(size))
+        return limited
 
     def _around_oesophagus(self, axes: Axes) -> Array:
         low, high = self.along  # type: ignore[misc]

@@ -28,7 +28,8 @@ def liver_and_spleen(p: Painter) -> None:
 
     def under(x: Array, y: Array, z: Array) -> Array:
         below = (z - body.dome_height(x, y) + np.float32(5)) * np.float32(0.85)
-        return np.maximum(below, body.cage_distance(x, y, z) + np.float32(2))
+        distance: Array = np.maximum(below, body.cage_distance(x, y, z) + np.float32(2))
+        return distance
 
     size = float(np.exp(rng.normal(0.0, 0.17)))
     spleen = p.level("spleen", u.spleen)
