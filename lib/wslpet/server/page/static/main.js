@@ -35,7 +35,7 @@ const KEYS = [
   ["T", "CT under the PET, where there is one", /^t$/i, () => annotator.controls.ct()],
   ["H", "hide all marks, show them", /^h$/i, () => annotator.controls.marks()],
   ["R", "ruler: drag to measure", /^r$/i, () => annotator.controls.ruler()],
-  ["↑  ↓", "next axial slice up, down", /^Arrow(Up|Down)$/, (key) => annotator.viewer.step(key === "ArrowUp" ? 1 : -1)],
+  ["↑  ↓", "next axial slice up, down", /^Arrow(Up|Down)$/, (key, event) => annotator.viewer.step(key === "ArrowUp" ? 1 : -1, 2, event.timeStamp)],
   ["Shift and arrows", "move the cross left, right, forward, back", "shift", moveCross],
   ["Space", "a click at the cross", /^ $/, (key, event) => annotator.lesions.clickAtCross(event.timeStamp)],
   ["X", "slices at the cross twice, four times as large", /^x$/i, () => annotator.viewer.magnify()],

@@ -6,6 +6,7 @@ import { draftOf, dropDraft, keepDraft, openDraft } from "./drafts.js";
 import { inWords, toWorld } from "../views/geometry.js";
 import { LesionDesk } from "./lesion_desk.js";
 import { failed, notice } from "../common/notices.js";
+import { measure } from "../common/measure.js";
 import { Opinion } from "./opinion.js";
 import { Patients } from "../common/patients.js";
 import { NextPatients } from "./queue.js";
@@ -90,8 +91,8 @@ export class Annotator {
     this.#putWhatWasSaid(patient);
     drawHistory(patient.history);
     this.opinion.of(patient);
-    this.coming.fill();
     await drawn;
+    this.coming.fill();
     this.root.dataset.drawn = name;
     this.#visited(name);
     return true;
@@ -150,7 +151,7 @@ export class Annotator {
       const name = coming.shift();
       const ready = this.patients.ready(name);
       if (await this.show(name)) {
-        performance.measure(ready ? "enter-to-mips" : "enter-to-mips-cold", { start: since });
+        measure(ready ? "enter-to-mips" : "enter-to-mips-cold", since);
         return;
       }
       if (this.#silent) {

@@ -1,5 +1,6 @@
 // The lesions on the desk of one patient: clicks, the server's contours, and what the reader changes about them.
 import { aborted, call, image } from "../common/api.js";
+import { measure, painted } from "../common/measure.js";
 import { failed } from "../common/notices.js";
 import { toVoxel, toWorld } from "../views/geometry.js";
 import { decoded } from "../views/lesion.js";
@@ -102,17 +103,18 @@ export class LesionDesk extends EventTarget {
     const { patient, found } = this;
     if (!patient) return;
     const position = toWorld(patient.affine, voxel), there = found?.masks.findIndex((mask) => holds(mask, voxel)) ?? -1;
-    this.viewer.look(voxel);
+    // The contour is asked for before the slices there, which would hold the server up.
     if (this.#cutting) {
       this.toggleCut(false);
-      return this.change(cut(this.desk, position), since);
-    }
-    if (there >= 0) {
+      this.change(cut(this.desk, position), since);
+    } else if (there >= 0) {
       this.chosen = there;
-      return this.#draw();
+      this.#draw();
+    } else {
+      this.chosen = Infinity; // the new one
+      this.change(added(this.desk, position), since);
     }
-    this.chosen = Infinity; // the new one
-    this.change(added(this.desk, position), since);
+    this.viewer.look(voxel);
   }
 
   // Without a mouse: what a click on the slice would do.
@@ -136,12 +138,12 @@ export class LesionDesk extends EventTarget {
       const found = await call(`${image(patient.image)}/delineation`, { method: "POST", body, signal: request.signal });
       if (!sameLesions(this.desk, desk) || this.patient !== patient) return;
       this.#outlined(found);
+      const outlined = this.found;
       this.tried = { doubt: found.doubt };
       if (found.doubt) this.say(found.doubt);
-      requestAnimationFrame(() => requestAnimationFrame(() => {
-        if (since) performance.measure("click-to-lesion", { start: since });
-        this.viewer.root.dataset.lesion = patient.image;
-      }));
+      await painted();
+      if (since) measure("click-to-lesion", since);
+      if (this.found === outlined) this.viewer.root.dataset.lesion = patient.image;
     } catch (error) {
       if (aborted(error) || !sameLesions(this.desk, desk) || this.patient !== patient) return;
       if (error.status === 400) this.tried = { trouble: error.message };

@@ -4,7 +4,7 @@
 import { call, image, Refusal } from "./api.js";
 
 const KEY = "wslpet.outbox";
-const RETRY_MS = 1500;
+const RETRY_MS = 1500, SEND_MS = 20; // the next patient is drawn meanwhile
 
 export class Outbox extends EventTarget {
   #sending = false;
@@ -16,7 +16,7 @@ export class Outbox extends EventTarget {
   // entry: { id, image, title, cancer_type, seeds, background, sure, annotator, seen }; of an older page: position for seeds
   add(entry) {
     this.#keep([...this.waiting, entry]);
-    this.flush();
+    setTimeout(() => this.flush(), SEND_MS);
   }
 
   // Take back what was not sent yet; whether it was there.

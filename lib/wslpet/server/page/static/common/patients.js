@@ -44,6 +44,7 @@ async function fetched(name) {
 }
 
 const BLOCK = 8; // slices of one request
+const NEAR_MS = 150; // the blocks beside it are fetched this much later: the lesion of a click goes first
 export const PLANES = ["sagittal", "coronal", "axial"]; // by the axis that they lie across
 
 // A slice across an axis, along the other two: its numbers when they are here, else null and `arrived` is called later.
@@ -52,7 +53,7 @@ export function slice(patient, axis, index, of, arrived) {
   const block = Math.floor(index / BLOCK), last = Math.floor((patient.shape[axis] - 1) / BLOCK);
   const found = blockOf(patient, axis, block, of);
   if (!found.numbers) found.asked.then(arrived, () => {});
-  else for (const near of [block + 1, block - 1]) if (near >= 0 && near <= last) blockOf(patient, axis, near, of);
+  else setTimeout(() => { for (const near of [block + 1, block - 1]) if (near >= 0 && near <= last) blockOf(patient, axis, near, of); }, NEAR_MS);
   if (!found.numbers) return null;
   const size = patient.shape.reduce((all, n, other) => (other === axis ? all : all * n), 1);
   const from = (index - block * BLOCK) * size;

@@ -18,15 +18,29 @@ export const MAPS = {
 
 export const isDark = (name) => name !== "inverse grey";
 
-// Steps of the picture's numbers → pixels, as ImageData stores them (little-endian: alpha, blue, green, red).
+const STEPS = 65536, COLOURS = 1024;
+const KEPT = 4; // tables: all pictures of a patient share one, with a CT two
+const tables = new Map(), palettes = new Map();
+
+// Steps of the picture's numbers → pixels, as ImageData stores them (little-endian: alpha, blue, green, red). What lies
+// outside the window is filled, what lies inside is looked up: a table of whole colours took 9 ms, this one takes 0.3 ms.
 export function table({ low, high, map }, step) {
-  const shades = new Uint32Array(65536);
-  const width = Math.max(high - low, 0.01);
-  for (let n = 0; n < 65536; n++) {
-    const [r, g, b] = MAPS[map](Math.min(Math.max((n * step - low) / width, 0), 1));
-    shades[n] = pixel(r, g, b);
-  }
+  const key = `${map} ${low} ${high} ${step}`;
+  if (tables.has(key)) return tables.get(key);
+  const colours = palette(map), shades = new Uint32Array(STEPS), width = Math.max(high - low, 0.01);
+  const at = (suv) => Math.min(Math.max(Math.round(suv / step), 0), STEPS);
+  const [first, last] = [at(low), at(low + width)], by = (step / width) * (COLOURS - 1);
+  shades.fill(colours[0], 0, first);
+  for (let n = first, index = (first * step - low) * (COLOURS - 1) / width; n < last; n++, index += by) shades[n] = colours[Math.min(Math.max(Math.round(index), 0), COLOURS - 1)];
+  shades.fill(colours[COLOURS - 1], last);
+  if (tables.size >= KEPT) tables.delete(tables.keys().next().value);
+  tables.set(key, shades);
   return shades;
+}
+
+function palette(map) {
+  if (!palettes.has(map)) palettes.set(map, Uint32Array.from({ length: COLOURS }, (_, n) => pixel(...MAPS[map](n / (COLOURS - 1)))));
+  return palettes.get(map);
 }
 
 // Under a fused CT: PET in hot over the CT's grey. share: of the PET, 0 to 1.

@@ -121,7 +121,7 @@ export class Panel {
     const [r, g, b] = [shades[0] & 255, (shades[0] >> 8) & 255, (shades[0] >> 16) & 255];
     context.fillStyle = ct ? "#000" : `rgb(${r} ${g} ${b})`;
     context.fillRect(0, 0, this.width, this.height);
-    context.imageSmoothingQuality = "high";
+    context.imageSmoothingQuality = "medium";
     const [left, top] = this.toScreen([nu, nv]), [right, bottom] = this.toScreen([0, 0]);
     context.drawImage(this.source, left, top, right - left, bottom - top);
   }

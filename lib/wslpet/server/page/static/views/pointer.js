@@ -3,7 +3,7 @@ const DRAG_PIXELS = 5, NOTCH_PIXELS = 60, ZOOM_PIXELS = 300;
 
 // Gestures of one figure. `panel.at(event)` gives the place under a pointer, or null. do: functions by name:
 //   hover(at), leave(), click(at, event), look(at): show only, drag(along, by, touch), pan(dx, dy), zoom(factor, at),
-//   wheel(steps), measure(from, to): while `measures()`.
+//   wheel(steps, since), measure(from, to): while `measures()`.
 export class Pointer {
   #down = new Map(); // pointerId → [x, y]
   #from = null;
@@ -74,10 +74,10 @@ export class Pointer {
   #roll(event) {
     event.preventDefault();
     if (event.ctrlKey) return this.actions.zoom(Math.exp(-event.deltaY / ZOOM_PIXELS), this.panel.at(event));
-    if (event.deltaMode || Math.abs(event.deltaY) >= NOTCH_PIXELS) return this.actions.wheel(Math.sign(event.deltaY));
+    if (event.deltaMode || Math.abs(event.deltaY) >= NOTCH_PIXELS) return this.actions.wheel(Math.sign(event.deltaY), event.timeStamp);
     this.#rolled += event.deltaY;
     const steps = Math.trunc(this.#rolled / (NOTCH_PIXELS / 2));
     this.#rolled -= (steps * NOTCH_PIXELS) / 2;
-    if (steps) this.actions.wheel(steps);
+    if (steps) this.actions.wheel(steps, event.timeStamp);
   }
 }

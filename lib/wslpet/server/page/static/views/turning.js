@@ -1,10 +1,10 @@
 // The MIPs from any side: by steps, by dragging, and as a cine. All sides are fetched once somebody turns, the coarse steps
 // first; until all are there, the nearest side that is there is shown, so that no frame waits.
+import { measure } from "../common/measure.js";
 import { turned } from "../common/patients.js";
 
 export const STEP = 15; // degrees of a key
 const FINE = 3, FRAME_MS = 1000 / 30, AT_ONCE = 3;
-const MEASURED_FRAMES = 300;
 
 // Coarse to fine: 0, 90, 45, 135, …, of half a turn; the other half is the mirror image.
 export function order(fine = FINE) {
@@ -74,7 +74,7 @@ export class Turntable extends EventTarget {
     if (!this.cine || !this.#patient) return;
     const passed = time - this.#frame;
     if (!this.#frame || passed >= FRAME_MS - 2) {
-      if (this.#frame && performance.getEntriesByName("cine-frame").length < MEASURED_FRAMES) performance.measure("cine-frame", { start: this.#frame, end: time });
+      if (this.#frame) measure("cine-frame", this.#frame, time);
       this.#wanted = around(this.#wanted + FINE * (this.#frame ? Math.max(1, Math.round(passed / FRAME_MS)) : 1));
       this.#frame = time;
       this.#show(this.#nearest(this.#wanted));

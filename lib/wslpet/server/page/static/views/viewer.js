@@ -1,4 +1,5 @@
 // The five pictures of a patient: both MIPs and three slices through the cross, with what is marked on them.
+import { measure, painted } from "../common/measure.js";
 import { slice } from "../common/patients.js";
 import { ends, PICTURES, VIEWS } from "./geometry.js";
 import { bodyOf, Framing } from "./layout.js";
@@ -51,7 +52,7 @@ export class Viewer extends EventTarget {
     this.framing.of(patient, this.body);
     this.#fill();
     this.look(this.cross);
-    return new Promise((drawn) => requestAnimationFrame(() => requestAnimationFrame(drawn)));
+    return painted();
   }
 
   clear() {
@@ -94,22 +95,25 @@ export class Viewer extends EventTarget {
   }
 
   // The next slice up or down, by the patient's axes: x right, y anterior, z superior.
-  step(by, axis = 2) {
+  // since: when it was asked for, to be measured.
+  step(by, axis = 2, since = 0) {
     if (!this.patient) return;
     const cross = [...this.cross];
     cross[axis] += by;
-    this.look(cross);
+    const here = this.look(cross);
+    if (since && here) painted().then(() => measure("slice", since));
   }
 
-  // Move the cross: the slices go through it.
+  // Move the cross: the slices go through it. Whether all of them are here already.
   look(voxel) {
     const { patient } = this;
-    if (!patient) return;
+    if (!patient) return false;
     this.cross = voxel.map((v, axis) => Math.min(Math.max(Math.round(v), 0), patient.shape[axis] - 1));
     this.framing.follow(this.cross);
-    this.#drawSlices();
+    const here = this.#drawSlices();
     this.refresh();
     this.dispatchEvent(new Event("look"));
+    return here;
   }
 
   // Turn by steps; the front again, with everything as large as fits.
@@ -144,7 +148,7 @@ export class Viewer extends EventTarget {
       leave: () => this.#hover(null),
       click: (at, event) => this.dispatchEvent(new CustomEvent("seed", { detail: { voxel: this.#voxel(name, at), time: event.timeStamp } })),
       look: (at) => this.look(this.#voxel(name, at)),
-      wheel: (steps) => this.step(-steps, slices ? across : 2),
+      wheel: (steps, since) => this.step(-steps, slices ? across : 2, since),
       drag: (along, by, touch) => this.#drag(slices, across, along, by, touch),
       pan: (dx, dy) => this.framing.pan(name, dx, dy),
       zoom: (factor, at) => this.framing.zoom(name, factor, at),
@@ -187,18 +191,22 @@ export class Viewer extends EventTarget {
 
   #drawSlices() {
     const { patient } = this, of = this.ct.shown && patient.ct;
+    let all = true;
     for (const [name, { axes, across }] of Object.entries(PICTURES)) {
       if (across === undefined) continue;
       const index = this.cross[across], again = () => this.patient === patient && this.cross[across] === index && this.#drawSlices();
       const numbers = slice(patient, across, index, "pet", again);
       const hounsfield = of ? slice(patient, across, index, "ct", again) : null;
-      if (!numbers || (of && !hounsfield)) continue;
+      if (!numbers || (of && !hounsfield)) {
+        all = false;
+        continue;
+      }
       const fused = of ? { ...this.ct, numbers: hounsfield } : null, panel = this.panels[name];
       if (Boolean(panel.ct) !== Boolean(fused)) panel.window({ low: this.low, high: this.high, map: fused ? "hot" : this.map });
       panel.show(numbers, axes.map((axis) => patient.shape[axis]), axes.map((axis) => patient.spacing[axis]), patient.suv_step, fused);
     }
+    return all;
   }
-
 }
 
 const startOf = ({ shape }, { x, y }) => [(x[0] + x[1]) / 2, (y[0] + y[1]) / 2, shape[2] * FIRST_SLICE].map(Math.round);
