@@ -9,6 +9,9 @@ from pathlib import Path
 
 import pytest
 
+import wslpet
+from wslpet.data.phantom import PRESETS, write_cohort
+
 ROOT = Path(__file__).resolve().parents[1]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("model/*.md")])
 LINK = re.compile(r"\]\(([^)\s]+)\)")
@@ -56,3 +59,17 @@ def test_what_the_reference_documents_exists_where_it_says(page):
         module, _, attribute = name.rpartition(".")
         found = importlib.util.find_spec(name) if hasattr(importlib.import_module(module), "__path__") else None
         assert found or hasattr(importlib.import_module(module), attribute), name
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("document", ["README.md", "docs/index.md", "docs/reference/python.md"])
+def test_the_python_example_runs_on_the_phantom_that_it_names(document, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    write_cohort(tmp_path / "scans", 2, 0, PRESETS["plain"], workers=1)
+    example = re.search(r"```python\n(import wslpet\n.*?)```", (ROOT / document).read_text(encoding="utf-8"), re.DOTALL)
+    names: dict[str, object] = {}
+    exec(example[1], names)
+    seed = names["seed"]
+    lesion = wslpet.delineate(names["volume"], seed).lesions[0]
+    assert 6 < lesion.volume_ml < 25  # 12.4 ml
+    assert names["found"].cancer_type == seed.cancer_type == "lung"

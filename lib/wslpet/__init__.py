@@ -1,9 +1,9 @@
 """Weakly supervised tumour detection in FDG PET: from one click and a cancer type to 3D lesions.
 
 >>> import wslpet
->>> volume = wslpet.read_scan("scan.nii.gz")                       # PET in SUV, or a folder with a DICOM series
->>> result = wslpet.find_lesions(volume, wslpet.load_model())      # the shipped weights
->>> seed = wslpet.Seed("lung", position=(-42.0, 18.0, 105.0))      # a click, mm RAS
+>>> volume = wslpet.read_scan("scans/patient-0000.nii.gz")  # PET in SUV, or a folder with a DICOM series
+>>> result = wslpet.find_lesions(volume, wslpet.load_model())         # the shipped weights
+>>> seed = wslpet.Seed("lung", position=(-11.6, -61.3, 351.6))      # a click, mm RAS
 >>> print(wslpet.delineate(volume, seed).lesions[0].volume_ml)
 >>> node = wslpet.Seed("lung", (10.0, -4.0, 140.0))                # another lesion of the same patient
 >>> print([lesion.volume_ml for lesion in wslpet.delineate(volume, [seed, node]).lesions])

@@ -45,8 +45,7 @@ def add_to(commands: Any) -> None:
     train.add_argument("--no-tumour", action="store_true", help='also learn "no tumour"')
     train.add_argument("--limit", type=int, metavar="N", help="use the first N patients only")
     for name, (kind, text) in TRAINING_OPTIONS.items():
-        flag = "seed" if name == "random_seed" else name.replace("_", "-")
-        train.add_argument(f"--{flag}", dest=name, type=kind, help=text)
+        train.add_argument(_flag(name), dest=name, type=kind, help=text)
     train.set_defaults(command=run)
 
 
@@ -61,6 +60,11 @@ def run(args: argparse.Namespace) -> None:
         _train_on_mips(args)
     else:
         _train_on_volumes(args)
+
+
+def _flag(name: str) -> str:
+    """The option whose value `args` has under a name."""
+    return "--" + {"start": "from", "random_seed": "seed"}.get(name, name).replace("_", "-")
 
 
 def _train_on_volumes(args: argparse.Namespace) -> None:
@@ -85,9 +89,9 @@ def _train_on_mips(args: argparse.Namespace) -> None:
     from wslpet.method.segmentation.learner import learn
 
     unused = [*TRAINING_OPTIONS, "preset", "start", "types", "limit"]
-    given = [name for name in unused if getattr(args, name) is not None] + ["no_tumour"] * args.no_tumour
-    if given:
-        raise InputError(f"{', '.join(given)}: the training on MIPs has no such option; leave it out")
+    named = [name for name in unused if getattr(args, name) is not None] + ["no_tumour"] * args.no_tumour
+    if named:
+        raise InputError(f"{', '.join(map(_flag, named))}: the training on MIPs has no such option; leave it out")
     people = people_of(read_mip_cohort(args.cohort))
     finder = learn(people, report=lambda line: print(line, flush=True))
     save_finder(finder, args.out)

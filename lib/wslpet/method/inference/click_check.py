@@ -59,8 +59,8 @@ class Clicked:
             raise SeedError(f"{self.doubt}; click on the tumour")
         if self.doubt and not sure:
             raise SeedError(
-                f"{self.doubt}; click on the tumour, or, if this is one, say so: on the annotation page, or with "
-                "--sure in a terminal"
+                f"{self.doubt}; click on the tumour, or, if this is one, say so: on the annotation page, with "
+                "--sure in a terminal, or with sure=True in Python"
             )
 
 
