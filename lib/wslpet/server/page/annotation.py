@@ -30,7 +30,8 @@ from wslpet.server.page.schemas import (
 )
 from wslpet.server.series.ct import FusedCt
 from wslpet.server.series.datastore import SeriesDatastore
-from wslpet.server.storage.annotations.service import AnnotationRequest, AnnotationService, Place
+from wslpet.server.storage.annotations.requests import AnnotationRequest, Place
+from wslpet.server.storage.annotations.service import AnnotationService
 from wslpet.server.tasks.findings import Contour, Delineated, delineated
 from wslpet.server.tasks.predictions import Predictions
 

@@ -30,7 +30,8 @@ from wslpet.method.inference.result import Result
 from wslpet.server.errors import quoted
 from wslpet.server.http.fifo_semaphore import processors
 from wslpet.server.storage.annotations.clicks import Clicks, clicks_in
-from wslpet.server.storage.annotations.service import AnnotationRequest, AnnotationService, OpenScan, Place
+from wslpet.server.storage.annotations.requests import AnnotationRequest, Place
+from wslpet.server.storage.annotations.service import AnnotationService, OpenScan
 from wslpet.server.storage.datastore import SeededDatastore
 from wslpet.server.tasks.active_model import ActiveModel
 

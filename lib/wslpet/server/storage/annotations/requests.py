@@ -1,0 +1,103 @@
+"""Requests to the annotation service, and its answers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Generic, TypeVar
+
+from wslpet.core.seeds import DEFAULT_CONTOUR, Annotation, ContourChoice, Withdrawal
+from wslpet.server.errors import Conflict, quoted
+
+Said = Annotation | Withdrawal
+Point = tuple[float, float, float]
+Answer = TypeVar("Answer")
+# (history, newest last; the annotation to record) → the same annotation, if the history has it already.
+Known = Callable[[Sequence[Said], Annotation], Annotation | None]
+
+
+@dataclass(frozen=True)
+class Place:
+    """A point of a request.
+
+    Parameters
+    ----------
+    index : [i, j, k] of the volume as stored, as a viewer sends it; None when `position` has the point.
+    position : mm RAS.
+    contour : the reader's choice for the contour of the lesion at this point.
+    """
+
+    index: Sequence[float] | None = None
+    position: Point | None = None
+    contour: ContourChoice = DEFAULT_CONTOUR
+
+
+@dataclass(frozen=True)
+class AnnotationRequest:
+    """One reader's annotation of a patient, to be recorded: lesions, or "no tumour".
+
+    Parameters
+    ----------
+    image_id : in the datastore; None for an image of a session: its clicks are answered, but not recorded.
+    cancer_type : one of the configured classes.
+    user : who clicked.
+    lesions : one point or more, the primary first. "No tumour" needs none; its seed is the middle of the scan.
+    background : points without a lesion.
+    id : of the request. A request that is sent twice with the same id is recorded once. "" if it has none.
+    time : of the click, ISO 8601; "" is now.
+    seen : length of the history that the user saw; the answer lists what others recorded since.
+    sure : whether the user confirms clicks that the delineation doubts.
+    path : the image's file; None asks the datastore.
+    """
+
+    image_id: str | None
+    cancer_type: str
+    user: str
+    lesions: tuple[Place, ...] = ()
+    background: tuple[Place, ...] = ()
+    id: str = ""
+    time: str = ""
+    seen: int = 0
+    sure: bool = False
+    path: Path | None = None
+
+
+@dataclass(frozen=True)
+class Recorded(Generic[Answer]):
+    """The annotation that is on record after a request, and the answer.
+
+    Parameters
+    ----------
+    annotation : on record: that of the request, or the same one recorded before.
+    known : whether it was recorded before.
+    meanwhile : annotations of others since `AnnotationRequest.seen`, superseded by this one.
+    answer : result of the delineation; None if the annotation was recorded before.
+    """
+
+    annotation: Annotation
+    known: bool = False
+    meanwhile: tuple[Said, ...] = ()
+    answer: Answer | None = None
+
+
+def known_by_request(request: AnnotationRequest) -> Known:
+    """Make a function that finds the annotation of the same request in an image's history.
+
+    It is the annotation with the request's id. Without an id, it is the same annotation by the same user, recorded
+    after the history that the user saw. The function raises Conflict if the id belongs to another annotation.
+    """
+
+    def known(history: Sequence[Said], annotation: Annotation) -> Annotation | None:
+        if not annotation.id:
+            unseen = (said for said in history[request.seen :] if isinstance(said, Annotation))
+            return next((said for said in unseen if said.says_the_same(annotation)), None)
+        found = next((said for said in history if isinstance(said, Annotation) and said.id == annotation.id), None)
+        if found is not None and not found.says_the_same(annotation):
+            raise Conflict(
+                f"the id {quoted(annotation.id)} is that of another annotation of this image, {found.cancer_type} by "
+                f"{quoted(found.user)} at {found.time}; nothing was recorded: send a new id with every annotation"
+            )
+        return found
+
+    return known
