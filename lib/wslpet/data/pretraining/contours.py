@@ -20,7 +20,7 @@ from wslpet.data.phantom.scenes import make_scene
 from wslpet.data.pretraining.weights import FIRST_SEED
 from wslpet.data.real_lesions import RealLesion, real_lesions
 from wslpet.method.delineation.contour_score import FILE, ContourScore, select_contour
-from wslpet.method.delineation.contours import REACHES_MM, within
+from wslpet.method.delineation.contours import MARGIN_MM, REACHES_MM, within
 from wslpet.method.delineation.features import FEATURES
 from wslpet.method.inference.localisation import CAM_SD_MM, CLICK_SD_MM
 
@@ -28,8 +28,10 @@ HIDDEN = 16
 NETWORKS = 3
 EPOCHS = 40
 BATCH = 48
-# A box ends at least this far beyond the lesion.
-MARGIN_MM = 6.0
+# The score learns from the voxels as they are and from boxes of these sizes only. From the thinned and smaller boxes
+# that clicks are answered in it learns worse: 40 plain phantoms 0.92 in place of 0.94, 6 lesions of lung, head and neck
+# 0.77 in place of 0.80.
+LEARNED_FROM_MM = REACHES_MM[1:]
 FOLDS = 5
 
 # (candidate, feature) measurements, (candidate,) Dice
@@ -42,10 +44,9 @@ def around(ras: Volume, truth: Array, point: Array, uncertainty_mm: float) -> li
     Where that is the smallest box of all, those in the next one, too. No group where there is none.
     """
     far = float((np.abs(np.argwhere(truth) - point) * ras.spacing).max()) + MARGIN_MM
-    needed = next((n for n, reach in enumerate(REACHES_MM) if reach > far), len(REACHES_MM) - 1)
-    boxes = [
-        within(ras, point, uncertainty_mm, reach) for reach in REACHES_MM[needed : 2 if needed == 0 else needed + 1]
-    ]
+    needed = next((n for n, reach in enumerate(LEARNED_FROM_MM) if reach > far), len(LEARNED_FROM_MM) - 1)
+    reaches = LEARNED_FROM_MM[needed : 2 if needed == 0 else needed + 1]
+    boxes = [within(ras, point, uncertainty_mm, reach, thinned=False) for reach in reaches]
     return [(found.features, found.dice(truth)) for found in boxes if len(found.features)]
 
 

@@ -39,10 +39,12 @@ class Candidate:
 
     Parameters
     ----------
-    corner : where its window begins in the box.
+    corner : where its window, which is the extent of its largest component, begins in the box.
     from_hottest : whether the components hold the union's hottest top, in place of that of the basin it was grown from.
-    component_level, above_level, hull_level : (x, y, z) int8 in the window: the first level (by index) at which a voxel
-        is of the component, is above the level, lies in the component's hull; `NEVER` if none.
+    levels : (level,) SUV of the thresholds, highest first.
+    image : (x, y, z) SUV in the window.
+    component_level, hull_level : (x, y, z) int8 in the window: the first level (by index) at which a voxel is of the
+        component, lies in its hull; `NEVER` if none.
     first_level : at levels before this one a smaller union has the same component.
     """
 
@@ -51,8 +53,9 @@ class Candidate:
     corner: tuple[int, int, int]
     peak: float
     background: float
+    levels: Array
+    image: Array
     component_level: Array
-    above_level: Array
     hull_level: Array
     first_level: int
 
@@ -78,12 +81,15 @@ class Candidate:
         starts = [union.start]
         if hottest != union.start and basins.peaks[union.start] < levels[0]:
             starts.append(hottest)
-        x, y, z = low.tolist()
+        falling = levels.astype(np.float32)
         found = []
         for start in starts:
-            component, above = flood(image, labels, members, levels.astype(np.float32), basins.tops[start] - low)
+            component, corner = flood(image, labels, members, falling, basins.tops[start] - low)
             hull = hulls(component, len(FRACTIONS), _NORMALS)
-            found.append(cls(union, start != union.start, (x, y, z), peak, background, component, above, hull, first))
+            own = image[tuple(slice(c, c + n) for c, n in zip(corner.tolist(), component.shape, strict=True))]
+            x, y, z = (corner + low).tolist()
+            which = (union, start != union.start, (x, y, z), peak, background)
+            found.append(cls(*which, falling, own, component, hull, first))
         return found
 
     def threshold(self, level: int) -> float:
@@ -107,9 +113,9 @@ class Candidate:
         sums: Array = np.zeros((2, n + 1, 8))
         edges: Array = np.zeros((n + 1, 4))
         nearest = np.rint(point).astype(np.int64) - self.corner
-        levels = (self.component_level, self.above_level, self.hull_level)
-        own = basins.starts[0]
-        accumulate(levels, self.corner, basins.image, basins.gradient, basins.labels, own, nearest, sums, edges)
+        own, joined, hulled = basins.starts[0], self.component_level, self.hull_level
+        image, gradient, labels = basins.image, basins.gradient, basins.labels
+        accumulate(joined, hulled, self.levels, self.corner, image, gradient, labels, own, nearest, sums, edges)
         sums, edges = sums.cumsum(axis=1)[:, :-1], edges.cumsum(axis=0)[:-1]
         count = np.maximum(sums[..., 0], 1)
         away = sums[..., 1:4] / count[..., None] + self.corner - point
@@ -132,7 +138,7 @@ class Candidate:
         """
         inside = self.component_level <= level
         if hull:
-            inside |= (self.hull_level <= level) & (self.above_level > level)
+            inside |= (self.hull_level <= level) & ~(self.image > self.levels[level])
         else:
             inside = ndimage.binary_fill_holes(inside)
         ends = [np.flatnonzero(inside.any(axis=tuple({0, 1, 2} - {axis}))) for axis in range(3)]
@@ -141,17 +147,25 @@ class Candidate:
         return np.ascontiguousarray(inside[window]), (x, y, z)
 
     def overlaps(self, truth: Array) -> Array:
-        """(2, level) voxels that each component, as it is and with its hull, shares with a mask of the box."""
+        """(2, level) how much of a mask each component holds, as it is and with its hull; the mask is of the box.
+
+        Parameters
+        ----------
+        truth : (x, y, z) share of each voxel that is in the mask.
+        """
         window = tuple(slice(c, c + n) for c, n in zip(self.corner, self.component_level.shape, strict=True))
-        inside = truth[window]
-        n = len(FRACTIONS)
-        own, above, hull = (
-            np.minimum(levels[inside], n) for levels in (self.component_level, self.above_level, self.hull_level)
-        )
-        alone = np.bincount(own, minlength=n + 1).astype(np.int64)
+        inside, n = truth[window] > 0, len(FRACTIONS)
+        shares = truth[window][inside].astype(np.float64)
+        own, hull = (np.minimum(levels[inside], n) for levels in (self.component_level, self.hull_level))
+        above = np.searchsorted(-self.levels, -self.image[inside], side="right")
+
+        def by_level(levels: Array, of: Array) -> Array:
+            return np.bincount(levels[of], shares[of], minlength=n + 1)
+
+        alone = by_level(own, np.ones(len(own), dtype=bool))
         last = np.minimum(own, above)
         added = hull < last
-        more = np.bincount(hull[added], minlength=n + 1) - np.bincount(last[added], minlength=n + 1)
+        more = by_level(hull, added) - by_level(last, added)
         counts: Array = np.stack([alone, alone + more]).cumsum(axis=1)[:, :n]
         return counts
 

@@ -11,55 +11,74 @@ NEVER = 127
 
 
 @compiled
+def first_level(value: float, levels: Array) -> int:
+    """Index of the first of the falling levels that a value is above; NEVER if there is none."""
+    for level in range(len(levels)):
+        if value > levels[level]:
+            return level
+    return NEVER
+
+
+@compiled
 def flood(image: Array, labels: Array, members: Array, levels: Array, start: Array) -> tuple[Array, Array]:
-    """`component_level` and `above_level` of a candidate: a flood from the start that falls through the levels."""
+    """`component_level` of a candidate: a flood from the start that falls through the levels.
+
+    Returns
+    -------
+    it, in the extent of the lowest level's component and one voxel around it, where the image has them; and where that
+    begins in the image.
+    """
     nx, ny, nz = image.shape
     joined = np.full((nx, ny, nz), NEVER, dtype=np.int8)
-    above = np.full((nx, ny, nz), NEVER, dtype=np.int8)
     n = len(levels)
-    for x in range(nx):
-        for y in range(ny):
-            for z in range(nz):
-                value = image[x, y, z]
-                if value > levels[n - 1]:
-                    level = 0
-                    while not value > levels[level]:
-                        level += 1
-                    above[x, y, z] = level
     # One stack a level, linked through the voxels.
     below = np.empty(image.size, dtype=np.int32)
     tops = np.full(n, -1, dtype=np.int32)
-    first = above[start[0], start[1], start[2]]
-    if first == NEVER:
-        return joined, above
-    seen = np.zeros((nx, ny, nz), dtype=np.bool_)
-    seen[start[0], start[1], start[2]] = True
-    here = (start[0] * ny + start[1]) * nz + start[2]
-    below[here], tops[first] = -1, here
+    low, high = start.copy(), start + 1
+    first = first_level(image[start[0], start[1], start[2]], levels)
+    if first != NEVER:
+        joined[start[0], start[1], start[2]] = first
+        here = (start[0] * ny + start[1]) * nz + start[2]
+        below[here], tops[first] = -1, here
     for level in range(n):
         while tops[level] >= 0:
             here = tops[level]
             tops[level] = below[here]
             x, y, z = here // (ny * nz), here // nz % ny, here % nz
-            joined[x, y, z] = level
+            low[0], low[1], low[2] = min(low[0], x), min(low[1], y), min(low[2], z)
+            high[0], high[1], high[2] = max(high[0], x + 1), max(high[1], y + 1), max(high[2], z + 1)
             for step in range(6):
-                a, b, c = x, y, z
-                if step < 2:
-                    a += 2 * step - 1
-                elif step < 4:
-                    b += 2 * step - 5
-                else:
-                    c += 2 * step - 9
-                if a < 0 or b < 0 or c < 0 or a >= nx or b >= ny or c >= nz or seen[a, b, c]:
+                a, b, c = _neighbour(x, y, z, step)
+                if not _inside(a, b, c, joined.shape) or joined[a, b, c] != NEVER:
                     continue
-                if above[a, b, c] == NEVER or not members[labels[a, b, c]]:
+                value = image[a, b, c]
+                if not value > levels[n - 1] or not members[labels[a, b, c]]:
                     continue
-                seen[a, b, c] = True
-                later = max(above[a, b, c], level)
+                later = level
+                while not value > levels[later]:
+                    later += 1
+                joined[a, b, c] = later
                 there = (a * ny + b) * nz + c
                 below[there] = tops[later]
                 tops[later] = there
-    return joined, above
+    for axis in range(3):
+        low[axis], high[axis] = max(low[axis] - 1, 0), min(high[axis] + 1, image.shape[axis])
+    return joined[low[0] : high[0], low[1] : high[1], low[2] : high[2]].copy(), low
+
+
+@compiled
+def _neighbour(x: int, y: int, z: int, step: int) -> tuple[int, int, int]:
+    """One of the six voxels that share a face with one."""
+    if step < 2:
+        return x + 2 * step - 1, y, z
+    if step < 4:
+        return x, y + 2 * step - 5, z
+    return x, y, z + 2 * step - 9
+
+
+@compiled
+def _inside(x: int, y: int, z: int, shape: tuple[int, int, int]) -> bool:
+    return 0 <= x < shape[0] and 0 <= y < shape[1] and 0 <= z < shape[2]
 
 
 @compiled
@@ -120,7 +139,9 @@ def hulls(joined: Array, n: int, normals: Array) -> Array:
 
 @compiled
 def accumulate(
-    levels: tuple[Array, Array, Array],
+    joined: Array,
+    hulled: Array,
+    levels: Array,
     corner: tuple[int, int, int],
     image: Array,
     gradient: Array,
@@ -132,40 +153,30 @@ def accumulate(
 ) -> None:
     """Accumulate the measurements of each level.
 
-    `sums` (cut or hull, level, ...): number of voxels, sum of indices, sum of SUV, whether `nearest` is inside, number
-    of voxels at the end of the box. `edges` (level, ...): number of boundary voxels, sum of their gradients, number of
-    voxels that touch the cut, number of these above the level.
+    `sums` (as it is or with its hull, level, ...): number of voxels, sum of indices, sum of SUV, whether `nearest` is
+    inside, number of voxels at the end of the box, in the basin of the point. `edges` (level, ...): number of boundary
+    voxels, sum of their gradients, number of voxels that touch the component, number of these above the level.
     """
-    joined, above, hulled = levels
     nx, ny, nz = joined.shape
-    n = len(edges) - 1
+    n = len(levels)
     for x in range(nx):
         for y in range(ny):
             for z in range(nz):
-                own, hot, hull = min(joined[x, y, z], n), min(above[x, y, z], n), min(hulled[x, y, z], n)
-                # Of the touching voxels: the first and the last level at which one is of the cut.
+                own, hull = min(joined[x, y, z], n), min(hulled[x, y, z], n)
+                # Of the touching voxels: the first and the last level at which one is of the component.
                 soon, late = n, 0
                 for step in range(6):
-                    a, b, c = x, y, z
-                    if step < 2:
-                        a += 2 * step - 1
-                    elif step < 4:
-                        b += 2 * step - 5
-                    else:
-                        c += 2 * step - 9
-                    if 0 <= a < nx and 0 <= b < ny and 0 <= c < nz:
+                    a, b, c = _neighbour(x, y, z, step)
+                    if _inside(a, b, c, joined.shape):
                         other = min(joined[a, b, c], n)
                         soon, late = min(soon, other), max(late, other)
-                    elif (
-                        0 <= a + corner[0] < image.shape[0]
-                        and 0 <= b + corner[1] < image.shape[1]
-                        and 0 <= c + corner[2] < image.shape[2]
-                    ):
+                    elif _inside(a + corner[0], b + corner[1], c + corner[2], image.shape):
                         late = n
                 if own == n and soon == n and hull == n:
                     continue
                 i, j, k = x + corner[0], y + corner[1], z + corner[2]
                 value = image[i, j, k]
+                hot = first_level(value, levels[:own]) if soon < own or hull < own else own
                 at_point = x == nearest[0] and y == nearest[1] and z == nearest[2]
                 at_end = (
                     i == 0

@@ -54,7 +54,7 @@ def nested_contours(
 
 def _boxes(ras: Volume, index: Array, reaches_mm: Sequence[float], around: Contour) -> Sequence[float]:
     """The box that holds a contour, and the next larger one."""
-    ends = np.abs(np.array([around.start, np.add(around.start, around.inside.shape) - 1]) - index) * ras.spacing
+    ends = np.abs(np.array(around.ends) - index) * ras.spacing
     holding = next((n for n, reach in enumerate(reaches_mm) if reach > ends.max()), len(reaches_mm) - 1)
     return reaches_mm[holding : holding + 2]
 
