@@ -1,12 +1,14 @@
-"""People as MIPs on the frame's grid: a body, a hot bladder that is normal, and lesions that are not."""
+"""People as MIPs on the frame's grid (to learn from: on the segmenter's): a hot bladder that is normal, and lesions."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from wslpet.core.arrays import Array
+from wslpet.method.normal.atlas import Atlas, build_atlas
 from wslpet.method.normal.frame import FRAME_SHAPE
 from wslpet.method.segmentation.batches import TrainingSet
+from wslpet.method.segmentation.network import FACTOR, reduced
 
 ROWS = 320
 BLADDER = (240, 128)
@@ -33,4 +35,10 @@ def training_set(rng: np.random.Generator, ill: int = 6, well: int = 8) -> Train
     people = [person(rng, 2) for _ in range(ill)] + [person(rng, 0) for _ in range(well)]
     images = np.stack([image for image, _ in people])[:, None]
     masks = np.stack([mask for _, mask in people])[:, None]
-    return TrainingSet(images, masks, np.ones_like(masks), ("lung",) * ill + (None,) * well)
+    lesions = reduced(masks) >= 0.5
+    return TrainingSet(reduced(images), lesions, np.ones_like(lesions), ("lung",) * ill + (None,) * well)
+
+
+def frame_atlas(images: Array) -> Atlas:
+    """The atlas of people (person, view, row, column) on the segmenter's grid."""
+    return build_atlas(images.repeat(FACTOR, axis=2).repeat(FACTOR, axis=3))

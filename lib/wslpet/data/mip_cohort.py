@@ -16,9 +16,9 @@ from PIL import Image, UnidentifiedImageError
 from wslpet.core.arrays import Array, BoolArray, FloatArray
 from wslpet.core.errors import InputError
 from wslpet.core.seeds import NO_TUMOUR
+from wslpet.method.network.coarse_segmenter import SATURATION_SUV
 from wslpet.method.normal.reference import MipImage, load_reference
 from wslpet.method.segmentation.learner import People
-from wslpet.method.segmentation.network import SATURATION_SUV
 
 TABLE = "cohort.csv"
 COLUMNS = ("image", "cancer_type", "click_x", "click_y")

@@ -17,7 +17,7 @@ from wslpet.method.normal.reference import MipImage, Reference, build_template, 
 from wslpet.method.projection.mip import project
 from wslpet.method.shipped import NORMAL_REFERENCE
 
-PRESET = "train-mimics"
+PRESET = "lifelike"
 FIRST_SEED = 900_000
 # A template is made of scans that reach from the head to the thighs; others are fitted to it.
 WHOLE_MM = 880.0
@@ -46,7 +46,7 @@ def build_reference(people: list[tuple[MipImage, MipImage]]) -> Reference:
 def main() -> None:
     """Draw phantoms, build, write."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--people", type=int, default=120)
+    parser.add_argument("--people", type=int, default=100)
     parser.add_argument("--preset", default=PRESET)
     parser.add_argument("--out", type=Path, default=NORMAL_REFERENCE)
     args = parser.parse_args()

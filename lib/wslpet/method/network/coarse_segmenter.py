@@ -39,10 +39,10 @@ THRESHOLD = 0.1
 class CoarseNet(nn.Module):
     """U-Net: inputs (n, channel, row, column) → lesion logits (n, row, column); the first level lies at 8 mm."""
 
-    def __init__(self, widths: tuple[int, ...] = WIDTHS) -> None:
+    def __init__(self, channels: int = CHANNELS, widths: tuple[int, ...] = WIDTHS) -> None:
         super().__init__()
         a, b, c, e = widths
-        self.stem, self.b = _block(CHANNELS * 4, a), _block(a, b)
+        self.stem, self.b = _block(channels * 4, a), _block(a, b)
         self.c = nn.Sequential(_block(b, c), _block(c, c))
         self.e = nn.Sequential(_block(c, e), _block(e, e))
         self.uc, self.ub, self.ua = _block(e + c, c), _block(c + b, b), _block(b + a, a)
@@ -50,13 +50,17 @@ class CoarseNet(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Run the network; rows and columns must be multiples of `MULTIPLE`."""
+        return self.run(images)[0]
+
+    def run(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits as of `forward`, and the deepest maps (n, channel, row / 16, column / 16)."""
         a = self.stem(F.pixel_unshuffle(images, 2))
         b = self.b(F.max_pool2d(a, 2))
         c = self.c(F.max_pool2d(b, 2))
         e = self.e(F.max_pool2d(c, 2))
         c = self.uc(torch.cat([_up(e, c), c], dim=1))
         b = self.ub(torch.cat([_up(c, b), b], dim=1))
-        return F.pixel_shuffle(self.o(self.ua(torch.cat([_up(b, a), a], dim=1))), 2)[:, 0]
+        return F.pixel_shuffle(self.o(self.ua(torch.cat([_up(b, a), a], dim=1))), 2)[:, 0], e
 
 
 def _block(before: int, after: int) -> nn.Sequential:
@@ -75,11 +79,17 @@ def input_channels(uptake: Array) -> FloatArray:
     Square root of the uptake; row below the first row of the body (400 mm is 1, less 1); column from the middle of
     the uptake (160 mm is 1).
     """
-    rows, columns = np.mgrid[: uptake.shape[0], : uptake.shape[1]].astype(np.float32)
     middle = (uptake.sum(axis=0) * np.arange(uptake.shape[1])).sum() / max(float(uptake.sum()), 1e-6)
-    places = ((rows - _first_row(uptake)) * GRID_MM / 400 - 1, (columns - middle) * GRID_MM / 160)
-    channels: FloatArray = np.stack([np.sqrt(uptake), *places]).astype(np.float32)
+    places = grid_places(uptake.shape, _first_row(uptake), float(middle))
+    channels: FloatArray = np.concatenate([np.sqrt(uptake)[None], places]).astype(np.float32)
     return channels
+
+
+def grid_places(shape: tuple[int, ...], first_row: float, middle: float) -> FloatArray:
+    """(2, row, column): rows below the first (400 mm is 1, less 1), columns from the middle (160 mm is 1)."""
+    rows, columns = np.mgrid[: shape[0], : shape[1]].astype(np.float32)
+    places: FloatArray = np.stack([(rows - first_row) * GRID_MM / 400 - 1, (columns - middle) * GRID_MM / 160])
+    return places
 
 
 def _first_row(uptake: Array) -> int:

@@ -41,6 +41,11 @@ class Atlas:
         smooth: FloatArray = ndimage.uniform_filter(fine, size=(1, 1, 3, 3), mode="nearest")[:, :, :rows]
         return smooth
 
+    def smooth(self, rows: int) -> FloatArray:
+        """Quantiles on the atlas's own grid, its first rows: (view, quantile, row, column)."""
+        found: FloatArray = ndimage.uniform_filter(self.quantiles, size=(1, 1, 3, 3), mode="nearest")[:, :, :rows]
+        return found
+
     def excess(self, images: Array) -> FloatArray:
         """SUV above the highest quantile: (person, view, row, column) on the frame's grid, 0 where it is not above."""
         limit = self.on_grid(images.shape[2])[:, -1]

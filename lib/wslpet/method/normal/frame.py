@@ -198,7 +198,7 @@ class FrameFit:
         one, other = moved - (weight * moved).sum() / total, self._template - (weight * self._template).sum() / total
         variance = (weight * one**2).sum() * (weight * other**2).sum()
         correlation = (weight * one * other).sum() / np.sqrt(variance) if variance > 0 else 0.0
-        seen = (moved * np.outer(*weights)).sum() * scale[0] * scale[1]
+        seen = (moved * weight).sum() * scale[0] * scale[1]
         outside = 1 - min(1.0, seen / max(float(small.sum()), 1e-6))
         return float(correlation - SCALE_PENALTY * (np.log(scale) ** 2).sum() - OUTSIDE_PENALTY * outside)
 

@@ -11,22 +11,23 @@ from torch import Tensor
 
 from wslpet.core.arrays import Array, BoolArray
 from wslpet.core.errors import TrainingError
+from wslpet.method.network.coarse_segmenter import GRID_MM
 from wslpet.method.normal.atlas import Atlas
 from wslpet.method.segmentation.implants import ImplantLibrary, implant
 from wslpet.method.segmentation.network import frame_places, input_channels
 
 # Rows and columns of a window. The frame's outer columns hold elbows and air; windows move over them.
-WINDOW = 256
-COLUMNS = 192
+WINDOW = 128
+COLUMNS = 96
 # Rows that a window may need beyond its own, for rotation and scale.
-SLACK = 48
+SLACK = 24
 # Share of the windows of patients that contain a lesion for sure.
 ON_LESION = 0.75
 
 
 @dataclass(frozen=True, eq=False)
 class TrainingSet:
-    """People to learn from, in the frame of the body.
+    """People to learn from, in the frame of the body, on the segmenter's grid.
 
     Parameters
     ----------
@@ -109,7 +110,7 @@ class Sampler:
     ) -> None:
         self._people, self._config, self._rng, self._implants = people, config, rng, implants
         self._rows = people.images.shape[2]
-        self._quantiles = torch.from_numpy(atlas.on_grid(self._rows))
+        self._quantiles = torch.from_numpy(atlas.smooth(self._rows))
         self._places = frame_places(self._rows)
         self._type_numbers = [-1 if name is None else types.index(name) for name in people.types]
         self._ill = np.flatnonzero([name is not None for name in people.types])
@@ -203,7 +204,7 @@ class Sampler:
             own[..., 1] = ((own[..., 1] + 1) * rows / 2 + float(first[k])) * 2 / self._rows - 1
             limit = self._config.atlas_shift_mm
             shift = self._rng.uniform(-limit, limit, 2)
-            own += torch.tensor([shift[0] / columns, shift[1] / self._rows], dtype=own.dtype)
+            own += torch.tensor([shift[0] / columns, shift[1] / self._rows], dtype=own.dtype) * (2 / GRID_MM)
             found.append(F.grid_sample(maps, own, padding_mode="border", align_corners=False))
         return torch.cat(found)
 

@@ -14,8 +14,9 @@ from wslpet.core.atomic_io import replacing
 from wslpet.method.network.checkpoint import read_content
 from wslpet.method.segmentation.evidence import Presence, features
 from wslpet.method.segmentation.model import Segmenter, SegmenterOutput, segmenter_content, segmenter_from
+from wslpet.method.segmentation.network import enlarged, reduced
 
-FORMAT = "wslpet-finder-1"
+FORMAT = "wslpet-finder-2"
 # Probability from which a pixel is a lesion.
 THRESHOLD = 0.5
 
@@ -41,8 +42,11 @@ class LesionFinder:
 
     def predict(self, images: Array) -> FinderOutput:
         """Lesions of new people, images (person, view, row, column) SUV on the frame's grid, NaN outside the scan."""
-        outputs = [member.predict(images) for member in self.members]
-        probability = np.mean([output.probability for output in outputs], axis=0)
+        small = reduced(images)
+        outputs = [member.predict(small) for member in self.members]
+        mean = np.mean([output.probability for output in outputs], axis=0)
+        probability = np.array([[enlarged(view, images.shape[2:]) for view in person] for person in mean])
+        probability[~np.isfinite(images)] = 0
         types = np.mean([output.types for output in outputs], axis=0)
         rows = np.mean([person_features(output) for output in outputs], axis=0)
         presence = np.full(len(images), np.nan) if self.presence is None else self.presence.probability(rows)

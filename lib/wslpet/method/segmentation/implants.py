@@ -14,14 +14,14 @@ from scipy import ndimage
 from wslpet.core.arrays import Array, BoolArray, FloatArray
 
 # Pixels around a lesion that are carried along: its blurred edge.
-EDGE = 3
-SMALLEST = 4
+EDGE = 2
+SMALLEST = 2
 MOST = 8
 # A lesion is visible where it exceeds what is there by this SUV.
 VISIBLE_SUV = 0.4
 BODY_SUV = 0.7
 # Share of the implants that are placed near where the lesion was, and how near (standard deviation, pixels).
-IN_PLACE, NEAR = 0.5, 30.0
+IN_PLACE, NEAR = 0.5, 15.0
 
 
 @dataclass(frozen=True, eq=False)

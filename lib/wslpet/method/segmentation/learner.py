@@ -13,11 +13,13 @@ import numpy as np
 
 from wslpet.core.arrays import Array, BoolArray
 from wslpet.core.errors import TrainingError
+from wslpet.method.network.coarse_segmenter import CoarseNet, load_network
 from wslpet.method.normal.atlas import FEWEST, Atlas, build_atlas
 from wslpet.method.segmentation.batches import TrainingSet
 from wslpet.method.segmentation.evidence import fit_presence
 from wslpet.method.segmentation.finder import LesionFinder, person_features
 from wslpet.method.segmentation.model import Segmenter, SegmenterOutput, SegmenterSettings
+from wslpet.method.segmentation.network import reduced
 from wslpet.method.segmentation.targets import ClickContour, click_contour, unknown
 from wslpet.method.segmentation.training import SegmenterTraining, train_segmenter
 
@@ -41,6 +43,7 @@ class Learning:
     contour : how a click becomes a contour.
     ignore : whether what nobody clicked is unknown rather than background.
     use_atlas : whether the network is told what is normal.
+    shipped_start : whether the training starts from the shipped segmenter.
     """
 
     training: SegmenterTraining = field(default_factory=lambda: SegmenterTraining(steps=750))
@@ -48,6 +51,7 @@ class Learning:
     contour: ClickContour = field(default_factory=ClickContour)
     ignore: bool = True
     use_atlas: bool = True
+    shipped_start: bool = True
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,7 +101,7 @@ def training_set(people: People, atlas: Atlas, config: Learning) -> TrainingSet:
     """What the clicks, or the masks, say of each pixel."""
     shape = people.images.shape
     if people.masks is not None:
-        return TrainingSet(people.images, people.masks, np.ones(shape, dtype=bool), people.types)
+        return _reduced(people, people.masks, np.ones(shape, dtype=bool))
     lesions, known = np.zeros(shape, dtype=bool), np.ones(shape, dtype=bool)
     quantiles = atlas.on_grid(shape[2])
     for person in np.flatnonzero(people.ill):
@@ -109,14 +113,20 @@ def training_set(people: People, atlas: Atlas, config: Learning) -> TrainingSet:
                 lesions[person, view] |= contour
             if config.ignore:
                 known[person, view] = ~unknown(image, highest, contours)
-    return TrainingSet(people.images, lesions, known, people.types)
+    return _reduced(people, lesions, known)
+
+
+def _reduced(people: People, lesions: BoolArray, known: BoolArray) -> TrainingSet:
+    """On the segmenter's grid: a pixel is a lesion where half of it is, and known where all of it is."""
+    images = reduced(people.images).astype(np.float16)
+    return TrainingSet(images, reduced(lesions) >= 0.5, reduced(known) == 1, people.types)
 
 
 def learn(
     people: People,
     config: Learning | None = None,
     atlas: Atlas | None = None,
-    initial: Segmenter | None = None,
+    initial: Segmenter | CoarseNet | None = None,
     report: Callable[[str], None] | None = None,
 ) -> LesionFinder:
     """Learn to find all lesions.
@@ -125,7 +135,7 @@ def learn(
     ----------
     people : a site's own; lesion-free people among them make it better, and are needed to calibrate "no lesion".
     atlas : of normal uptake; default: `site_atlas`.
-    initial : weights to start from, such as the shipped ones; None starts from scratch.
+    initial : weights to start from; default: the shipped ones.
     report : called with a line on each step done.
 
     Raises
@@ -141,8 +151,9 @@ def learn(
     settings = SegmenterSettings(types)
     shown = atlas if config.use_atlas else replace(atlas, quantiles=np.zeros_like(atlas.quantiles))
     lessons = training_set(people, atlas, config)
+    start = initial if initial is not None else load_network() if config.shipped_start else None
     halves = _halves(people.ill)
-    members, unseen = _round(lessons, shown, settings, config.training, halves, [initial] * MEMBERS, report)
+    members, unseen = _round(lessons, shown, settings, config.training, halves, [start] * MEMBERS, report)
     if config.second_steps and people.masks is None:
         second = replace(config.training, steps=config.second_steps, learning_rate=config.training.learning_rate / 2)
         members, unseen = _round(_pseudo(lessons, unseen, atlas), shown, settings, second, halves, members, report)
@@ -163,7 +174,7 @@ def _round(
     settings: SegmenterSettings,
     training: SegmenterTraining,
     halves: list[Array],
-    initial: Sequence[Segmenter | None],
+    initial: Sequence[Segmenter | CoarseNet | None],
     report: Callable[[str], None] | None,
 ) -> tuple[list[Segmenter], SegmenterOutput]:
     """Train each network on its people; the networks, and their predictions of the people they have not seen."""
@@ -184,7 +195,7 @@ def _round(
 
 def _pseudo(lessons: TrainingSet, unseen: SegmenterOutput, atlas: Atlas) -> TrainingSet:
     """The second round's lessons: confident predictions of the network that has not seen the person become lesions."""
-    usual = atlas.on_grid(lessons.images.shape[2])[:, 0]
+    usual = atlas.smooth(lessons.images.shape[2])[:, 0]
     lesions, known = lessons.lesions.copy(), lessons.known.copy()
     for person, name in enumerate(lessons.types):
         if name is None:

@@ -9,15 +9,17 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 
 from wslpet.core.arrays import Array, FloatArray
 from wslpet.core.atomic_io import replacing
 from wslpet.core.errors import InputError, ModelError
 from wslpet.method.network.checkpoint import read_content
+from wslpet.method.network.coarse_segmenter import MULTIPLE, WIDTHS
 from wslpet.method.normal.atlas import Atlas
-from wslpet.method.segmentation.network import CHANNELS, MULTIPLE, SegmenterNet, frame_places, input_channels
+from wslpet.method.segmentation.network import SegmenterNet, frame_places, input_channels
 
-FORMAT = "wslpet-segmenter-1"
+FORMAT = "wslpet-segmenter-2"
 
 
 @dataclass(frozen=True)
@@ -25,7 +27,7 @@ class SegmenterSettings:
     """Architecture of the segmenter. types : cancer types of its head; widths : channels of each level."""
 
     types: tuple[str, ...] = ()
-    widths: tuple[int, ...] = (16, 32, 64, 96, 128)
+    widths: tuple[int, ...] = WIDTHS
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,7 +36,7 @@ class SegmenterOutput:
 
     Parameters
     ----------
-    probability : (person, view, row, column) float32 of a lesion at each pixel of the frame; 0 outside the scan.
+    probability : (person, view, row, column) float32 of a lesion at each pixel; 0 outside the scan.
     types : (person, type) probability of each cancer type, given that there is a lesion; empty without types.
     """
 
@@ -56,7 +58,7 @@ class Segmenter:
 
         Parameters
         ----------
-        images : (person, view, row, column) SUV on the frame's grid, NaN outside the scan.
+        images : (person, view, row, column) SUV on the segmenter's grid (`network.reduced`), NaN outside the scan.
         mirror : whether the mean with the mirrored image is taken.
         """
         if images.ndim != 4 or images.shape[1] > len(self.atlas.quantiles):
@@ -66,13 +68,11 @@ class Segmenter:
             )
         probability = np.zeros(images.shape, dtype=np.float32)
         types = np.zeros((len(images), len(self.settings.types)), dtype=np.float32)
-        quantiles = torch.from_numpy(self.atlas.on_grid(images.shape[2]))
-        places = frame_places(images.shape[2])
+        quantiles, places = torch.from_numpy(self.atlas.smooth(images.shape[2])), frame_places(images.shape[2])
         for k, person in enumerate(images):
             for view, image in enumerate(person):
-                inside = np.isfinite(image)
                 found, scores = self._run(image, quantiles[view], places, view, mirror)
-                probability[k, view] = np.where(inside, found, 0)
+                probability[k, view] = np.where(np.isfinite(image), found, 0)
                 types[k] += scores / len(person)
         return SegmenterOutput(probability, types)
 
@@ -84,17 +84,16 @@ class Segmenter:
         result = np.zeros(image.shape, dtype=np.float32)
         if not len(rows):
             return result, np.zeros(len(self.settings.types), dtype=np.float32)
-        start = int(rows[0])
-        stop = start + -(-(int(rows[-1]) + 1 - start) // MULTIPLE) * MULTIPLE
-        window = slice(max(0, min(start, image.shape[0] - (stop - start))), min(stop, image.shape[0]))
+        window = slice(int(rows[0]), int(rows[-1]) + 1)
         pixels = torch.from_numpy(np.nan_to_num(image[window].astype(np.float32)))[None]
         inputs = input_channels(pixels, quantiles[None, :, window], places[None, :, window], torch.tensor([view]))
+        inputs = F.pad(inputs, (0, 0, 0, -inputs.shape[2] % MULTIPLE), mode="replicate")
         if mirror:
             flipped = inputs.flip(3)
             flipped[:, 5] = inputs[:, 5]
             inputs = torch.cat([inputs, flipped])
         logits, types = self.network(inputs.contiguous(memory_format=torch.channels_last))
-        found = logits.sigmoid()
+        found = logits.sigmoid()[:, : pixels.shape[1]]
         result[window] = (found[0] + found[1].flip(1)).numpy() / 2 if mirror else found[0].numpy()
         scores = np.zeros(0, dtype=np.float32) if types is None else types.softmax(dim=1).mean(dim=0).numpy()
         return result, scores
@@ -104,7 +103,7 @@ def new_network(settings: SegmenterSettings, random_seed: int = 0) -> SegmenterN
     """An untrained network, the same for the same random seed."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(random_seed)
-        return SegmenterNet(CHANNELS, settings.widths, len(settings.types))
+        return SegmenterNet(len(settings.types), settings.widths)
 
 
 def save_segmenter(segmenter: Segmenter, path: str | os.PathLike[str]) -> None:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from wslpet.core.errors import TrainingError
 from wslpet.method.network.cam import use_bfloat16
+from wslpet.method.network.coarse_segmenter import CoarseNet
 from wslpet.method.normal.atlas import Atlas
 from wslpet.method.segmentation.batches import Augmentation, Batch, Sampler, TrainingSet
 from wslpet.method.segmentation.implants import implant_library
@@ -36,7 +37,7 @@ class SegmenterTraining:
     random_seed : of initialisation and augmentation.
     """
 
-    steps: int = 750
+    steps: int = 1000
     ill: int = 3
     implanted: int = 2
     well: int = 1
@@ -56,7 +57,7 @@ def train_segmenter(
     atlas: Atlas,
     settings: SegmenterSettings,
     config: SegmenterTraining | None = None,
-    initial: Segmenter | None = None,
+    initial: Segmenter | CoarseNet | None = None,
     report: Callable[[int, float], bool] | None = None,
 ) -> Segmenter:
     """Train the network for all lesions.
@@ -64,7 +65,8 @@ def train_segmenter(
     Parameters
     ----------
     people : patients and people without a lesion.
-    initial : weights to start from; None starts from scratch. Its head is taken over if its types are the same.
+    initial : a site's segmenter or the shipped one to start from; None starts from scratch. The head of a site's is
+        taken over if its types are the same.
     report : called with the step and its loss; True from it ends the training.
 
     Raises
@@ -77,7 +79,9 @@ def train_segmenter(
         raise TrainingError("no lesion to learn from; click at least one lesion")
     rng = np.random.default_rng(config.random_seed)
     network = new_network(settings, config.random_seed)
-    if initial is not None:
+    if isinstance(initial, CoarseNet):
+        network.start_from_shipped(initial)
+    elif initial is not None:
         _start_from(network, initial, settings)
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     library = implant_library(people.images, people.lesions) if config.implants else None
