@@ -32,7 +32,7 @@ TITLES = {
     "threshold": "one threshold on the SUV",
 }
 # Variants of `one_click`, each without one part.
-VARIANTS = ("atlas", "guard", "unknown", "self_training", "implants")
+VARIANTS = ("atlas", "guard", "unknown", "self_training", "implants", "shipped")
 LEVELS = np.arange(0.2, 7.0, 0.2)
 
 
@@ -40,7 +40,7 @@ LEVELS = np.arange(0.2, 7.0, 0.2)
 class Effort:
     """How long the systems learn. steps, second_steps : of each of two networks; epochs : of the CAM network."""
 
-    steps: int = 750
+    steps: int = 500
     second_steps: int = 250
     epochs: int = 20
 
@@ -80,6 +80,7 @@ def _config(effort: Effort, without: str) -> Learning:
         "unknown": replace(config, ignore=False),
         "self_training": replace(config, second_steps=0),
         "implants": replace(config, training=replace(config.training, implants=False)),
+        "shipped": replace(config, shipped=False),
     }
     return changes[without]
 

@@ -35,7 +35,7 @@ def test_a_contour_does_not_enter_normal_uptake(image):
 def test_other_uptake_above_the_atlas_is_unknown(image):
     image[disc((200, 120), 8)] = 4.0
     lesion = click_contour(image, USUAL, np.array([100.0, 120.0]), ClickContour())
-    assert (unknown(image, USUAL, [lesion]) == disc((200, 120), 8)).all()
+    assert (unknown(image, USUAL, USUAL, [lesion]) == disc((200, 120), 8)).all()
 
 
 def test_a_click_outside_the_scan_teaches_nothing():
@@ -48,5 +48,5 @@ def test_what_the_guard_cut_off_is_unknown_rather_than_background(image):
     contour = click_contour(image, usual, np.array([100.0, 116.0]), ClickContour())
     cut_off = disc((100, 120), 8) & ~contour
     assert cut_off.sum() > 20
-    assert unknown(image, usual, [contour])[cut_off].all()
-    assert not unknown(image, usual, [contour])[150].any()
+    assert unknown(image, usual, usual, [contour])[cut_off].all()
+    assert not unknown(image, usual, usual, [contour])[150].any()

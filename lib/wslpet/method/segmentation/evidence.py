@@ -20,7 +20,8 @@ CERTAIN = 0.9
 STRENGTH = 0.3
 
 
-def _log_odds(probability: FloatArray) -> FloatArray:
+def log_odds(probability: FloatArray) -> FloatArray:
+    """Of probabilities, cut at one in a million."""
     clipped = np.clip(probability.astype(np.float64), 1e-6, 1 - 1e-6)
     result: FloatArray = np.log(clipped / (1 - clipped))
     return result
@@ -29,7 +30,7 @@ def _log_odds(probability: FloatArray) -> FloatArray:
 def features(probability: FloatArray) -> FloatArray:
     """`FEATURES` of one person: (view, row, column) probability of a lesion → (feature,)."""
     smooth = [ndimage.gaussian_filter(probability, (0, sigma, sigma)).max() for sigma in SMOOTHING]
-    odds = _log_odds(np.array([probability.max(), *smooth]))
+    odds = log_odds(np.array([probability.max(), *smooth]))
     return np.append(odds, np.log1p((probability > CERTAIN).sum()))
 
 

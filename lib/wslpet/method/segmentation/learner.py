@@ -11,14 +11,14 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from wslpet.core.arrays import Array, BoolArray
+from wslpet.core.arrays import Array, BoolArray, FloatArray
 from wslpet.core.errors import TrainingError
 from wslpet.method.network.coarse_segmenter import CoarseNet, load_network
 from wslpet.method.normal.atlas import FEWEST, Atlas, build_atlas
 from wslpet.method.segmentation.batches import TrainingSet
 from wslpet.method.segmentation.evidence import fit_presence
-from wslpet.method.segmentation.finder import LesionFinder, person_features
-from wslpet.method.segmentation.model import Segmenter, SegmenterOutput, SegmenterSettings
+from wslpet.method.segmentation.finder import LesionFinder, blended, person_features
+from wslpet.method.segmentation.model import Segmenter, SegmenterSettings, shipped_segmenter
 from wslpet.method.segmentation.network import reduced
 from wslpet.method.segmentation.targets import ClickContour, click_contour, unknown
 from wslpet.method.segmentation.training import SegmenterTraining, train_segmenter
@@ -43,15 +43,15 @@ class Learning:
     contour : how a click becomes a contour.
     ignore : whether what nobody clicked is unknown rather than background.
     use_atlas : whether the network is told what is normal.
-    shipped_start : whether the training starts from the shipped segmenter.
+    shipped : whether the training starts from the shipped segmenter, whose answer is blended with that of the networks.
     """
 
-    training: SegmenterTraining = field(default_factory=lambda: SegmenterTraining(steps=750))
+    training: SegmenterTraining = field(default_factory=lambda: SegmenterTraining(steps=500))
     second_steps: int = 250
     contour: ClickContour = field(default_factory=ClickContour)
     ignore: bool = True
     use_atlas: bool = True
-    shipped_start: bool = True
+    shipped: bool = True
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,7 +112,7 @@ def training_set(people: People, atlas: Atlas, config: Learning) -> TrainingSet:
             for contour in contours:
                 lesions[person, view] |= contour
             if config.ignore:
-                known[person, view] = ~unknown(image, highest, contours)
+                known[person, view] = ~unknown(image, usual, highest, contours)
     return _reduced(people, lesions, known)
 
 
@@ -151,13 +151,16 @@ def learn(
     settings = SegmenterSettings(types)
     shown = atlas if config.use_atlas else replace(atlas, quantiles=np.zeros_like(atlas.quantiles))
     lessons = training_set(people, atlas, config)
-    start = initial if initial is not None else load_network() if config.shipped_start else None
+    start = initial if initial is not None else load_network() if config.shipped else None
     halves = _halves(people.ill)
+    shipped = shipped_segmenter(atlas) if config.shipped else None
     members, unseen = _round(lessons, shown, settings, config.training, halves, [start] * MEMBERS, report)
     if config.second_steps and people.masks is None:
         second = replace(config.training, steps=config.second_steps, learning_rate=config.training.learning_rate / 2)
-        members, unseen = _round(_pseudo(lessons, unseen, atlas), shown, settings, second, halves, members, report)
-    return LesionFinder(tuple(members), fit_presence(person_features(unseen), people.ill))
+        pseudo = _pseudo(lessons, blended(unseen, shipped, lessons.images), atlas)
+        members, unseen = _round(pseudo, shown, settings, second, halves, members, report)
+    unseen = blended(unseen, shipped, lessons.images)
+    return LesionFinder(tuple(members), shipped, fit_presence(person_features(unseen), people.ill))
 
 
 def _halves(ill: BoolArray) -> list[Array]:
@@ -176,31 +179,29 @@ def _round(
     halves: list[Array],
     initial: Sequence[Segmenter | CoarseNet | None],
     report: Callable[[str], None] | None,
-) -> tuple[list[Segmenter], SegmenterOutput]:
-    """Train each network on its people; the networks, and their predictions of the people they have not seen."""
+) -> tuple[list[Segmenter], FloatArray]:
+    """Train each network on its people; the networks, and their probabilities for the people they have not seen."""
     members = []
     shape = lessons.images.shape
     probability = np.zeros(shape, dtype=np.float32)
-    types = np.zeros((shape[0], len(settings.types)), dtype=np.float32)
     for number, unseen in enumerate(halves):
         seen = np.setdiff1d(np.arange(shape[0]), unseen)
         own = replace(training, random_seed=training.random_seed + number)
         members.append(train_segmenter(lessons.subset(seen), atlas, settings, own, initial[number]))
-        output = members[-1].predict(lessons.images[unseen], mirror=False)
-        probability[unseen], types[unseen] = output.probability, output.types
+        probability[unseen] = members[-1].predict(lessons.images[unseen], mirror=False).probability
         if report is not None:
             report(f"network {number + 1} of {len(halves)}, {training.steps} steps")
-    return members, SegmenterOutput(probability, types)
+    return members, probability
 
 
-def _pseudo(lessons: TrainingSet, unseen: SegmenterOutput, atlas: Atlas) -> TrainingSet:
+def _pseudo(lessons: TrainingSet, unseen: FloatArray, atlas: Atlas) -> TrainingSet:
     """The second round's lessons: confident predictions of the network that has not seen the person become lesions."""
     usual = atlas.smooth(lessons.images.shape[2])[:, 0]
     lesions, known = lessons.lesions.copy(), lessons.known.copy()
     for person, name in enumerate(lessons.types):
         if name is None:
             continue
-        probability, image = unseen.probability[person], np.nan_to_num(lessons.images[person].astype(np.float32))
+        probability, image = unseen[person], np.nan_to_num(lessons.images[person].astype(np.float32))
         sure = (probability > SURE) & (image > usual + SELF_MARGIN)
         lesions[person] |= sure
         known[person] = lesions[person] | (known[person] & ~sure) | (~lessons.known[person] & (probability < UNSURE))

@@ -15,7 +15,7 @@ from wslpet.core.arrays import Array, FloatArray
 from wslpet.core.atomic_io import replacing
 from wslpet.core.errors import InputError, ModelError
 from wslpet.method.network.checkpoint import read_content
-from wslpet.method.network.coarse_segmenter import MULTIPLE, WIDTHS
+from wslpet.method.network.coarse_segmenter import MULTIPLE, WIDTHS, load_network
 from wslpet.method.normal.atlas import Atlas
 from wslpet.method.segmentation.network import SegmenterNet, frame_places, input_channels
 
@@ -97,6 +97,13 @@ class Segmenter:
         result[window] = (found[0] + found[1].flip(1)).numpy() / 2 if mirror else found[0].numpy()
         scores = np.zeros(0, dtype=np.float32) if types is None else types.softmax(dim=1).mean(dim=0).numpy()
         return result, scores
+
+
+def shipped_segmenter(atlas: Atlas) -> Segmenter:
+    """The shipped segmenter in the body's frame; it knows the coronal view, and neither types nor the atlas."""
+    network = SegmenterNet(0)
+    network.start_from_shipped(load_network())
+    return Segmenter(network.eval(), SegmenterSettings(), atlas)
 
 
 def new_network(settings: SegmenterSettings, random_seed: int = 0) -> SegmenterNet:

@@ -17,6 +17,9 @@ from wslpet.method.normal.frame import GRID_MM
 
 # What is this close to a contour and reaches this share of its lowest value may be the same lesion.
 AROUND_MM, BESIDE = 20.0, 0.9
+# Four of ten pixels of real lesions lie below the atlas's upper quantile, one of ten below this share of the lower one.
+# Organs whose lower quantile is as hot as this, such as heart and bladder, are normal all the same.
+SUSPECT, HOT_SUV = 0.7, 4.0
 
 
 @dataclass(frozen=True)
@@ -66,10 +69,11 @@ def click_contour(image: Array, usual: Array, click: Array, config: ClickContour
     return mask
 
 
-def unknown(image: Array, highest: Array, contours: Sequence[BoolArray]) -> BoolArray:
+def unknown(image: Array, usual: Array, highest: Array, contours: Sequence[BoolArray]) -> BoolArray:
     """Pixels (row, column) whose truth clicks do not tell.
 
-    These are above the atlas's upper quantile and in no contour; or close to a contour and as bright, where the guard
+    These are in no contour and above the atlas's upper quantile, or above a share of its lower one where that is no hot
+    organ; or close to a contour and as bright, where the guard
     cut it off: a third of the pixels of real lesions do not exceed the atlas's lower quantile.
 
     Parameters
@@ -77,7 +81,8 @@ def unknown(image: Array, highest: Array, contours: Sequence[BoolArray]) -> Bool
     contours : of each click.
     """
     values = np.nan_to_num(image)
-    result, lesions = values > highest, np.zeros(values.shape, dtype=bool)
+    result = (values > highest) | ((values > SUSPECT * usual) & (usual < HOT_SUV))
+    lesions = np.zeros(values.shape, dtype=bool)
     for contour in contours:
         lesions |= contour
         if contour.any():
