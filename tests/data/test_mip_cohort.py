@@ -10,6 +10,8 @@ from scipy import ndimage
 
 from tests.helpers.dicom_series import DATA
 from wslpet.core.errors import InputError
+from wslpet.method.normal.frame import usual_frame
+from wslpet.method.normal.reference import load_reference
 from wslpet.data.mip_cohort import is_mip_cohort, people_of, read_mip_cohort
 
 ROWS, COLUMNS = 60, 40
@@ -127,3 +129,13 @@ def test_real_mips_have_clicks_in_lesions(tmp_path):
     assert len(people) == 12 and len(ill) == 8
     assert all(ndimage.distance_transform_edt(~person.mask)[person.click] <= 2 for person in ill)
     assert not any(person.mask.any() for person in people if person.cancer_type is None)
+
+
+@pytest.mark.skipif(not (DATA / "real_mips").is_dir(), reason="real MIPs are not here")
+@pytest.mark.parametrize("name", ["p014", "p038", "p099", "p118"])
+def test_real_bodies_are_placed_head_up(name):
+    """Their upper half was placed on the template's legs, which few people reach."""
+    person = next(one for one in read_mip_cohort(DATA / "real_mips") if one.name == name)
+    usual = usual_frame(person.image.pixels, person.image.spacing)
+    frame = load_reference().place([person.image])[0]
+    assert abs(frame.origin[0] - usual.origin[0]) < 120

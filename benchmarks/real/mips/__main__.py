@@ -51,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Learn, judge, print, write."""
     args = _parser().parse_args(arguments)
     train, test, parts = _divided(args)
-    effort = Effort(args.steps, args.second_steps, args.epochs)
+    effort = Effort(args.steps, args.epochs)
     jobs = [
         Job(system, size, number, tuple(_some(train, learn_from, size)), tuple(judged))
         for number, (learn_from, judged) in enumerate(parts)
@@ -83,8 +83,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--page", type=Path, metavar="FILE.html")
     parser.add_argument("--cache", type=Path, default=Path("work/real_mips"))
     parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--steps", type=int, default=Effort.steps, help="of each network in the first round")
-    parser.add_argument("--second-steps", type=int, default=Effort.second_steps)
+    parser.add_argument("--steps", type=int, default=Effort.steps, help="of each network")
     parser.add_argument("--epochs", type=int, default=Effort.epochs, help="of the CAM network")
     return parser
 

@@ -32,16 +32,15 @@ TITLES = {
     "threshold": "one threshold on the SUV",
 }
 # Variants of `one_click`, each without one part.
-VARIANTS = ("atlas", "guard", "unknown", "self_training", "implants", "shipped")
+VARIANTS = ("atlas", "guard", "unknown", "implants", "shipped")
 LEVELS = np.arange(0.2, 7.0, 0.2)
 
 
 @dataclass(frozen=True)
 class Effort:
-    """How long the systems learn. steps, second_steps : of each of two networks; epochs : of the CAM network."""
+    """How long the systems learn. steps : of each of two networks; epochs : of the CAM network."""
 
     steps: int = 500
-    second_steps: int = 250
     epochs: int = 20
 
 
@@ -72,13 +71,12 @@ def predictions(
 
 
 def _config(effort: Effort, without: str) -> Learning:
-    config = Learning(training=SegmenterTraining(steps=effort.steps), second_steps=effort.second_steps)
+    config = Learning(training=SegmenterTraining(steps=effort.steps))
     changes = {
         "": config,
         "atlas": replace(config, use_atlas=False),
         "guard": replace(config, contour=replace(config.contour, margin_suv=None)),
         "unknown": replace(config, ignore=False),
-        "self_training": replace(config, second_steps=0),
         "implants": replace(config, training=replace(config.training, implants=False)),
         "shipped": replace(config, shipped=False),
     }

@@ -7,8 +7,9 @@ from tests.helpers.mip_people import person
 from wslpet.core.errors import ModelError, TrainingError
 from wslpet.method.normal.atlas import build_atlas
 from wslpet.method.segmentation.evidence import FEATURES, features, fit_presence
-from wslpet.method.segmentation.finder import load_finder, save_finder
+from wslpet.method.segmentation.finder import BLEND_SHIFT, blended, load_finder, save_finder
 from wslpet.method.segmentation.learner import Learning, People, learn, site_atlas, training_set
+from wslpet.method.segmentation.model import shipped_segmenter
 from wslpet.method.segmentation.network import reduced
 from wslpet.method.segmentation.training import SegmenterTraining
 
@@ -30,7 +31,7 @@ def cohort():
 @pytest.fixture(scope="module")
 def finder(cohort):
     training = SegmenterTraining(steps=30, ill=2, implanted=1, well=1, learning_rate=1e-2, averaging=0.8)
-    return learn(cohort[0], Learning(training=training, second_steps=10))
+    return learn(cohort[0], Learning(training=training))
 
 
 @pytest.mark.slow
@@ -112,3 +113,17 @@ def test_one_certain_pixel_is_evidence():
     empty, certain = np.zeros((1, 64, 64), dtype=np.float32), np.zeros((1, 64, 64), dtype=np.float32)
     certain[0, 30, 30] = 0.99
     assert features(certain)[0] > features(empty)[0] + 10
+
+
+def test_the_blend_is_the_mean_of_the_log_odds_in_the_coronal_view(cohort):
+    people, _ = cohort
+    images = np.repeat(reduced(people.images[:2]), 2, axis=1)
+    shipped = shipped_segmenter(site_atlas(people))
+    learned = np.full(images.shape, 0.9, dtype=np.float32)
+    result = blended(learned, shipped, images)
+    assert np.array_equal(result[:, 1], learned[:, 1])  # the shipped segmenter does not know the sagittal view
+    other = shipped.predict(images[:, :1]).probability[:, 0]
+    seen = (other > 0.001) & (other < 0.999)
+    odds = (np.log(9) + np.log(other[seen] / (1 - other[seen]))) / 2 + BLEND_SHIFT
+    assert seen.sum() > 100 and np.allclose(result[:, 0][seen], 1 / (1 + np.exp(-odds)), atol=1e-3)
+    assert blended(learned, None, images) is learned

@@ -1,7 +1,9 @@
-"""Learning from a site's clicks: two networks that check each other, self-training, calibration (ours).
+"""Learning from a site's clicks: two networks, blended with the shipped one, and calibration (ours).
 
 The people are divided in two halves, and each half teaches one network. A network's predictions of the half that it has
-not seen calibrate "no lesion", and are what the second round learns from. The answer for a new person is the mean.
+not seen calibrate "no lesion". The answer for a new person is the mean of both, blended with the shipped segmenter's.
+A second round that learns from the confident predictions of the first brought nothing (Dice 0.552 instead of 0.549,
+strongest place in a lesion 84 % instead of 87 % of 55 patients), and was left out.
 """
 
 from __future__ import annotations
@@ -24,9 +26,6 @@ from wslpet.method.segmentation.targets import ClickContour, click_contour, unkn
 from wslpet.method.segmentation.training import SegmenterTraining, train_segmenter
 
 MEMBERS = 2
-# The second round takes for a lesion what has this probability and exceeds normal uptake by this SUV, and leaves
-# unknown what has a lower one.
-SURE, UNSURE, SELF_MARGIN = 0.6, 0.2, 0.4
 # With fewer lesion-free people than this, what lies far from any click in others is taken for normal, too.
 ENOUGH_WELL = 10
 FAR_MM = 60.0
@@ -38,8 +37,7 @@ class Learning:
 
     Parameters
     ----------
-    training : of each network in the first round.
-    second_steps : of each network in the second round; 0 leaves self-training out.
+    training : of each network.
     contour : how a click becomes a contour.
     ignore : whether what nobody clicked is unknown rather than background.
     use_atlas : whether the network is told what is normal.
@@ -47,7 +45,6 @@ class Learning:
     """
 
     training: SegmenterTraining = field(default_factory=lambda: SegmenterTraining(steps=500))
-    second_steps: int = 250
     contour: ClickContour = field(default_factory=ClickContour)
     ignore: bool = True
     use_atlas: bool = True
@@ -152,13 +149,8 @@ def learn(
     shown = atlas if config.use_atlas else replace(atlas, quantiles=np.zeros_like(atlas.quantiles))
     lessons = training_set(people, atlas, config)
     start = initial if initial is not None else load_network() if config.shipped else None
-    halves = _halves(people.ill)
     shipped = shipped_segmenter(atlas) if config.shipped else None
-    members, unseen = _round(lessons, shown, settings, config.training, halves, [start] * MEMBERS, report)
-    if config.second_steps and people.masks is None:
-        second = replace(config.training, steps=config.second_steps, learning_rate=config.training.learning_rate / 2)
-        pseudo = _pseudo(lessons, blended(unseen, shipped, lessons.images), atlas)
-        members, unseen = _round(pseudo, shown, settings, second, halves, members, report)
+    members, unseen = _members(lessons, shown, settings, config.training, _halves(people.ill), start, report)
     unseen = blended(unseen, shipped, lessons.images)
     return LesionFinder(tuple(members), shipped, fit_presence(person_features(unseen), people.ill))
 
@@ -171,13 +163,13 @@ def _halves(ill: BoolArray) -> list[Array]:
     return [np.flatnonzero(number == member) for member in range(MEMBERS)]
 
 
-def _round(
+def _members(
     lessons: TrainingSet,
     atlas: Atlas,
     settings: SegmenterSettings,
     training: SegmenterTraining,
     halves: list[Array],
-    initial: Sequence[Segmenter | CoarseNet | None],
+    initial: Segmenter | CoarseNet | None,
     report: Callable[[str], None] | None,
 ) -> tuple[list[Segmenter], FloatArray]:
     """Train each network on its people; the networks, and their probabilities for the people they have not seen."""
@@ -187,22 +179,8 @@ def _round(
     for number, unseen in enumerate(halves):
         seen = np.setdiff1d(np.arange(shape[0]), unseen)
         own = replace(training, random_seed=training.random_seed + number)
-        members.append(train_segmenter(lessons.subset(seen), atlas, settings, own, initial[number]))
+        members.append(train_segmenter(lessons.subset(seen), atlas, settings, own, initial))
         probability[unseen] = members[-1].predict(lessons.images[unseen], mirror=False).probability
         if report is not None:
             report(f"network {number + 1} of {len(halves)}, {training.steps} steps")
     return members, probability
-
-
-def _pseudo(lessons: TrainingSet, unseen: FloatArray, atlas: Atlas) -> TrainingSet:
-    """The second round's lessons: confident predictions of the network that has not seen the person become lesions."""
-    usual = atlas.smooth(lessons.images.shape[2])[:, 0]
-    lesions, known = lessons.lesions.copy(), lessons.known.copy()
-    for person, name in enumerate(lessons.types):
-        if name is None:
-            continue
-        probability, image = unseen[person], np.nan_to_num(lessons.images[person].astype(np.float32))
-        sure = (probability > SURE) & (image > usual + SELF_MARGIN)
-        lesions[person] |= sure
-        known[person] = lesions[person] | (known[person] & ~sure) | (~lessons.known[person] & (probability < UNSURE))
-    return TrainingSet(lessons.images, lesions, known, lessons.types)
