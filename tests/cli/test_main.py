@@ -14,6 +14,7 @@ from distributed import LocalCluster
 
 import wslpet.data.phantom
 from wslpet.cli import main
+from wslpet.cli.commands.segment import scans_below
 from wslpet.core.settings import settings_from
 from wslpet.data.phantom import CohortSettings, Scanner, write_cohort
 from wslpet.data.phantom.dicom import write_series
@@ -166,6 +167,18 @@ def test_segment_writes_mask_figures_and_picture(capsys, cohort, weights, tmp_pa
         answer = json.loads((tmp_path / f"{name}.json").read_text())
         assert answer["name"] == name and answer["model_version"] == load_model(weights).version
         assert (tmp_path / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_labels_of_a_server_are_no_scans(tmp_path):
+    names = "p", "labels/final/p", "deep/labels/q", "served/r", "served/labels/final/r"
+    for name in (f"{name}.nii.gz" for name in names):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / "datastore_v2.json").touch()
+    (tmp_path / "served" / ".wslpet").mkdir()
+    assert set(scans_below(tmp_path)) == {"p", "deep/labels/q", "served/r"}
+    (tmp_path / "datastore_v2.json").unlink()
+    assert set(scans_below(tmp_path)) == {"p", "labels/final/p", "deep/labels/q", "served/r"}
 
 
 @pytest.mark.slow

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import shutil
+from pathlib import Path
 
 import highdicom
 import nibabel as nib
@@ -15,6 +16,7 @@ import pytest
 import requests
 from nibabel.affines import apply_affine
 
+import wslpet
 from tests.helpers.app_server import Server
 from tests.helpers.dicom_patients import write_patient
 from tests.helpers.synthetic import RADII, TUMOUR, write_scan
@@ -23,6 +25,7 @@ from wslpet.io.cache.disk_cache import DiskCache
 from wslpet.io.dicom.derived.rtstruct import read_rtstruct
 from wslpet.io.dicom.series import read_series
 from wslpet.io.readers import read_volume
+from wslpet.server.page.burden import _MEASURING, content_digest
 
 NODE = np.array([-75.0, 30.0, 190.0]) - TUMOUR["lung"]
 PACS_NAME = "=1+1"
@@ -198,3 +201,23 @@ def test_what_was_measured_is_kept_and_another_annotation_measured_anew(studies,
     (after,) = rows(exported(ask, patient.uid, "csv"))
     assert after["time"] > before[0]["time"]
     assert after["user"] == "tester"
+
+
+def test_the_digest_of_code_changes_with_its_files_and_their_places(tmp_path):
+    (tmp_path / "deep").mkdir()
+    for name in ("a.py", "deep/b.py"):
+        (tmp_path / name).write_text("x = 1\n")
+    first = content_digest([tmp_path])
+    (tmp_path / "notes.txt").write_text("no code")
+    assert content_digest([tmp_path]) == first
+    (tmp_path / "deep" / "b.py").write_text("x = 2\n")
+    second = content_digest([tmp_path])
+    (tmp_path / "deep" / "b.py").rename(tmp_path / "b.py")
+    assert len({first, second, content_digest([tmp_path])}) == 3
+
+
+def test_what_measures_is_code_of_the_package():
+    package = Path(wslpet.__file__).parent
+    files = [file for layer in _MEASURING for file in (package / layer).rglob("*.py")]
+    assert package / "method" / "delineation" / "contours.py" in files
+    assert package / "analysis" / "uptake.py" in files

@@ -58,3 +58,7 @@ def test_scoring_fills_a_table_and_goes_on_from_it(clinic):
     voxel_ml = abs(np.linalg.det(scan.affine[:3, :3])) / 1000
     assert float(second[NAME]["volume_ml"]) == pytest.approx(scan.truth().sum() * voxel_ml, rel=1e-6)
     assert {k: v for k, v in first.items() if k != NAME} == {k: v for k, v in second.items() if k != NAME}
+    near = [int(scan.click[0]) + 1, *scan.click[1:]]
+    assert clinic.server.click(NAME, scan.cancer_type, near).status_code == 200
+    third = scored(clinic)  # what came last counts
+    assert third[NAME]["outline"] == "click" and third[NAME]["annotation"] != second[NAME]["annotation"]

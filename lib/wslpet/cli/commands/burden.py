@@ -100,8 +100,7 @@ def _tasks(folder: Path) -> list[_Task]:
         return [_task(name, scan, said) for name, scan, said in scans_of_table(folder)]
     if not folder.is_dir():
         raise InputError(f"{folder} is neither a folder of scans nor a cohort's table; name one")
-    labels = (folder / "labels").resolve()
-    scans = {name: path for name, path in scans_below(folder).items() if labels not in path.resolve().parents}
+    scans = scans_below(folder)
     if not scans:
         raise InputError(f"folder {folder} holds no scan; give another")
     log, table = annotations_of_log(folder), annotations_of_table(folder)

@@ -113,7 +113,7 @@ def _scans(paths: Sequence[Path]) -> dict[str, Path]:
 
 
 def scans_below(folder: Path) -> dict[str, Path]:
-    """Name → image file or series in and below a folder; unreadable folders are reported."""
+    """Name → image file or series in and below a folder, without a server's labels; unreadable folders are reported."""
     from wslpet.io.dicom.files import find_series
     from wslpet.io.folders import look_into
     from wslpet.io.readers import ending
@@ -122,7 +122,9 @@ def scans_below(folder: Path) -> dict[str, Path]:
     for name, why in tree.left_out.items():
         print(f"left out: {folder / name}: {why}", file=sys.stderr)
     found: dict[str, Path] = {}
-    files = [(name, folder / name) for name in tree.files if ending(name) and not name.endswith(MASK_END)]
+    labels = [f"{path.relative_to(folder) / 'labels'}/" for path in tree.folders if _is_served(path)]
+    images = [name for name in tree.files if ending(name) and not name.endswith(MASK_END)]
+    files = [(name, folder / name) for name in images if not name.startswith(tuple(labels))]
     series = sorted({files[0].parent for files in find_series(folder, "PT").values()})
     beside = [(str(path.relative_to(folder)) if path != folder else path.name, path) for path in series]
     for name, path in [*((_stem(name), path) for name, path in files), *beside]:
@@ -130,6 +132,11 @@ def scans_below(folder: Path) -> dict[str, Path]:
         if other != path:
             raise InputError(f"{path} and {other} have one name; rename or remove one of the two")
     return found
+
+
+def _is_served(folder: Path) -> bool:
+    """Whether a server keeps its labels in `folder`/labels."""
+    return (folder / "datastore_v2.json").is_file() or (folder / ".wslpet").is_dir()
 
 
 def _stem(name: str) -> str:

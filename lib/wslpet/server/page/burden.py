@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from itertools import chain
 from pathlib import Path
@@ -36,6 +36,8 @@ logger = logging.getLogger(__name__)
 CACHE_BYTES = 64 << 20
 # Another one when a record means something else.
 _FORMAT = 1
+# Folders of the package whose code a record depends on.
+_MEASURING = ("core", "io", "analysis", "method")
 Form = Literal["csv", "nifti", "seg", "rtstruct", "sr"]
 ENDINGS: dict[Form, str] = {
     "csv": "-lesions.csv",
@@ -157,7 +159,7 @@ class CohortBurden:
             self._label_stamp(image),
             dict(self._store.facts(image)),
             self._page.settings.types,
-            _contour_version(),
+            _measuring_version(),
         ]
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
@@ -175,6 +177,16 @@ class CohortBurden:
 
 
 @lru_cache(maxsize=1)
-def _contour_version() -> str:
-    """Changes when contours may: with the software, and with the score that chooses among them."""
-    return f"{wslpet.__version__} {hashlib.sha256(CONTOUR_SCORE.read_bytes()).hexdigest()[:16]}"
+def _measuring_version() -> str:
+    """Changes when contours or numbers may: with the code that makes them, and the score that chooses among them."""
+    package = Path(wslpet.__file__).parent
+    return content_digest([CONTOUR_SCORE, *(package / layer for layer in _MEASURING)])
+
+
+def content_digest(paths: Sequence[Path]) -> str:
+    """Digest of files, and of the Python files in and below folders, with their places there."""
+    digest = hashlib.sha256()
+    for path in paths:
+        for file in sorted(path.rglob("*.py")) if path.is_dir() else [path]:
+            digest.update(f"{file.relative_to(path)}\0".encode() + hashlib.sha256(file.read_bytes()).digest())
+    return digest.hexdigest()[:32]

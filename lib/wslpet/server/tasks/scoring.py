@@ -1,7 +1,8 @@
 """Radiomics of every annotated image of the datastore, as a CSV: MONAI Label's scoring method `radiomics`.
 
 `POST /scoring/radiomics` starts it, in a process of its own; `GET /scoring/` shows its state. The lesion is that of
-the final label, or else that delineated at the newest seed. Rows of the same image and annotation are kept from the
+the final label where the newest annotation was made of it, else that delineated at the seeds: what came last counts, as
+in the tables of lesions. Rows of the same image and annotation are kept from the
 run before.
 """
 
@@ -23,6 +24,7 @@ from wslpet.core.settings import Settings
 from wslpet.core.volume import Volume, resample_labels
 from wslpet.io.masks import read_mask
 from wslpet.io.tables import guarded, unguarded
+from wslpet.method.burden import is_of_mask
 from wslpet.method.inference.pipeline import delineate
 from wslpet.server.storage.datastore import SeededDatastore
 from wslpet.server.storage.image_list import FINAL
@@ -73,17 +75,16 @@ class Radiomics(ScoringMethod):
     def _measured(self, image: str, seed: Annotation, annotation: str, datastore: SeededDatastore) -> dict[str, Any]:
         with datastore.scans.checkout(datastore.image_path(image)) as volume:
             label = datastore.get_label_uri(image, FINAL)
-            inside = _submitted(label, volume) if label else self._clicked(volume, seed)
+            mask = read_mask(label, volume) if label else None
+            if mask is not None and is_of_mask(seed, mask):
+                outline, inside = "label", resample_labels(mask, volume).array > 0
+            else:
+                outline, inside = "click", self._clicked(volume, seed)
             features = radiomics(volume, inside, strict=False)
-        outline = "label" if label else "click"
         return dict(zip(ABOUT, (image, seed.cancer_type, outline, annotation), strict=True)) | features
 
     def _clicked(self, volume: Volume, seed: Annotation) -> Array:
         return delineate(volume, seed, settings=self._settings, sure=True).mask.array > 0
-
-
-def _submitted(label: str, volume: Volume) -> Array:
-    return resample_labels(read_mask(label, volume), volume).array > 0
 
 
 def _annotation(image: str, seed: Annotation, datastore: SeededDatastore) -> str:
