@@ -1,4 +1,4 @@
-"""DICOM series as SUV NIfTI: converted once, kept by SeriesInstanceUID, whole or not at all.
+"""Disk cache of DICOM series that were converted to SUV, by SeriesInstanceUID; an entry is written whole or not at all.
 
 <folder>/<uid>/<uid>.nii        SUV, float32, axes (column, row, slice)
 <folder>/<uid>/info.json        how SUV was computed, what was inferred, and of which version of the series
@@ -30,9 +30,9 @@ from wslpet.io.dicom.series import Series
 from wslpet.server.errors import StorageError
 
 _HEADERS = "headers.zip"
-# Another one when SUV is computed in another way: what was kept before is converted again.
+# Raised when the computation of SUV changes; series of an older number are converted again.
 RULES = 2
-# A PACS may take its time; another process that fetches the same series is waited for.
+# Longest wait for another process that fetches the same series from a slow PACS.
 FETCH_SECONDS = 600.0
 
 
@@ -64,7 +64,7 @@ class SeriesCache:
 
     Parameters
     ----------
-    folder : made when the first series comes.
+    folder : created with the first series.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -72,7 +72,7 @@ class SeriesCache:
 
     @contextmanager
     def lock(self, uid: str) -> Iterator[Path]:
-        """Alone with a series, among threads and processes; gives an empty folder that is removed at the end."""
+        """Lock a series among threads and processes; gives an empty folder, which is removed at the end."""
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
             scratch = Path(tempfile.mkdtemp(prefix=".part-", dir=self._folder))
@@ -85,7 +85,7 @@ class SeriesCache:
             shutil.rmtree(scratch, ignore_errors=True)
 
     def get(self, uid: str, version: str | None = None) -> CachedSeries | None:
-        """The series, unless what is kept is of another version."""
+        """The series; None if the cache does not have this version of it."""
         folder = self._folder / uid
         try:
             info = json.loads((folder / "info.json").read_text(encoding="utf-8"))
@@ -96,7 +96,7 @@ class SeriesCache:
         return CachedSeries(uid, folder, info)
 
     def put(self, uid: str, version: str, series: Series, scratch: Path) -> CachedSeries:
-        """Keep a series, under its lock. Raises StorageError when the disk refuses."""
+        """Store a series; its lock must be held. Raises StorageError if the disk refuses."""
         info = {
             "version": version,
             "rules": RULES,

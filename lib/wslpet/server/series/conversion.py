@@ -13,12 +13,12 @@ from wslpet.server.series.source import FoundSeries, SeriesSource
 
 logger = logging.getLogger(__name__)
 
-# Then a refused series is looked at again: a transfer may have been cut short, a header mended.
+# After this time a refused series is read again: its transfer may be complete by now, or its header corrected.
 REFUSED_SECONDS = 300.0
 
 
 class Conversion:
-    """Fetches from `source`, keeps in `cache`; any number of threads and processes may ask."""
+    """Converts series of `source` to SUV and keeps them in `cache`; safe among threads and processes."""
 
     def __init__(self, source: SeriesSource, cache: SeriesCache) -> None:
         self._source = source
@@ -26,28 +26,28 @@ class Conversion:
         self._refused: dict[tuple[str, str], tuple[float, DicomError]] = {}
 
     def get(self, series: FoundSeries) -> CachedSeries:
-        """The series in SUV, converted now if this version of it was not before.
+        """The series in SUV. It is converted if the cache does not have this version of it.
 
         Raises
         ------
         DicomError
-            when it cannot be SUV.
+            if it cannot be converted.
         InputError
-            when the source does not give it, or the disk does not take it.
+            if the source does not send it, or the disk is full.
         """
         kept = self._cache.get(series.uid, series.version)
         if kept is not None:
             return kept
         with self._cache.lock(series.uid) as scratch:
-            # Another may have converted it meanwhile.
+            # Another thread or process may have converted it meanwhile.
             return self._cache.get(series.uid, series.version) or self._convert(series, scratch)
 
     def has(self, series: FoundSeries) -> bool:
-        """Whether this version of it was converted."""
+        """Whether the cache has this version of a series."""
         return self._cache.get(series.uid, series.version) is not None
 
     def refused(self) -> dict[str, str]:
-        """UIDs of the series that were tried and refused lately, and why."""
+        """UID → reason, of the series that were refused within `REFUSED_SECONDS`."""
         recent = {key: known for key, known in list(self._refused.items()) if _is_recent(known[0])}
         self._refused = recent
         return {uid: str(error) for (uid, _), (_, error) in recent.items()}

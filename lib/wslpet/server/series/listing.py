@@ -1,4 +1,4 @@
-"""Background listing of a source of series, so that requests do not wait for a slow one."""
+"""Background listing of series, so that requests do not wait for a slow source."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ from wslpet.core.errors import InputError
 
 logger = logging.getLogger(__name__)
 
-# Asking, when it goes well, takes at most this share of the time.
+# Largest share of the time that is spent on searches of a source that answers.
 BUSY = 0.1
-# Nobody waits longer for the next one; what was known before is told until it comes.
+# Longest wait of a request for a new listing; after it, the request is answered from the one before.
 PATIENCE_SECONDS = 2.0
 
 
 class Listing:
-    """Calls `take_in` in a thread of its own when what it took in last is no longer fresh.
+    """Calls `update` in a thread of its own if its last result is older than `fresh_seconds`.
 
     Parameters
     ----------
-    take_in : asks the source and keeps the answer.
-    fresh_seconds : how long an answer is good for, if the source is not a slow one.
+    update : searches the source and keeps the result.
+    fresh_seconds : longest age of a result; longer if the source is slow, see `BUSY`.
 
-    `trouble` is the error of the last time, None when it went well.
+    `trouble` is the error of the last search, None if it had none.
     """
 
-    def __init__(self, take_in: Callable[[], None], fresh_seconds: float) -> None:
-        self._take_in = take_in
+    def __init__(self, update: Callable[[], None], fresh_seconds: float) -> None:
+        self._update = update
         self._fresh_seconds = fresh_seconds
         self._guard = threading.Lock()
         self._asking: threading.Event | None = None
@@ -37,7 +37,7 @@ class Listing:
         self.trouble: InputError | None = None
 
     def renew(self, patience: float = PATIENCE_SECONDS, at_once: bool = False) -> None:
-        """Ask again if it is time, and wait for the answer; `at_once` asks in any case."""
+        """Search again if the last result is too old, or in any case (`at_once`); wait up to `patience` seconds."""
         with self._guard:
             if self._asking is not None and not at_once:
                 return
@@ -52,7 +52,7 @@ class Listing:
     def _ask(self, done: threading.Event) -> None:
         start, trouble = time.monotonic(), None
         try:
-            self._take_in()
+            self._update()
         except InputError as error:
             trouble = error
         except Exception as error:
