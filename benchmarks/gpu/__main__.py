@@ -176,7 +176,7 @@ def _stages(section: Section, given: Given, path: Path) -> None:
     compare("network, places", {way: lambda model=model: run_network(views, model) for way, model in models.items()})
     compare(
         "lesion",
-        {way: lambda seen: seen.answer(ras, volume, 1) for way in models},
+        {way: lambda seen: seen.answer(ras, volume, 1, Settings().least_evidence) for way in models},
         {way: lambda model=model: run_network(views, model) for way, model in models.items()},
     )
     compare(

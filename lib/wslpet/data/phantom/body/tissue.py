@@ -52,21 +52,11 @@ def skeleton(p: Painter) -> None:
         p.blob(f"{side} ilium", (68 * s, -38, 122), (11, 34, 46), 0.85 * marrow, rotation=turned(z=-32 * s, y=18 * s))
         p.blob(f"{side} acetabulum", (76 * s, -18, 52), (16, 24, 26), 0.7 * marrow)
         leg = limbs[f"{side} leg"][0]
-        p.cord(
-            f"{side} femur",
-            np.stack([leg[0], 0.4 * leg[0] + 0.6 * leg[1]]),
-            np.array([15.0, 8.0]),
-            0.6 * marrow,
-            edge=18.0,
-        )
+        femur = np.stack([leg[0], 0.4 * leg[0] + 0.6 * leg[1]])
+        p.cord(f"{side} femur", femur, np.array([15.0, 8.0]), 0.6 * marrow, edge=18.0)
         arm = limbs[f"{side} arm"][0]
-        p.cord(
-            f"{side} humerus",
-            np.stack([arm[0], 0.8 * arm[0] + 0.2 * arm[1]]),
-            np.array([16.0, 8.0]),
-            0.6 * marrow,
-            edge=16.0,
-        )
+        humerus = np.stack([arm[0], 0.8 * arm[0] + 0.2 * arm[1]])
+        p.cord(f"{side} humerus", humerus, np.array([16.0, 8.0]), 0.6 * marrow, edge=16.0)
         shoulder = np.array([(30 * s, 62, 572), (90 * s, 30, 590), (150 * s, 0, 592)], dtype=float)
         p.cord(f"{side} clavicle", shoulder, 5.0, 0.55 * marrow, edge=10.0)
     p.blob("sacrum", (0, -62, 88), (42, 15, 40), 0.9 * marrow, rotation=turned(x=-25))

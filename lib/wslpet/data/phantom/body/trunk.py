@@ -6,9 +6,18 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from wslpet.core.arrays import Array
+from wslpet.data.phantom.body.canvas import Box
 from wslpet.data.phantom.body.painter import Painter, turned
 from wslpet.data.phantom.body.shapes import Waves, ellipsoid, smooth_path
 from wslpet.data.phantom.body.tissue import spine
+
+
+def chest_cavity(p: Painter, box: Box, blood: float) -> None:
+    """Fill the rib cage above the diaphragm with mediastinal tissue, between blood and muscle."""
+    x, y, z = box.reference.mesh
+    inside = p.canvas.fraction(p.body.cage_distance(x, y, z))
+    inside *= p.canvas.fraction(p.body.dome_height(x, y) - z)
+    p.canvas.paint(box, inside, 0.3 * blood + 0.4 * p.drawn["muscle"])
 
 
 def chest(p: Painter) -> None:
@@ -18,9 +27,7 @@ def chest(p: Painter) -> None:
     box = canvas.reference_box((-145, -105, 285), (145, 100, 618), 0)
     if box is not None:
         x, y, z = box.reference.mesh
-        inside = canvas.fraction(body.cage_distance(x, y, z))
-        inside *= canvas.fraction(body.dome_height(x, y) - z)
-        canvas.paint(box, inside, 0.3 * blood + 0.4 * p.drawn["muscle"])
+        chest_cavity(p, box, blood)
         lung = p.level("lung", u.lung)
         grain = Waves.draw(p.stream("lung texture"), 40.0).on(box.reference)
         value = np.float32(lung) * (1 + np.float32(0.10) * grain - np.float32(0.0022) * y)

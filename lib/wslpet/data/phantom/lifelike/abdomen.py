@@ -5,9 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from wslpet.core.arrays import Array
-from wslpet.data.phantom.body.painter import Painter
+from wslpet.data.phantom.body.painter import Painter, turned
 from wslpet.data.phantom.body.shapes import Waves, smooth_path
-from wslpet.data.phantom.lifelike.bones import turn
 from wslpet.data.phantom.lifelike.frame import surface_waves
 
 
@@ -24,7 +23,7 @@ def liver_and_spleen(p: Painter) -> None:
         canvas.paint(box, canvas.fraction(distance, 7.0), value, "liver")
     if rng.random() < 0.6:
         low = body.liver_low + 0.55 * 70  # type: ignore[attr-defined]
-        p.blob("gallbladder", (45, 50, low + 18), (12, 12, 24), rng.uniform(0.3, 1.0) * liver, rotation=turn(y=15))
+        p.blob("gallbladder", (45, 50, low + 18), (12, 12, 24), rng.uniform(0.3, 1.0) * liver, rotation=turned(y=15))
 
     def under(x: Array, y: Array, z: Array) -> Array:
         below = (z - body.dome_height(x, y) + np.float32(5)) * np.float32(0.85)
@@ -34,7 +33,7 @@ def liver_and_spleen(p: Painter) -> None:
     size = float(np.exp(rng.normal(0.0, 0.17)))
     spleen = p.level("spleen", u.spleen)
     p.blob("spleen", (-94, -38, 350 + rng.normal(0, 7)), np.array([37, 58, 55]) * size, spleen,
-           rotation=turn(z=46, y=-10), clip=under, edge=7.0, grain_mm=14)  # fmt: skip
+           rotation=turned(z=46, y=-10), clip=under, edge=7.0, grain_mm=14)  # fmt: skip
     pancreas = np.array([(40, 8, 262), (14, 16, 275), (-25, 6, 288), (-66, -18, 305)], dtype=float) + rng.normal(
         0, 5, size=(4, 3)
     )
@@ -47,7 +46,7 @@ def liver_and_spleen(p: Painter) -> None:
         edge=6.0,
     )
     for s in (1, -1):
-        p.blob(f"adrenal {s}", (34 * s, -40, 322), (5, 8, 13), liver * rng.uniform(0.7, 1.3), rotation=turn(y=20 * s))
+        p.blob(f"adrenal {s}", (34 * s, -40, 322), (5, 8, 13), liver * rng.uniform(0.7, 1.3), rotation=turned(y=20 * s))
 
 
 def digestive_tract(p: Painter) -> None:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.spatial.transform import Rotation
 
 from wslpet.core.arrays import Array
-from wslpet.data.phantom.body.painter import Painter
+from wslpet.data.phantom.body.painter import Painter, turned
 from wslpet.data.phantom.body.shapes import smooth_path
 from wslpet.data.phantom.body.tissue import spine
 from wslpet.data.phantom.lifelike.frame import HEAD_Y
@@ -19,7 +18,7 @@ def skeleton(p: Painter) -> None:
     spine(p, marrow)
     _ribs(p, marrow * rng.uniform(0.55, 0.9))
     for side, s in (("right", 1), ("left", -1)):
-        p.blob(f"{side} ilium", (70 * s, -40, 122), (11, 36, 48), 0.85 * marrow, rotation=turn(z=-32 * s, y=18 * s))
+        p.blob(f"{side} ilium", (70 * s, -40, 122), (11, 36, 48), 0.85 * marrow, rotation=turned(z=-32 * s, y=18 * s))
         p.blob(f"{side} acetabulum", (80 * s, -18, 52), (15, 24, 26), 0.7 * marrow)
         p.blob(f"{side} ischium", (52 * s, -40, 0), (12, 16, 30), 0.55 * marrow)
         p.cord(
@@ -29,22 +28,12 @@ def skeleton(p: Painter) -> None:
             0.55 * marrow,
         )
         leg, arm = p.body.limbs[f"{side} leg"][0], p.body.limbs[f"{side} arm"][0]
-        p.cord(
-            f"{side} femur",
-            np.stack([leg[0], leg[1], 0.5 * leg[1] + 0.5 * leg[2]]),
-            np.array([14.0, 11, 8]),
-            0.6 * marrow,
-            edge=14.0,
-        )
+        femur = np.stack([leg[0], leg[1], 0.5 * leg[1] + 0.5 * leg[2]])
+        p.cord(f"{side} femur", femur, np.array([14.0, 11, 8]), 0.6 * marrow, edge=14.0)
         p.cord(f"{side} femoral shaft", leg[1:4], 9.0, 0.45 * muscle, edge=6.0)
         p.cord(f"{side} tibia", np.add(leg[3:7], (0, 8, 0)), 9.0, 0.5 * muscle, edge=6.0)
-        p.cord(
-            f"{side} humerus",
-            np.stack([arm[0], 0.7 * arm[0] + 0.3 * arm[1]]),
-            np.array([15.0, 8]),
-            0.6 * marrow,
-            edge=12.0,
-        )
+        humerus = np.stack([arm[0], 0.7 * arm[0] + 0.3 * arm[1]])
+        p.cord(f"{side} humerus", humerus, np.array([15.0, 8]), 0.6 * marrow, edge=12.0)
         shoulder = np.array([(26 * s, 66, 568), (84 * s, 36, 588), (140 * s, 0, 584)], dtype=float)
         p.cord(f"{side} clavicle", smooth_path(shoulder, 10), 4.5, 0.55 * marrow, edge=8.0)
         scapula = np.array([(138 * s, -30, 575), (112 * s, -70, 540), (92 * s, -84, 480)], dtype=float)
@@ -55,7 +44,7 @@ def skeleton(p: Painter) -> None:
             ("knee", tuple(leg[3]), 33.0),
         ):
             _joint(p, f"{side} {name}", np.array(at), radius)
-    p.blob("sacrum", (0, -62, 88), (42, 15, 40), 0.9 * marrow, rotation=turn(x=-25))
+    p.blob("sacrum", (0, -62, 88), (42, 15, 40), 0.9 * marrow, rotation=turned(x=-25))
     p.cord("sternum", np.array([(0, 92, 420), (0, 88, 500), (0, 72, 560)], dtype=float), 8.0, 0.8 * marrow)
     p.blob("skull base", (0, HEAD_Y - 12, 722), (46, 40, 9), 0.9 * marrow, texture=0.2, warp=0.15)
 
@@ -80,8 +69,3 @@ def _joint(p: Painter, name: str, at: Array, radius: float) -> None:
     value = muscle * np.exp(rng.normal(0.1, 0.35))
     p.blob(name + " joint", at, (radius, radius, radius * rng.uniform(0.9, 1.2)), value,
            texture=0.7, grain_mm=30, warp=0.12, jitter=5, shell=7.0, core=0.8 * muscle, edge=6.0)  # fmt: skip
-
-
-def turn(x: float = 0.0, y: float = 0.0, z: float = 0.0) -> Rotation:
-    """A rotation by angles (degrees) about the fixed axes."""
-    return Rotation.from_euler("xyz", (x, y, z), degrees=True)

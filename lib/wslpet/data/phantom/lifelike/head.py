@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from wslpet.data.phantom.body.painter import Painter
+from wslpet.data.phantom.body.painter import Painter, turned
 from wslpet.data.phantom.body.shapes import smooth_path
-from wslpet.data.phantom.lifelike.bones import turn
 from wslpet.data.phantom.lifelike.frame import HEAD_Y
 
 
@@ -104,4 +103,4 @@ def _throat(p: Painter) -> None:
             p.cord(f"vocal cord {s}", smooth_path(line, 6), 4.5, cords, edge=5.0)
     thyroid = p.level("thyroid", u.thyroid) if rng.random() < u.thyroid_fraction else muscle * rng.uniform(1.0, 2.2)
     for s in (1, -1):
-        p.blob(f"thyroid {s}", (16 * s, 16, 610), (8, 9, 20), thyroid, jitter=2, rotation=turn(y=8 * s))
+        p.blob(f"thyroid {s}", (16 * s, 16, 610), (8, 9, 20), thyroid, jitter=2, rotation=turned(y=8 * s))

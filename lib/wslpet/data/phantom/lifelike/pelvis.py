@@ -5,9 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from wslpet.core.arrays import Array
-from wslpet.data.phantom.body.painter import Painter
+from wslpet.data.phantom.body.painter import Painter, turned
 from wslpet.data.phantom.body.shapes import smooth_path
-from wslpet.data.phantom.lifelike.bones import turn
 
 
 def kidneys(p: Painter) -> None:
@@ -26,7 +25,7 @@ def _kidney(p: Painter, side: str, s: int, z: float, size: float, cortex: float,
     rng = p.stream(f"{side} kidney")
     centre = np.array([70.0 * s, -40.0, z]) + rng.normal(0, (7, 8, 8))
     radii = np.array([27.0, 28, 56]) * size * rng.normal(1, 0.05, size=3)
-    tilt = turn(y=-14 * s + rng.normal(0, 5), x=10, z=-25 * s)
+    tilt = turned(y=-14 * s + rng.normal(0, 5), x=10, z=-25 * s)
     p.blob(
         f"{side} kidney", centre, radii, cortex, rotation=tilt, texture=0.25, grain_mm=14, jitter=0, warp=0.06, edge=6.0
     )
@@ -50,7 +49,7 @@ def _kidney(p: Painter, side: str, s: int, z: float, size: float, cortex: float,
     hilum = centre + np.array([-20 * s, 8, -6])
     if rng.random() < 0.65:
         p.blob(f"{side} pelvis", hilum, (rng.uniform(4, 12), 8, rng.uniform(7, 18)), rng.uniform(0.2, 1.0) * urine,
-               rotation=turn(y=-25 * s), warp=0.15, jitter=3, edge=4.0)  # fmt: skip
+               rotation=turned(y=-25 * s), warp=0.15, jitter=3, edge=4.0)  # fmt: skip
     below = np.array([(44 * s, -18, z - 75), (38 * s, -12, 150), (48 * s, -26, 90), (20 * s, -10, 48)])
     path = smooth_path(np.vstack([hilum, below + rng.normal(0, 5, size=(4, 3))]), 40)
     value = np.exp(rng.uniform(*np.log(p.uptake.ureter)))
@@ -89,7 +88,14 @@ def pelvis(p: Painter) -> None:
             hot = rng.uniform(2.5, 6.0) if rng.random() < 0.1 else 1.6 * muscle
             p.blob(f"ovary {s}", (40 * s, -20, 72), (11, 9, 13), hot, jitter=6)
     p.blob(
-        "bladder", at, radii, bladder, texture=0.0, jitter=3, warp=float(rng.uniform(0.03, 0.12)), rotation=turn(x=-15)
+        "bladder",
+        at,
+        radii,
+        bladder,
+        texture=0.0,
+        jitter=3,
+        warp=float(rng.uniform(0.03, 0.12)),
+        rotation=turned(x=-15),
     )
     _urine(p, rng, bladder)
     if body.sex == "male":

@@ -9,6 +9,7 @@ from wslpet.core.arrays import Array
 from wslpet.data.phantom.body.painter import Painter
 from wslpet.data.phantom.body.shapes import Waves, ellipsoid
 from wslpet.data.phantom.body.tissue import spine
+from wslpet.data.phantom.body.trunk import chest_cavity
 
 
 def chest(p: Painter) -> None:
@@ -18,9 +19,7 @@ def chest(p: Painter) -> None:
     box = canvas.reference_box((-150, -115, 275), (150, 110, 604), 0)
     if box is not None:
         x, y, z = box.reference.mesh
-        inside = canvas.fraction(body.cage_distance(x, y, z))
-        inside *= canvas.fraction(body.dome_height(x, y) - z)
-        canvas.paint(box, inside, 0.3 * blood + 0.4 * p.drawn["muscle"])
+        chest_cavity(p, box, blood)
         lung = p.level("lung", u.lung)
         coarse, fine = (Waves.draw(p.stream(f"lung {mm}"), mm).on(box.reference) for mm in (50.0, 14.0))
         back = np.float32(rng.uniform(0.001, 0.006))
