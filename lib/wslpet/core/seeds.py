@@ -143,6 +143,7 @@ class Annotation:
     background : seeds of type `BACKGROUND`: inside a lesion, what belongs to them is cut off; elsewhere they say that
         there is no tumour.
     user, time, id : of the annotation as a whole, as of `Seed`; "" is that of the first seed. The seeds keep no id.
+    review : whether this is the consensus of a reviewer who saw the readings; it counts before any reading.
 
     Raises
     ------
@@ -155,6 +156,7 @@ class Annotation:
     user: str = ""
     time: str = ""
     id: str = ""
+    review: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "seeds", tuple(self.seeds))
@@ -193,7 +195,7 @@ class Annotation:
 
     def says_the_same(self, other: Annotation) -> bool:
         """Whether the user, the type, and the places and contours of all points are the same."""
-        return self.user == other.user and _said(self) == _said(other)
+        return (self.user, self.review, _said(self)) == (other.user, other.review, _said(other))
 
     def retyped(self, cancer_type: str) -> Annotation:
         """The same lesions of another type."""
@@ -203,6 +205,7 @@ class Annotation:
         """JSON-ready: as the first seed alone; "seeds" and "background" only where these say more."""
         record = {**self.primary.to_dict(), "user": self.user, "time": self.time}
         record |= {"id": self.id} if self.id else {}
+        record |= {"review": True} if self.review else {}
         if self.background:
             record["background"] = [seed.to_dict() for seed in self.background]
         if len(self.seeds) > 1 or (self.primary.user, self.primary.time) != (self.user, self.time):
@@ -219,6 +222,7 @@ class Annotation:
             record.get("user", ""),
             record.get("time", ""),
             record.get("id", ""),
+            record.get("review") is True,
         )
 
 
@@ -237,23 +241,66 @@ def _said(annotation: Annotation) -> list[tuple[Any, ...]]:
 
 @dataclass(frozen=True)
 class Withdrawal:
-    """Withdrawal of the newest annotation of a patient; the one before it, if any, is valid again.
+    """Withdrawal of an annotation of a patient; the one before it, if any, is valid again.
 
     Parameters
     ----------
     user, time : as of `Annotation`.
+    of : time of the annotation that is withdrawn; "" is the one that counts.
     """
 
     user: str
     time: str
+    of: str = ""
 
 
-def take_in(line: bytes, annotations: dict[str, list[Annotation]]) -> tuple[str, Annotation | Withdrawal | None]:
-    """Apply one record of a seed log to `annotations`: image → its valid annotations, newest last.
+@dataclass(frozen=True)
+class Remark:
+    """What a reader notes of a patient beside the annotation; the newest of each reader stands.
+
+    Parameters
+    ----------
+    user, time : as of `Annotation`.
+    flag : somebody else should look at this patient.
+    unsure : the reader is not sure of the reading.
+    comment : free text.
+    """
+
+    user: str
+    time: str
+    flag: bool = False
+    unsure: bool = False
+    comment: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready."""
+        said = {"flag": self.flag, "unsure": self.unsure, "comment": self.comment}
+        return {"remark": said, "user": self.user, "time": self.time}
+
+    @classmethod
+    def from_dict(cls, record: dict[str, Any]) -> Remark:
+        """Inverse of `to_dict`."""
+        said = record["remark"]
+        return cls(
+            str(record.get("user", "unknown")),
+            str(record["time"]),
+            said.get("flag") is True,
+            said.get("unsure") is True,
+            str(said.get("comment", "")),
+        )
+
+
+Said = Annotation | Withdrawal | Remark
+
+
+def take_in(line: bytes, annotations: dict[str, list[Annotation]]) -> tuple[str, Said | None]:
+    """Apply one record of a seed log to `annotations`: image → its valid annotations, the one that counts last.
+
+    A reviewer's consensus counts, the newest of several; without one, the newest annotation.
 
     Returns
     -------
-    the image and the record: an annotation, a withdrawal, or None for the removal of the image.
+    the image and the record: an annotation, a withdrawal, a remark, or None for the removal of the image.
 
     Raises
     ------
@@ -266,17 +313,30 @@ def take_in(line: bytes, annotations: dict[str, list[Annotation]]) -> tuple[str,
         if "removed" in record:
             annotations.pop(image, None)
             return image, None
+        if "remark" in record:
+            return image, Remark.from_dict(record)
         if "withdrawn" in record:
-            if len(annotations.get(image, ())) > 1:
-                annotations[image].pop()
-            else:
-                annotations.pop(image, None)
-            return image, Withdrawal(str(record.get("user", "unknown")), str(record["withdrawn"]))
+            withdrawal = Withdrawal(
+                str(record.get("user", "unknown")), str(record["withdrawn"]), str(record.get("of", ""))
+            )
+            _withdraw(image, withdrawal, annotations)
+            return image, withdrawal
         annotation = Annotation.from_dict(record)
-        annotations.setdefault(image, []).append(annotation)
+        standing = annotations.setdefault(image, [])
+        readings = len(standing) if annotation.review else sum(not said.review for said in standing)
+        standing.insert(readings, annotation)
         return image, annotation
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise SeedError(f"a record cannot be read: {line[:200]!r}") from error
+
+
+def _withdraw(image: str, withdrawal: Withdrawal, annotations: dict[str, list[Annotation]]) -> None:
+    standing = annotations.get(image, [])
+    found = [n for n, said in enumerate(standing) if not withdrawal.of or said.time == withdrawal.of]
+    if found:
+        del standing[found[-1]]
+    if not standing:
+        annotations.pop(image, None)
 
 
 def _three(what: str, values: Any) -> tuple[float, float, float]:

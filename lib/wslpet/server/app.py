@@ -24,9 +24,10 @@ from wslpet.server.errors import UnknownName, quoted
 from wslpet.server.http import front
 from wslpet.server.http.install import end_if_starting, install
 from wslpet.server.page.annotation import AnnotationPage
-from wslpet.server.page.burden import CohortBurden
 from wslpet.server.page.overview import BackgroundScanner
+from wslpet.server.page.review.agreement import ReaderAgreement
 from wslpet.server.page.routes import routes
+from wslpet.server.page.tables.burden import CohortBurden
 from wslpet.server.quiet import quieten
 from wslpet.server.series.datastore import SeriesDatastore
 from wslpet.server.storage.opening import open_studies
@@ -34,7 +35,7 @@ from wslpet.server.tasks.active_model import ActiveModel
 from wslpet.server.tasks.infer import DelineateClick, FindTumour
 from wslpet.server.tasks.predictions import Predictions
 from wslpet.server.tasks.scoring import Radiomics
-from wslpet.server.tasks.strategies import First, Random, Uncertainty
+from wslpet.server.tasks.strategies import First, Random, Review, Uncertainty
 from wslpet.server.tasks.train import LearnFromSeeds
 
 SWITCH_SECONDS = 0.0005
@@ -63,7 +64,8 @@ class WSLPETApp(MONAILabelApp):
         self._auto_update_scoring = False
         self.page = AnnotationPage(self, self._datastore, self.predictions, self.settings)
         self.burden = CohortBurden(self.page)
-        self.scanner = BackgroundScanner(self.page, self.burden)
+        self.agreement = ReaderAgreement(self.page, self.burden)
+        self.scanner = BackgroundScanner(self.page, self.burden, self.agreement)
         if install([*front.routes(), *routes()], self.configuration.open_routes):
             wait_asleep()  # a training, which has a process of its own
             # Requests run side by side, each in one thread. Without it, the clicks of eight viewers take 1.24 times as
@@ -78,7 +80,12 @@ class WSLPETApp(MONAILabelApp):
     def init_datastore(self) -> SeriesDatastore:
         configuration = self.configuration
         return open_studies(
-            self.studies, self.settings, configuration.renamed, configuration.state_dir, configuration.wait_for_scans
+            self.studies,
+            self.settings,
+            configuration.renamed,
+            configuration.state_dir,
+            configuration.wait_for_scans,
+            configuration.readers,
         )
 
     def init_infers(self) -> dict[str, Any]:
@@ -95,7 +102,8 @@ class WSLPETApp(MONAILabelApp):
         return {"wslpet": LearnFromSeeds(self.weights, self.settings)}
 
     def init_strategies(self) -> dict[str, Any]:
-        return {"uncertainty": Uncertainty(self.weights), "random": Random(), "first": First()}
+        strategies: dict[str, Any] = {"uncertainty": Uncertainty(self.weights), "random": Random(), "first": First()}
+        return strategies | ({"review": Review()} if self.configuration.readers > 1 else {})
 
     def init_scoring_methods(self) -> dict[str, Any]:
         return {"radiomics": Radiomics(self.settings)}

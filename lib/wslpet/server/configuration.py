@@ -28,7 +28,9 @@ _OWN_KEYS = (
     "state_dir",
     "wait_for_scans",
     "open_routes",
+    "readers",
 )
+MAX_READERS = 10
 _BOOLEANS = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
 
 
@@ -45,6 +47,7 @@ class Configuration:
     state_dir : folder for all that is learned; None leaves the choice to `wslpet.core.state_folder`.
     wait_for_scans : whether studies without a scan that can be used are meant.
     open_routes : whether routes of MONAI Label are answered that neither a viewer nor the page calls.
+    readers : per patient, each blind to the others until a patient is read by all.
     """
 
     settings: Settings
@@ -54,6 +57,7 @@ class Configuration:
     state_dir: Path | None = None
     wait_for_scans: bool = False
     open_routes: bool = False
+    readers: int = 1
 
 
 def configuration_from(conf: Mapping[str, str]) -> Configuration:
@@ -86,7 +90,10 @@ def configuration_from(conf: Mapping[str, str]) -> Configuration:
     waits = _parsed("wait_for_scans", conf.get("wait_for_scans", False), False)
     opened = _parsed("open_routes", conf.get("open_routes", False), False)
     renamed = _renamed(conf.get("rename", ""), settings)
-    return Configuration(settings, model_dir, pretrained, renamed, state_dir, waits, opened)
+    readers = _parsed("readers", conf.get("readers", 1), 1)
+    if not 1 <= readers <= MAX_READERS:
+        raise InputError(f"conf readers={readers} is not from 1 to {MAX_READERS}; write how many read each patient")
+    return Configuration(settings, model_dir, pretrained, renamed, state_dir, waits, opened, readers)
 
 
 def _renamed(text: str, settings: Settings) -> dict[str, str]:

@@ -95,6 +95,7 @@ class _Holder:
 
 AnyUser = Annotated[User, Depends(_Holder(settings.MONAI_LABEL_AUTH_ROLE_USER))]
 Annotator = Annotated[User, Depends(_Holder(settings.MONAI_LABEL_AUTH_ROLE_ANNOTATOR))]
+Reviewer = Annotated[User, Depends(_Holder(settings.MONAI_LABEL_AUTH_ROLE_REVIEWER))]
 Administrator = Annotated[User, Depends(_Holder(settings.MONAI_LABEL_AUTH_ROLE_ADMIN))]
 
 

@@ -194,11 +194,25 @@ def next_sample(
     user: AnyUser,
     params: dict[str, Any] | None = None,
 ) -> Any:
-    """An image that nobody annotated yet."""
+    """An image that nobody annotated yet, and nobody else has open; of several readers, that this one has not read."""
     parsed(SampleOptions, "activelearning", params or {})
     if strategy not in app_instance()._strategies:
         raise UnknownName(f"strategy {quoted(strategy)} does not exist; GET /info/ lists them")
-    return monailabel_activelearning.sample(strategy, {**(params or {}), "strategy": strategy}, user.username)
+    reader = who(user, (params or {}).get("client_id"))
+    asked = {**(params or {}), "strategy": strategy, "reader": reader}
+
+    def sample(exclude: list[str]) -> Any:
+        return monailabel_activelearning.sample(strategy, {**asked, "exclude": exclude}, user.username)
+
+    return app_instance().page.next_in_viewer(reader, (params or {}).get("exclude") or [], sample)
+
+
+@router.get("/datastore/label")
+def label(label: str, tag: str, user: AnyUser) -> Any:
+    """A label's file; not of a patient whose readings are hidden from who asks."""
+    reader = user.username if settings.MONAI_LABEL_AUTH_ENABLE else ""
+    app_instance().datastore().readings.check_open(label, reader)
+    return monailabel_datastore.download_label(label, tag)
 
 
 async def _body(request: Request) -> bytes | None:

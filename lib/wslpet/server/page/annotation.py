@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import threading
-import time
 import uuid
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -13,10 +13,11 @@ import numpy as np
 from wslpet.core import seeds
 from wslpet.core.arrays import Array
 from wslpet.core.errors import InputError
-from wslpet.core.seeds import NO_TUMOUR, Withdrawal
+from wslpet.core.seeds import NO_TUMOUR, Remark, Said, Withdrawal
 from wslpet.core.settings import Settings
+from wslpet.method.inference.pipeline import delineate
 from wslpet.method.projection.mip import Views, rotated_mip
-from wslpet.server.errors import quoted
+from wslpet.server.errors import Conflict, quoted
 from wslpet.server.page.schemas import (
     AnnotatedSeed,
     Annotation,
@@ -24,20 +25,25 @@ from wslpet.server.page.schemas import (
     Next,
     Patient,
     Plane,
+    ReadingState,
+    RemarkRequest,
     Save,
     Saved,
     Withdraw,
 )
 from wslpet.server.series.ct import FusedCt
 from wslpet.server.series.datastore import SeriesDatastore
+from wslpet.server.storage.annotations.holds import VIEWER_SECONDS, Holds
 from wslpet.server.storage.annotations.requests import AnnotationRequest, Place
 from wslpet.server.storage.annotations.service import AnnotationService
-from wslpet.server.tasks.findings import Contour, Delineated, delineated
+from wslpet.server.tasks.findings import Contour, Delineated, Prediction, delineated
 from wslpet.server.tasks.predictions import Predictions
 
-# A browser that has not asked for this long has closed its patients.
-HELD_SECONDS = 20.0
 _STEPS = 65535
+# The strategy that gives patients to a reviewer.
+REVIEW = "review"
+# Before the name of whoever has a patient open in a viewer; a browser's own text is another one.
+_VIEWER = "viewer "
 # By the axis that a slice lies across, x, y, z in RAS.
 PLANES: tuple[Plane, ...] = ("sagittal", "coronal", "axial")
 
@@ -58,26 +64,49 @@ class AnnotationPage:
         self.annotations = AnnotationService(datastore, settings)
         self._ct = FusedCt(datastore)
         self._app = app
-        self._held: dict[str, tuple[str, float]] = {}
+        self._held = Holds()
         self._choosing = threading.Lock()
 
-    def next(self, strategy: str, client: str, exclude: list[str]) -> Next:
-        """The next patient by a strategy, that no other browser holds; it is held for this one from now on."""
+    def next(self, strategy: str, client: str, exclude: list[str], reader: str = "") -> Next:
+        """The next patient of a reader by a strategy, that nobody else has open; it is held for this browser."""
         with self._choosing:
-            elsewhere = self._held_by_others(client)
-            chosen = self._app.next_sample({"strategy": strategy, "exclude": [*exclude, *elsewhere]})
+            elsewhere = self._open_elsewhere(client)
+            asked = {"strategy": strategy, "exclude": [*exclude, *elsewhere], "reader": reader}
+            chosen = self._app.next_sample(asked)
             image = chosen["id"] if chosen else None
-            self.hold(client, [image] if image else [])
-        waiting = set(self.datastore.waiting())
+            self._held.add(client, [image] if image else [])
+        waiting = set(self.datastore.to_review() if strategy == REVIEW else self.datastore.waiting(reader))
         left = Next(image=image, waiting=len(waiting), elsewhere=len(waiting & elsewhere))
-        return left if image else left.model_copy(update={"message": self._nobody_left(left)})
+        return left if image else left.model_copy(update={"message": self._nobody_left(left, strategy, reader)})
 
-    def _nobody_left(self, left: Next) -> str:
+    def next_in_viewer(self, reader: str, exclude: list[str], sample: Callable[[list[str]], Any]) -> Any:
+        """The next patient of a viewer, held for its reader until the reader asks for another one.
+
+        Where only patients are left that others have open, one of these is offered: a viewer that was closed says so
+        to nobody.
+
+        Parameters
+        ----------
+        sample : gives a patient by MONAI Label's way, of images that are not excluded; nothing where none is left.
+        """
+        with self._choosing:
+            chosen = sample([*exclude, *self._open_elsewhere(_VIEWER + reader)]) or sample(exclude)
+            self._held.release(_VIEWER + reader)
+            if chosen:
+                self._held.add(_VIEWER + reader, [chosen["id"]], VIEWER_SECONDS)
+        return chosen
+
+    def _nobody_left(self, left: Next, strategy: str, reader: str) -> str:
         """What it means that no patient is offered; that all is done, only where it is."""
         images, annotated = set(self.datastore.list_images()), self.datastore.annotated()
         unusable = len((self.datastore.unusable().keys() & images) - annotated)
         sentences = self.datastore.remarks()
-        if images:
+        if strategy == REVIEW:
+            sentences.append("Every patient that all have read is reviewed.")
+        elif images and self.datastore.readings.blind:
+            own = sum(self.datastore.readings.of(image).of(reader) is not None for image in images)
+            sentences.append(f"You have read {own} of {len(images)} patients; {len(self.datastore.waiting())} wait.")
+        elif images:
             sentences.append(f"{len(annotated)} of {len(images)} patients are annotated.")
         if unusable and annotated:
             sentences.append(f"{unusable} cannot be used; the cohort says why.")
@@ -87,16 +116,13 @@ class AnnotationPage:
 
     def hold(self, client: str, images: list[str]) -> None:
         """Say that a browser has these images open; that it has none any more, as it says when it is closed."""
-        if not images:
-            self._held = {image: held for image, held in list(self._held.items()) if held[0] != client}
-        until = time.monotonic() + HELD_SECONDS
-        for image in images:
-            if client and image not in self._held_by_others(client):
-                self._held[image] = (client, until)
-        now = time.monotonic()
-        self._held = {image: held for image, held in list(self._held.items()) if held[1] > now}
+        if images:
+            self._held.add(client, images)
+        else:
+            self._held.release(client)
 
-    def patient(self, image_id: str) -> Patient:
+    def patient(self, image_id: str, reader: str = "") -> Patient:
+        """A scan, as far as a reader may see what was said of it."""
         views = self.datastore.views(image_id)
         (x, z), (y, _) = (view.mip.shape for view in views)
         (sx, sz, sy) = views.coronal.spacing
@@ -109,7 +135,21 @@ class AnnotationPage:
             suv_step=_suv_step(views),
             notes=self.datastore.notes(image_id),
             ct=self._ct.path(image_id) is not None,
-            history=self.history(image_id),
+            history=self.history(image_id, reader),
+            readings=self.readings(image_id, reader),
+        )
+
+    def readings(self, image_id: str, reader: str) -> ReadingState | None:
+        """How far the readings of an image are; None where one reader reads a patient."""
+        here = self.datastore.readings.of(image_id)
+        if here.needed == 1:
+            return None
+        return ReadingState(
+            needed=here.needed,
+            done=len(here.readings),
+            mine=here.of(reader) is not None,
+            open=here.complete,
+            reviewed=here.consensus is not None,
         )
 
     def title(self, image_id: str) -> str:
@@ -155,27 +195,71 @@ class AnnotationPage:
 
         The same request again is answered, not recorded again; errors as of `AnnotationService.check`.
         """
-        asked = replace(_request(image_id, save, user), id=save.id, seen=save.seen, sure=save.sure)
+        asked = replace(_request(image_id, save, user), id=save.id, seen=save.seen, sure=save.sure, review=save.review)
+        if save.review:
+            self._check_reviewable(image_id)
         recorded = self.annotations.check(asked)
         standing = self.datastore.seeds.get(image_id)[-1:]
         return Saved(
             annotation=_annotation(recorded.annotation, recorded.annotation in standing),
             known=recorded.known,
             meanwhile=[_annotation(said) for said in recorded.meanwhile],
-            history=self.history(image_id),
+            history=self.history(image_id, user),
         )
+
+    def remark(self, image_id: str, said: RemarkRequest, user: str) -> list[Annotation]:
+        """Record a remark; it is on disk when this returns the history."""
+        self.annotations.remark(image_id, user, said.flag, said.unsure, said.comment.strip())
+        return self.history(image_id, user)
 
     def withdraw(self, image_id: str, what: Withdraw, user: str) -> list[Annotation]:
         """Take back the newest annotation, or all; returns the history. Errors as of `AnnotationService.withdraw`."""
         self.annotations.withdraw(image_id, what.time, user, what.all)
-        return self.history(image_id)
+        return self.history(image_id, user)
 
-    def history(self, image_id: str) -> list[Annotation]:
-        return [_annotation(said, counts) for said, counts in self.annotations.history(image_id)]
+    def prediction(self, image_id: str, reader: str = "") -> Prediction:
+        """What the weights in use say; errors as of `Predictions.get`.
 
-    def _held_by_others(self, client: str) -> set[str]:
-        now = time.monotonic()
-        return {image for image, (who, until) in list(self._held.items()) if who != client and until > now}
+        Raises
+        ------
+        Conflict
+            when the weights may have learned from a reading that is hidden from the reader.
+        """
+        if reader and self.predictions.learned_here():
+            self.datastore.readings.check_open(image_id, reader)
+        return self.predictions.get(image_id)
+
+    def history(self, image_id: str, reader: str = "") -> list[Annotation]:
+        """What a reader may see of what was said of an image, newest last."""
+        own = self.datastore.readings.of(image_id).of(reader) if reader else None
+        said = self.annotations.history(image_id, reader)
+        return [_annotation(one, counts, one is own) for one, counts in said]
+
+    def entry(self, said: Said) -> Annotation:
+        """Something that was said, as the page shows it."""
+        return _annotation(said)
+
+    def lesions(self, image_id: str, said: seeds.Annotation) -> Delineated | None:
+        """The lesions of an annotation on record; None of "no tumour"."""
+        with self.annotations.opened(self.datastore.image_path(image_id)) as scan:
+            return delineated(delineate(scan.volume, said, settings=self.settings, sure=True))
+
+    def _check_reviewable(self, image_id: str) -> None:
+        here = self.datastore.readings.of(image_id)
+        if here.needed == 1:
+            raise InputError("one reader reads a patient here, so there is nothing to review; --conf readers 2 is two")
+        if not here.complete:
+            raise Conflict(
+                f"{len(here.readings)} of {here.needed} readers have read {quoted(image_id)}; review it then"
+            )
+
+    def _open_elsewhere(self, holder: str) -> set[str]:
+        return self._held.by_others(holder, self._is_done)
+
+    def _is_done(self, image_id: str, holder: str) -> bool:
+        """Whether a viewer's reader has read what is held for it; a page says itself what it has open."""
+        reader = holder.removeprefix(_VIEWER)
+        return holder.startswith(_VIEWER) and self.datastore.readings.of(image_id).of(reader) is not None
 
 
 def sliced(array: Array, image_id: str, plane: Plane, index: int, count: int) -> Array:
@@ -187,9 +271,12 @@ def sliced(array: Array, image_id: str, plane: Plane, index: int, count: int) ->
     return np.moveaxis(array, axis, 0)[index : index + count]
 
 
-def _annotation(said: seeds.Annotation | Withdrawal, counts: bool = False) -> Annotation:
+def _annotation(said: Said, counts: bool = False, own: bool = False) -> Annotation:
     if isinstance(said, Withdrawal):
         return Annotation(kind="withdrawn", user=said.user, time=said.time)
+    if isinstance(said, Remark):
+        noted = {"flag": said.flag, "unsure": said.unsure, "comment": said.comment}
+        return Annotation.model_validate({"kind": "remark", "user": said.user, "time": said.time, **noted})
     seeds = () if said.cancer_type == NO_TUMOUR else said.seeds
     return Annotation(
         kind="seed",
@@ -205,6 +292,8 @@ def _annotation(said: seeds.Annotation | Withdrawal, counts: bool = False) -> An
         ],
         background=[seed.position for seed in said.background],
         counts=counts,
+        own=own,
+        review=said.review,
     )
 
 

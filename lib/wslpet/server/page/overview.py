@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import logging
 import threading
 import time
@@ -10,26 +9,28 @@ from collections.abc import Mapping
 
 import numpy as np
 from nibabel.affines import apply_affine
-from PIL import Image
 
 from wslpet.core import seeds
 from wslpet.core.errors import InputError
 from wslpet.core.seeds import NO_TUMOUR
 from wslpet.io.cache.disk_cache import DiskCache
-from wslpet.method.projection.mip import Views
 from wslpet.server.page.annotation import AnnotationPage
-from wslpet.server.page.burden import CohortBurden
+from wslpet.server.page.review.agreement import ReaderAgreement
+from wslpet.server.page.review.readers import of_row
 from wslpet.server.page.schemas import Annotation, Cohort, CohortRow, LeftOut, State
+from wslpet.server.page.tables.burden import CohortBurden
+from wslpet.server.page.thumbnails import drawn, marked
 from wslpet.server.tasks.findings import Prediction
 
 logger = logging.getLogger(__name__)
 
+# Which version of an image, the weights then in use, and when what stands of it was said.
+_Seen = tuple[str, str | None, tuple[str, ...]]
+
 # A seed this far from the predicted lesion is another place, mm.
 ELSEWHERE_MM = 10.0
-THUMBNAIL_PIXELS = 176
 # Some thousand thumbnails.
 THUMBNAIL_BYTES = 128 << 20
-THUMBNAIL_SUV = 10.0
 # The look at all patients waits this long after a person asked for something.
 CALM_SECONDS = 1.5
 
@@ -40,13 +41,14 @@ class BackgroundScanner:
     Images of files are read; of DICOM series, those that are annotated, as fetching all of a PACS is not its business.
     """
 
-    def __init__(self, page: AnnotationPage, burden: CohortBurden) -> None:
+    def __init__(self, page: AnnotationPage, burden: CohortBurden, agreement: ReaderAgreement) -> None:
         self._page = page
         self._burden = burden
+        self._agreement = agreement
         self._store = page.datastore
         self._thumbnails = DiskCache(self._store.private / "thumbnails", THUMBNAIL_BYTES)
         self._disagreements: dict[str, tuple[tuple[str, str], str]] = {}  # image → of which annotation and weights, why
-        self._seen: dict[str, tuple[str, str | None]] = {}  # image → which version of it, and the weights then in use
+        self._seen: dict[str, _Seen] = {}
         self._guard = threading.Lock()
         self._thread: threading.Thread | None = None
         self._asked = 0.0
@@ -55,13 +57,13 @@ class BackgroundScanner:
         """Called by whatever a person waits for."""
         self._asked = time.monotonic()
 
-    def cohort(self) -> Cohort:
-        """Every image, by name; what is not known yet is looked at from now on."""
+    def cohort(self, reader: str = "") -> Cohort:
+        """Every image, by name, as a reader may see it; what is not known yet is looked at from now on."""
         counts, revision = self._store.seeds.counts()
         seeds, unusable, uncounted = self._store.seeded(), self._store.unusable(), self._store.uncounted()
         images = sorted(self._store.list_images())
         self._disagreements = {i: self._disagreements[i] for i in images if i in self._disagreements}
-        rows = [self._row(i, counts.get(i, 0), unusable.get(i, ""), uncounted.get(i, "")) for i in images]
+        rows = [self._row(i, reader, counts.get(i, 0), unusable.get(i, ""), uncounted.get(i, "")) for i in images]
         return Cohort(
             revision=revision,
             model_version=self._page.predictions.model_version(),
@@ -72,6 +74,17 @@ class BackgroundScanner:
             remarks=self._store.remarks(),
         )
 
+    def marked_thumbnail(self, image_id: str, reader: str) -> bytes:
+        """As `thumbnail`, with the clicks and outlines of the annotation that counts, where they are known.
+
+        They are not drawn for a reader from whom the image's readings are hidden.
+        """
+        made, annotation = self.thumbnail(image_id), self._store.seeded().get(image_id)
+        if annotation is None or self._store.readings.of(image_id).hidden_from(reader):
+            return made
+        marks = self._burden.outlines(image_id, annotation)
+        return made if marks is None else marked(made, marks)
+
     def thumbnail(self, image_id: str) -> bytes:
         """PNG: coronal and sagittal MIP in inverse grey. Raises what reading the image raises."""
         try:
@@ -79,16 +92,18 @@ class BackgroundScanner:
             kept = self._thumbnails.get(key)
             if kept is not None:
                 return kept
-            made = _drawn(self._store.views(image_id))
+            made = drawn(self._store.views(image_id))
             self._thumbnails.set(key, made)
         except InputError as error:
             self._store.note_unusable(image_id, error)
             raise
         return made
 
-    def _row(self, image: str, annotations: int, unusable: str, uncounted: str) -> CohortRow:
-        history = self._page.history(image) if annotations else []
+    def _row(self, image: str, reader: str, said: int, unusable: str, uncounted: str) -> CohortRow:
+        here = self._store.readings.of(image)
+        history = self._page.history(image, reader) if said else []
         annotation = _latest(history)
+        uncounted = "" if here.hidden_from(reader) else uncounted
         state: State = "annotated" if annotation else "unannotated"
         reason, predicted = uncounted, None
         try:
@@ -109,12 +124,19 @@ class BackgroundScanner:
             state=state,
             reason=reason,
             annotation=annotation,
-            annotations=annotations,
+            annotations=len(history),
             lesions=len(measured.lesions) if measured else None,
             mtv_ml=sum(lesion.volume_ml for lesion in measured.lesions) if measured else None,
             predicted=shown.cancer_type if shown else None,
             probability=shown.probabilities.get(shown.cancer_type) if shown else None,
             confidence=shown.confidence if shown else None,
+            readings=self._page.readings(image, reader),
+            **of_row(
+                here,
+                self._store.readings.remarks(image, reader) if said else [],
+                self._agreement.known(image) if here.needed > 1 and here.complete else [],
+                reader,
+            ),
         )
 
     def _disagreement(self, image: str, annotation: Annotation, predicted: Prediction) -> str:
@@ -130,7 +152,7 @@ class BackgroundScanner:
         annotated = self._store.annotated()
         local = [i for i in images if i in annotated or not self._store.is_series(i)]
         local.sort(key=lambda i: i not in annotated)
-        todo = [i for i in local if i not in self._seen or self._seen[i] != (self._version(i), model)]
+        todo = [i for i in local if i not in self._seen or self._seen[i] != self._state(i, model)]
         with self._guard:
             for gone in set(self._seen) - set(images):
                 del self._seen[gone]
@@ -143,24 +165,27 @@ class BackgroundScanner:
         for image in todo:
             while time.monotonic() - self._asked < CALM_SECONDS:
                 time.sleep(0.1)
+            state = self._state(image, model)
             try:
                 self.thumbnail(image)
                 if model is not None:
                     self._page.predictions.get(image)
                 self._burden.measure(image)
+                self._agreement.tried(image)
             except (InputError, OSError) as error:
                 self._store.note_unusable(image, error)
             except Exception as error:
                 logger.exception("image %s could not be looked at", image)
                 self._store.note_unusable(image, error)
             with self._guard:
-                self._seen[image] = (self._version(image), model)
+                self._seen[image] = state
 
-    def _version(self, image: str) -> str:
+    def _state(self, image: str, model: str | None) -> _Seen:
+        standing = self._store.seeds.get(image)
         try:
-            return self._store.image_version(image)
+            return self._store.image_version(image), model, tuple(said.time for said in standing)
         except (InputError, OSError):
-            return ""
+            return "", model, ()
 
 
 def _latest(history: list[Annotation]) -> Annotation | None:
@@ -187,22 +212,3 @@ def disagreement(annotation: Annotation, predicted: Prediction) -> str:
         there = apply_affine(np.array(predicted.affine), predicted.lesion.mask.voxels())
     away = float(np.linalg.norm(there - annotation.position, axis=1).min())
     return f"place: the model looks {away:.0f} mm away" if away > ELSEWHERE_MM else ""
-
-
-def _drawn(of_scan: Views) -> bytes:
-    pictures = []
-    for view in of_scan:
-        grey = 242 - np.clip(view.mip / THUMBNAIL_SUV, 0, 1) * 242
-        image = Image.fromarray(grey.astype(np.uint8).T[::-1, ::-1])
-        height = THUMBNAIL_PIXELS
-        width = max(1, round(height * view.mip.shape[0] * view.spacing[0] / (view.mip.shape[1] * view.spacing[1])))
-        if width > height:
-            width, height = height, max(1, round(height * height / width))
-        pictures.append(image.resize((width, height), Image.Resampling.LANCZOS))
-    coronal, sagittal = pictures
-    sheet = Image.new("L", (coronal.width + 4 + sagittal.width, max(coronal.height, sagittal.height)), 242)
-    sheet.paste(coronal, (0, 0))
-    sheet.paste(sagittal, (coronal.width + 4, 0))
-    buffer = io.BytesIO()
-    sheet.save(buffer, "PNG")
-    return buffer.getvalue()

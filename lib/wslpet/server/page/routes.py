@@ -20,11 +20,13 @@ from starlette.types import Scope
 
 from wslpet.core.seeds import CONTOUR_METHODS, NO_TUMOUR
 from wslpet.server.errors import UnknownName, quoted
-from wslpet.server.http.authentication import Administrator, Annotator, AnyUser
+from wslpet.server.http.authentication import Administrator, Annotator, AnyUser, require
 from wslpet.server.http.routes import who
-from wslpet.server.page import burden_routes, table, training
+from wslpet.server.page import training
 from wslpet.server.page.annotation import AnnotationPage
 from wslpet.server.page.overview import BackgroundScanner
+from wslpet.server.page.review import routes as review_routes
+from wslpet.server.page.review.readers import progress
 from wslpet.server.page.schemas import (
     Annotation,
     Click,
@@ -37,6 +39,7 @@ from wslpet.server.page.schemas import (
     Opened,
     Patient,
     Plane,
+    Reader,
     Save,
     Saved,
     Status,
@@ -45,6 +48,8 @@ from wslpet.server.page.schemas import (
     TrainOptions,
     Withdraw,
 )
+from wslpet.server.page.tables import annotations as table
+from wslpet.server.page.tables import routes as table_routes
 from wslpet.server.tasks.findings import Delineated, Prediction
 
 WEB = Path(__file__).resolve().with_name("static")
@@ -73,7 +78,8 @@ def routes() -> list[BaseRoute]:
     """The API and the page; the API first, as the page takes all that is left."""
     return [
         *router.routes,
-        *burden_routes.router.routes,
+        *table_routes.router.routes,
+        *review_routes.router.routes,
         Mount("/wslpet", Page(directory=WEB, html=True), name="wslpet"),
     ]
 
@@ -102,20 +108,22 @@ def configuration(user: AnyUser) -> Configuration:
         strategies=strategies,
         training=app._trainers[training.TASK].config() if app._trainers else {},
         user=user.username if settings.MONAI_LABEL_AUTH_ENABLE else None,
+        readers=app.configuration.readers,
         may_annotate=_may(user, settings.MONAI_LABEL_AUTH_ROLE_ANNOTATOR),
+        may_review=_may(user, settings.MONAI_LABEL_AUTH_ROLE_REVIEWER),
         may_train=bool(app._trainers) and _may(user, settings.MONAI_LABEL_AUTH_ROLE_ADMIN),
     )
 
 
 @router.post("/status")
-def hold_and_status(opened: Opened, user: AnyUser) -> Status:
+def hold_and_status(opened: Opened, reader: Reader) -> Status:
     """As GET, for a page that says which images it has open; other browsers are not offered them."""
     _page().hold(opened.client, opened.open)
-    return status(user)
+    return status(reader)
 
 
 @router.get("/status")
-def status(user: AnyUser) -> Status:
+def status(reader: Reader) -> Status:
     """What changes meanwhile."""
     app, page = app_instance(), _page()
     store = page.datastore
@@ -130,22 +138,23 @@ def status(user: AnyUser) -> Status:
         training=training.progress(app._trainers.get(training.TASK)),
         trouble=store.trouble,
         remarks=[remark for remark in store.remarks() if remark != store.trouble],
+        **progress(store, images, reader),
     )
 
 
 @router.post("/next")
-def next_patient(asked: NextRequest, user: AnyUser) -> Next:
+def next_patient(asked: NextRequest, reader: Reader) -> Next:
     """The next patient without an annotation, by a strategy, that no other browser has open."""
     if asked.strategy not in app_instance()._strategies:
         raise UnknownName(f"strategy {quoted(asked.strategy)} does not exist")
-    return _page().next(asked.strategy, asked.client, asked.exclude)
+    return _page().next(asked.strategy, asked.client, asked.exclude, reader)
 
 
 @router.get("/images/{image}")
-def patient(image: Image, user: AnyUser) -> Patient:
+def patient(image: Image, reader: Reader) -> Patient:
     """A scan's geometry and its annotations."""
     _note_activity()
-    return _page().patient(image)
+    return _page().patient(image, reader)
 
 
 @router.get("/images/{image}/mips", response_class=Response, responses=_BINARY)
@@ -188,9 +197,11 @@ def ct_slices(image: Image, plane: Plane, index: int, user: AnyUser, count: Slic
 
 
 @router.get("/images/{image}/thumbnail", response_class=Response, responses=_PNG)
-def thumbnail(image: Image, user: AnyUser) -> Response:
-    """Both MIPs, small, in inverse grey."""
-    return Response(app_instance().scanner.thumbnail(image), media_type="image/png")
+def thumbnail(image: Image, reader: Reader, marks: bool = False) -> Response:
+    """Both MIPs, small, in inverse grey; with `marks`, the clicks and outlines that the reader may see."""
+    scanner: BackgroundScanner = app_instance().scanner
+    content = scanner.marked_thumbnail(image, reader) if marks else scanner.thumbnail(image)
+    return Response(content, media_type="image/png")
 
 
 @router.post("/images/{image}/delineation")
@@ -201,23 +212,25 @@ def delineation(image: Image, click: Click, user: AnyUser) -> Delineated | None:
 
 
 @router.get("/images/{image}/prediction")
-def prediction(image: Image, user: AnyUser) -> Prediction:
+def prediction(image: Image, reader: Reader) -> Prediction:
     """What the weights in use say."""
     _note_activity()
-    return _page().predictions.get(image)
+    return _page().prediction(image, reader)
 
 
 @router.get("/images/{image}/annotations")
-def history(image: Image, user: AnyUser) -> list[Annotation]:
+def history(image: Image, reader: Reader) -> list[Annotation]:
     """Who said what, newest last."""
     _page().datastore.image_path(image)
-    return _page().history(image)
+    return _page().history(image, reader)
 
 
 @router.post("/images/{image}/annotations", status_code=201)
 def annotate(image: Image, save: Save, user: Annotator) -> Saved:
     """Record a seed and a cancer type: on disk when this is answered, superseding what was there."""
     _note_activity()
+    if save.review:
+        require(user, settings.MONAI_LABEL_AUTH_ROLE_REVIEWER)
     return _page().annotate(image, save, who(user, save.annotator))
 
 
@@ -231,18 +244,18 @@ def withdraw(image: Image, what: Withdraw, user: Annotator) -> list[Annotation]:
 
 
 @router.get("/cohort")
-def cohort(user: AnyUser) -> Cohort:
+def cohort(reader: Reader) -> Cohort:
     """Every image with its state."""
-    cohort: Cohort = app_instance().scanner.cohort()
+    cohort: Cohort = app_instance().scanner.cohort(reader)
     return cohort
 
 
 @router.get("/annotations.csv", response_class=Response, responses=_CSV)
-def export(user: AnyUser, history: bool = False) -> Response:
+def export(reader: Reader, history: bool = False) -> Response:
     """The annotation that counts of every image, or all that was ever said."""
     name = "wslpet-history.csv" if history else "wslpet-annotations.csv"
     headers = {"Content-Disposition": f'attachment; filename="{name}"'}
-    return Response(table.exported(_page(), history), media_type="text/csv; charset=utf-8", headers=headers)
+    return Response(table.exported(_page(), history, reader), media_type="text/csv; charset=utf-8", headers=headers)
 
 
 @router.post("/annotations.csv")

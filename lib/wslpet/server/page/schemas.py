@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 from urllib.parse import unquote
 
-from fastapi import Depends
+from fastapi import Depends, Header
 from fastapi import Path as InPath
-from pydantic import BaseModel, Field, model_validator
+from monailabel.config import settings
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from wslpet.server.http.authentication import AnyUser
 from wslpet.server.storage.annotations.clicks import MAX_POINTS
 from wslpet.server.tasks.findings import Contour, Triple
 
@@ -22,7 +24,19 @@ def _named(
     return unquote(image)
 
 
+def _reading(
+    user: AnyUser,
+    wslpet_reader: Annotated[
+        str, Header(description="who reads, percent-encoded, where the server does not know accounts", max_length=900)
+    ] = "",
+) -> str:
+    """The account, or the name that the page gives; "" of a program that gives none."""
+    return user.username if settings.MONAI_LABEL_AUTH_ENABLE else unquote(wslpet_reader)[:100]
+
+
 Image = Annotated[str, Depends(_named)]
+# Whose view it is: the readings of others are hidden from a reader who is to read blind.
+Reader = Annotated[str, Depends(_reading)]
 Finite = Annotated[float, Field(allow_inf_nan=False, ge=-1e6, le=1e6)]
 Position = tuple[Finite, Finite, Finite]
 Name = Annotated[str, Field(max_length=100)]
@@ -47,7 +61,9 @@ class Configuration(BaseModel):
     strategies: list[Strategy]
     training: dict[str, Any] = Field(description="the train task's options and their defaults")
     user: str | None = Field(description="the account; None where annotators name themselves")
+    readers: int = Field(description="who read each patient, blind to each other; 1 is no blind reading")
     may_annotate: bool
+    may_review: bool
     may_train: bool
 
 
@@ -72,6 +88,9 @@ class Status(BaseModel):
     unreadable: int = Field(description="images without an annotation that cannot be used; the cohort says why")
     model_version: str | None
     training: TrainingProgress
+    read: int | None = Field(default=None, description="of several readers: images that the asking one has read")
+    complete: int | None = Field(default=None, description="of several readers: images that all have read")
+    reviewed: int | None = Field(default=None, description="of several readers: images with a consensus")
     trouble: str = Field(default="", description="why the list of images may be old: a PACS that does not answer")
     remarks: list[str] = Field(default=[], description="what people should know of the images, in sentences")
 
@@ -95,7 +114,7 @@ class AnnotatedSeed(BaseModel):
 class Annotation(BaseModel):
     """One entry of an image's history; it is never overwritten, only superseded or withdrawn."""
 
-    kind: Literal["seed", "withdrawn"]
+    kind: Literal["seed", "withdrawn", "remark"]
     user: str
     time: str
     cancer_type: str = ""
@@ -103,6 +122,21 @@ class Annotation(BaseModel):
     seeds: list[AnnotatedSeed] = Field(default=[], description="one for each lesion; `position` is that of the first")
     background: list[Triple] = Field(default=[], description="mm RAS of places that are said to be no tumour")
     counts: bool = Field(default=False, description="whether this is the annotation that is learned from")
+    own: bool = Field(default=False, description="whether this is the asking reader's reading")
+    review: bool = Field(default=False, description="whether this is the consensus of a reviewer")
+    flag: bool = Field(default=False, description="of a remark: somebody else should look at this patient")
+    unsure: bool = Field(default=False, description="of a remark: its reader is not sure")
+    comment: str = Field(default="", description="of a remark")
+
+
+class ReadingState(BaseModel):
+    """How far the readings of an image by several readers are."""
+
+    needed: int
+    done: int
+    mine: bool = Field(description="whether the asking reader has read it")
+    open: bool = Field(description="whether all may see all readings, and a reviewer decide")
+    reviewed: bool = Field(description="whether there is a consensus")
 
 
 class Patient(BaseModel):
@@ -117,6 +151,7 @@ class Patient(BaseModel):
     notes: list[str] = Field(default=[], description="what was inferred, not read, of a DICOM series' SUV, in words")
     ct: bool = Field(default=False, description="whether a CT lies beside it, which comes as `ct`")
     history: list[Annotation] = Field(description="newest last")
+    readings: ReadingState | None = Field(default=None, description="None where one reader reads a patient")
 
 
 class NextRequest(BaseModel):
@@ -173,6 +208,7 @@ class Save(Click):
         default="", description="any text of this annotation's own: sent twice with it, it is recorded once"
     )
     sure: bool = Field(default=False, description="the annotator confirms a click that the delineation doubts")
+    review: bool = Field(default=False, description="the consensus of a reviewer, when all have read the image")
 
 
 class Saved(BaseModel):
@@ -192,6 +228,17 @@ class Withdraw(BaseModel):
     all: bool = Field(default=False, description="those before it, too: the image is to be annotated again")
 
 
+class RemarkRequest(BaseModel):
+    """What a reader notes of a patient; it takes the place of what the same reader noted before."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    annotator: Name = ""
+    flag: bool = Field(default=False, description="somebody else should look at this patient")
+    unsure: bool = Field(default=False, description="the reader is not sure")
+    comment: str = Field(default="", max_length=1000)
+
+
 class CohortRow(BaseModel):
     """One image in the cohort table."""
 
@@ -205,6 +252,13 @@ class CohortRow(BaseModel):
     annotations: int = Field(description="length of the history")
     lesions: int | None = Field(default=None, description="of the annotation that counts; None while not measured")
     mtv_ml: float | None = Field(default=None, description="metabolic tumour volume of those lesions")
+    readings: ReadingState | None = Field(default=None, description="None where one reader reads a patient")
+    readers: list[str] = Field(default=[], description="who has read it, as far as the asking reader may know")
+    dice: float | None = Field(default=None, description="of the readers, the lowest of their pairs")
+    differs: str = Field(default="", description="in words, how the readers differ; empty when they agree")
+    flagged: bool = False
+    unsure: bool = False
+    comments: list[str] = Field(default=[], description="each with its reader")
     predicted: str | None = Field(
         description="the type that the weights say; None while they were not asked, or nobody annotated the image: "
         "their answer must not sway the annotator"

@@ -47,7 +47,7 @@ class SeriesDatastore(SeededDatastore):
     folder : has image files, labels, the list of images and `.wslpet`; created if missing.
     source : of the series.
     auto_reload : whether to look for new images while the server runs.
-    settings, read_only, renamed, state : as `SeededDatastore` has them.
+    settings, read_only, renamed, state, readers : as `SeededDatastore` has them.
     """
 
     def __init__(
@@ -59,11 +59,16 @@ class SeriesDatastore(SeededDatastore):
         read_only: bool = False,
         renamed: Mapping[str, str] | None = None,
         state: Path | None = None,
+        readers: int = 1,
     ) -> None:
         self._source = source
         self._conversion = Conversion(source, SeriesCache((state or Path(folder) / PRIVATE) / "series"))
+<<<<<<< HEAD
         super().__init__(folder, settings, read_only, renamed, state)
         self._exchange = SegmentationExchange(source, self.scans.volume)
+=======
+        super().__init__(folder, settings, read_only, renamed, state, readers)
+>>>>>>> 4fa463e (Read each patient by several readers, blind, and review them)
         self._changes = Changes(self._folders)
         self._listing = Listing(self._update_list, source.fresh_seconds if auto_reload else math.inf)
         self._listing.renew(START_SECONDS)

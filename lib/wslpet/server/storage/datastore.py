@@ -18,6 +18,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,7 @@ from wslpet.method.network.checkpoint import Model, best_device
 from wslpet.method.projection.mip import Views
 from wslpet.server.errors import Conflict, UnknownName, quoted
 from wslpet.server.storage.annotations.label_seeds import LabelSeeds
+from wslpet.server.storage.annotations.readings import Readings, same_reader
 from wslpet.server.storage.annotations.seed_log import Known, SeedLog
 from wslpet.server.storage.annotations.submitted_labels import annotation_from_label
 from wslpet.server.storage.image_files import flat_name
@@ -66,6 +68,7 @@ class SeededDatastore(ImageList):
     renamed : former name of a cancer type → its name in the settings.
     state : for all that is written but uploaded images, labels included; None is `.wslpet` in the studies, with the
         labels and the list of images beside it.
+    readers : per patient, each blind to the others; 1 is no blind reading.
     """
 
     def __init__(
@@ -75,6 +78,7 @@ class SeededDatastore(ImageList):
         read_only: bool = False,
         renamed: Mapping[str, str] | None = None,
         state: Path | None = None,
+        readers: int = 1,
     ) -> None:
         self.private = Path(folder) / PRIVATE if state is None else state
         self.private.mkdir(parents=True, exist_ok=True)
@@ -83,6 +87,7 @@ class SeededDatastore(ImageList):
         sweep(place)
         self.renamed = dict(renamed or {})
         self.seeds = SeedLog(self.private / "seeds.jsonl", self.renamed)
+        self.readings = Readings(self.seeds, readers)
         self.label_seeds = LabelSeeds(self)
         kept, converted = self.private / "projections", self.private / "series"
         self.scans = ScanCache(kept, device=best_device(), of=Path(folder), converted=converted)
@@ -96,7 +101,10 @@ class SeededDatastore(ImageList):
         return self.seeds.append(image_id, said, known)
 
     def seeded(self) -> dict[str, Annotation]:
-        """Image → the annotation that is learned from: the newest, of a type that counts, of an image that is there."""
+        """Image → the annotation that is learned from, of a type that counts, of an image that is there.
+
+        It is the consensus of a reviewer; without one, the newest.
+        """
         images, classes = set(self.list_images()), self.settings.classes
         newest = self.seeds.newest().items()
         return {image: said for image, said in newest if image in images and said.cancer_type in classes}
@@ -105,9 +113,21 @@ class SeededDatastore(ImageList):
         """Images that need no annotator: those with a seed that is learned from."""
         return set(self.seeded())
 
-    def waiting(self) -> list[str]:
-        """Images for annotators, in alphabetical order; without those that are known to be unusable."""
-        return sorted(set(self.list_images()) - self.annotated() - set(self.unusable()))
+    def waiting(self, reader: str = "") -> list[str]:
+        """Images for annotators, in alphabetical order; without those that are known to be unusable.
+
+        Parameters
+        ----------
+        reader : who asks, where several readers read a patient: images that this one has not read yet.
+        """
+        usable = set(self.list_images()) - set(self.unusable())
+        if self.readings.blind:
+            return sorted(image for image in usable if self.readings.waits_for(image, reader))
+        return sorted(usable - self.annotated())
+
+    def to_review(self) -> list[str]:
+        """Images with all readings that are needed and no consensus, in alphabetical order."""
+        return sorted(image for image in self.list_images() if self.readings.of(image).to_review)
 
     def uncounted(self) -> dict[str, str]:
         """As `wslpet.server.storage.remarks.uncounted`."""
@@ -168,13 +188,18 @@ class SeededDatastore(ImageList):
         return scan_key(self.image_path(image_id))
 
     def get_image_info(self, image_id: str) -> dict[str, Any]:
-        """MONAI Label's info and "seeds": a list, newest last, of cancer_type, index, position, user, time."""
+        """MONAI Label's info and "seeds": a list, newest last, of cancer_type, index, position, user, time.
+
+        It is empty until all have read the image, where several readers do, as nobody is known to ask.
+        """
         path = self.image_path(image_id)
         with self._guard:
             info = super().get_image_info(image_id)
         # Slicer keeps its download by this name.
         info |= {"path": str(path), "name": flat_name(image_id, ending(path.name))}
-        return {**info, "seeds": [seed.to_dict() for seed in self.seeds.get(image_id)]}
+        here = self.readings.of(image_id)
+        seeds = [] if self.readings.blind and not here.complete else self.seeds.get(image_id)
+        return {**info, "seeds": [seed.to_dict() for seed in seeds]}
 
     def facts(self, image_id: str) -> dict[str, str]:
         """What is known of an image without reading it: a DICOM series' `FACTS`, nothing of a file."""
@@ -255,7 +280,8 @@ class SeededDatastore(ImageList):
         if label_tag == FINAL:
             volume = self.scans.volume(image)
             with called(source, f"{label_tag} of {image_id}{extension}"):
-                before = next(iter(self.seeds.get(image_id)[-1:]), None)
+                user = str(info.get("user") or info.get("client_id") or "unknown")[:100]
+                before = next(iter(self.readings.known_before(image_id, user)[-1:]), None)
                 said = annotation_from_label(source, volume, info, self.settings, self.renamed, before)
         with self._changing():
             target = self._label_file(image_id, label_tag, extension)
@@ -292,7 +318,8 @@ class SeededDatastore(ImageList):
         with self._changing():
             labelled = all_of_them and self._datastore.label(image_id, FINAL) is not None
             with self._label_removed(image_id, FINAL) if labelled else nullcontext():
-                self.seeds.withdraw(image_id, time, user, all_of_them)
+                own = partial(same_reader, user) if self.readings.blind and not all_of_them else None
+                self.seeds.withdraw(image_id, time, user, all_of_them, own)
 
     @contextmanager
     def _label_removed(self, image_id: str, tag: str) -> Iterator[None]:

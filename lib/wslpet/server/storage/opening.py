@@ -24,6 +24,7 @@ def open_studies(
     renamed: Mapping[str, str] | None = None,
     state: Path | None = None,
     wait_for_scans: bool = False,
+    readers: int = 1,
 ) -> SeriesDatastore:
     """The datastore of a folder (image files and DICOM series), or of a DICOMweb service.
 
@@ -36,6 +37,7 @@ def open_studies(
     renamed : former name of a cancer type → its name in the settings.
     state : folder for all that is learned; None is where `wslpet.core.state_folder` says.
     wait_for_scans : whether a folder without a scan that can be used is meant.
+    readers : per patient.
 
     Raises
     ------
@@ -64,6 +66,7 @@ def open_studies(
         read_only=server.MONAI_LABEL_DATASTORE_READ_ONLY,
         renamed=renamed,
         state=place if elsewhere else None,
+        readers=readers,
     )
 
 

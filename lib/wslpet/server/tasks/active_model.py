@@ -59,6 +59,10 @@ class ActiveModel:
         """File of `current`; None without one."""
         return next((path for path in self._files if path.exists()), None)
 
+    def learned_here(self) -> bool:
+        """Whether the weights in use were trained or published here, and may know this server's patients."""
+        return self.path() == self.published
+
     def _load(self, path: Path) -> Model | None:
         try:
             stat = path.stat()

@@ -120,6 +120,8 @@ class FindTumour(InferTask):
         return mask, answer if made.features is None else {**answer, "radiomics": made.features}
 
     def _found(self, request: Mapping[str, Any]) -> _Made:
+        if request.get("image_id") is not None and "user" in request and self._weights.learned_here():
+            self._datastore.readings.check_open(request["image_id"], str(request["user"]))
         with self._annotations.opened(Path(request["image_path"])) as scan:
             return self._made(request, scan, None)
 
@@ -148,7 +150,9 @@ class FindTumour(InferTask):
 
     def _recorded(self, request: Mapping[str, Any]) -> list[Annotation]:
         image_id = request.get("image_id")
-        return [] if image_id is None else self._datastore.seeds.get(image_id)
+        if image_id is None:
+            return []
+        return self._datastore.readings.known_before(image_id, str(request.get("user") or "unknown"))
 
     def _notes(self, request: Mapping[str, Any]) -> list[str]:
         """Notes on how SUV was inferred; none for a session's image, which is a file in SUV."""

@@ -50,6 +50,10 @@ class Predictions:
             return None
         return None if model is None else model.version
 
+    def learned_here(self) -> bool:
+        """As of `ActiveModel`."""
+        return self._weights.learned_here()
+
     def get(self, image_id: str) -> Prediction:
         """Prediction for an image, from the cache if it is there.
 

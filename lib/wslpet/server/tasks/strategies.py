@@ -1,4 +1,7 @@
-"""Active learning strategies: which patient to annotate next, among those without a seed or final label."""
+"""Active learning strategies: which patient to annotate next, among those without a seed or final label.
+
+Where several readers read each patient, these are the patients that the asking reader has not read yet.
+"""
 
 from __future__ import annotations
 
@@ -27,12 +30,16 @@ SECONDS = 3.0
 class _Unannotated(Strategy):
     """Base of the strategies: chooses among the images without an annotation."""
 
+    def candidates(self, reader: str, datastore: SeededDatastore) -> list[str]:
+        """Images that may be served to a reader, in alphabetical order."""
+        return datastore.waiting(reader)
+
     def __call__(self, request: Mapping[str, Any], datastore: SeededDatastore) -> dict[str, Any] | None:
         """{"id": image, ...}, or None when all that can be used are annotated. What cannot be used is passed over.
 
         Parameters
         ----------
-        request : "exclude", a list of images that are not to be served.
+        request : "exclude", a list of images that are not to be served; "reader", who asks.
 
         Raises
         ------
@@ -42,7 +49,9 @@ class _Unannotated(Strategy):
         exclude = request.get("exclude") or []
         if not isinstance(exclude, list) or not all(isinstance(image, str) for image in exclude):
             raise InputError(f"exclude {quoted(exclude)} is not a list of images")
-        waiting = [image for image in datastore.waiting() if image not in exclude]
+        waiting = [
+            image for image in self.candidates(str(request.get("reader") or ""), datastore) if image not in exclude
+        ]
         unreachable: InputError | None = None
         while waiting:
             chosen = self.choose(waiting, datastore)
@@ -68,11 +77,21 @@ class _Unannotated(Strategy):
 class First(_Unannotated):
     """The first patient without an annotation, by name."""
 
-    def __init__(self) -> None:
-        super().__init__("The first patient, by name, without an annotation")
+    def __init__(self, description: str = "The first patient, by name, without an annotation") -> None:
+        super().__init__(description)
 
     def choose(self, waiting: list[str], datastore: SeededDatastore) -> dict[str, Any]:
         return {"id": waiting[0]}
+
+
+class Review(First):
+    """The first patient, by name, with all readings and no consensus."""
+
+    def __init__(self) -> None:
+        super().__init__("The first patient, by name, that all readers have read and nobody has reviewed")
+
+    def candidates(self, reader: str, datastore: SeededDatastore) -> list[str]:
+        return datastore.to_review()
 
 
 class Random(_Unannotated):

@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, TypeVar
 
-from wslpet.core.seeds import DEFAULT_CONTOUR, Annotation, ContourChoice, Withdrawal
+from wslpet.core.seeds import DEFAULT_CONTOUR, Annotation, ContourChoice, Said
 from wslpet.server.errors import Conflict, quoted
 
-Said = Annotation | Withdrawal
 Point = tuple[float, float, float]
 Answer = TypeVar("Answer")
 # (history, newest last; the annotation to record) → the same annotation, if the history has it already.
@@ -48,6 +47,7 @@ class AnnotationRequest:
     time : of the click, ISO 8601; "" is now.
     seen : length of the history that the user saw; the answer lists what others recorded since.
     sure : whether the user confirms clicks that the delineation doubts.
+    review : whether this is the consensus of a reviewer.
     path : the image's file; None asks the datastore.
     """
 
@@ -60,6 +60,7 @@ class AnnotationRequest:
     time: str = ""
     seen: int = 0
     sure: bool = False
+    review: bool = False
     path: Path | None = None
 
 
@@ -71,7 +72,8 @@ class Recorded(Generic[Answer]):
     ----------
     annotation : on record: that of the request, or the same one recorded before.
     known : whether it was recorded before.
-    meanwhile : annotations of others since `AnnotationRequest.seen`, superseded by this one.
+    meanwhile : annotations of others since `AnnotationRequest.seen`, superseded by this one; none where several
+        readers read a patient.
     answer : result of the delineation; None if the annotation was recorded before.
     """
 

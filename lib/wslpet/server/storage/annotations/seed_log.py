@@ -3,8 +3,8 @@
 A line is valid once its newline is written. A record is written and fsynced under a file lock before `append`
 returns, so what was acknowledged survives a kill; what was cut off in the middle was never acknowledged and is
 dropped by the next writer. Any number of processes may read and append; a reader takes in only what is new.
-Nothing is ever rewritten: a later annotation supersedes an earlier one; taking one back, or removing an image, is a
-record, too.
+Nothing is ever rewritten: a later annotation supersedes an earlier one, a reviewer's consensus all readings; taking one
+back, a remark, or removing an image, is a record, too.
 """
 
 from __future__ import annotations
@@ -22,12 +22,11 @@ from filelock import FileLock
 
 from wslpet.core.atomic_io import ThreadLock, locked, sync_folder
 from wslpet.core.errors import SeedError
-from wslpet.core.seeds import Annotation, Seed, Withdrawal, annotation_of, take_in
+from wslpet.core.seeds import Annotation, Remark, Said, Seed, annotation_of, take_in
 from wslpet.server.errors import Conflict, StorageError, quoted
 
 logger = logging.getLogger(__name__)
 
-Said = Annotation | Withdrawal
 Known = Callable[[Sequence[Said]], Annotation | None]
 
 
@@ -85,12 +84,20 @@ class SeedLog:
         if self.history(image_id):
             self._write({"image": image_id, "removed": _now()})
 
-    def withdraw(self, image_id: str, time: str, user: str, all_of_them: bool = False) -> None:
-        """Take back the newest annotation of an image, which was recorded at `time`; on disk when this returns.
+    def remark(self, image_id: str, remark: Remark) -> None:
+        """Record a remark; it is on disk when this returns."""
+        self._write({"image": image_id, **remark.to_dict()})
+
+    def withdraw(
+        self, image_id: str, time: str, user: str, all_of_them: bool = False, own: Callable[[str], bool] | None = None
+    ) -> None:
+        """Take back an annotation of an image, which was recorded at `time`; on disk when this returns.
 
         Parameters
         ----------
         all_of_them : take back those before it, too, so that none stands.
+        own : says of a name whether it is the reader's, of whom the annotation must be the newest. None: it must be
+            the one that counts.
 
         Raises
         ------
@@ -101,21 +108,23 @@ class SeedLog:
         """
         with self._guard, self._between_processes():
             standing = self.get(image_id)
-            newest = next(iter(standing[-1:]), None)
+            newest = next((said for said in reversed(standing) if own is None or own(said.user)), None)
             if newest is None or newest.time != time:
                 by = "withdrawn already" if newest is None else f"superseded by {newest.user} at {newest.time}"
                 raise Conflict(f"the annotation of {quoted(image_id)} from {time} was {by}; nothing was undone")
             record = {"image": image_id, "withdrawn": _now(), "user": user}
+            if newest is not standing[-1] and not all_of_them:
+                record["of"] = newest.time
             self._append(*[record] * (len(standing) if all_of_them else 1))
 
     def get(self, image_id: str) -> list[Annotation]:
-        """Valid annotations of an image, newest last: those that were not withdrawn."""
+        """Annotations of an image that were not withdrawn, newest last; a consensus comes after the readings."""
         with self._guard:
             self._catch_up()
             return list(self._standing.get(image_id, ()))
 
     def history(self, image_id: str) -> list[Said]:
-        """All annotations and withdrawals of an image, newest last."""
+        """All annotations, withdrawals and remarks of an image, newest last."""
         with self._guard:
             self._catch_up()
             return list(self._history.get(image_id, ()))
@@ -127,7 +136,7 @@ class SeedLog:
             return {image: len(said) for image, said in self._history.items()}, self._read_bytes
 
     def newest(self) -> dict[str, Annotation]:
-        """Image → its newest valid annotation."""
+        """Image → the annotation that counts: the newest consensus; without one, the newest annotation."""
         with self._guard:
             self._catch_up()
             return {image: seeds[-1] for image, seeds in self._standing.items() if seeds}
@@ -180,12 +189,19 @@ class SeedLog:
                 logger.error("%s: %s; it is skipped", self.path.name, error)
                 continue
             if isinstance(said, Annotation) and said.cancer_type in self._renamed:
-                said = self._standing[image][-1] = said.retyped(self._renamed[said.cancer_type])
+                said = self._retyped(image, said)
             if said is None:
                 self._history.pop(image, None)
             else:
                 self._history.setdefault(image, []).append(said)
         self._read_bytes += len(complete)
+
+    def _retyped(self, image: str, said: Annotation) -> Annotation:
+        """An annotation by the new name of its type, in its place among those that stand."""
+        standing = self._standing[image]
+        place = next(n for n, one in enumerate(standing) if one is said)
+        standing[place] = said.retyped(self._renamed[said.cancer_type])
+        return standing[place]
 
     def _forget(self) -> None:
         self._standing, self._history, self._read_bytes = {}, {}, 0

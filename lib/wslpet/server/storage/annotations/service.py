@@ -28,7 +28,7 @@ from time import monotonic
 import numpy as np
 
 from wslpet.core.errors import InputError, SeedError
-from wslpet.core.seeds import BACKGROUND, NO_TUMOUR, Annotation, Seed
+from wslpet.core.seeds import BACKGROUND, NO_TUMOUR, Annotation, Remark, Seed
 from wslpet.core.settings import Settings
 from wslpet.core.volume import Volume
 from wslpet.method.inference.pipeline import check_click, delineate
@@ -63,10 +63,12 @@ class _Pending:
     request: AnnotationRequest
     is_known: Known | None
     annotation: Annotation
+    alone: bool = True
     meanwhile: list[Said] = field(default_factory=list)
 
     def search(self, history: Sequence[Said]) -> Annotation | None:
-        self.meanwhile = [said for said in history[self.request.seen :] if said.user != self.request.user]
+        others = (said for said in history[self.request.seen :] if said.user != self.request.user)
+        self.meanwhile = [said for said in others if self.alone and not isinstance(said, Remark)]
         return None if self.is_known is None else self.is_known(history, self.annotation)
 
 
@@ -131,7 +133,8 @@ class AnnotationService:
         """
         path = self._path(request)
         with self.opened(path) as scan:
-            pending = _Pending(request, known, self._annotation(request, scan.volume))
+            alone = not self._datastore.readings.blind
+            pending = _Pending(request, known, self._annotation(request, scan.volume), alone)
             answer = None
             if self._recorded_before(pending) is None:
                 try:
@@ -147,7 +150,7 @@ class AnnotationService:
     def withdraw(self, image_id: str, time: str, user: str, all_of_them: bool = False) -> None:
         """Withdraw the newest annotation, recorded at `time`; or all, and the final label with them.
 
-        The label is moved to `.wslpet/superseded`.
+        The label is moved to `.wslpet/superseded`. Where several readers read a patient, it is the newest of that user.
 
         Raises
         ------
@@ -159,11 +162,21 @@ class AnnotationService:
         self._datastore.image_path(image_id)
         self._datastore.withdraw(image_id, time, user, all_of_them)
 
-    def history(self, image_id: str) -> list[tuple[Said, bool]]:
-        """Annotations and withdrawals of an image, newest last, each with whether the training uses it."""
+    def remark(self, image_id: str, user: str, flag: bool, unsure: bool, comment: str) -> None:
+        """Record what a reader notes of an image; it is on disk when this returns."""
+        self._datastore.image_path(image_id)
+        self._datastore.seeds.remark(image_id, Remark(user, _now(), flag, unsure, comment))
+
+    def history(self, image_id: str, reader: str = "") -> list[tuple[Said, bool]]:
+        """What was said of an image, newest last, each with whether it is what is learned from.
+
+        Parameters
+        ----------
+        reader : whose view it is: a blind reader sees nothing of the others.
+        """
         newest = self._datastore.seeds.get(image_id)[-1:]
         counting = [said for said in newest if said.cancer_type in self._settings.classes]
-        return [(said, said in counting) for said in self._datastore.seeds.history(image_id)]
+        return [(said, said in counting) for said in self._datastore.readings.history(image_id, reader)]
 
     def _path(self, request: AnnotationRequest) -> Path:
         """The image's file; a PACS may have to send it. Raises SeedError for a request without a point."""
@@ -188,8 +201,10 @@ class AnnotationService:
         if request.cancer_type not in self._settings.classes:
             known = ", ".join(self._settings.classes)
             raise SeedError(f"unknown cancer type {quoted(request.cancer_type)}; known are {known}")
-        time = request.time or datetime.now(timezone.utc).isoformat(timespec="milliseconds")
-        before = () if request.image_id is None else self._datastore.seeds.get(request.image_id)[-1:]
+        time, before = request.time or _now(), list[Annotation]()
+        if request.image_id is not None:
+            before = self._datastore.readings.known_before(request.image_id, request.user, request.review)
+            before = before if request.review else before[-1:]
 
         def seeds(cancer_type: str, places: tuple[Place, ...]) -> tuple[Seed, ...]:
             placed = (place(cancer_type, _index(one, volume), volume, request.user, one.contour) for one in places)
@@ -197,7 +212,11 @@ class AnnotationService:
 
         lesions = seeds(request.cancer_type, request.lesions or (Place(),))
         background = seeds(BACKGROUND, request.background)
-        return Annotation(lesions, background, request.user, time, request.id)
+        return Annotation(lesions, background, request.user, time, request.id, request.review)
+
+
+def _now() -> str:
+    return datetime.now(timezone.utc).isoformat(timespec="milliseconds")
 
 
 def _index(place: Place, volume: Volume) -> list[float]:

@@ -10,7 +10,7 @@ from functools import partial
 import numpy as np
 
 from wslpet.core.errors import InputError, SeedError
-from wslpet.core.seeds import BACKGROUND, NO_TUMOUR, OURS, Annotation, ContourChoice, Withdrawal
+from wslpet.core.seeds import BACKGROUND, NO_TUMOUR, OURS, Annotation, ContourChoice, Remark, Said
 from wslpet.io.tables import Table, guarded, parse_table, unguarded
 from wslpet.server.page.annotation import AnnotationPage
 from wslpet.server.page.schemas import Imported
@@ -24,24 +24,31 @@ MAX_BYTES = 16 * 2**20
 _SAME_MM = 0.1
 
 
-def exported(page: AnnotationPage, history: bool) -> str:
+def exported(page: AnnotationPage, history: bool, reader: str = "") -> str:
     """The annotation that counts of each image, or all that was ever said, oldest first; x, y, z in mm RAS.
 
-    A row a seed: `lesion` numbers them from 1, the primary, and is "background" of places that are no lesion.
+    A row a seed: `lesion` numbers them from 1, the primary, and is "background" of places that are no lesion. A row of
+    the history is a "seed" of a reading, one of a "consensus", a remark ("note"; flag, unsure and comment), or
+    "withdrawn". `reader` is who asks: what is hidden from this one is left out.
     """
+    readings = page.datastore.readings
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\r\n")
-    writer.writerow(("event", *COLUMNS) if history else COLUMNS)
+    writer.writerow(("event", *COLUMNS, "note") if history else COLUMNS)
     for image in sorted(page.datastore.list_images()):
         if not history:
-            writer.writerows(row for said in page.datastore.seeds.get(image)[-1:] for row in _rows(image, said))
+            hidden = readings.of(image).hidden_from(reader)
+            counts = [] if hidden else page.datastore.seeds.get(image)[-1:]
+            writer.writerows(row for said in counts for row in _rows(image, said))
             continue
-        for said in page.datastore.seeds.history(image):
-            if isinstance(said, Withdrawal):
-                who = (guarded(said.user), guarded(said.time))
-                writer.writerow(("withdrawn", guarded(image), "", "", "", "", *who, "", "", ""))
-            else:
-                writer.writerows(("seed", *row) for row in _rows(image, said))
+        for said in readings.history(image, reader):
+            if isinstance(said, Annotation):
+                event = "consensus" if said.review else "seed"
+                writer.writerows((event, *row, "") for row in _rows(image, said))
+                continue
+            who = (guarded(said.user), guarded(said.time))
+            event, note = ("note", _noted(said)) if isinstance(said, Remark) else ("withdrawn", "")
+            writer.writerow((event, guarded(image), "", "", "", "", *who, "", "", "", note))
     return out.getvalue()
 
 
@@ -72,6 +79,11 @@ def imported(page: AnnotationPage, content: bytes, user: str) -> Imported:
         result.recorded += not known
         result.superseded += stands and not known
     return result
+
+
+def _noted(remark: Remark) -> str:
+    said = [word for word, is_said in (("flag", remark.flag), ("unsure", remark.unsure)) if is_said]
+    return guarded("; ".join([*said, remark.comment] if remark.comment else said))
 
 
 def _rows(image: str, said: Annotation) -> Iterator[tuple[str, ...]]:
@@ -139,7 +151,7 @@ def _place(row: _Row, table: Table) -> Place:
     return Place(position=position, contour=ContourChoice(contour or OURS, int(step or 0)))
 
 
-def _same(history: Sequence[Annotation | Withdrawal], seed: Annotation, *, timed: bool) -> Annotation | None:
+def _same(history: Sequence[Said], seed: Annotation, *, timed: bool) -> Annotation | None:
     """The record of a row in an image's history."""
     return next((said for said in history if isinstance(said, Annotation) and _is_same(said, seed, timed)), None)
 

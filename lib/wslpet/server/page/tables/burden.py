@@ -21,6 +21,7 @@ from wslpet.analysis.burden.exports import dicom_object, series_lesions
 from wslpet.analysis.burden.tables import PatientRecord, lesions_csv
 from wslpet.core.errors import InputError
 from wslpet.core.seeds import Annotation
+from wslpet.core.volume import Volume
 from wslpet.io.cache.disk_cache import DiskCache
 from wslpet.io.dicom.derived.lesion_segmentation import content
 from wslpet.io.masks import mask_content, read_mask
@@ -28,6 +29,7 @@ from wslpet.method.burden import MeasuredScan, annotated_burden, is_of_mask
 from wslpet.method.shipped import CONTOUR_SCORE
 from wslpet.server.errors import quoted
 from wslpet.server.page.annotation import AnnotationPage
+from wslpet.server.page.thumbnails import outlines
 from wslpet.server.storage.image_list import FINAL
 
 logger = logging.getLogger(__name__)
@@ -35,9 +37,13 @@ logger = logging.getLogger(__name__)
 # Some ten thousand patients.
 CACHE_BYTES = 64 << 20
 # Another one when a record means something else.
+<<<<<<< HEAD:lib/wslpet/server/page/burden.py
 _FORMAT = 1
 # Folders of the package whose code a record depends on.
 _MEASURING = ("core", "io", "analysis", "method")
+=======
+_FORMAT = 2
+>>>>>>> 4fa463e (Read each patient by several readers, blind, and review them):lib/wslpet/server/page/tables/burden.py
 Form = Literal["csv", "nifti", "seg", "rtstruct", "sr"]
 ENDINGS: dict[Form, str] = {
     "csv": "-lesions.csv",
@@ -60,12 +66,19 @@ class CohortBurden:
         self._page = page
         self._store = page.datastore
         self._kept = DiskCache(self._store.private / "burden", CACHE_BYTES)
+        self._outlines = DiskCache(self._store.private / "outlines", CACHE_BYTES)
 
-    def records(self) -> Iterator[PatientRecord]:
-        """Every image, by name; what is not known yet is measured now. An image that cannot be is a record, too."""
+    def records(self, reader: str = "") -> Iterator[PatientRecord]:
+        """Every image, by name; what is not known yet is measured now. An image that cannot be is a record, too.
+
+        Parameters
+        ----------
+        reader : who asks; an image whose readings are hidden from this one is "not annotated".
+        """
         seeded, unusable = self._store.seeded(), self._store.unusable()
         for image in sorted(self._store.list_images()):
-            annotation = seeded.get(image)
+            hidden = self._store.readings.of(image).hidden_from(reader)
+            annotation = None if hidden else seeded.get(image)
             if annotation is not None:
                 yield self._record(image, annotation)
             elif image in unusable:
@@ -86,6 +99,17 @@ class CohortBurden:
         if annotation is not None:
             self._record(image, annotation)
 
+    def labels(self, image: str, annotation: Annotation) -> Volume:
+        """Lesions' numbers of any annotation of an image, in its voxels, as stored; errors as of `export`."""
+        return self._measured(image, annotation).labels
+
+    def outlines(self, image: str, annotation: Annotation) -> bytes | None:
+        """Clicks and outlines for the thumbnail, as of `thumbnails.outlines`; None where it was not measured yet."""
+        try:
+            return self._outlines.get(self.key(image, annotation))
+        except (InputError, OSError):
+            return None
+
     def is_ascii(self) -> bool:
         """Whether the names of images, series, types and annotators hold no letter beyond ASCII."""
         facts = (text for image in self._store.list_images() for text in (image, *self._store.facts(image).values()))
@@ -93,15 +117,19 @@ class CohortBurden:
         said = (text for one in seeded for text in (one.cancer_type, one.user, *(seed.user for seed in one.seeds)))
         return all(text.isascii() for text in chain(facts, said))
 
-    def export(self, image: str, form: Form) -> bytes:
-        """The lesions of one image as a file.
+    def export(self, image: str, form: Form, reader: str = "") -> bytes:
+        """The lesions of one image as a file; `reader` is who asks.
 
         Raises
         ------
+        Conflict
+            when the image's readings are hidden from the reader.
         InputError
             when the image has no annotation or cannot be read, or has no lesion, or is a file and the form is DICOM.
         """
         self._store.image_path(image)
+        if reader:
+            self._store.readings.check_open(image, reader)
         annotation = self._store.seeded().get(image)
         if annotation is None:
             raise InputError(f"image {quoted(image)} has no annotation, so no lesion to export; click it first")
@@ -111,7 +139,7 @@ class CohortBurden:
         scan = self._measured(image, annotation)
         if headers is None:
             return mask_content(scan.labels, ".nii.gz")
-        grid, stamp = scan.labels, self._key(image, annotation)
+        grid, stamp = scan.labels, self.key(image, annotation)
         exported = series_lesions(scan.record, scan.labels, grid, headers, stamp, wslpet.__version__)
         return content(dicom_object(form, exported))
 
@@ -126,11 +154,11 @@ class CohortBurden:
         return PatientRecord(image, self._store.facts(image), "failed", why)
 
     def _known(self, image: str, annotation: Annotation) -> PatientRecord | None:
-        kept = self._kept.get(self._key(image, annotation))
+        kept = self._kept.get(self.key(image, annotation))
         return None if kept is None else PatientRecord.from_dict(json.loads(kept))
 
     def _measured(self, image: str, annotation: Annotation) -> MeasuredScan:
-        key = self._key(image, annotation)
+        key = self.key(image, annotation)
         path, label = self._store.image_path(image), self._store.get_label_uri(image, FINAL)
         header = self._store.header(image)
         with self._page.annotations.opened(path) as scan:
@@ -147,9 +175,10 @@ class CohortBurden:
                 self._store.facts(image),
             )
         self._kept.set(key, json.dumps(measured.record.to_dict()).encode())
+        self._outlines.set(key, outlines(measured.labels, annotation))
         return measured
 
-    def _key(self, image: str, annotation: Annotation) -> str:
+    def key(self, image: str, annotation: Annotation) -> str:
         """Of an image's file, its annotation and label, its facts, and the code that measures."""
         parts: list[Any] = [
             _FORMAT,

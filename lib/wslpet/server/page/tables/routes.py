@@ -19,9 +19,10 @@ from wslpet.analysis.burden.tables import (
     lesion_rows,
     patient_row,
 )
-from wslpet.server.http.authentication import AnyUser
-from wslpet.server.page.burden import ENDINGS, MEDIA_TYPES, CohortBurden, Form
-from wslpet.server.page.schemas import Image
+from wslpet.server.page.review.readers import READER_COLUMNS, reader_cells
+from wslpet.server.page.schemas import Image, Reader
+from wslpet.server.page.tables.burden import ENDINGS, MEDIA_TYPES, CohortBurden, Form
+from wslpet.server.storage.annotations.readings import ImageReadings
 from wslpet.server.storage.image_files import flat_name
 
 router = APIRouter(prefix="/wslpet/api", tags=["Annotation page"])
@@ -30,29 +31,43 @@ _CSV: dict[int | str, dict[str, Any]] = {200: {"content": {"text/csv": {}}}}
 
 
 @router.get("/lesions.csv", response_class=StreamingResponse, responses=_CSV)
-def lesions_table(user: AnyUser) -> StreamingResponse:
+def lesions_table(reader: Reader) -> StreamingResponse:
     """One row for each lesion of every annotated image; what was not measured yet is measured meanwhile."""
-    rows = (row for record in _burden().records() for row in lesion_rows(record))
-    return _streamed("wslpet-lesions.csv", csv_lines(LESION_COLUMNS, rows))
+    rows = (row for record in _burden().records(reader) for row in lesion_rows(record))
+    return streamed("wslpet-lesions.csv", csv_lines(LESION_COLUMNS, rows))
 
 
 @router.get("/patients.csv", response_class=StreamingResponse, responses=_CSV)
-def patients_table(user: AnyUser) -> StreamingResponse:
-    """One row for each image: its tumour burden; its numbers are empty where there is no annotation."""
-    return _streamed("wslpet-patients.csv", csv_lines(PATIENT_COLUMNS, map(patient_row, _burden().records())))
+def patients_table(reader: Reader) -> StreamingResponse:
+    """One row for each image: its tumour burden, its readers and how they agree.
+
+    Its numbers are empty where there is no annotation.
+    """
+    return streamed("wslpet-patients.csv", csv_lines((*PATIENT_COLUMNS, *READER_COLUMNS), _patient_rows(reader)))
 
 
 @router.get("/images/{image}/export", response_class=Response, responses=_FILE)
-def export(image: Image, form: Form, user: AnyUser) -> Response:
+def export(image: Image, form: Form, reader: Reader) -> Response:
     """The lesions of the annotation that counts, as a file.
 
     "csv" is the table of lesions and "nifti" a mask whose values are the lesions' numbers. "seg", "rtstruct" and "sr"
     are DICOM objects, of images that are DICOM series; the SR refers to the SEG.
     """
-    content = _burden().export(image, form)
+    content = _burden().export(image, form, reader)
     name = quote(flat_name(image, ENDINGS[form]), safe="")
     headers = {"Content-Disposition": f"attachment; filename*=UTF-8''{name}"}
     return Response(content, media_type=MEDIA_TYPES[form], headers=headers)
+
+
+def _patient_rows(reader: str) -> Iterator[dict[str, str]]:
+    readings, agreement = app_instance().page.datastore.readings, app_instance().agreement
+    for record in _burden().records(reader):
+        here, image = readings.of(record.image), record.image
+        remarks = readings.remarks(image, reader)
+        hidden = here.hidden_from(reader)
+        pairs = [] if hidden or record.state == "failed" else agreement.tried(image)
+        shown = ImageReadings(here.needed) if hidden else here
+        yield {**patient_row(record), **reader_cells(shown, remarks, pairs)}
 
 
 def _burden() -> CohortBurden:
@@ -60,7 +75,7 @@ def _burden() -> CohortBurden:
     return burden
 
 
-def _streamed(name: str, lines: Iterator[str]) -> StreamingResponse:
+def streamed(name: str, lines: Iterator[str]) -> StreamingResponse:
     """A table, each row as soon as it is there; Excel takes it for UTF-8 where it has to."""
     first = "" if _burden().is_ascii() else BYTE_ORDER_MARK
     content = (line.encode() for line in chain([first], lines))

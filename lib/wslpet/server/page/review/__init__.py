@@ -1,0 +1,1 @@
+"""Several readers of a patient: agreement, consensus, remarks."""
