@@ -34,6 +34,8 @@ const KEYS = [
   ["I", "next colour map: inverse grey, grey, hot, viridis", /^i$/i, () => annotator.viewer.nextMap()],
   ["T", "CT under the PET, where there is one", /^t$/i, () => annotator.controls.ct()],
   ["H", "hide all marks, show them", /^h$/i, () => annotator.controls.marks()],
+  ["G  U", "flag the patient for somebody else; you are unsure", /^[gu]$/i, (key) => annotator.review.toggle(/g/i.test(key) ? "flag" : "unsure")],
+  ["V", "the next reader's reading, when all have read the patient", /^v$/i, () => annotator.review.next()],
   ["R", "ruler: drag to measure", /^r$/i, () => annotator.controls.ruler()],
   ["↑  ↓", "next axial slice up, down", /^Arrow(Up|Down)$/, (key, event) => annotator.viewer.step(key === "ArrowUp" ? 1 : -1, 2, event.timeStamp)],
   ["Shift and arrows", "move the cross left, right, forward, back", "shift", moveCross],
@@ -69,7 +71,7 @@ async function start() {
   training = new TrainingTab(configuration);
   listenToOutbox();
   if (configuration.user) showName(configuration.user);
-  else { showName(await nameOf()); $("#who").addEventListener("click", async () => showName(await nameOf(true))); }
+  else { showName(await nameOf()); $("#who").addEventListener("click", rename); }
   addEventListener("hashchange", openTab);
   addEventListener("keydown", onKey);
   // A page that is closed has no patient open any more: others may have them at once.
@@ -143,8 +145,8 @@ function answersAgain(before) {
 
 function showStatus(before) {
   const { annotated, images, unreadable, model_version, trouble } = status;
-  [$("#done").max, $("#done").value] = [Math.max(images - unreadable, 1), annotated];
-  $("#done-text").textContent = `${annotated} of ${images - unreadable} annotated${unreadable ? `, ${unreadable} unreadable` : ""}`;
+  [$("#done").max, $("#done").value] = [Math.max(images - unreadable, 1), status.read ?? annotated];
+  $("#done-text").textContent = `${progress(status)}${unreadable ? `, ${unreadable} unreadable` : ""}`;
   if (trouble) notice(trouble, { kind: "trouble", key: "trouble" });
   else withdraw("trouble");
   const remarks = status.remarks.join(" ");
@@ -155,6 +157,11 @@ function showStatus(before) {
   if (before && model_version && before.model_version !== model_version) annotator.opinion.renew(model_version);
   cohort.update(status);
   training.update(status);
+}
+
+function progress({ annotated, images, unreadable, read, complete, reviewed }) {
+  const all = images - unreadable;
+  return read === null ? `${annotated} of ${all} annotated` : `you: ${read} of ${all} read; ${complete} by all, ${reviewed} reviewed`;
 }
 
 function listenToOutbox() {
@@ -180,6 +187,13 @@ async function nameOf(anew = false) {
     if (dialog.returnValue === "named") localStorage.annotator = input.value.trim();
   }
   return localStorage.annotator;
+}
+
+// Another reader sees other readings: nothing of the former one's view stays.
+async function rename() {
+  const before = localStorage.annotator;
+  showName(await nameOf(true));
+  if (localStorage.annotator !== before) location.reload();
 }
 
 function showName(name) {

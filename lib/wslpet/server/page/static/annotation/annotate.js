@@ -8,6 +8,7 @@ import { LesionDesk } from "./lesion_desk.js";
 import { failed, notice } from "../common/notices.js";
 import { measure } from "../common/measure.js";
 import { Opinion } from "./opinion.js";
+import { Review, saidBefore } from "./review.js";
 import { Patients } from "../common/patients.js";
 import { NextPatients } from "./queue.js";
 import { drawExports, drawHistory, drawNotes, drawTypes } from "./sheet.js";
@@ -42,6 +43,10 @@ export class Annotator {
     this.opinion = new Opinion(this.viewer, this.root, (...found) => this.accept(...found));
     drawTypes(configuration.classes, (number) => this.choose(number));
     this.lesions = new LesionDesk(this.viewer, configuration, (text) => this.#say(text));
+    this.review = new Review(this.viewer, configuration, {
+      take: (desk) => { this.lesions.before.push(this.lesions.desk); this.#put(desk); }, annotator,
+      told: (patient, history) => { patient.history = history; if (this.patient === patient) drawHistory(history); },
+    });
     this.lesions.addEventListener("edit", () => this.#edited());
     this.#listen();
   }
@@ -91,6 +96,7 @@ export class Annotator {
     this.#putWhatWasSaid(patient);
     drawHistory(patient.history);
     this.opinion.of(patient);
+    this.review.of(patient);
     await drawn;
     this.coming.fill();
     this.root.dataset.drawn = name;
@@ -118,8 +124,8 @@ export class Annotator {
   }
 
   // The draft, if there is one; else what is on record.
-  #putWhatWasSaid({ image: name, title, history }) {
-    const current = history.findLast((said) => said.counts);
+  #putWhatWasSaid(patient) {
+    const { image: name, title } = patient, current = saidBefore(patient);
     const recorded = current ? deskOf(current) : empty();
     const draft = draftOf(name);
     if (draft) {
@@ -200,7 +206,7 @@ export class Annotator {
     const entry = {
       id: crypto.randomUUID?.() ?? `${Date.now()}-${Math.random()}`, image: patient.image, title: patient.title, cancer_type: type,
       ...(none ? { seeds: [], background: [] } : { seeds: desk.seeds, background: desk.background }), sure: sure || Boolean(asked),
-      annotator: await this.annotator(), seen: patient.history.length,
+      annotator: await this.annotator(), seen: patient.history.length, review: this.review.deciding,
     };
     this.#remember([...this.#saved, entry]);
     this.#edited(false);
@@ -289,6 +295,7 @@ export class Annotator {
     if (!history || this.patient !== patient || history.length <= (patient.told ?? patient.history.length)) return;
     patient.told = history.length;
     const { user, kind, cancer_type } = history.at(-1);
+    if (kind === "remark" || patient.readings) return drawHistory(history);
     const did = kind === "seed" ? `annotated this patient as ${cancer_type}` : "took an annotation of this patient back";
     notice(`${user} has just ${did}. What you save now supersedes it; nothing is lost.`, { key: "others", stays: true });
     drawHistory(history);
@@ -343,6 +350,7 @@ export class Annotator {
     this.patient = null;
     this.#idleSince = performance.now();
     this.opinion.of(null);
+    this.review.of(null);
     this.viewer.clear();
     this.root.classList.add("none");
     const { left } = this.coming;

@@ -40,7 +40,8 @@ export function drawHistory(history) {
   $("#history ol").replaceChildren(...history.toReversed().map((said) => {
     const more = said.seeds.length > 1 ? `, ${said.seeds.length} lesions` : "";
     const place = said.position ? `${more}, ${inWords(said.position)}` : "";
-    const what = said.kind === "seed" ? `${said.cancer_type}${place}` : "took it back";
+    const noted = [said.flag && "flag", said.unsure && "unsure", said.comment].filter(Boolean).join(", ") || "no remark any more";
+    const what = { seed: `${said.review ? "consensus: " : ""}${said.cancer_type}${place}`, remark: noted, withdrawn: "took it back" }[said.kind];
     const line = element("li", `${new Date(said.time).toLocaleString()}  ${said.user}: ${what}`);
     line.classList.toggle("counts", said.counts);
     return line;

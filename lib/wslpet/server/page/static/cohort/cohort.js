@@ -2,40 +2,47 @@
 import { call, image } from "../common/api.js";
 import { download } from "../common/download.js";
 import { failed, notice } from "../common/notices.js";
-import { drawList } from "./list.js";
-import { filtered, ORDERS, sorted } from "./order.js";
+import { drawAgreement } from "./agreement.js";
+import { Cards } from "./cards.js";
+import { drawHead, listLine } from "./list.js";
+import { filtered, MARKS, ORDERS, sorted } from "./order.js";
+import { Window } from "./window.js";
 
 const STATES = {
   unannotated: "○ to annotate", annotated: "● annotated", disagreement: "◆ model disagrees", unreadable: "✕ unreadable",
 };
-const LOOKING_MS = 3000, AT_ONCE = 3;
+const LOOKING_MS = 3000, CARD = { least: 196, height: 290, gap: 12 }, LINE = 37; // pixels, as in style.css
 const $ = (selector) => document.querySelector(selector);
 
 export class CohortTab {
   #rows = [];
   #state = "";
-  #cards = new Map();
+  #mark = "";
   #visible = false;
   #stamp = "";
   #looking = false;
   #asked = 0;
-  #thumbnails = new Queue(AT_ONCE);
 
   // open, forget: what to do with an image's name when it is to be shown, or what is known of it is void.
   constructor(configuration, { open, forget, annotator }) {
     Object.assign(this, { configuration, open, forget, annotator });
     $("#search").addEventListener("input", () => this.#draw());
-    const tables = { export: "annotations.csv", "export-history": "annotations.csv?history=true", "export-lesions": "lesions.csv", "export-patients": "patients.csv" };
+    const tables = { export: "annotations.csv", "export-history": "annotations.csv?history=true", "export-lesions": "lesions.csv", "export-patients": "patients.csv", "export-agreement": "agreement.csv" };
     for (const [id, path] of Object.entries(tables)) $(`#${id}`).addEventListener("click", () => download(path));
     $("#order").replaceChildren(...Object.keys(ORDERS).map((name) => new Option(name)));
     $("#order").value = localStorage.order in ORDERS ? localStorage.order : "name";
     $("#order").addEventListener("change", () => { localStorage.order = $("#order").value; this.#draw(); });
     $("#as-list").addEventListener("click", () => { localStorage.list = localStorage.list === "true" ? "" : "true"; this.#draw(); });
-    $("#nothing button").addEventListener("click", () => { $("#search").value = this.#state = ""; this.#draw(); });
+    $("#nothing button").addEventListener("click", () => { $("#search").value = this.#state = this.#mark = ""; this.#draw(); });
     $("#import").addEventListener("change", (event) => this.#import(event.target));
-    this.seen = new IntersectionObserver((entries) => {
-      for (const { target, isIntersecting } of entries) if (isIntersecting) this.#thumbnail(target);
-    }, { rootMargin: "300px" });
+    // Deleting an annotation deletes all readings: not where there are several.
+    const remove = configuration.may_annotate && configuration.readers === 1 ? (row) => this.#ask(row) : null;
+    const cards = new Cards({ states: STATES, open, remove });
+    const columns = () => Math.max(1, Math.floor(($("#cards").clientWidth + CARD.gap) / (CARD.least + CARD.gap)));
+    const parts = (id) => ({ scroller: $(`#${id}`), before: $(`#${id} .before`), after: $(`#${id} .after`) });
+    this.grid = new Window({ ...parts("grid"), holder: $("#cards"), columns, height: CARD.height + CARD.gap, draw: (row) => cards.cell(row) });
+    this.list = new Window({ ...parts("list"), holder: $("#lines"), height: LINE, draw: (row) => listLine(row, STATES, open) });
+    drawHead($("#list table"));
   }
 
   visible(is) {
@@ -62,6 +69,7 @@ export class CohortTab {
       leftOut(cohort.left_out);
       $("#remarks").textContent = cohort.remarks.join(" ");
       this.#draw();
+      if (this.configuration.readers > 1) drawAgreement($("#agreement"), await call("agreement"));
     } catch (error) {
       failed(error, { key: "cohort" });
     }
@@ -76,35 +84,32 @@ export class CohortTab {
       button.addEventListener("click", () => { this.#state = state; this.#draw(); });
       return button;
     }));
+    this.#drawMarks();
     const search = $("#search").value, list = localStorage.list === "true";
-    const shown = sorted(filtered(this.#rows, { state: this.#state, search }), $("#order").value);
+    const shown = sorted(filtered(this.#rows, { state: this.#state, search, mark: this.#mark }), $("#order").value);
     $("#as-list").setAttribute("aria-pressed", list);
     [$("#list").hidden, $("#grid").hidden] = [!list, list];
-    if (list) drawList($("#list table"), shown, STATES, this.open);
-    else $("#grid").replaceChildren(...shown.map((row) => this.#cell(row)));
+    (list ? this.list : this.grid).show(shown);
     this.#sayHidden(shown.length, search);
+  }
+
+  // Filters for what somebody is marked as; one that is chosen stays, also where it is nobody any more.
+  #drawMarks() {
+    const found = Object.entries(MARKS).map(([mark, is]) => [mark, this.#rows.filter(is).length]);
+    $("#filters").replaceChildren(...found.filter(([mark, n]) => n || mark === this.#mark).map(([mark, n]) => {
+      const button = Object.assign(document.createElement("button"), { textContent: `${mark} ${n}` });
+      button.setAttribute("aria-pressed", mark === this.#mark);
+      button.addEventListener("click", () => { this.#mark = mark === this.#mark ? "" : mark; this.#draw(); });
+      return button;
+    }));
   }
 
   // A filter that leaves nobody says so.
   #sayHidden(shown, search) {
     const hidden = this.#rows.length - shown;
     $("#nothing").hidden = shown > 0 || !hidden;
-    const what = [this.#state && STATES[this.#state], search && `“${search}”`].filter(Boolean).join(" and ");
+    const what = [this.#state && STATES[this.#state], this.#mark, search && `“${search}”`].filter(Boolean).join(" and ");
     $("#nothing span").textContent = `Nobody matches ${what}: all ${hidden} patients are hidden.`;
-  }
-
-  // A patient's card, and beside it what deletes the annotation, where there is one.
-  #cell(row) {
-    const card = this.#card(row), cell = card.parentElement ?? document.createElement("div");
-    cell.className = "cell";
-    cell.replaceChildren(card);
-    if (row.annotation && this.configuration.may_annotate) {
-      const remove = Object.assign(document.createElement("button"), { textContent: "×", className: "delete quiet", title: "Delete the annotation" });
-      remove.setAttribute("aria-label", `Delete the annotation of ${row.title}`);
-      remove.addEventListener("click", () => this.#ask(row));
-      cell.append(remove);
-    }
-    return cell;
   }
 
   #ask(row) {
@@ -123,35 +128,6 @@ export class CohortTab {
       failed(error, { about: `${row.title}: ` });
     }
     this.#load();
-  }
-
-  #card(row) {
-    let card = this.#cards.get(row.image);
-    if (!card) {
-      card = document.createElement("button");
-      card.append(document.createElement("img"), document.createElement("strong"), document.createElement("span"), document.createElement("small"));
-      card.dataset.image = row.image;
-      card.firstChild.alt = "";
-      card.addEventListener("click", () => this.open(row.image));
-      this.#cards.set(row.image, card);
-      this.seen.observe(card);
-    }
-    const [, title, state, details] = card.children;
-    card.className = `card ${row.state}`;
-    title.textContent = row.title;
-    state.textContent = STATES[row.state];
-    const said = row.annotation && `${row.annotation.cancer_type} by ${row.annotation.user}, ${new Date(row.annotation.time).toLocaleDateString()}`;
-    const model = row.predicted && `model: ${row.predicted} ${Math.round(100 * row.probability)} %`;
-    details.textContent = [said, row.reason || model].filter(Boolean).join("\n");
-    return card;
-  }
-
-  async #thumbnail(card) {
-    this.seen.unobserve(card);
-    await this.#thumbnails.run(async () => {
-      const picture = await call(`${image(card.dataset.image)}/thumbnail`, { as: "blob" });
-      card.firstChild.src = URL.createObjectURL(picture);
-    }).catch((error) => { card.title = error.message; });
   }
 
   async #import(input) {
@@ -179,28 +155,4 @@ function leftOut(files) {
   $("#left-out").hidden = !files.length;
   summary.textContent = `left out: ${files.length} ${files.length === 1 ? "file" : "files"}`;
   list.replaceChildren(...files.map(({ file, reason }) => Object.assign(document.createElement("li"), { textContent: `${file}: ${reason}` })));
-}
-
-// A few tasks at a time, in the order they came.
-class Queue {
-  #waiting = [];
-  #running = 0;
-
-  constructor(atOnce) {
-    this.atOnce = atOnce;
-  }
-
-  run(task) {
-    return new Promise((done, failed) => {
-      this.#waiting.push(() => task().then(done, failed).finally(() => { this.#running--; this.#advance(); }));
-      this.#advance();
-    });
-  }
-
-  #advance() {
-    while (this.#running < this.atOnce && this.#waiting.length) {
-      this.#running++;
-      this.#waiting.shift()();
-    }
-  }
 }

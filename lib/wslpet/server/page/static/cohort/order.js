@@ -11,16 +11,27 @@ export const ORDERS = {
   name: byName,
   "last annotated": falling((row) => (row.annotation ? Date.parse(row.annotation.time) : null)),
   disagreement: (a, b) => RANK[a.state] - RANK[b.state],
+  "readers differ": falling((row) => (row.dice === null || row.dice === undefined ? null : (row.differs.startsWith("readers: ") ? 1 : 0) + 1 - row.dice)),
   "burden (MTV)": falling((row) => row.mtv_ml),
   lesions: falling((row) => row.lesions),
 };
 
 export const sorted = (rows, order) => rows.toSorted((a, b) => ORDERS[order](a, b) || byName(a, b));
 
-export function filtered(rows, { state, search }) {
+// What a patient may be marked as, beside its state.
+export const MARKS = {
+  "to review": ({ readings }) => readings?.open && !readings.reviewed,
+  reviewed: ({ readings }) => readings?.reviewed,
+  "readers differ": ({ differs }) => Boolean(differs),
+  flagged: ({ flagged }) => flagged,
+  unsure: ({ unsure }) => unsure,
+  commented: ({ comments }) => comments.length > 0,
+};
+
+export function filtered(rows, { state, search, mark }) {
   const words = search.toLowerCase().split(/\s+/).filter(Boolean);
   return rows.filter((row) => {
-    const text = `${row.image} ${row.title} ${row.annotation?.cancer_type ?? ""} ${row.annotation?.user ?? ""} ${row.reason}`.toLowerCase();
-    return (!state || row.state === state) && words.every((word) => text.includes(word));
+    const text = words.length ? [row.image, row.title, row.annotation?.cancer_type, row.annotation?.user, row.reason, row.differs, ...row.comments ?? []].join(" ").toLowerCase() : "";
+    return (!state || row.state === state) && (!mark || MARKS[mark](row)) && words.every((word) => text.includes(word));
   });
 }

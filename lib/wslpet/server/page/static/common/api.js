@@ -14,6 +14,8 @@ export const onSignIn = (ask) => { signIn = ask; };
 export async function call(path, { method = "GET", body, form, signal, as = "json", keepalive = false } = {}) {
   const headers = {};
   if (sessionStorage.token) headers.Authorization = `Bearer ${sessionStorage.token}`;
+  // Whose view it is, where the server knows no accounts: others' readings are hidden from who reads blind.
+  if (localStorage.annotator) headers["Wslpet-Reader"] = encodeURIComponent(localStorage.annotator);
   if (body !== undefined) headers["Content-Type"] = "application/json";
   let answer;
   try {

@@ -13,7 +13,7 @@ export class Outbox extends EventTarget {
     return JSON.parse(localStorage.getItem(KEY) ?? "[]");
   }
 
-  // entry: { id, image, title, cancer_type, seeds, background, sure, annotator, seen }; of an older page: position for seeds
+  // entry: { id, image, title, cancer_type, seeds, background, sure, annotator, seen, review }; of an older page: position for seeds
   add(entry) {
     this.#keep([...this.waiting, entry]);
     setTimeout(() => this.flush(), SEND_MS);
@@ -46,10 +46,10 @@ export class Outbox extends EventTarget {
     }
   }
 
-  async #send({ id, image: name, cancer_type, seeds, background, position, sure, annotator, seen }) {
+  async #send({ id, image: name, cancer_type, seeds, background, position, sure, annotator, seen, review }) {
     try {
       const places = seeds ?? (position ? [{ position }] : []);
-      const body = { id, cancer_type, seeds: places, background: background ?? [], sure, annotator, seen };
+      const body = { id, cancer_type, seeds: places, background: background ?? [], sure, annotator, seen, review: Boolean(review) };
       return { answer: await call(`${image(name)}/annotations`, { method: "POST", body }) };
     } catch (error) {
       const passing = error instanceof Refusal && (error.status === 0 || error.status >= 500 || error.status === 401);

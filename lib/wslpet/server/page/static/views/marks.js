@@ -1,8 +1,9 @@
 // What is drawn above the pictures. Okabe and Ito's colours, and solid against dashed: told apart without colour, too.
 import { trace } from "./lesion.js";
 
-const COLOUR = { yours: "#d55e00", chosen: "#d55e00", model: "#0072b2", cam: [230, 159, 0], halo: "rgba(255, 255, 255, 0.85)" };
-const WIDTH = { yours: 2, chosen: 3, model: 2 };
+const COLOUR = { yours: "#d55e00", chosen: "#d55e00", model: "#0072b2", reader0: "#009e73", reader1: "#cc79a7", cam: [230, 159, 0], halo: "rgba(255, 255, 255, 0.85)" };
+const WIDTH = { yours: 2, chosen: 3, model: 2, reader0: 1.5, reader1: 1.5 };
+const DASH = { model: [6, 4], reader0: [2, 3], reader1: [10, 3] };
 const LINE = "rgba(0, 158, 115, 0.9)"; // the cross of the slices
 const OPEN = 16; // pixels that the cross leaves free around its middle
 const FONT = "600 12px system-ui, sans-serif";
@@ -11,7 +12,7 @@ export function outline(context, toScreen, loops, whose) {
   const path = new Path2D();
   for (const loop of loops) trace(path, loop, toScreen);
   context.lineJoin = "round";
-  context.setLineDash(whose === "model" ? [6, 4] : []);
+  context.setLineDash(DASH[whose] ?? []);
   for (const [style, width] of [[COLOUR.halo, WIDTH[whose] + 2.5], [COLOUR[whose], WIDTH[whose]]]) {
     context.strokeStyle = style;
     context.lineWidth = width;

@@ -9,6 +9,7 @@ export class Overlay {
   seeds = []; // voxels (x, y, z)
   background = []; // voxels that are said to be no tumour
   lesions = []; // [{ mask as lesion.js decodes it, label, chosen }]
+  readings = []; // of several readers: the masks of each
   model = null; // { masks, cams: { coronal, sagittal } as the server sends them } as far as they are to be seen
   #ruler = null; // { name, from, to }: where it was drawn, voxels from the edge of the picture
   #loops = new WeakMap(); // mask → { where: loops }
@@ -19,7 +20,7 @@ export class Overlay {
   }
 
   clear() {
-    Object.assign(this, { seeds: [], background: [], lesions: [], model: null });
+    Object.assign(this, { seeds: [], background: [], lesions: [], readings: [], model: null });
     this.#ruler = null;
     this.#heats.clear();
   }
@@ -58,6 +59,7 @@ export class Overlay {
       outline(context, toScreen, loops, chosen ? "chosen" : "yours");
       if (mip && text) label(context, toScreen, loops, text);
     }
+    for (const [n, masks] of this.readings.entries()) for (const mask of masks) outline(context, toScreen, this.#outline(name, mask), `reader${n % 2}`);
     for (const mask of this.model?.masks ?? []) outline(context, toScreen, this.#outline(name, mask), "model");
     const at = toScreen(viewer.onPicture(name, middle(viewer.cross)));
     const { width, height } = viewer.panels[name];
