@@ -28,7 +28,7 @@ from time import monotonic
 import numpy as np
 
 from wslpet.core.errors import InputError, SeedError
-from wslpet.core.seeds import BACKGROUND, NO_TUMOUR, Annotation, Remark, Seed
+from wslpet.core.seeds import BACKGROUND, NO_TUMOUR, Annotation, Remark, Said, Seed
 from wslpet.core.settings import Settings
 from wslpet.core.volume import Volume
 from wslpet.method.inference.pipeline import check_click, delineate
@@ -42,7 +42,6 @@ from wslpet.server.storage.annotations.requests import (
     Known,
     Place,
     Recorded,
-    Said,
     known_by_request,
 )
 from wslpet.server.storage.datastore import SeededDatastore
