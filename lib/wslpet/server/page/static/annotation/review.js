@@ -31,7 +31,6 @@ export class Review {
   }
 
   async of(patient) {
-    Object.assign(this, { patient: undefined });
     this.#patient = patient;
     [this.#found, this.#chosen, this.viewer.overlay.readings] = [null, -1, []];
     this.#drawRemarks();
