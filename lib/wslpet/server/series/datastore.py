@@ -63,12 +63,8 @@ class SeriesDatastore(SeededDatastore):
     ) -> None:
         self._source = source
         self._conversion = Conversion(source, SeriesCache((state or Path(folder) / PRIVATE) / "series"))
-<<<<<<< HEAD
-        super().__init__(folder, settings, read_only, renamed, state)
-        self._exchange = SegmentationExchange(source, self.scans.volume)
-=======
         super().__init__(folder, settings, read_only, renamed, state, readers)
->>>>>>> 4fa463e (Read each patient by several readers, blind, and review them)
+        self._exchange = SegmentationExchange(source, self.scans.volume)
         self._changes = Changes(self._folders)
         self._listing = Listing(self._update_list, source.fresh_seconds if auto_reload else math.inf)
         self._listing.renew(START_SECONDS)

@@ -25,7 +25,7 @@ from wslpet.io.cache.disk_cache import DiskCache
 from wslpet.io.dicom.derived.rtstruct import read_rtstruct
 from wslpet.io.dicom.series import read_series
 from wslpet.io.readers import read_volume
-from wslpet.server.page.burden import _MEASURING, content_digest
+from wslpet.server.page.tables.burden import _MEASURING, content_digest
 
 NODE = np.array([-75.0, 30.0, 190.0]) - TUMOUR["lung"]
 PACS_NAME = "=1+1"

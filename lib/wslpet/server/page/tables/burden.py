@@ -37,13 +37,9 @@ logger = logging.getLogger(__name__)
 # Some ten thousand patients.
 CACHE_BYTES = 64 << 20
 # Another one when a record means something else.
-<<<<<<< HEAD:lib/wslpet/server/page/burden.py
-_FORMAT = 1
+_FORMAT = 2
 # Folders of the package whose code a record depends on.
 _MEASURING = ("core", "io", "analysis", "method")
-=======
-_FORMAT = 2
->>>>>>> 4fa463e (Read each patient by several readers, blind, and review them):lib/wslpet/server/page/tables/burden.py
 Form = Literal["csv", "nifti", "seg", "rtstruct", "sr"]
 ENDINGS: dict[Form, str] = {
     "csv": "-lesions.csv",
