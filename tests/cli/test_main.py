@@ -182,6 +182,18 @@ def test_labels_of_a_server_are_no_scans(tmp_path):
 
 
 @pytest.mark.slow
+def test_segment_resumes(capsys, cohort, weights, tmp_path):
+    arguments = ("segment", cohort, "--model", weights, "--out", tmp_path, "--workers", 1)
+    run(capsys, *arguments)
+    written = {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
+    again = sorted(tmp_path.glob("*.json"))[0]
+    again.unlink()
+    code, out, _ = run(capsys, *arguments, "--resume")
+    assert code == 0 and out.count(": done before → ") == len(list(tmp_path.glob("*.json"))) - 1
+    done = {path for path, time in written.items() if path.stat().st_mtime_ns != time}
+    assert {path.name.split("-mask")[0].split(".")[0] for path in done} == {again.stem}
+
+
 def test_segment_takes_files_series_and_folders_of_a_folder(capsys, cohort, weights, tmp_path):
     volume = read_volume(cohort / "patient-0000.nii.gz")
     folder = tmp_path / "mixed"

@@ -1,5 +1,7 @@
 """The app as MONAI Label loads it, in this process."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import nibabel as nib
@@ -74,3 +76,14 @@ def test_damaged_weights_stop_predictions_and_no_clicks(make_app, tmp_path):
         app.infer({"model": "wslpet", "image": "case"})
     request = {"model": "wslpet_seed", "image": "case", "lung": [scan.click], "result_write_to_file": False}
     assert app.infer(request)["params"]["lesions"]
+
+
+def test_a_start_does_not_load_what_only_dicom_exports_need():
+    code = """
+import sys
+import wslpet.server.app, wslpet.server.http.install
+ours = {"exports", "report", "segmentation_writing"}
+print([name for name in sys.modules if name.startswith("wslpet.") and name.rpartition(".")[2] in ours])
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"

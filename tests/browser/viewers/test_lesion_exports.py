@@ -82,8 +82,9 @@ def test_dicomweb_serves_the_structure_set_and_the_report(ward, stored):
     report = metadata(ward, stored, "SR")
     assert report.ConceptNameCodeSequence[0].CodeValue == "126000"
     segmentation = metadata(ward, stored, "SEG")
-    referred = report.CurrentRequestedProcedureEvidenceSequence[0].ReferencedSeriesSequence[0]
-    assert referred.SeriesInstanceUID == segmentation.SeriesInstanceUID
+    referred = report.CurrentRequestedProcedureEvidenceSequence[0].ReferencedSeriesSequence
+    # highdicom 0.28 lists the images, too, and in another order.
+    assert segmentation.SeriesInstanceUID in {series.SeriesInstanceUID for series in referred}
 
 
 @pytest.fixture(scope="module")

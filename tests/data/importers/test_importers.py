@@ -10,7 +10,8 @@ import pytest
 from wslpet.cli.main import main
 from wslpet.data.cohort_table import read_table, write_table
 from wslpet.core.volume import resample_labels
-from wslpet.io.dicom.derived.segmentation import Maker, write_segmentation
+from wslpet.io.dicom.derived.segmentation import Maker
+from wslpet.io.dicom.derived.segmentation_writing import write_segmentation
 from wslpet.core.errors import InputError
 from wslpet.data.importers import IMPORTERS, Options
 from wslpet.data.importers.common import click_in, number

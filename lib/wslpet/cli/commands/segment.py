@@ -48,6 +48,7 @@ def add_to(commands: Any) -> None:
     segment.add_argument("--type", dest="cancer_type", help="cancer type of the click")
     segment.add_argument("--sure", action="store_true", help="the click is on a tumour, though it hardly stands out")
     segment.add_argument("--out", type=Path, default=Path("."), metavar="DIR", help="default: where you are")
+    segment.add_argument("--resume", action="store_true", help="leave out scans whose JSON is in DIR already")
     parallel.add_options(segment)
     segment.set_defaults(command=run)
 
@@ -76,7 +77,7 @@ def run(args: argparse.Namespace) -> int:
         load_model(weights)  # a damaged file is reported once, not for each scan
     out = args.out.resolve()
     out.mkdir(parents=True, exist_ok=True)
-    one = partial(_segment_one, weights=weights, seed=seed, sure=args.sure, out=out, shown=args.out)
+    one = partial(_segment_one, weights=weights, seed=seed, sure=args.sure, out=out, shown=args.out, resume=args.resume)
     failures = 0
     named = [(name, Path(os.path.abspath(scan))) for name, scan in scans.items()]
     answers = parallel.over(one, named, args.workers, args.scheduler)
@@ -153,8 +154,11 @@ def loaded(weights: Path) -> Model:
     return load_model(weights, best_device())
 
 
-def _segment_one(scan: tuple[str, Path], weights: Path | None, seed: Any, sure: bool, out: Path, shown: Path) -> str:
-    """Segment one scan: its name, which may contain folders, and its path."""
+def _segment_one(
+    scan: tuple[str, Path], weights: Path | None, seed: Any, sure: bool, out: Path, shown: Path, resume: bool = False
+) -> str:
+    """Segment one scan: its name, which may contain folders, and its path. Its JSON comes last, whole or not at all."""
+    from wslpet.core.atomic_io import replacing
     from wslpet.io.dicom.series import read_series
     from wslpet.io.masks import write_mask
     from wslpet.io.readers import read_volume
@@ -162,6 +166,8 @@ def _segment_one(scan: tuple[str, Path], weights: Path | None, seed: Any, sure: 
     from wslpet.method.inference.plotting import Case, picture
 
     name, path = scan
+    if resume and (out / f"{name}.json").exists():
+        return f"{name}: done before → {shown / f'{name}{MASK_END}'}"
     model = None if weights is None else loaded(weights)
     series = read_series(path) if path.is_dir() else None
     volume = read_volume(path) if series is None else series.volume
@@ -175,9 +181,10 @@ def _segment_one(scan: tuple[str, Path], weights: Path | None, seed: Any, sure: 
     write_mask(result.mask, mask)
     answer = {"name": name, "scan": str(path), "seed": None if seed is None else seed.to_dict(), **result.to_dict()}
     answer["notes"] = [] if series is None else list(series.notes)
-    (out / f"{name}.json").write_text(json.dumps(answer, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     cell_mm = None if model is None else model.settings.grid_mm * model.settings.stride
     picture(Case(volume, result, cell_mm, seed), out / f"{name}.png")
+    with replacing(out / f"{name}.json") as part:
+        part.write_text(json.dumps(answer, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     probability = "" if seed is not None else f" ({result.type_probabilities[result.cancer_type]:.0%})"
     measured = "nothing delineated"
     if result.lesions:

@@ -13,7 +13,7 @@ from monailabel.datastore.local import DataModel, ImageLabelModel
 from wslpet.core.atomic_io import replacing
 from wslpet.core.errors import InputError
 from wslpet.core.volume import Volume
-from wslpet.io.dicom.derived.segmentation import Maker, read_segmentation, write_segmentation
+from wslpet.io.dicom.derived.segmentation import Maker, read_segmentation
 from wslpet.io.masks import read_mask, write_mask
 from wslpet.server.series.cache import CachedSeries
 from wslpet.server.series.source import FoundSegmentation, SeriesSource
@@ -39,6 +39,8 @@ class SegmentationExchange:
 
     def write(self, series: CachedSeries, mask: Path, names: Mapping[int, str], maker: Maker, path: Path) -> str:
         """Write a mask of a series as DICOM SEG to `path`; returns its SeriesInstanceUID."""
+        from wslpet.io.dicom.derived.segmentation_writing import write_segmentation  # heavy
+
         grid = self._volume(series.image)
         return write_segmentation(read_mask(mask), grid, series.headers(), names, maker, path)
 

@@ -14,8 +14,8 @@ from wslpet.io.dicom.derived.segmentation import (
     read_segmentation,
     referenced_series,
     segment_names,
-    write_segmentation,
 )
+from wslpet.io.dicom.derived.segmentation_writing import write_segmentation
 from wslpet.io.dicom.series import read_series
 
 LPS_TO_RAS = np.array([-1, -1, 1])

@@ -11,7 +11,8 @@ from pydicom.dataset import Dataset
 
 from wslpet.core.errors import DicomError
 from wslpet.io.dicom.derived.lesions import ExportedLesion, SeriesLesions
-from wslpet.io.dicom.derived.segmentation import MAKER, complete_header, person_name, segment_description
+from wslpet.io.dicom.derived.segmentation import MAKER, complete_header, person_name
+from wslpet.io.dicom.derived.segmentation_writing import segment_description
 from wslpet.io.dicom.headers import write_dicom
 
 

@@ -28,7 +28,8 @@ from pydicom.sr.coding import Code
 from wslpet.core.errors import DicomError
 from wslpet.io.dicom.derived.lesion_segmentation import in_order
 from wslpet.io.dicom.derived.lesions import ExportedLesion, SeriesLesions
-from wslpet.io.dicom.derived.segmentation import CATEGORY, MAKER, NEOPLASM, complete_header, person_name
+from wslpet.io.dicom.derived.segmentation import MAKER, complete_header, person_name
+from wslpet.io.dicom.derived.segmentation_writing import CATEGORY, NEOPLASM
 
 _GRAMS, _NONE, _PER_M = Code("g", "UCUM", "g"), Code("1", "UCUM", "no units"), Code("/m", "UCUM", "/m")
 _ML, _MM = Code("ml", "UCUM", "ml"), Code("mm", "UCUM", "mm")

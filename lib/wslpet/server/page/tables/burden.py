@@ -17,13 +17,11 @@ from typing import Any, Literal
 
 import wslpet
 from wslpet.analysis.burden.body import NOTHING_KNOWN, body_of
-from wslpet.analysis.burden.exports import dicom_object, series_lesions
 from wslpet.analysis.burden.tables import PatientRecord, lesions_csv
 from wslpet.core.errors import InputError
 from wslpet.core.seeds import Annotation
 from wslpet.core.volume import Volume
 from wslpet.io.cache.disk_cache import DiskCache
-from wslpet.io.dicom.derived.lesion_segmentation import content
 from wslpet.io.masks import mask_content, read_mask
 from wslpet.method.burden import MeasuredScan, annotated_burden, is_of_mask
 from wslpet.method.shipped import CONTOUR_SCORE
@@ -123,6 +121,9 @@ class CohortBurden:
         InputError
             when the image has no annotation or cannot be read, or has no lesion, or is a file and the form is DICOM.
         """
+        from wslpet.analysis.burden.exports import dicom_object, series_lesions  # heavy
+        from wslpet.io.dicom.derived.lesion_segmentation import content
+
         self._store.image_path(image)
         if reader:
             self._store.readings.check_open(image, reader)

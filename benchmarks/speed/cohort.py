@@ -1,0 +1,152 @@
+"""Many small scans on Dask workers, one of which is killed half-way: what is lost, what is done twice, the cost.
+
+    python -m benchmarks.speed.cohort [--scans 500] [--workers 1 2]
+
+Each scan is a plain phantom on voxels thrice as large, shifted by whole voxels and with noise of its own. Scheduler
+and workers are processes; each scan is done as `wslpet segment --resume` does it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import psutil
+
+from wslpet.cli.commands.radiomics import MASK_END
+from wslpet.core.parallel import over
+from wslpet.core.volume import Volume
+from wslpet.data.phantom import PRESETS, make_patient
+
+ROOT = Path(__file__).resolve().parents[2]
+PHANTOMS, COARSER = 5, 3
+
+
+def write_scans(folder: Path, scans: int) -> tuple[int, ...]:
+    """Write the scans; returns the shape of the last."""
+    bases = [_coarse(make_patient(9100 + n, PRESETS["plain"]).volume) for n in range(PHANTOMS)]
+    shape: tuple[int, ...] = ()
+    for n in range(scans):
+        base, random = bases[n % PHANTOMS], np.random.default_rng(n)
+        array = np.abs(base.array * random.normal(1.0, 0.03, base.array.shape)).astype(np.float32)
+        image = nib.Nifti1Image(np.roll(array, int(random.integers(-2, 3)), axis=0), base.affine)
+        image.header.set_xyzt_units("mm")
+        nib.save(image, folder / f"scan-{n:04d}.nii.gz")
+        shape = array.shape
+    return shape
+
+
+def _coarse(volume: Volume) -> Volume:
+    """Means of blocks of voxels."""
+    n = COARSER
+    a, b, c = (size // n * n for size in volume.array.shape)
+    array = volume.array[:a, :b, :c].reshape(a // n, n, b // n, n, c // n, n).mean(axis=(1, 3, 5))
+    affine = volume.affine @ np.diag([n, n, n, 1.0])
+    affine[:3, 3] = (volume.affine @ [(n - 1) / 2, (n - 1) / 2, (n - 1) / 2, 1.0])[:3]
+    return Volume(array.astype(np.float32), affine, "SUV", volume.name)
+
+
+def one_scan(scan: tuple[str, Path], out: Path) -> str:
+    """Segment one scan as `wslpet segment` does, and add a line to its journal."""
+    from wslpet.cli.commands.segment import _segment_one
+    from wslpet.method.shipped import SHIPPED_MODEL
+
+    done = _segment_one(scan, SHIPPED_MODEL, None, False, out, out, resume=True)
+    if "done before" in done:
+        return done
+    with open(out / f"{scan[0]}.journal", "a", encoding="utf-8") as journal:
+        journal.write(f"{os.getpid()}\n")
+    return done
+
+
+@contextmanager
+def cluster(folder: Path, workers: int) -> Iterator[tuple[str, list[subprocess.Popen[bytes]]]]:
+    """A scheduler and workers of one thread, as processes without a nanny."""
+    from distributed import Client
+
+    path = os.pathsep.join([str(ROOT / "lib"), str(ROOT)])
+    environment = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
+    dask, address = (
+        [sys.executable, "-m", "dask"],
+        ["--scheduler-file", str(folder / "scheduler.json"), "--no-dashboard"],
+    )
+    local = ["--host", "127.0.0.1"]
+    with open(folder / "dask.log", "ab") as log:
+        start = partial(subprocess.Popen, cwd=folder, env=environment, stdout=log, stderr=log)
+        begun = [start([*dask, "scheduler", "--port", "0", *local, *address])]
+        worker = [*dask, "worker", "--nthreads", "1", "--no-nanny", *local, *address]
+        begun += [start(worker) for _ in range(workers)]
+    try:
+        with Client(scheduler_file=str(folder / "scheduler.json"), timeout="120s", set_as_default=False) as client:
+            client.wait_for_workers(workers, timeout=120)
+            yield client.scheduler.address, begun[1:]
+    finally:
+        for process in begun:
+            process.kill()
+            process.wait()
+
+
+def measure(scans: dict[str, Path], out: Path, workers: int, kill: bool) -> str:
+    """Segment all scans on a cluster of its own; returns a row of the table."""
+    out.mkdir()
+    peak = [0]
+    with cluster(out.parent, workers) as (address, processes):
+        over_all = threading.Event()
+
+        def watch() -> None:
+            while not over_all.wait(0.2):
+                sizes = [psutil.Process(one.pid).memory_info().rss for one in processes if one.poll() is None]
+                peak[0] = max(peak[0], *sizes)
+                if kill and processes[0].poll() is None and len(list(out.glob("*.journal"))) >= len(scans) // 2:
+                    processes[0].kill()
+
+        watcher = threading.Thread(target=watch)
+        watcher.start()
+        begun = time.perf_counter()
+        answers = list(over(partial(one_scan, out=out), list(scans.items()), scheduler=address))
+        seconds = time.perf_counter() - begun
+        over_all.set()
+        watcher.join()
+    journals = {name: (out / f"{name}.journal").read_text().split() for name in scans}
+    masks = sum((out / f"{name}{MASK_END}").exists() for name in scans)
+    failed = sum(not isinstance(answer, str) for answer in answers)
+    twice = sum(len(lines) - 1 for lines in journals.values())
+    title = f"{workers}, one killed half-way" if kill else f"{workers}"
+    each = f"{seconds:.0f} s | {seconds / len(scans):.3f} s | {peak[0] / 2**20:.0f} MB"
+    return f"| {title} | {each} | {masks} | {len(scans) - masks} | {failed} | {twice} |"
+
+
+def main(words: Sequence[str] | None = None) -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--scans", type=int, default=500)
+    parser.add_argument("--workers", type=int, nargs="+", default=[1, 2])
+    args = parser.parse_args(words)
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch) / "scans"
+        folder.mkdir()
+        shape = write_scans(folder, args.scans)
+        scans = {path.name.removesuffix(".nii.gz"): path for path in sorted(folder.iterdir())}
+        print(f"{len(scans)} scans of about {shape} voxels\n")
+        print("| workers | wall | wall a scan | largest worker | masks | lost | failed | done twice |")
+        print("| --- | --- | --- | --- | --- | --- | --- | --- |", flush=True)
+        runs = [(workers, False) for workers in args.workers] + [(max(args.workers), True)]
+        for number, (workers, kill) in enumerate(reversed(runs)):
+            place = Path(scratch) / f"run-{number}"
+            place.mkdir()
+            print(measure(scans, place / "out", workers, kill), flush=True)
+
+
+if __name__ == "__main__":
+    main()
