@@ -25,9 +25,9 @@ logger = logging.getLogger(__name__)
 
 # A share of the computer's memory, and no more than eight of the largest whole-body scans.
 MEMORY_BYTES = min(psutil.virtual_memory().total // 8, 2 << 30)
-# Longer than any scan takes to read; whoever waits this long for room, or for another reader, is told to ask again.
+# Longest wait for memory or for another reader of the scan, longer than any scan takes to read.
 WAIT_SECONDS = 120.0
-# A wait is told in the log this often.
+# Interval at which a wait is logged.
 TOLD_SECONDS = 15.0
 
 

@@ -15,9 +15,9 @@ from wslpet.core.limits import CORES
 
 logger = logging.getLogger(__name__)
 
-# Longer than anything computes; whoever waits this long is told to ask again.
+# Longest wait, longer than any computation; after it the request fails and may be sent again.
 WAIT_SECONDS = 600.0
-# A wait is told in the log this often.
+# Interval at which a wait is logged.
 TOLD_SECONDS = 30.0
 
 

@@ -31,7 +31,7 @@ _Seen = tuple[str, str | None, tuple[str, ...]]
 ELSEWHERE_MM = 10.0
 # Some thousand thumbnails.
 THUMBNAIL_BYTES = 128 << 20
-# The look at all patients waits this long after a person asked for something.
+# The background scan of all patients pauses this long after a request of a user.
 CALM_SECONDS = 1.5
 
 

@@ -77,26 +77,26 @@ def planned(counts: Mapping[str, int], validation: float, in_use: str | None, ru
     counts : type → annotated patients.
     validation : share of them to hold out.
     in_use : version of the weights in use; None without.
-    runs : those before, newest first; their time for each patient and epoch tells the time of this one.
+    runs : those before, newest first; their time for each patient and epoch predicts the time of this one.
     """
     judged = judged_types(counts)
-    told = [f"Learns from {_listed(counts)}."]
+    sentences = [f"Learns from {_listed(counts)}."]
     if validation > 0 and len(judged) >= 2:
         common = {name: counts[name] for name in counts if name in judged}
         held = max(round(sum(common.values()) * validation), len(common))
         share = {name: max(1, round(held * count / sum(common.values()))) for name, count in common.items()}
-        told.append(f"About {_listed(share)} of them are held out, and judge the new model.")
-        told += [f"{name} is not judged: it takes {MIN_JUDGED} patients." for name in counts if name not in judged]
+        sentences.append(f"About {_listed(share)} of them are held out, and judge the new model.")
+        sentences += [f"{name} is not judged: it takes {MIN_JUDGED} patients." for name in counts if name not in judged]
     else:
-        told.append(f"Nobody is held out: that takes {MIN_JUDGED} patients of each of two types.")
+        sentences.append(f"Nobody is held out: that takes {MIN_JUDGED} patients of each of two types.")
     if in_use is None:
-        told.append("There is no model yet: the first one is used in any case.")
+        sentences.append("There is no model yet: the first one is used in any case.")
     elif len(judged) < 2 or validation <= 0:
-        told.append("So the new model cannot be compared with the one in use, and does not replace it.")
+        sentences.append("So the new model cannot be compared with the one in use, and does not replace it.")
     seconds = next(filter(None, map(_pace, runs)), None)
     if seconds is not None:
-        told.append(f"An epoch takes about {seconds * sum(counts.values()):.1f} s, as the runs before say.")
-    return " ".join(told)
+        sentences.append(f"An epoch takes about {seconds * sum(counts.values()):.1f} s, as the runs before say.")
+    return " ".join(sentences)
 
 
 def _listed(counts: Mapping[str, int]) -> str:

@@ -1,13 +1,13 @@
-"""The datastore of a folder: images, labels and the seeds that annotators gave them.
+"""Datastore of a folder: images, labels and seeds.
 
-What it keeps in the studies folder, beside the images, `labels/<tag>/` and `datastore_v2.json` of MONAI Label:
+Files in the studies folder, beside the images, `labels/<tag>/` and `datastore_v2.json` of MONAI Label:
 
-    .wslpet/seeds.jsonl     every annotation, in the order it came (see `annotations.seed_log`)
-    .wslpet/store.lock      held by whichever process is changing the datastore
-    .wslpet/projections/    MIPs with depth maps of scans that were used, least recently used gone first
-    .wslpet/prepared/       annotated patients on the network's grid, so that training again is quick; bounded as well
-    .wslpet/model/          published weights, those before them (see `network.registry`), training statistics
-    .wslpet/superseded/     labels and images that were replaced or removed, by the time when they were
+    .wslpet/seeds.jsonl     every annotation, in order of arrival (see `annotations.seed_log`)
+    .wslpet/store.lock      lock of the process that is changing the datastore
+    .wslpet/projections/    MIPs with depth maps of scans that were used; the least recently used are deleted first
+    .wslpet/prepared/       annotated patients on the network's grid, so that training again is quick; bounded
+    .wslpet/model/          published weights and earlier ones (see `network.registry`), training statistics
+    .wslpet/superseded/     labels and images that were replaced or removed, by time
 """
 
 from __future__ import annotations
@@ -59,12 +59,12 @@ logger = logging.getLogger(__name__)
 
 
 class SeededDatastore(ImageList):
-    """Images in a folder, with the seeds that annotators gave them.
+    """Images in a folder, with their labels and seeds.
 
     Parameters
     ----------
     folder : the studies.
-    settings : for the cancer types that count.
+    settings : have the cancer types that are learned.
     renamed : former name of a cancer type → its name in the settings.
     state : for all that is written but uploaded images, labels included; None is `.wslpet` in the studies, with the
         labels and the list of images beside it.
@@ -96,7 +96,7 @@ class SeededDatastore(ImageList):
         super().__init__(Path(folder), state, self.private, read_only)
 
     def record_seed(self, image_id: str, said: Annotation | Seed, known: Known | None = None) -> Annotation:
-        """Add an annotation, unless it is known; parameters, result and errors as of `SeedLog.append`."""
+        """Add an annotation, unless it is recorded already; parameters, result and errors as `SeedLog.append`."""
         self.image_path(image_id)
         return self.seeds.append(image_id, said, known)
 
@@ -110,7 +110,7 @@ class SeededDatastore(ImageList):
         return {image: said for image, said in newest if image in images and said.cancer_type in classes}
 
     def annotated(self) -> set[str]:
-        """Images that need no annotator: those with a seed that is learned from."""
+        """Images with an annotation that the training uses."""
         return set(self.seeded())
 
     def waiting(self, reader: str = "") -> list[str]:
@@ -138,12 +138,12 @@ class SeededDatastore(ImageList):
         return remarks(self)
 
     def check_usable(self, image_id: str) -> None:
-        """Read an image as every use of it does; what is no PET scan in SUV is remembered, and waits for nobody.
+        """Read an image as every use of it does, and remember it as unusable if it is no PET scan in SUV.
 
         Raises
         ------
         InputError
-            saying what keeps it from being used.
+            with the reason why it cannot be used.
         """
         try:
             self.views(image_id)
@@ -156,15 +156,15 @@ class SeededDatastore(ImageList):
             raise InputError(f"image {quoted(image_id)} cannot be read ({error or type(error).__name__})") from error
 
     def note_unusable(self, image_id: str, error: Exception) -> None:
-        """Remember why an image cannot be used, until its file changes; not, what is no fault of the image."""
+        """Remember why an image cannot be used, until its file changes. Errors of the server do not count."""
         self._unusable.note(image_id, error)
 
     def unusable(self) -> dict[str, str]:
-        """Image → why it cannot be used, for those that are known to be none."""
+        """Image → reason, of the images that are known to be unusable."""
         return self._unusable.reasons()
 
     def is_at_hand(self, image_id: str) -> bool:
-        """Whether `image_path` answers without asking anybody."""
+        """Whether `image_path` answers without fetching the image."""
         return True
 
     def volume(self, image_id: Any) -> Volume:
@@ -176,15 +176,15 @@ class SeededDatastore(ImageList):
         return self.scans.checkout(self.image_path(image_id))
 
     def views(self, image_id: Any) -> Views:
-        """The scan's two projections, in RAS; errors as `volume`."""
+        """The scan's two MIPs, in RAS; errors as `volume`."""
         return self.scans.views(self.image_path(image_id))
 
     def network_output(self, image_id: Any, model: Model) -> NetworkOutput:
-        """What a model makes of the scan's projections; errors as `volume`."""
+        """Output of a model for the scan's MIPs; errors as `volume`."""
         return self.scans.network_output(self.image_path(image_id), model)
 
     def image_version(self, image_id: str) -> str:
-        """The image's key in every cache: another one when its file is; errors as `image_path` and `scan_key`."""
+        """The image's key in every cache, which changes with its file; errors as `image_path` and `scan_key`."""
         return scan_key(self.image_path(image_id))
 
     def get_image_info(self, image_id: str) -> dict[str, Any]:
@@ -195,34 +195,34 @@ class SeededDatastore(ImageList):
         path = self.image_path(image_id)
         with self._guard:
             info = super().get_image_info(image_id)
-        # Slicer keeps its download by this name.
+        # Slicer saves its download under this name.
         info |= {"path": str(path), "name": flat_name(image_id, ending(path.name))}
         here = self.readings.of(image_id)
         seeds = [] if self.readings.blind and not here.complete else self.seeds.get(image_id)
         return {**info, "seeds": [seed.to_dict() for seed in seeds]}
 
     def facts(self, image_id: str) -> dict[str, str]:
-        """What is known of an image without reading it: a DICOM series' `FACTS`, nothing of a file."""
+        """Facts about an image that need no reading: `FACTS` of a DICOM series; empty for a file."""
         return {}
 
     def notes(self, image_id: str) -> list[str]:
-        """What was inferred, not read, when the image became SUV, a sentence each; errors as `image_path`."""
+        """Inferences of the conversion to SUV, a sentence each; errors as `image_path`."""
         return []
 
     @property
     def trouble(self) -> str:
-        """Why the list of images may be old; empty when it is not."""
+        """Why the list of images may be out of date; empty if it is not."""
         return ""
 
     def check_complete(self) -> None:
-        """Raise what keeps the list of images from being complete."""
+        """Raise the error that keeps the list of images from being complete."""
 
     def status(self) -> dict[str, Any]:
-        """MONAI Label's counts; an image is complete when it is used in training.
+        """MONAI Label's counts; an image is complete if the training uses it.
 
-        "remarks": what people should know; "left_out": files that are no image here, and why, if any.
+        "remarks": sentences for the users; "left_out": file → reason, of files that are no image here, if any.
         """
-        images, seeded = self.list_images(), self.seeded()  # both may wait for a source, so nobody for this thread
+        images, seeded = self.list_images(), self.seeded()  # without the lock: both may wait for a source
         with self._guard:
             tags = Counter(tag for image in self._datastore.objects.values() for tag in image.labels)
         return {
@@ -235,7 +235,7 @@ class SeededDatastore(ImageList):
         }
 
     def add_image(self, image_id: str, image_filename: str, image_info: Mapping[str, Any]) -> str:
-        """Take in an upload: a PET scan that can be read, under a name that is free."""
+        """Add an uploaded PET scan under a free name; it is read first."""
         source = Path(image_filename)
         extension = image_extension(source, "image")
         image_id = image_id or source.name[: -len(extension)]
@@ -271,7 +271,7 @@ class SeededDatastore(ImageList):
             self._reconcile_datastore()
 
     def save_label(self, image_id: str, label_filename: str, label_tag: str, label_info: Mapping[str, Any]) -> str:
-        """Store a mask; a final one, which an annotator submitted, is an annotation, too."""
+        """Store a mask. The final one, which an annotator submitted, is also recorded as an annotation."""
         check_name("tag", label_tag, SAFE_TAG)
         source, info = Path(label_filename), dict(as_mapping(label_info))
         extension = image_extension(source, "label")
@@ -293,7 +293,7 @@ class SeededDatastore(ImageList):
                 if label is not None:
                     old = self._label_file(image_id, label_tag, label.ext)
                     self._keep(old, label_tag, image_id)
-                # Last: what failed so far recorded nothing, and what follows needs no space.
+                # Recorded last: an earlier failure records nothing, and the steps after this one need no disk space.
                 if said is not None:
                     self.seeds.append(image_id, said)
             if label is not None and label.ext != extension:
@@ -308,12 +308,12 @@ class SeededDatastore(ImageList):
                 pass
 
     def withdraw(self, image_id: str, time: str, user: str, all_of_them: bool = False) -> None:
-        """As `SeedLog.withdraw`; a final label goes with all of them, as it would count, too. Both or neither.
+        """As `SeedLog.withdraw`. With all annotations the final label is removed, too; both or neither.
 
         Raises
         ------
         InputError
-            when the final label is on a PACS, from where it is not deleted; and what `SeedLog.withdraw` raises.
+            if the final label is on a PACS, where it cannot be deleted; and as `SeedLog.withdraw`.
         """
         with self._changing():
             labelled = all_of_them and self._datastore.label(image_id, FINAL) is not None
@@ -323,7 +323,7 @@ class SeededDatastore(ImageList):
 
     @contextmanager
     def _label_removed(self, image_id: str, tag: str) -> Iterator[None]:
-        """Remove a label, which `superseded` keeps; it is put back when the block fails."""
+        """Move a label to `superseded`; it is moved back if the block fails."""
         self._check_removable(image_id, tag)
         path = Path(SeededDatastore.get_label_uri(self, image_id, tag))
         kept = self._keep(path, tag, image_id)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 # A folder that changed so lately may have changed again in the same tick of its clock.
 SETTLED_NS = 2_000_000_000
-# What a folder's time does not tell, such as the end of what a link points to, is found out at this interval.
+# Interval of a full check, for changes that leave a folder's modification time as it is (targets of links).
 MOST_SECONDS = 60.0
 
 

@@ -1,4 +1,4 @@
-"""What people should know of the images: which cannot be used, which are not learned from, and why."""
+"""Remarks for the users: images that cannot be used or are not learned from, with the reasons."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from wslpet.server.errors import Conflict, PacsError, StorageError, UnknownName
 if TYPE_CHECKING:
     from wslpet.server.storage.datastore import SeededDatastore
 
-# A fault that is none of the file's content, such as a disk that fails, is tried again.
+# An image is read again after an error that is not in its content, such as a failing disk.
 RETRY_SECONDS = 300.0
 
 
@@ -24,7 +24,7 @@ class UnusableImages:
 
     Parameters
     ----------
-    version : of an image, another when its file is another one; raises InputError or OSError when it cannot be told.
+    version : (image) → key that changes with its file; raises InputError or OSError if it cannot be read.
     """
 
     def __init__(self, version: Callable[[str], str]) -> None:
@@ -32,7 +32,7 @@ class UnusableImages:
         self._known: dict[str, tuple[str, float, str]] = {}  # image → its version, until when, and why
 
     def note(self, image_id: str, error: Exception) -> None:
-        """Remember why an image cannot be used; not, what is no fault of the image."""
+        """Remember why an image cannot be used. Errors of the server do not count."""
         if isinstance(error, PacsError | StorageError | BusyError | UnknownName | Conflict):
             return
         until = math.inf if isinstance(error, InputError) else time.monotonic() + RETRY_SECONDS
@@ -43,7 +43,7 @@ class UnusableImages:
         self._known[image_id] = (version, until, str(error) or type(error).__name__)
 
     def reasons(self) -> dict[str, str]:
-        """Image → why it cannot be used, for those that are known to be none."""
+        """Image → reason, of the images that are known to be unusable."""
         found = {}
         for image, (version, until, why) in list(self._known.items()):
             try:
@@ -58,7 +58,7 @@ class UnusableImages:
 
 
 def uncounted(store: SeededDatastore) -> dict[str, str]:
-    """Image → why what somebody said of it is not learned from: an unknown type, or a label that is no seed."""
+    """Image → why its annotation is not learned from: unknown type, or a label that could not become a seed."""
     images, classes = set(store.list_images()), store.settings.classes
     reasons = {image: why for image, why in store.label_seeds.reasons().items() if image in images}
     for image, seed in store.seeds.newest().items():
@@ -69,7 +69,7 @@ def uncounted(store: SeededDatastore) -> dict[str, str]:
 
 
 def remarks(store: SeededDatastore) -> list[str]:
-    """What the people who use the server should know of its images, in sentences."""
+    """Sentences about the images for the users of the server."""
     images, classes, unusable = set(store.list_images()), store.settings.classes, store.unusable()
     unknown = Counter(
         seed.cancer_type

@@ -1,9 +1,8 @@
-"""Final labels that were not submitted through this server → seeds.
+"""Seeds from final labels that were not submitted through this server.
 
-They lie in `labels/final` when the server starts, come with an archive, or are DICOM SEG on the PACS. Each is read
-once, in a thread, and becomes a seed and a type as a submitted one does. One that cannot become a seed leaves its
-patient to be annotated, with the reason. A patient of whom the log of seeds says something is left alone, also where
-the seed was withdrawn.
+These labels are in `labels/final` when the server starts, come with an archive, or are DICOM SEG on the PACS. Each is
+read once, in a thread, and converted to a seed and a type, as a submitted label is. If that fails, the patient is still
+to be annotated, and the reason is kept. Patients with an entry in the seed log are skipped, also after a withdrawal.
 """
 
 from __future__ import annotations
@@ -24,9 +23,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-# Who clicked, where the label does not say.
+# User of the seed, if the label names none.
 USER = "label file"
-# After a trouble that is not the label's (a PACS that is silent, a disk that is full), it is read again.
+# A label is read again after an error that is not its own (silent PACS, full disk).
 RETRY_SECONDS = 60.0
 _PASSING = (PacsError, StorageError, BusyError, OSError)
 
@@ -36,7 +35,7 @@ class LabelSeeds:
 
     Parameters
     ----------
-    store : whose labels and seeds these are.
+    store : has the labels and the seed log.
     """
 
     def __init__(self, store: SeededDatastore) -> None:
@@ -46,7 +45,7 @@ class LabelSeeds:
         self._reading: threading.Thread | None = None
 
     def renew(self, patience: float = 0.0) -> None:
-        """Have labels read that are new; wait for it, no longer than `patience` seconds."""
+        """Start reading new labels, and wait for the end up to `patience` seconds."""
         with self._guard:
             if self._reading is None or not self._reading.is_alive():
                 due = self._due()
@@ -58,12 +57,12 @@ class LabelSeeds:
         reading.join(patience)
 
     def reasons(self) -> dict[str, str]:
-        """Image → why its label does not count, for labels that are there."""
+        """Image → why its label is not used, for labels that exist."""
         refused = dict(self._refused)
         return {image: refused[image][2] for image in self._without_seed() if image in refused}
 
     def unread(self) -> int:
-        """How many labels are still to be read."""
+        """Number of labels that are still to be read."""
         return len(self._due())
 
     def _due(self) -> list[str]:
@@ -78,7 +77,7 @@ class LabelSeeds:
         return sorted(image for image in self._store.get_labeled_images() if image not in spoken_of)
 
     def _stamp(self, image: str) -> str:
-        """Changes when the label does, or its image."""
+        """Key that changes with the label and with its image."""
         info = self._store.get_label_info(image, FINAL)
         try:
             file = Path(self._store.label_file(image, FINAL)).stat()
