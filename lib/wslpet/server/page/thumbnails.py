@@ -45,7 +45,7 @@ def outlines(labels: Volume, annotation: Annotation) -> bytes:
     voxels = [ras.to_index(np.array(seed.position)) for seed in seeds]
     pictures = []
     for across, along in ((1, 0), (0, 1)):  # the coronal picture shows (x, z), the sagittal one (y, z)
-        shadow = ras.array.any(axis=across)
+        shadow: BoolArray = np.any(ras.array, axis=across)
         picture = _outlined(shadow, (ras.spacing[along], ras.spacing[2]))
         clicks = ((voxel[along], voxel[2]) for voxel in voxels)
         pictures.append(_crossed(picture, clicks, shadow.shape))
