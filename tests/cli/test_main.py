@@ -136,7 +136,7 @@ def test_training_on_mips_refuses_options_of_the_other_training(capsys, tmp_path
     (tmp_path / "images").mkdir()
     (tmp_path / "cohort.csv").write_text("image,cancer_type,click_x,click_y\na,lung,1,1\n")
     out = ("--out", tmp_path / "m.pt")
-    assert "epochs, no_tumour: the training on MIPs" in refused(
+    assert "--epochs, --no-tumour: the training on MIPs" in refused(
         capsys, "train", tmp_path, "--epochs", 1, "--no-tumour", *out
     )
     assert "there is no images/a" in refused(capsys, "train", tmp_path, *out)

@@ -48,7 +48,8 @@ LEAST = {
         GET /wslpet/api/images/{image}/ct/{plane}/{index}
         GET /wslpet/api/images/{image}/thumbnail /wslpet/api/images/{image}/prediction
         GET /wslpet/api/images/{image}/annotations /wslpet/api/images/{image}/export
-        GET /wslpet/api/lesions.csv /wslpet/api/patients.csv
+        GET /wslpet/api/lesions.csv /wslpet/api/patients.csv /wslpet/api/agreement /wslpet/api/agreement.csv
+        GET /wslpet/api/images/{image}/readings
         POST /wslpet/api/next /wslpet/api/status /wslpet/api/images/{image}/delineation
     """,
     "annotator": """
@@ -58,7 +59,7 @@ LEAST = {
         PUT /datastore/ /datastore/image /datastore/image/info /datastore/label /datastore/label/info
         PUT /datastore/updatelabelinfo
         POST /wslpet/api/images/{image}/annotations /wslpet/api/images/{image}/annotations/withdraw
-        POST /wslpet/api/annotations.csv
+        POST /wslpet/api/annotations.csv /wslpet/api/images/{image}/remarks
     """,
     "admin": """
         GET /model/{model} /model/info/{model} /logs/ /logs/gpu

@@ -184,8 +184,8 @@ def test_a_server_passes_over_and_says_so(studies, tmp_path):
         api = f"{server.url}/wslpet/api"
         for _ in range(2):
             assert server.client().next_sample("first", {})["id"] == "case01_PET"
-            asked = {"strategy": "first", "client": "me"}
-            assert requests.post(f"{api}/next", json=asked, timeout=60).json()["image"] == "case01_PET"
+            asked = {"strategy": "first", "client": "you"}  # what a viewer holds is for nobody else
+            assert requests.post(f"{api}/next", json=asked, timeout=60).json()["image"] == "gone"
         assert "annotated as melanoma" in server.info()["datastore"]["remarks"][0]
         status = requests.post(f"{api}/status", json={"client": "you", "open": ["gone"]}, timeout=60).json()
         assert "annotated as melanoma" in status["remarks"][0] and status["annotated"] == 0
@@ -198,7 +198,7 @@ def test_a_server_passes_over_and_says_so(studies, tmp_path):
         assert [said["counts"] for said in history] == [False]
         asked = {"strategy": "first", "client": "me", "exclude": ["case01_PET"]}
         held = requests.post(f"{api}/next", json=asked, timeout=60).json()
-        assert held["image"] is None and held["elsewhere"] == 1
+        assert held["image"] is None and held["elsewhere"] == 2
         assert "annotated as melanoma" in server.log.read_text()
     finally:
         server.stop()

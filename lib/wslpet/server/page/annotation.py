@@ -199,9 +199,9 @@ class AnnotationPage:
         if save.review:
             self._check_reviewable(image_id)
         recorded = self.annotations.check(asked)
-        standing = self.datastore.seeds.get(image_id)[-1:]
+        stands = recorded.annotation in self.datastore.seeds.get(image_id)[-1:]
         return Saved(
-            annotation=_annotation(recorded.annotation, recorded.annotation in standing),
+            annotation=_annotation(recorded.annotation, counts=stands, own=stands),
             known=recorded.known,
             meanwhile=[_annotation(said) for said in recorded.meanwhile],
             history=self.history(image_id, user),
