@@ -28,6 +28,7 @@ from wslpet.method.shipped import CONTOUR_SCORE
 from wslpet.server.errors import quoted
 from wslpet.server.page.annotation import AnnotationPage
 from wslpet.server.page.thumbnails import outlines
+from wslpet.server.storage.annotations.label_seeds import label_stamp
 from wslpet.server.storage.image_list import FINAL
 
 logger = logging.getLogger(__name__)
@@ -193,13 +194,7 @@ class CohortBurden:
         """Changes when the submitted mask does."""
         if FINAL not in self._store.get_labels_by_image_id(image):
             return ""
-        info = self._store.get_label_info(image, FINAL)
-        try:
-            file = Path(self._store.label_file(image, FINAL)).stat()
-            written = f"{file.st_ino} {file.st_size} {file.st_mtime_ns}"
-        except OSError:
-            written = ""  # on the PACS
-        return f"{info.get('SeriesInstanceUID', '')} {info.get('ts', '')} {written}"
+        return f"{self._store.get_label_info(image, FINAL).get('ts', '')} {label_stamp(self._store, image)}"
 
 
 @lru_cache(maxsize=1)

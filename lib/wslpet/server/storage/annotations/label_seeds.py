@@ -30,6 +30,16 @@ RETRY_SECONDS = 60.0
 _PASSING = (PacsError, StorageError, BusyError, OSError)
 
 
+def label_stamp(store: SeededDatastore, image: str) -> str:
+    """Text that changes when the submitted label of an image does."""
+    series = store.get_label_info(image, FINAL).get("SeriesInstanceUID", "")
+    try:
+        file = Path(store.label_file(image, FINAL)).stat()
+    except OSError:
+        return f"{series}"  # on the PACS
+    return f"{series} {file.st_ino} {file.st_size} {file.st_mtime_ns}"
+
+
 class LabelSeeds:
     """Seeds derived from submitted labels.
 
@@ -78,17 +88,11 @@ class LabelSeeds:
 
     def _stamp(self, image: str) -> str:
         """Key that changes with the label and with its image."""
-        info = self._store.get_label_info(image, FINAL)
-        try:
-            file = Path(self._store.label_file(image, FINAL)).stat()
-            written = f"{file.st_ino} {file.st_size} {file.st_mtime_ns}"
-        except OSError:
-            written = ""  # on the PACS
         try:
             version = self._store.image_version(image)
         except (InputError, OSError):
             version = ""
-        return f"{version} {info.get('SeriesInstanceUID', '')} {written}"
+        return f"{version} {label_stamp(self._store, image)}"
 
     def _read_all(self, due: list[str]) -> None:
         logger.info("%d labels are read that were not submitted here; each becomes a seed, or is told", len(due))
