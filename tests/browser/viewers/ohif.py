@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from nibabel.affines import apply_affine
 from PIL import Image
-from playwright.sync_api import Locator, Page, Response
+from playwright.sync_api import Locator, Page, Response, TimeoutError
 
 PATIENCE_MS = 180_000
+PRESS_AGAIN_MS = 5_000
 AXIAL = "mpr-axial"
 TOOL = "ProbeMONAILabel"
 # OHIF's axes are DICOM's: towards left and posterior.
@@ -71,10 +73,14 @@ class Ohif:
         self._tab("Point Prompts").click()
         group = f"services.toolGroupService.getToolGroupForViewport('{AXIAL}')"
         self._wait(f"() => {group}.getToolOptions('{TOOL}')?.mode === 'Active'")
-        # A point that is placed before the row is marked would be under no label.
+        # A point placed before the row is marked has no label. OHIF can lose a press while it renders: press again.
         row = self.page.locator("tr.clickable-row:visible", has_text=cancer_type)
-        row.click()
-        self.page.locator('tr.clickable-row[style*="darkblue"]:visible', has_text=cancer_type).wait_for()
+        marked = self.page.locator('tr.clickable-row[style*="darkblue"]:visible', has_text=cancer_type)
+        for _ in range(PATIENCE_MS // PRESS_AGAIN_MS):
+            row.click()
+            with suppress(TimeoutError):
+                return marked.wait_for(timeout=PRESS_AGAIN_MS)
+        raise AssertionError(f"OHIF does not mark the row {cancer_type!r}")
 
     def show(self, position: np.ndarray, viewport: str = AXIAL) -> None:
         """Scroll a viewport to the slice of a position."""
