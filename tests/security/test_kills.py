@@ -41,7 +41,7 @@ class Told:
     done: list[dict] = field(default_factory=list)
     begun: list[dict] = field(default_factory=list)
 
-    def take_in(self, lines: bytes) -> None:
+    def apply_record(self, lines: bytes) -> None:
         for line in lines.splitlines():
             word, _, text = line.decode().partition(" ")
             record = json.loads(text)
@@ -120,7 +120,7 @@ def test_writers_that_are_killed_lose_nothing(tmp_path, capsys):
     for kill in range(KILLS):
         # Each kind of write is first in turn; numbers grow.
         start = 9996 * kill + kill % 6
-        told.take_in(_life(folder, start, rng.randint(1, 6), rng.uniform(0, 0.03)))
+        told.apply_record(_life(folder, start, rng.randint(1, 6), rng.uniform(0, 0.03)))
         _check(folder, told)
     kinds = {record["kind"] for record in told.done}
     assert kinds == {"seed", "label", "image", "info", "weights"}, kinds

@@ -1,1 +1,1 @@
-"""What everything else stands on: errors, limits, volumes, seeds, settings, safe writes, parallel work."""
+"""Foundations of all other layers: errors, limits, volumes, seeds, settings, atomic writes, parallel work."""

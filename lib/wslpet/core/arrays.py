@@ -1,4 +1,4 @@
-"""Types of arrays; the docstrings say shapes, axes and units."""
+"""Types of arrays. Shapes, axes and units are in the docstrings of the functions."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-# Of any type: of stored voxels, or where several types are right.
+# An array of any dtype: stored voxels, or a function that accepts several dtypes.
 Array = NDArray[Any]
 BoolArray = NDArray[np.bool_]
 FloatArray = NDArray[np.floating[Any]]

@@ -1,4 +1,7 @@
-"""Atomic, durable file writes: a kill or a power cut leaves the old content or the new, never a part."""
+"""Atomic, durable file writes: after a kill or a power cut a file has its old or its new content, never a part of it.
+
+Also locks between threads and between processes, with a time limit.
+"""
 
 from __future__ import annotations
 
@@ -20,10 +23,11 @@ from wslpet.core.errors import BusyError
 
 logger = logging.getLogger(__name__)
 
+# Age after which a temporary file is taken for one of a writer that was killed.
 ABANDONED_SECONDS = 3600
-# Timeout of a lock: longer than any change that is made under one.
+# Time limit of a lock between processes; no change under such a lock takes this long.
 LOCK_SECONDS = 120.0
-# The thread that holds it may wait for a lock between processes first.
+# Time limit of a lock between threads. It is longer, since the thread that holds it may itself wait for LOCK_SECONDS.
 THREAD_LOCK_SECONDS = 2 * LOCK_SECONDS
 # Interval of log messages while waiting for a lock.
 LOG_SECONDS = 15.0
@@ -31,9 +35,10 @@ LOG_SECONDS = 15.0
 
 @contextmanager
 def replacing(target: Path) -> Iterator[Path]:
-    """Context manager: a temporary file that replaces `target`, fsynced, when the block ends without an error.
+    """Context manager: give a temporary file, which is fsynced and replaces `target` if the block raises nothing.
 
-    The temporary name is hidden and ends in ".part", so that no datastore takes it for an image.
+    The temporary file is in the same folder. Its name is hidden and ends in ".part", so that it is never listed as an
+    image.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(prefix=f".{target.name[:100]}.", suffix=".part", dir=target.parent)
@@ -51,12 +56,12 @@ def replacing(target: Path) -> Iterator[Path]:
 
 
 class ThreadLock:
-    """A reentrant lock between threads that is not waited for without end.
+    """A reentrant lock between threads with a time limit, after which BusyError is raised.
 
     Parameters
     ----------
-    what : is held, for the error.
-    seconds : the longest wait; then BusyError is raised.
+    what : name of the locked object, for the error message.
+    seconds : time limit.
     """
 
     def __init__(self, what: str, seconds: float = THREAD_LOCK_SECONDS) -> None:
@@ -74,12 +79,12 @@ class ThreadLock:
 
 @contextmanager
 def locked(lock: FileLock, seconds: float = LOCK_SECONDS) -> Iterator[None]:
-    """Context manager: hold an inter-process lock.
+    """Context manager: hold a lock between processes.
 
     Raises
     ------
     BusyError
-        when another process holds it for longer than `seconds`.
+        if another process still holds it after `seconds`.
     """
     deadline = time.monotonic() + seconds
     while True:
@@ -113,7 +118,7 @@ def copy_file(source: Path, target: Path) -> None:
 
 
 def sweep(folder: Path) -> None:
-    """Remove temporary files of killed writers, if older than an hour: younger ones may be in use."""
+    """Remove temporary files of killed writers that are older than an hour; younger ones may be in use."""
     for left in folder.rglob(".*.part"):
         with suppress(OSError):
             if time.time() - left.stat().st_mtime > ABANDONED_SECONDS:
@@ -121,7 +126,7 @@ def sweep(folder: Path) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Fsync a folder, which makes a rename or a new file in it durable."""
+    """Fsync a folder, so that a rename or a new file in it is on disk."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)

@@ -1,4 +1,4 @@
-"""Errors whose message is for the user: the thing, its value, the remedy."""
+"""Errors with a message for the user. Each message names the thing, its value and the remedy."""
 
 
 class InputError(ValueError):
@@ -6,19 +6,19 @@ class InputError(ValueError):
 
 
 class GeometryError(InputError):
-    """An affine, a spacing or a shape that does not describe a scan."""
+    """An affine, a spacing or a shape that cannot be that of a scan."""
 
 
 class SeedError(InputError):
-    """A click or a cancer type that cannot be a seed."""
+    """A click or a cancer type that cannot be used as a seed."""
 
 
 class TrainingError(InputError):
-    """Annotations or settings from which nothing can be learned."""
+    """Annotations or settings that a training cannot use."""
 
 
 class ModelError(InputError):
-    """A weights file that cannot be loaded or does not fit its settings."""
+    """A weights file that cannot be loaded, or whose weights do not fit its settings."""
 
 
 class DicomError(InputError):
@@ -26,4 +26,4 @@ class DicomError(InputError):
 
 
 class BusyError(InputError):
-    """Something that others use for too long; nothing is lost, and asking again may work."""
+    """A time limit was reached while waiting for a lock or for memory. Nothing was changed; a retry may succeed."""

@@ -1,4 +1,4 @@
-"""Numba compilation of loops over voxels, cached on disk."""
+"""Just-in-time compilation of loops over voxels with numba; compiled code is cached on disk."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import Any
 
 from numba import njit
 
-# Loops release the GIL; division by zero follows numpy.
+# Compiled loops release the GIL. Division by zero gives inf or nan, as in numpy.
 _njit: Callable[..., Any] = partial(njit, nogil=True, error_model="numpy")
 
 
 def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Compile a function of arrays and numbers with numba, at its first call."""
+    """Decorator: compile a function of arrays and numbers with numba at its first call."""
     dispatcher: Callable[..., Any]
     try:
         dispatcher = _njit(cache=True)(function)

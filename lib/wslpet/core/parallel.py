@@ -1,7 +1,8 @@
-"""Parallel map of a function over files, with joblib, in processes or on a Dask cluster; how threads wait.
+"""Parallel map of a function over files, with joblib: in processes or on a Dask cluster. OpenMP's wait policy.
 
-joblib took the place of a `ProcessPoolExecutor`. On 12 phantom scans in two processes both took as long (28 and 33 s
-against 33 and 47 s, in turn, on a busy machine) and as much memory (1.3 and 1.2 GB). Ctrl-C ends it in 1 s, not 10.
+joblib is used instead of `ProcessPoolExecutor` because Ctrl-C ends it after 1 s, not 10 s. Time and memory are alike:
+12 phantom scans in two processes took 28 and 33 s (joblib) and 33 and 47 s (pool) on a busy computer, with 1.3 and
+1.2 GB.
 """
 
 from __future__ import annotations
@@ -23,12 +24,11 @@ Answer = TypeVar("Answer")
 
 
 def wait_asleep() -> None:
-    """Set OMP_WAIT_POLICY=PASSIVE, unless it is set: for this process, if torch is not loaded yet, and its children.
+    """Set OMP_WAIT_POLICY=PASSIVE, unless the variable is set already. It must be called before torch is imported.
 
-    By default, a waiting OpenMP thread spins. Beside other work, the thread it waits for may not be scheduled, and the
-    processor time is wasted. A training of 12 patients on two cores, two runs each, in turn: idle 20 and 20 s asleep,
-    19 and 26 s spinning, 26 and 26 s with one thread; beside two busy loops 45 and 46 s asleep, 80 and 96 s spinning,
-    40 and 41 s with one thread.
+    The setting holds for this process and its children. With OpenMP's default, a waiting thread spins: it occupies a
+    processor that the thread it waits for may need. Training on 12 patients with two cores, two runs of each setting:
+    19–26 s (spinning) and 20 s (passive) on an idle computer; 80–96 s and 45–46 s beside two busy loops.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
@@ -42,22 +42,23 @@ def add_options(command: argparse.ArgumentParser) -> None:
 def over(
     function: Callable[[Item], Answer], items: Sequence[Item], workers: int = 1, scheduler: str | None = None
 ) -> Iterator[Answer | InputError]:
-    """Parallel map: yield the function's result for each item, or the error that it raised, in order.
+    """Parallel map: yield the function's result for each item, or the error that it raised, in the order of the items.
 
-    An error that is no InputError becomes one, with its traceback in the log, so that one item does not end the rest.
+    An exception of another type is logged with its traceback and yielded as an InputError, so that the other items
+    are processed all the same.
 
     Parameters
     ----------
-    function, items : picklable, unless one worker runs in this process.
-    workers : number of processes on this computer, of one thread each; 1, or one item, runs in this process.
-    scheduler : address of a Dask scheduler, such as tcp://host:8786, whose workers see the same files and have the
-        same version of this project on their path.
+    function, items : must be picklable if they run in another process.
+    workers : number of processes on this computer, with one thread each. With 1 worker, or a single item, the
+        function runs in this process.
+    scheduler : address of a Dask scheduler, such as tcp://host:8786. Its workers need the same files at the same
+        paths, and the same version of this package.
 
     Raises
     ------
     InputError
-        when `workers` is less than 1, a process dies, the scheduler does not answer, or Dask is not
-        installed.
+        if `workers` is less than 1, a process dies, the scheduler does not answer, or Dask is not installed.
     """
     if workers < 1:
         raise InputError(f"--workers {workers} is not a number of processes; give 1 or more")
@@ -71,7 +72,7 @@ def _over(
     from joblib.externals.loky.process_executor import TerminatedWorkerError
 
     with _backend(scheduler):
-        # Twice the workers at a time, a scan each: memory does not grow with the number of scans.
+        # At most twice as many scans as workers are dispatched, so that memory does not grow with the cohort.
         jobs = None if scheduler else workers
         parallel = Parallel(jobs, pre_dispatch="2*n_jobs", batch_size=1, max_nbytes=None, return_as="generator")
         try:

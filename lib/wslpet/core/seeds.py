@@ -1,8 +1,7 @@
-"""Annotations, the weak supervision: a patient's cancer type and one seed for each lesion, the primary tumour first."""
+"""Annotations, the weak labels of the method: a patient's cancer type and one seed per lesion, the primary first."""
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -12,12 +11,12 @@ from typing import Any
 from wslpet.core.errors import SeedError
 
 NO_TUMOUR = "no tumour"
-# Type of a seed that says "this place is no tumour".
+# Type of a seed that marks a place without a tumour.
 BACKGROUND = "background"
-# How the contour of a lesion is found: by the method of this package, or by a threshold as readers use it.
+# Methods for the contour of a lesion: that of this package, a share of the lesion's SUVmax, or a fixed SUV.
 OURS = "ours"
 CONTOUR_METHODS = (OURS, "41 %", "50 %", "SUV 2.5", "SUV 4.0")
-# Beyond this, a contour can grow or shrink no further.
+# Most steps to a larger or a smaller contour.
 MAX_STEP = 20
 
 
@@ -27,14 +26,14 @@ class ContourChoice:
 
     Parameters
     ----------
-    method : one of `CONTOUR_METHODS`: of this package; at least 41 % or 50 % of the lesion's SUVmax; at least SUV 2.5
-        or 4.0. Blanks and capitals do not count.
-    step : so many contours larger (positive) or smaller (negative) than the method's own.
+    method : one of `CONTOUR_METHODS`: that of this package; 41 % or 50 % of the lesion's SUVmax; SUV 2.5 or 4.0.
+        Blanks and upper case are ignored.
+    step : number of contours by which it is larger (positive) or smaller (negative) than the method's own contour.
 
     Raises
     ------
     SeedError
-        when the method does not exist, or the step is not a whole number up to `MAX_STEP`.
+        if the method does not exist, or the step is not a whole number from -`MAX_STEP` to `MAX_STEP`.
     """
 
     method: str = OURS
@@ -50,12 +49,12 @@ class ContourChoice:
             raise SeedError(f"contour step {self.step!r} is not a whole number from -{MAX_STEP} to {MAX_STEP}")
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-ready."""
+        """Return the choice as JSON-ready values."""
         return {"method": self.method, "step": self.step}
 
     @classmethod
     def from_dict(cls, record: Any) -> ContourChoice:
-        """Inverse of `to_dict`; None is the default."""
+        """Inverse of `to_dict`; None gives the default. Raises SeedError for anything else."""
         if record is None:
             return cls()
         if not isinstance(record, dict) or set(record) - {"method", "step"}:
@@ -68,22 +67,22 @@ DEFAULT_CONTOUR = ContourChoice()
 
 @dataclass(frozen=True)
 class Seed:
-    """A central point of one lesion and its cancer type (paper §2).
+    """A point near the centre of one lesion, and the cancer type (paper §2).
 
     Parameters
     ----------
-    cancer_type : one of the configured types, `NO_TUMOUR`, or `BACKGROUND` for a place that is no tumour.
+    cancer_type : one of the configured types, `NO_TUMOUR`, or `BACKGROUND` for a place without a tumour.
     position : (x, y, z) in mm RAS, near the centre of the lesion; ignored for `NO_TUMOUR`.
-    index : the click [i, j, k] in voxels of the volume as stored, exactly as the viewer sent it.
-    user : who clicked.
-    time : when, ISO 8601 in UTC.
-    id : of the request that sent it, if it has one; a request that is sent again is recorded once.
-    contour : the reader's choice.
+    index : the click (i, j, k) in voxels of the volume as stored, exactly as the viewer sent it; None without a viewer.
+    user : name of the person who clicked.
+    time : time of the click, ISO 8601 in UTC; "" is replaced by the present time.
+    id : id of the request that sent the click, "" if it has none. A request that is sent twice is recorded once.
+    contour : the reader's choice of contour.
 
     Raises
     ------
     SeedError
-        when the position or index is not three finite numbers, or the type is empty.
+        if the position or the index is not three finite numbers, or the type is empty.
     """
 
     cancer_type: str
@@ -104,7 +103,7 @@ class Seed:
             object.__setattr__(self, "time", datetime.now(timezone.utc).isoformat(timespec="milliseconds"))
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-ready: cancer_type, index, position, user, time; id and contour where they say something."""
+        """Return the seed as JSON-ready values; `id` and `contour` are left out if they are the defaults."""
         return {
             "cancer_type": self.cancer_type,
             "position": list(self.position),
@@ -117,7 +116,7 @@ class Seed:
 
     @classmethod
     def from_dict(cls, record: dict[str, Any]) -> Seed:
-        """Inverse of `to_dict`; raises SeedError naming what is missing."""
+        """Inverse of `to_dict`. Raises SeedError, which names the keys that are missing."""
         missing = {"cancer_type", "position"} - set(record)
         if missing:
             raise SeedError(f"seed {record!r} lacks {sorted(missing)}; a seed needs a type and a position in mm RAS")
@@ -134,21 +133,21 @@ class Seed:
 
 @dataclass(frozen=True)
 class Annotation:
-    """What a reader says of one patient: the cancer type, and where its lesions are.
+    """One reader's annotation of one patient: the cancer type and the places of the lesions.
 
     Parameters
     ----------
-    seeds : one for each lesion, all of one cancer type. The first is the primary tumour, which the paper's method
-        learns from. `NO_TUMOUR` has one.
-    background : seeds of type `BACKGROUND`: inside a lesion, what belongs to them is cut off; elsewhere they say that
-        there is no tumour.
-    user, time, id : of the annotation as a whole, as of `Seed`; "" is that of the first seed. The seeds keep no id.
-    review : whether this is the consensus of a reviewer who saw the readings; it counts before any reading.
+    seeds : one seed per lesion, all of one cancer type. The first is that of the primary tumour; the paper's method
+        is trained on it. An annotation `NO_TUMOUR` has exactly one seed.
+    background : seeds of type `BACKGROUND`. The part of a lesion that belongs to such a seed is cut off.
+    user, time, id : as in `Seed`, but of the annotation as a whole; "" takes the value of the first seed. The ids of
+        the seeds are removed.
+    review : whether this is the consensus of a reviewer, which takes precedence over every reading.
 
     Raises
     ------
     SeedError
-        when there is no seed, seeds of two types, or several of `NO_TUMOUR`.
+        if there is no seed, the seeds have different types, or there are several of `NO_TUMOUR`.
     """
 
     seeds: tuple[Seed, ...]
@@ -175,34 +174,34 @@ class Annotation:
 
     @property
     def primary(self) -> Seed:
-        """The seed that the paper's method learns from."""
+        """Seed of the primary tumour, on which the paper's method is trained."""
         return self.seeds[0]
 
     @property
     def cancer_type(self) -> str:
-        """Of all seeds."""
+        """Cancer type of all seeds."""
         return self.primary.cancer_type
 
     @property
     def position(self) -> tuple[float, float, float]:
-        """Of the primary, mm RAS."""
+        """Position of the primary, mm RAS."""
         return self.primary.position
 
     @property
     def index(self) -> tuple[float, float, float] | None:
-        """Of the primary, as the viewer sent it."""
+        """Voxel index of the primary, as the viewer sent it."""
         return self.primary.index
 
-    def says_the_same(self, other: Annotation) -> bool:
-        """Whether the user, the type, and the places and contours of all points are the same."""
-        return (self.user, self.review, _said(self)) == (other.user, other.review, _said(other))
+    def equals(self, other: Annotation) -> bool:
+        """Whether user, type, and the places and contours of all seeds are equal; times and ids are ignored."""
+        return (self.user, self.review, _content(self)) == (other.user, other.review, _content(other))
 
-    def retyped(self, cancer_type: str) -> Annotation:
-        """The same lesions of another type."""
+    def with_type(self, cancer_type: str) -> Annotation:
+        """Return the same lesions with another cancer type."""
         return replace(self, seeds=tuple(replace(seed, cancer_type=cancer_type) for seed in self.seeds))
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-ready: as the first seed alone; "seeds" and "background" only where these say more."""
+        """Return JSON-ready values: the record of the first seed, with "seeds" and "background" if there are more."""
         record = {**self.primary.to_dict(), "user": self.user, "time": self.time}
         record |= {"id": self.id} if self.id else {}
         record |= {"review": True} if self.review else {}
@@ -214,7 +213,7 @@ class Annotation:
 
     @classmethod
     def from_dict(cls, record: dict[str, Any]) -> Annotation:
-        """Inverse of `to_dict`, which the record of one seed is, too; raises SeedError as the seeds do."""
+        """Inverse of `to_dict`; the record of a single seed is accepted, too. Raises SeedError as `Seed.from_dict`."""
         seeds = record.get("seeds") or [record]
         return cls(
             tuple(Seed.from_dict(seed) for seed in seeds),
@@ -226,117 +225,17 @@ class Annotation:
         )
 
 
-def annotation_of(said: Annotation | Seed | Sequence[Seed]) -> Annotation:
-    """An annotation of one seed, or of several, those of type `BACKGROUND` among them."""
-    if isinstance(said, Annotation):
-        return said
-    seeds = [said] if isinstance(said, Seed) else list(said)
+def annotation_of(given: Annotation | Seed | Sequence[Seed]) -> Annotation:
+    """Return the annotation of one or several seeds, which may include `BACKGROUND` seeds; an annotation as it is."""
+    if isinstance(given, Annotation):
+        return given
+    seeds = [given] if isinstance(given, Seed) else list(given)
     background = tuple(seed for seed in seeds if seed.cancer_type == BACKGROUND)
     return Annotation(tuple(seed for seed in seeds if seed.cancer_type != BACKGROUND), background)
 
 
-def _said(annotation: Annotation) -> list[tuple[Any, ...]]:
+def _content(annotation: Annotation) -> list[tuple[Any, ...]]:
     return [(s.cancer_type, s.index or s.position, s.contour) for s in (*annotation.seeds, *annotation.background)]
-
-
-@dataclass(frozen=True)
-class Withdrawal:
-    """Withdrawal of an annotation of a patient; the one before it, if any, is valid again.
-
-    Parameters
-    ----------
-    user, time : as of `Annotation`.
-    of : time of the annotation that is withdrawn; "" is the one that counts.
-    """
-
-    user: str
-    time: str
-    of: str = ""
-
-
-@dataclass(frozen=True)
-class Remark:
-    """What a reader notes of a patient beside the annotation; the newest of each reader stands.
-
-    Parameters
-    ----------
-    user, time : as of `Annotation`.
-    flag : somebody else should look at this patient.
-    unsure : the reader is not sure of the reading.
-    comment : free text.
-    """
-
-    user: str
-    time: str
-    flag: bool = False
-    unsure: bool = False
-    comment: str = ""
-
-    def to_dict(self) -> dict[str, Any]:
-        """JSON-ready."""
-        said = {"flag": self.flag, "unsure": self.unsure, "comment": self.comment}
-        return {"remark": said, "user": self.user, "time": self.time}
-
-    @classmethod
-    def from_dict(cls, record: dict[str, Any]) -> Remark:
-        """Inverse of `to_dict`."""
-        said = record["remark"]
-        return cls(
-            str(record.get("user", "unknown")),
-            str(record["time"]),
-            said.get("flag") is True,
-            said.get("unsure") is True,
-            str(said.get("comment", "")),
-        )
-
-
-Said = Annotation | Withdrawal | Remark
-
-
-def take_in(line: bytes, annotations: dict[str, list[Annotation]]) -> tuple[str, Said | None]:
-    """Apply one record of a seed log to `annotations`: image → its valid annotations, the one that counts last.
-
-    A reviewer's consensus counts, the newest of several; without one, the newest annotation.
-
-    Returns
-    -------
-    the image and the record: an annotation, a withdrawal, a remark, or None for the removal of the image.
-
-    Raises
-    ------
-    SeedError
-        when the line is none of these.
-    """
-    try:
-        record = json.loads(line)
-        image = str(record["image"])
-        if "removed" in record:
-            annotations.pop(image, None)
-            return image, None
-        if "remark" in record:
-            return image, Remark.from_dict(record)
-        if "withdrawn" in record:
-            withdrawal = Withdrawal(
-                str(record.get("user", "unknown")), str(record["withdrawn"]), str(record.get("of", ""))
-            )
-            _withdraw(image, withdrawal, annotations)
-            return image, withdrawal
-        annotation = Annotation.from_dict(record)
-        standing = annotations.setdefault(image, [])
-        readings = len(standing) if annotation.review else sum(not said.review for said in standing)
-        standing.insert(readings, annotation)
-        return image, annotation
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise SeedError(f"a record cannot be read: {line[:200]!r}") from error
-
-
-def _withdraw(image: str, withdrawal: Withdrawal, annotations: dict[str, list[Annotation]]) -> None:
-    standing = annotations.get(image, [])
-    found = [n for n, said in enumerate(standing) if not withdrawal.of or said.time == withdrawal.of]
-    if found:
-        del standing[found[-1]]
-    if not standing:
-        annotations.pop(image, None)
 
 
 def _three(what: str, values: Any) -> tuple[float, float, float]:

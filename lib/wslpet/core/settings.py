@@ -1,4 +1,4 @@
-"""Settings of the method in one frozen dataclass; the choices of the paper are a preset."""
+"""Settings of the method, as one frozen dataclass; the preset "paper" has the paper's choices."""
 
 from __future__ import annotations
 
@@ -24,33 +24,35 @@ class Settings:
     Parameters
     ----------
     types : the cancer types, in the order of their label values 1, 2, ...
-    no_tumour : whether "no tumour" is a class as well.
+    no_tumour : whether "no tumour" is a class of the network, too.
     grid_mm : pixel size of the network's two MIPs, mm.
-    test_time_scales : test-time augmentation (ours): the network runs on grids of grid_mm times each of these and the
-        maps are averaged; on the middle one alone where its confidence suffices, see `forward.run_network`.
-    suv_limit : SUV clipped to [0, suv_limit] and scaled to [0, 1] (paper §3.2: 30).
-    intensity : "linear" (paper) or "sqrt" of the scaled SUV, which spreads the faint end (ours).
-    depth : whether the depth map of a MIP is a second channel beside it (ours).
+    test_time_scales : test-time augmentation (ours): the network runs on grids of grid_mm times each of these factors,
+        and the CAMs are averaged. If the middle factor alone gives enough confidence, the others are left out; see
+        `forward.run_network`.
+    suv_limit : SUV is clipped to [0, suv_limit] and scaled to [0, 1] (paper §3.2: 30).
+    intensity : "linear" (paper) or "sqrt" of the scaled SUV, which gives faint uptake more contrast (ours).
+    depth : whether the depth map of a MIP is a second input channel (ours).
     strides : stride of each of the 8 convolutions; their product is input size / CAM size (paper §2.2: 16).
     dilations : dilation of each convolution (ours; the paper does not say).
     widths : channels of each convolution (ours; the paper does not say).
-    dropout : share of the maps of the third to eighth convolution that are dropped in training (ours).
-    pooling : "average" (paper §2.1) or "log-sum-exp" (ours), CAM → type score.
-    distance : loss 2. "expected" distance of the CAM to the seed, "likelihood" of the seed under the
-        CAM, or "off" (CAMs alone). The paper leaves the form open.
-    distance_weight : weight of loss 2 against loss 1.
-    least_evidence : of a finding beside the strongest, for it to be a lesion as well: its share of the CAMs' mass times
-        the exponential of its weighted contour score, as a share of the strongest finding's (ours). 1 finds one lesion.
-    epochs, batch_size, learning_rate, weight_decay, patience : training. `patience` epochs without a
-        better validation end it early.
-    fine_tuning : share of the learning rate that is used when training starts from weights.
-    validation : share of the patients held out to measure each epoch.
+    dropout : share of the feature maps of the third to eighth convolution that are dropped in training (ours).
+    pooling : from a CAM to the score of its type: "average" (paper §2.1) or "log-sum-exp" (ours).
+    distance : loss 2: "expected" distance of the CAM to the seed, "likelihood" of the seed under the CAM, or "off"
+        (training on the types alone). The paper leaves the form open.
+    distance_weight : weight of loss 2 relative to loss 1.
+    least_evidence : least evidence for a further lesion, relative to that of the strongest finding (ours). Evidence is
+        a finding's share of the CAMs' mass times the exponential of its weighted contour score. With 1, one lesion is
+        found.
+    epochs, batch_size, learning_rate, weight_decay : of the training.
+    patience : epochs without a better validation loss, after which training ends early.
+    fine_tuning : factor of the learning rate when training starts from weights.
+    validation : share of the patients that is held out for validation.
     random_seed : random seed of initialisation, splits and augmentation.
 
     Raises
     ------
     InputError
-        naming the setting, its value and what it may be.
+        naming the setting, its value and the values that are allowed.
     """
 
     types: tuple[str, ...] = ("lung", "oesophagus")
@@ -102,7 +104,7 @@ class Settings:
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """Classes of the network: the types, and "no tumour" last when it is on."""
+        """Classes of the network: the types, then "no tumour" if it is one."""
         return (*self.types, NO_TUMOUR) if self.no_tumour else self.types
 
     @property
@@ -119,7 +121,7 @@ class Settings:
         return product
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-ready; `settings_from(**settings.to_dict())` is the inverse."""
+        """Return the settings as JSON-ready values; `settings_from(**settings.to_dict())` is the inverse."""
         return asdict(self)
 
 
@@ -161,7 +163,13 @@ PRESETS: dict[str, Settings] = {
 
 
 def settings_from(preset: str = "default", **overrides: Any) -> Settings:
-    """A preset with some settings replaced; misspelt names and presets are refused."""
+    """Return a preset with some settings replaced.
+
+    Raises
+    ------
+    InputError
+        if the preset or a setting does not exist, or a value is not allowed.
+    """
     if preset not in PRESETS:
         raise InputError(f"preset {preset!r} is not one of {', '.join(PRESETS)}")
     known = {f.name for f in fields(Settings)}
@@ -172,7 +180,7 @@ def settings_from(preset: str = "default", **overrides: Any) -> Settings:
 
 
 def renamed_types(text: str) -> dict[str, str]:
-    """Cancer types that were renamed, of "old:new, older:newer": former name → present name.
+    """Parse the cancer types that were renamed, written "old:new, older:newer": former name → present name.
 
     >>> renamed_types("oesophagus:esophagus, mamma:breast")
     {'oesophagus': 'esophagus', 'mamma': 'breast'}
@@ -180,7 +188,7 @@ def renamed_types(text: str) -> dict[str, str]:
     Raises
     ------
     InputError
-        when the text is not of this form, or names a former name twice.
+        if the text is not of this form, or has a former name twice.
     """
     renamed: dict[str, str] = {}
     for pair in filter(None, (part.strip() for part in text.split(","))):

@@ -1,4 +1,4 @@
-"""Volumes: a 3D array with its affine."""
+"""Volumes: a 3D array with its affine, the map from voxel indices to mm in RAS."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from scipy import ndimage
 from wslpet.core.arrays import Array, FloatArray
 from wslpet.core.errors import GeometryError
 
-# Spacings outside this range (mm) are header errors, not scanners.
+# Voxel spacings (mm) outside this range come from a damaged header; no scanner has them.
 SPACING_RANGE_MM = (0.05, 50.0)
-# Two grids whose affines agree to this are one: headers round.
+# Two affines that differ by less than this describe the same grid: headers round their values.
 SAME_GRID_MM = 0.01
 
 
 @lru_cache(maxsize=64)
 def _inverse(affine: bytes) -> FloatArray:
-    """Of an affine (4, 4) in memory, float64; to invert one takes half a millisecond."""
+    """Inverse of an affine (4, 4), given as the bytes of its float64 array. Cached: an inversion takes 0.5 ms."""
     inverse: FloatArray = np.linalg.inv(np.frombuffer(affine).reshape(4, 4))
     return inverse
 
@@ -42,12 +42,12 @@ class VoxelGrid:
         return position
 
     def to_index(self, position: Array) -> FloatArray:
-        """Positions (..., 3) in mm RAS → fractional voxel indices (..., 3)."""
+        """Positions (..., 3) in mm RAS → voxel indices (..., 3), fractional."""
         index: FloatArray = apply_affine(_inverse(self.affine.tobytes()), np.asarray(position, dtype=np.float64))
         return index
 
     def contains(self, index: Array) -> bool:
-        """Whether the (fractional) index lies inside the grid, half a voxel of border included."""
+        """Whether an index (3,), which may be fractional, lies in one of the voxels: from -0.5 to shape - 0.5."""
         index = np.asarray(index, dtype=np.float64)
         return bool(np.isfinite(index).all() and (index >= -0.5).all() and (index <= np.array(self.shape) - 0.5).all())
 
@@ -59,17 +59,18 @@ class Volume(VoxelGrid):
     Parameters
     ----------
     array : (i, j, k) array. PET volumes are float32; masks are uint8 label values.
-    affine : (4, 4) array, voxel index → mm in RAS (+x right, +y anterior, +z superior), as NIfTI has it.
-    unit : of the voxel values: "SUV" or "label".
-    name : of the volume, for errors.
-    forms : qform and sform of the NIfTI file that it was read from (`nifti_forms.forms_of`), so that its mask can
-        have the same; empty for none.
+    affine : (4, 4) array, voxel index → mm in RAS (+x right, +y anterior, +z superior), as in NIfTI.
+    unit : unit of the voxel values: "SUV" or "label".
+    name : name of the volume, for error messages.
+    forms : qform and sform of the NIfTI file that the volume was read from (`nifti_forms.forms_of`), so that its mask
+        can be written with the same ones; empty for other files.
+    spacing : voxel size (i, j, k) in mm, computed from the affine.
 
     Raises
     ------
     GeometryError
-        when the array is not 3D or empty, or the affine is singular, not finite, or has a spacing
-        outside `SPACING_RANGE_MM`.
+        if the array is not 3D or is empty, or the affine is singular, not finite, or has a spacing outside
+        `SPACING_RANGE_MM`.
     """
 
     array: Array
@@ -111,7 +112,7 @@ class Volume(VoxelGrid):
 
     @cached_property
     def _to_ras(self) -> FloatArray:
-        """Orientation (axis, 2) as in nibabel: the nearest RAS axis of each stored one, and its direction, 1 or -1."""
+        """nibabel's orientation (axis, 2): for each stored axis, the nearest RAS axis and its direction, 1 or -1."""
         orientation: FloatArray = ornt_transform(io_orientation(self.affine), np.array([[0, 1], [1, 1], [2, 1]]))
         return orientation
 
@@ -121,44 +122,44 @@ class Volume(VoxelGrid):
         return float(abs(np.linalg.det(self.affine[:3, :3]))) / 1000.0
 
     def with_array(self, array: Array, unit: str | None = None) -> Volume:
-        """Volume of the same geometry with another array of the same shape."""
+        """Volume with the same geometry and another array, which must have the same shape."""
         if array.shape != self.shape:
             raise GeometryError(f"{self.name}: array of shape {array.shape} does not fit geometry {self.shape}")
         return Volume(array, self.affine, unit or self.unit, self.name, self.forms)
 
     def cropped(self, window: tuple[slice, ...]) -> Volume:
-        """Crop to a window of slices with a start and a stop; the array is a view, the affine is shifted."""
+        """Crop to a window of three slices with start and stop. The array is a view; the affine is shifted."""
         affine = np.array(self.affine)
         affine[:3, 3] = self.to_world(np.array([w.start for w in window]))
         return Volume(self.array[window], affine, self.unit, self.name)
 
     def to_ras(self) -> Volume:
-        """Reorient to the nearest RAS axes by permuting and flipping; the array is a view.
+        """Reorient to the nearest RAS axes by permuting and flipping the axes; the array is a view.
 
-        Nothing is resampled: an oblique volume stays oblique.
+        Nothing is resampled, so an oblique volume stays oblique.
         """
         affine = self.affine @ inv_ornt_aff(self._to_ras, self.shape)
         return Volume(self.in_ras(self.array), affine, self.unit, self.name)
 
     def in_ras(self, array: Array) -> Array:
-        """Reorient an array (i, j, k) on this grid to (x, y, z) on that of `to_ras`; a view."""
+        """Reorient an array (i, j, k) of this grid to (x, y, z), the axes of `to_ras`; a view."""
         reoriented: Array = apply_orientation(array, self._to_ras)
         return reoriented
 
     def from_ras(self, array: Array) -> Array:
-        """Inverse of `in_ras`: an array (x, y, z) on the grid of `to_ras` → (i, j, k); a copy."""
+        """Inverse of `in_ras`: an array (x, y, z) in the axes of `to_ras` → (i, j, k); a copy."""
         stored = np.empty(self.shape, dtype=array.dtype, order="F")
         self.in_ras(stored)[...] = array
         return stored
 
 
 def resample_labels(mask: Volume, grid: Volume) -> Volume:
-    """Resample a mask onto another grid by nearest neighbour; zero outside the mask.
+    """Resample a mask to another grid by nearest neighbour; voxels outside the mask's grid become 0.
 
     Parameters
     ----------
-    mask : (i, j, k) label values, any integer type.
-    grid : whose shape and affine the result has; its array is not looked at.
+    mask : (i, j, k) label values, any integer dtype.
+    grid : volume with the shape and affine of the result; its array is not used.
     """
     if mask.shape == grid.shape and np.allclose(mask.affine, grid.affine, atol=SAME_GRID_MM):
         return grid.with_array(mask.array, mask.unit)
@@ -174,7 +175,7 @@ def resample_labels(mask: Volume, grid: Volume) -> Volume:
 
 
 def _window(mask: Volume, grid: Volume) -> tuple[slice, ...]:
-    """The part of the grid that a mask reaches into."""
+    """Slices of the grid's bounding box around a mask's grid."""
     corners = np.stack(np.meshgrid(*((-0.5, n - 0.5) for n in mask.shape), indexing="ij"), axis=-1).reshape(-1, 3)
     reached = grid.to_index(mask.to_world(corners))
     low = np.clip(np.floor(reached.min(axis=0)).astype(int), 0, grid.shape)

@@ -20,9 +20,9 @@ from isal import igzip
 from wslpet.core.arrays import Array
 from wslpet.core.errors import InputError
 from wslpet.core.volume import Volume
-from wslpet.io.itk import LPS_TO_RAS
-from wslpet.io.nifti import NIFTI
-from wslpet.io.nifti_forms import disagreement_mm, other_affine, with_forms
+from wslpet.io.formats.itk import LPS_TO_RAS
+from wslpet.io.formats.nifti import NIFTI
+from wslpet.io.formats.nifti_forms import disagreement_mm, other_affine, with_forms
 from wslpet.io.readers import check_size, read_file
 
 # Places may be this far apart by rounding.

@@ -10,8 +10,8 @@ import numpy as np
 from wslpet.core.errors import GeometryError, InputError
 from wslpet.core.limits import MAX_VOXELS
 from wslpet.core.volume import Volume
-from wslpet.io.itk import ITK, open_itk, read_itk
-from wslpet.io.nifti import NIFTI, Check, OnSlices, open_nifti, read_nifti
+from wslpet.io.formats.itk import ITK, open_itk, read_itk
+from wslpet.io.formats.nifti import NIFTI, Check, OnSlices, open_nifti, read_nifti
 from wslpet.io.plausible import check_range, check_values
 
 
@@ -83,7 +83,7 @@ def decoded_bytes(path: str | os.PathLike[str]) -> int:
 
 
 def read_file(path: Path, check: Check, on_slices: OnSlices | None = None) -> Volume:
-    """Read a file by its ending; parameters and errors as `wslpet.io.nifti.read_nifti`."""
+    """Read a file by its ending; parameters and errors as `wslpet.io.formats.nifti.read_nifti`."""
     if not path.is_file():
         raise InputError(f"image {path.name} does not exist")
     end = ending(path.name).lower()

@@ -44,7 +44,7 @@ class Configuration:
     model_dir : folder for published weights; None leaves the choice to the app.
     use_pretrained_model : whether the shipped weights answer until others are published.
     renamed : former name of a cancer type → its name in the settings.
-    state_dir : folder for all that is learned; None leaves the choice to `wslpet.core.state_folder`.
+    state_dir : folder for all that is learned; None leaves the choice to `wslpet.data.state_folder`.
     wait_for_scans : whether studies without a scan that can be used are meant.
     open_routes : whether routes of MONAI Label are answered that neither a viewer nor the page calls.
     readers : per patient, each blind to the others until a patient is read by all.

@@ -19,7 +19,7 @@ from benchmarks.common.serving import free_port
 from tests.helpers.app_server import ROOT
 from tests.helpers.synthetic import write_scan
 from wslpet.cli.serving.serve import log_config, log_file
-from wslpet.core.state_folder import state_folder
+from wslpet.data.state_folder import state_folder
 
 LAST = "Ctrl-C stops the server"
 MOST_SECONDS = 240

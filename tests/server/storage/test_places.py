@@ -17,9 +17,9 @@ from wslpet.cli.serving import serve
 from wslpet.core.errors import InputError
 from wslpet.core.seeds import Seed
 from wslpet.core.settings import Settings
-from wslpet.core.state_folder import VARIABLE, state_folder
 from wslpet.data.importers.common import Options
 from wslpet.data.importers.datastore import import_datastore
+from wslpet.data.state_folder import VARIABLE, state_folder
 from wslpet.server.errors import StorageError
 from wslpet.server.storage import places
 from wslpet.server.storage.opening import open_studies

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from wslpet.analysis.burden.tables import PatientRecord
     from wslpet.core.settings import Settings
     from wslpet.core.volume import Volume
-    from wslpet.data.annotated_scans import Said
+    from wslpet.data.annotated_scans import ScanAnnotation
     from wslpet.io.dicom.series import Series
     from wslpet.method.burden import MeasuredScan
 
@@ -53,7 +53,7 @@ class _Task:
     name: str
     path: Path
     facts: dict[str, str]
-    said: Said | None
+    said: ScanAnnotation | None
 
 
 def run(args: argparse.Namespace) -> int:
@@ -109,7 +109,7 @@ def _tasks(folder: Path) -> list[_Task]:
     return [replace(one, said=log.get(one.facts.get("SeriesInstanceUID", one.name)) or one.said) for one in tasks]
 
 
-def _task(name: str, path: Path, said: Said | None) -> _Task:
+def _task(name: str, path: Path, said: ScanAnnotation | None) -> _Task:
     return _Task(name, path.resolve(), _facts(path) if path.is_dir() else {}, said)
 
 

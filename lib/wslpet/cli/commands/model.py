@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from wslpet.core.errors import InputError
-from wslpet.core.state_folder import state_folder
+from wslpet.data.state_folder import state_folder
 from wslpet.method.shipped import SHIPPED_MODEL
 
 

@@ -96,8 +96,8 @@ def _scans(paths: Sequence[Path]) -> dict[str, Path]:
     InputError
         when there is none, or two have the same name.
     """
-    from wslpet.io.itk import ITK
-    from wslpet.io.nifti import NIFTI
+    from wslpet.io.formats.itk import ITK
+    from wslpet.io.formats.nifti import NIFTI
 
     scans: dict[str, Path] = {}
     for path in paths:

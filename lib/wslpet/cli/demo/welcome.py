@@ -14,8 +14,8 @@ import requests
 from wslpet.core.errors import InputError
 from wslpet.core.settings import Settings
 from wslpet.data.cohort_table import find_table
-from wslpet.io.itk import ITK
-from wslpet.io.nifti import NIFTI
+from wslpet.io.formats.itk import ITK
+from wslpet.io.formats.nifti import NIFTI
 from wslpet.io.readers import read_volume
 
 DEFAULT_PORT = 8000

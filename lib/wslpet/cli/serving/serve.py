@@ -27,7 +27,7 @@ import wslpet
 from wslpet.cli.serving.port import check_port
 from wslpet.cli.serving.setup import complete
 from wslpet.core.errors import InputError
-from wslpet.core.state_folder import state_folder
+from wslpet.data.state_folder import state_folder
 
 # MONAI Label imports the app from main.py in the app folder.
 MAIN = 'from wslpet.server.app import WSLPETApp\n\n__all__ = ["WSLPETApp"]\n'

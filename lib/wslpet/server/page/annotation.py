@@ -13,8 +13,9 @@ import numpy as np
 from wslpet.core import seeds
 from wslpet.core.arrays import Array
 from wslpet.core.errors import InputError
-from wslpet.core.seeds import NO_TUMOUR, Remark, Said, Withdrawal
+from wslpet.core.seeds import NO_TUMOUR
 from wslpet.core.settings import Settings
+from wslpet.data.log_records import LogRecord, Remark, Withdrawal
 from wslpet.method.inference.pipeline import delineate
 from wslpet.method.projection.mip import Views, rotated_mip
 from wslpet.server.errors import Conflict, quoted
@@ -235,7 +236,7 @@ class AnnotationPage:
         said = self.annotations.history(image_id, reader)
         return [_annotation(one, counts, one is own) for one, counts in said]
 
-    def entry(self, said: Said) -> Annotation:
+    def entry(self, said: LogRecord) -> Annotation:
         """Something that was said, as the page shows it."""
         return _annotation(said)
 
@@ -271,7 +272,7 @@ def sliced(array: Array, image_id: str, plane: Plane, index: int, count: int) ->
     return np.moveaxis(array, axis, 0)[index : index + count]
 
 
-def _annotation(said: Said, counts: bool = False, own: bool = False) -> Annotation:
+def _annotation(said: LogRecord, counts: bool = False, own: bool = False) -> Annotation:
     if isinstance(said, Withdrawal):
         return Annotation(kind="withdrawn", user=said.user, time=said.time)
     if isinstance(said, Remark):

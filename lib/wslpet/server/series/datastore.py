@@ -20,7 +20,7 @@ from pydicom.dataset import Dataset
 from wslpet.core.errors import DicomError, InputError
 from wslpet.core.seeds import NO_TUMOUR
 from wslpet.core.settings import Settings
-from wslpet.core.state_folder import PRIVATE
+from wslpet.data.state_folder import PRIVATE
 from wslpet.io.dicom.derived.segmentation import Maker
 from wslpet.io.folders import look_into
 from wslpet.server.errors import PacsError, quoted

@@ -28,8 +28,8 @@ from wslpet.core.atomic_io import sweep, sync_folder
 from wslpet.core.errors import InputError
 from wslpet.core.seeds import Annotation, Seed
 from wslpet.core.settings import Settings
-from wslpet.core.state_folder import PRIVATE
 from wslpet.core.volume import Volume
+from wslpet.data.state_folder import PRIVATE
 from wslpet.io.cache.scan_key import scan_key
 from wslpet.io.readers import ending, read_volume
 from wslpet.method.inference.forward import NetworkOutput

@@ -11,7 +11,7 @@ from monailabel.config import settings as server
 
 from wslpet.core.errors import InputError
 from wslpet.core.settings import Settings
-from wslpet.core.state_folder import PRIVATE, state_folder
+from wslpet.data.state_folder import PRIVATE, state_folder
 from wslpet.server.series.datastore import SeriesDatastore
 from wslpet.server.series.dicomweb import DicomWeb
 from wslpet.server.series.folder import DicomFolder
@@ -35,7 +35,7 @@ def open_studies(
     Parameters
     ----------
     renamed : former name of a cancer type → its name in the settings.
-    state : folder for all that is learned; None is where `wslpet.core.state_folder` says.
+    state : folder for all that is learned; None is where `wslpet.data.state_folder` says.
     wait_for_scans : whether a folder without a scan that can be used is meant.
     readers : per patient.
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 
 from wslpet.core.errors import InputError
-from wslpet.core.state_folder import PRIVATE, VARIABLE
+from wslpet.data.state_folder import PRIVATE, VARIABLE
 from wslpet.io.dicom.files import is_candidate
 from wslpet.io.dicom.series import read_series
 from wslpet.io.folders import look_into

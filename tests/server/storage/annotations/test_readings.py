@@ -2,7 +2,8 @@
 
 import pytest
 
-from wslpet.core.seeds import Annotation, Remark, Seed
+from wslpet.core.seeds import Annotation, Seed
+from wslpet.data.log_records import Remark
 from wslpet.server.errors import Conflict
 from wslpet.server.storage.annotations.holds import Holds
 from wslpet.server.storage.annotations.readings import Readings, same_reader

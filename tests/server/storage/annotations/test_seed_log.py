@@ -7,7 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from wslpet.core.seeds import BACKGROUND, Annotation, Seed, Withdrawal, annotation_of
+from wslpet.core.seeds import BACKGROUND, Annotation, Seed, annotation_of
+from wslpet.data.log_records import Withdrawal
 from wslpet.server.errors import Conflict, StorageError
 from wslpet.server.storage.annotations import seed_log
 from wslpet.server.storage.annotations.seed_log import SeedLog

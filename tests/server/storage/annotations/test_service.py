@@ -9,8 +9,9 @@ import pytest
 
 from tests.helpers.synthetic import write_scan
 from wslpet.core.errors import SeedError
-from wslpet.core.seeds import NO_TUMOUR, ContourChoice, Withdrawal
+from wslpet.core.seeds import NO_TUMOUR, ContourChoice
 from wslpet.core.settings import Settings
+from wslpet.data.log_records import Withdrawal
 from wslpet.server.errors import Conflict, UnknownName
 from wslpet.server.http.fifo_semaphore import processors
 from wslpet.server.storage.annotations.service import AnnotationRequest, AnnotationService, Place

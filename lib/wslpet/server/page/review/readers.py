@@ -9,7 +9,7 @@ import numpy as np
 
 from wslpet.analysis.burden.readers import PairAgreement
 from wslpet.analysis.burden.tables import DIGITS
-from wslpet.core.seeds import Remark
+from wslpet.data.log_records import Remark
 from wslpet.io.tables import guarded
 from wslpet.server.storage.annotations.readings import ImageReadings
 from wslpet.server.storage.datastore import SeededDatastore

@@ -10,7 +10,8 @@ from functools import partial
 import numpy as np
 
 from wslpet.core.errors import InputError, SeedError
-from wslpet.core.seeds import BACKGROUND, NO_TUMOUR, OURS, Annotation, ContourChoice, Remark, Said
+from wslpet.core.seeds import BACKGROUND, NO_TUMOUR, OURS, Annotation, ContourChoice
+from wslpet.data.log_records import LogRecord, Remark
 from wslpet.io.tables import Table, guarded, parse_table, unguarded
 from wslpet.server.page.annotation import AnnotationPage
 from wslpet.server.page.schemas import Imported
@@ -151,7 +152,7 @@ def _place(row: _Row, table: Table) -> Place:
     return Place(position=position, contour=ContourChoice(contour or OURS, int(step or 0)))
 
 
-def _same(history: Sequence[Said], seed: Annotation, *, timed: bool) -> Annotation | None:
+def _same(history: Sequence[LogRecord], seed: Annotation, *, timed: bool) -> Annotation | None:
     """The record of a row in an image's history."""
     return next((said for said in history if isinstance(said, Annotation) and _is_same(said, seed, timed)), None)
 

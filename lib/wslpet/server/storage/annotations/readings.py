@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from wslpet.core.seeds import Annotation, Remark, Said
+from wslpet.core.seeds import Annotation
+from wslpet.data.log_records import LogRecord, Remark
 from wslpet.server.errors import Conflict, quoted
 from wslpet.server.storage.annotations.seed_log import SeedLog
 
@@ -88,7 +89,7 @@ class Readings:
         here = self.of(image_id)
         return not here.complete and (not reader or here.of(reader) is None)
 
-    def history(self, image_id: str, reader: str) -> list[Said]:
+    def history(self, image_id: str, reader: str) -> list[LogRecord]:
         """What a reader may see of the history of an image, newest last: all, or only the reader's own."""
         said = self._log.history(image_id)
         if not self.of(image_id).hidden_from(reader):

@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, TypeVar
 
-from wslpet.core.seeds import DEFAULT_CONTOUR, Annotation, ContourChoice, Said
+from wslpet.core.seeds import DEFAULT_CONTOUR, Annotation, ContourChoice
+from wslpet.data.log_records import LogRecord
 from wslpet.server.errors import Conflict, quoted
 
 Point = tuple[float, float, float]
 Answer = TypeVar("Answer")
 # (history, newest last; the annotation to record) → the same annotation, if the history has it already.
-Known = Callable[[Sequence[Said], Annotation], Annotation | None]
+Known = Callable[[Sequence[LogRecord], Annotation], Annotation | None]
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,7 @@ class Recorded(Generic[Answer]):
 
     annotation: Annotation
     known: bool = False
-    meanwhile: tuple[Said, ...] = ()
+    meanwhile: tuple[LogRecord, ...] = ()
     answer: Answer | None = None
 
 
@@ -90,12 +91,12 @@ def known_by_request(request: AnnotationRequest) -> Known:
     after the history that the user saw. The function raises Conflict if the id belongs to another annotation.
     """
 
-    def known(history: Sequence[Said], annotation: Annotation) -> Annotation | None:
+    def known(history: Sequence[LogRecord], annotation: Annotation) -> Annotation | None:
         if not annotation.id:
             unseen = (said for said in history[request.seen :] if isinstance(said, Annotation))
-            return next((said for said in unseen if said.says_the_same(annotation)), None)
+            return next((said for said in unseen if said.equals(annotation)), None)
         found = next((said for said in history if isinstance(said, Annotation) and said.id == annotation.id), None)
-        if found is not None and not found.says_the_same(annotation):
+        if found is not None and not found.equals(annotation):
             raise Conflict(
                 f"the id {quoted(annotation.id)} is that of another annotation of this image, {found.cancer_type} by "
                 f"{quoted(found.user)} at {found.time}; nothing was recorded: send a new id with every annotation"

@@ -22,12 +22,13 @@ from filelock import FileLock
 
 from wslpet.core.atomic_io import ThreadLock, locked, sync_folder
 from wslpet.core.errors import SeedError
-from wslpet.core.seeds import Annotation, Remark, Said, Seed, annotation_of, take_in
+from wslpet.core.seeds import Annotation, Seed, annotation_of
+from wslpet.data.log_records import LogRecord, Remark, apply_record
 from wslpet.server.errors import Conflict, StorageError, quoted
 
 logger = logging.getLogger(__name__)
 
-Known = Callable[[Sequence[Said]], Annotation | None]
+Known = Callable[[Sequence[LogRecord]], Annotation | None]
 
 
 class SeedLog:
@@ -43,7 +44,7 @@ class SeedLog:
         self.path = path
         self._renamed = dict(renamed or {})
         self._standing: dict[str, list[Annotation]] = {}
-        self._history: dict[str, list[Said]] = {}
+        self._history: dict[str, list[LogRecord]] = {}
         self._read_bytes = 0
         self._guard = ThreadLock("the log of annotations")
 
@@ -123,7 +124,7 @@ class SeedLog:
             self._catch_up()
             return list(self._standing.get(image_id, ()))
 
-    def history(self, image_id: str) -> list[Said]:
+    def history(self, image_id: str) -> list[LogRecord]:
         """All annotations, withdrawals and remarks of an image, newest last."""
         with self._guard:
             self._catch_up()
@@ -184,7 +185,7 @@ class SeedLog:
         complete = fresh[: fresh.rfind(b"\n") + 1]
         for line in complete.splitlines():
             try:
-                image, said = take_in(line, self._standing)
+                image, said = apply_record(line, self._standing)
             except SeedError as error:
                 logger.error("%s: %s; it is skipped", self.path.name, error)
                 continue
@@ -200,7 +201,7 @@ class SeedLog:
         """An annotation by the new name of its type, in its place among those that stand."""
         standing = self._standing[image]
         place = next(n for n, one in enumerate(standing) if one is said)
-        standing[place] = said.retyped(self._renamed[said.cancer_type])
+        standing[place] = said.with_type(self._renamed[said.cancer_type])
         return standing[place]
 
     def _forget(self) -> None:

@@ -28,9 +28,10 @@ from time import monotonic
 import numpy as np
 
 from wslpet.core.errors import InputError, SeedError
-from wslpet.core.seeds import BACKGROUND, NO_TUMOUR, Annotation, Remark, Said, Seed
+from wslpet.core.seeds import BACKGROUND, NO_TUMOUR, Annotation, Seed
 from wslpet.core.settings import Settings
 from wslpet.core.volume import Volume
+from wslpet.data.log_records import LogRecord, Remark
 from wslpet.method.inference.pipeline import check_click, delineate
 from wslpet.method.inference.result import Result
 from wslpet.server.errors import quoted
@@ -63,9 +64,9 @@ class _Pending:
     is_known: Known | None
     annotation: Annotation
     alone: bool = True
-    meanwhile: list[Said] = field(default_factory=list)
+    meanwhile: list[LogRecord] = field(default_factory=list)
 
-    def search(self, history: Sequence[Said]) -> Annotation | None:
+    def search(self, history: Sequence[LogRecord]) -> Annotation | None:
         others = (said for said in history[self.request.seen :] if said.user != self.request.user)
         self.meanwhile = [said for said in others if self.alone and not isinstance(said, Remark)]
         return None if self.is_known is None else self.is_known(history, self.annotation)
@@ -166,7 +167,7 @@ class AnnotationService:
         self._datastore.image_path(image_id)
         self._datastore.seeds.remark(image_id, Remark(user, _now(), flag, unsure, comment))
 
-    def history(self, image_id: str, reader: str = "") -> list[tuple[Said, bool]]:
+    def history(self, image_id: str, reader: str = "") -> list[tuple[LogRecord, bool]]:
         """What was said of an image, newest last, each with whether it is what is learned from.
 
         Parameters

@@ -1,6 +1,6 @@
 // What the page has to say, in words; a notice with a key replaces the one before it.
 const SECONDS = 7;
-// Said once, whoever asked: the page, a click, a save, the list of next patients.
+// LogRecord once, whoever asked: the page, a click, a save, the list of next patients.
 export const SILENT = "The server does not answer; the page goes on trying. What you save is kept in this browser and sent when it answers.";
 const shown = new Map();
 

@@ -11,7 +11,7 @@ import numpy as np
 from wslpet.core.arrays import Array, FloatArray
 from wslpet.core.errors import GeometryError, InputError
 from wslpet.core.volume import Volume
-from wslpet.io.nifti import Check
+from wslpet.io.formats.nifti import Check
 
 ITK = (".nrrd", ".mha", ".mhd")
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])

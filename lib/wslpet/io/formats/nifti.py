@@ -14,7 +14,7 @@ from nibabel.volumeutils import apply_read_scaling
 from wslpet.core.arrays import Array
 from wslpet.core.errors import InputError
 from wslpet.core.volume import Volume
-from wslpet.io.nifti_forms import affine_of, forms_of
+from wslpet.io.formats.nifti_forms import affine_of, forms_of
 
 NIFTI = (".nii.gz", ".nii")
 # More would have to wait for each other more often; the last of fewer would be late.

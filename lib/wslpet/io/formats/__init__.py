@@ -1,0 +1,1 @@
+"""Image file formats: NIfTI, and NRRD and MetaImage by SimpleITK."""
