@@ -24,7 +24,7 @@ from wslpet.method.training.trainer import train
 
 # The second view is empty: this many columns of SUV 0.
 EMPTY_COLUMNS = 8
-UNGUARDED = ClickContour(margin_suv=None)
+UNGUARDED = ClickContour(guard=None)
 
 
 @dataclass(frozen=True, eq=False)

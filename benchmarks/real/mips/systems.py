@@ -40,7 +40,7 @@ LEVELS = np.arange(0.2, 7.0, 0.2)
 class Effort:
     """How long the systems learn. steps : of each of two networks; epochs : of the CAM network."""
 
-    steps: int = 500
+    steps: int = 1000
     epochs: int = 20
 
 
@@ -75,7 +75,7 @@ def _config(effort: Effort, without: str) -> Learning:
     changes = {
         "": config,
         "atlas": replace(config, use_atlas=False),
-        "guard": replace(config, contour=replace(config.contour, margin_suv=None)),
+        "guard": replace(config, contour=replace(config.contour, guard=None)),
         "unknown": replace(config, ignore=False),
         "implants": replace(config, training=replace(config.training, implants=False)),
         "shipped": replace(config, shipped=False),

@@ -24,10 +24,10 @@ def test_the_contour_is_the_lesion_at_the_click(image):
 
 
 def test_a_contour_does_not_enter_normal_uptake(image):
-    image[disc((100, 140), 14)] = 5.0  # a normal organ that touches it
+    image[disc((100, 140), 14)] = np.maximum(image, 4.0)[disc((100, 140), 14)]  # a normal organ that touches it
     usual = np.where(disc((100, 140), 14), 5.5, USUAL)
     guarded = click_contour(image, usual, np.array([100.0, 118.0]), ClickContour())
-    leaked = click_contour(image, usual, np.array([100.0, 118.0]), ClickContour(margin_suv=None))
+    leaked = click_contour(image, usual, np.array([100.0, 118.0]), ClickContour(guard=None))
     assert guarded.sum() < 1.2 * disc((100, 120), 8).sum()
     assert leaked.sum() > 3 * guarded.sum()
 
@@ -44,7 +44,7 @@ def test_a_click_outside_the_scan_teaches_nothing():
 
 
 def test_what_the_guard_cut_off_is_unknown_rather_than_background(image):
-    usual = np.where(disc((100, 126), 6), 6.5, USUAL)  # normal uptake is high over one side of the lesion
+    usual = np.where(disc((100, 126), 6), 8.5, USUAL)  # normal uptake is high over one side of the lesion
     contour = click_contour(image, usual, np.array([100.0, 116.0]), ClickContour())
     cut_off = disc((100, 120), 8) & ~contour
     assert cut_off.sum() > 20

@@ -44,7 +44,7 @@ class Learning:
     shipped : whether the training starts from the shipped segmenter, whose answer is blended with that of the networks.
     """
 
-    training: SegmenterTraining = field(default_factory=lambda: SegmenterTraining(steps=500))
+    training: SegmenterTraining = field(default_factory=lambda: SegmenterTraining(steps=1000))
     contour: ClickContour = field(default_factory=ClickContour)
     ignore: bool = True
     use_atlas: bool = True

@@ -37,7 +37,7 @@ class SegmenterTraining:
     random_seed : of initialisation and augmentation.
     """
 
-    steps: int = 500
+    steps: int = 1000
     ill: int = 3
     implanted: int = 2
     well: int = 1
