@@ -20,6 +20,7 @@ from wslpet.method.inference.localisation import CLICK_SD_MM, lesion_at
 
 OURS, RULE, BEST = "ours", "simple rule", "best candidate"
 ALL = (OURS, RULE, *METHODS, BEST)
+JUDGED = 20
 
 
 @dataclass(frozen=True)
@@ -82,12 +83,23 @@ def _by_rule(ras: Volume, index: np.ndarray) -> Contour | None:
 
 
 def _best(ras: Volume, index: np.ndarray, truth: np.ndarray) -> Contour | None:
-    """Take the best candidate in any box."""
-    boxes = [(found, found.dice(truth)) for found in _boxes(ras, index) if len(found.features)]
-    if not boxes:
-        return None
-    found, dice = max(boxes, key=lambda one: one[1].max())
-    return found.contour(int(dice.argmax()))
+    """Take the best candidate in any box.
+
+    `Found.dice` ranks them, on averaged voxels in a large box and with holes open; the first `JUDGED` are judged as
+    they are drawn.
+    """
+    best = [
+        found.contour(int(number))
+        for found in _boxes(ras, index)
+        if len(found.features)
+        for number in np.argsort(-found.dice(truth))[:JUDGED]
+    ]
+    return max(best, key=lambda contour: _dice(contour, truth), default=None)
+
+
+def _dice(contour: Contour, truth: np.ndarray) -> float:
+    both = (contour.inside & truth[contour.window]).sum()
+    return float(2 * both / (contour.inside.sum() + truth.sum()))
 
 
 def _boxes(ras: Volume, index: np.ndarray) -> Iterator[Found]:
