@@ -56,6 +56,7 @@ SAVE = {"cancer_type": "lung", "position": [-75, 30, 110], "annotator": "somebod
         ("POST", "images/case0/annotations/withdraw", {"time": "never"}, {"annotator", "admin"}),
         ("POST", "training", {}, {"admin"}),
         ("DELETE", "training", None, {"admin"}),
+        ("POST", "training/decision", {"run": "none", "use": True}, {"admin"}),
     ],
 )
 def test_roles(server, issuer, method, path, body, allowed):

@@ -3,7 +3,7 @@
 import pytest
 
 from wslpet.server.page.schemas import Run
-from wslpet.server.page.training import planned
+from wslpet.server.page.training import Annotated, planned
 
 
 def done(seconds: float, epochs: int, patients: int) -> Run:
@@ -26,22 +26,26 @@ def done(seconds: float, epochs: int, patients: int) -> Run:
     )
 
 
-def test_who_is_held_out_and_how_long_it_takes() -> None:
-    told = planned({"lung": 12, "oesophagus": 8}, 0.2, "abc", [done(30, 10, 10)])
-    assert "Learns from 12 lung, 8 oesophagus." in told
-    assert "About 2 lung, 2 oesophagus of them are held out" in told
-    assert "An epoch takes about 6.0 s" in told
-    assert "not" not in told
+def cohort(**counts: int) -> list[Annotated]:
+    return [Annotated(f"{name} {n}", name) for name, count in counts.items() for n in range(count)]
 
 
-@pytest.mark.parametrize(
-    ("in_use", "said"), [("abc", "cannot be compared with the one in use"), (None, "There is no model yet")]
-)
+def test_who_judges_and_how_long_it_takes() -> None:
+    told = planned(cohort(lung=40, oesophagus=40), 0.2, "abc", [done(30, 10, 10)])
+    judging = next(sentence for sentence in told.split(". ") if "are kept to judge" in sentence)
+    assert "lung" in judging and "oesophagus" in judging
+    assert "choose the epoch" in told
+    assert "paired test, level 5%" in told
+    assert "An epoch takes about 24.0 s" in told
+
+
+@pytest.mark.parametrize(("in_use", "said"), [("abc", "you decide"), (None, "There is no model yet")])
 def test_a_model_that_nobody_can_judge(in_use: str | None, said: str) -> None:
-    told = planned({"lung": 3, "oesophagus": 9}, 0.2, in_use, [])
-    assert "Nobody is held out" in told and said in told
+    told = planned(cohort(lung=3, oesophagus=9), 0.2, in_use, [])
+    assert "Nobody is kept to judge" in told and said in told
 
 
 def test_a_rare_type_is_not_judged() -> None:
-    told = planned({"lung": 9, "oesophagus": 9, "melanoma": 2}, 0.2, "abc", [])
-    assert "melanoma is not judged: it takes 4 patients." in told
+    told = planned(cohort(lung=40, oesophagus=40, melanoma=2), 0.2, "abc", [])
+    assert "Not judged: melanoma." in told
+    assert "2 melanoma" in told.split(".")[0]

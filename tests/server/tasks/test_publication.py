@@ -6,37 +6,49 @@ import pytest
 
 from wslpet.core.settings import Settings
 from wslpet.method.network.checkpoint import Model, new_network
+from wslpet.method.training.judging import Answer, Judged, Judgement, Verdict
 from wslpet.method.training.trainer import EpochReport, Trained
 from wslpet.server.tasks.publication import not_judged, objection
 
+LUNG, OESOPHAGUS = Answer(True, "lung", 4.0), Answer(False, "oesophagus", 90.0)
+
+
+def judgement(verdict: Verdict, differing: int, same: int) -> Judgement:
+    patients = [Judged(f"d{n}", "lung", OESOPHAGUS, LUNG) for n in range(differing)]
+    patients += [Judged(f"s{n}", "lung", LUNG, LUNG) for n in range(same)]
+    return Judgement(tuple(patients), verdict, 0.5, 0.012)
+
 
 @pytest.mark.parametrize(
-    ("accuracy", "better", "held_out", "said"),
+    ("accuracy", "judged", "said"),
     [
-        (0.49, True, 2, "worse than chance"),
-        (float("nan"), True, 2, "worse than chance"),
-        (0.9, False, 2, "no better"),
-        (0.9, False, 0, r"4 patients of at least two types \(there are 4 lung, 5 oesophagus, 1 melanoma"),
+        (0.32, judgement("better", 5, 0), "worse than chance"),
+        (float("nan"), judgement("better", 5, 0), "worse than chance"),
+        (0.2, None, "worse than chance"),
+        (0.9, judgement("worse", 6, 2), r"worse than the one in use on the 8 patients who judge \(p 0.012\)"),
+        (0.9, judgement("cannot tell", 3, 4), "7 patients judge, on 3 of them the two differ; 5 is the fewest"),
+        (0.9, judgement("cannot tell", 6, 4), "on 6 of them the two differ. Decide on the page"),
+        (0.9, judgement("cannot tell", 0, 0), r"two types \(there are 4 lung, 5 oesophagus, 1 melanoma"),
     ],
 )
-def test_weights_that_do_badly_are_not_published(accuracy, better, held_out, said):
-    assert re.search(said, objection(trained(accuracy, better, held_out)) or "")
-    assert objection(trained(0.5, True, held_out)) is None
+def test_weights_that_do_badly_are_not_published(accuracy, judged, said):
+    assert re.search(said, objection(trained(accuracy, judged)) or "")
+
+
+@pytest.mark.parametrize("judged", [None, judgement("better", 5, 0)])
+def test_weights_that_do_well_are(judged):
+    assert objection(trained(0.5, judged)) is None
 
 
 def test_what_is_not_judged_is_said():
-    assert "melanoma (1 of 4 patients" in not_judged(trained(0.9, True, 2).model.history)
-    assert "Nobody was held out" in not_judged(trained(0.9, True, 0).model.history)
-    everyone = {"held_out": 2, "judged": ["lung"], "patients": {"lung": 9, "melanoma": 0}}
-    assert not_judged(everyone) == ""
+    history = {"patients": {"lung": 9, "melanoma": 1, "no tumour": 0}, "judging": 2, "judged": ["lung"]}
+    assert not_judged(history).endswith("1 melanoma.")
+    assert not_judged({**history, "judged": ["lung", "melanoma"]}) == ""
+    assert "Nobody was kept" in not_judged({**history, "judging": 0})
 
 
-def trained(accuracy, better, held_out):
+def trained(accuracy: float, judged: Judgement | None) -> Trained:
     settings = Settings()
-    history = {
-        "patients": {"lung": 4, "oesophagus": 5, "melanoma": 1, "no tumour": 0},
-        "held_out": held_out,
-        "judged": ["lung", "oesophagus"] if held_out else [],
-    }
+    history = {"patients": {"lung": 4, "oesophagus": 5, "melanoma": 1, "no tumour": 0}, "held_out": 2}
     model = Model(new_network(settings).eval(), settings, history)
-    return Trained(model, [EpochReport(1, 1, 1.0, 1.0, 1.0, 1.0, 0.0, accuracy, 1.0, True)], None, better)
+    return Trained(model, [EpochReport(1, 1, 1.0, 1.0, 1.0, 1.0, 0.0, accuracy, 1.0, True)], None, judged)

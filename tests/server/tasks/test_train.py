@@ -62,24 +62,38 @@ def untaught(trained_clinic, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def taught(trained_clinic, untaught):
-    """The statistics of a training that beats them."""
-    task = trained_clinic.server.train(max_epochs=12, from_scratch=True)
+    """The statistics of a training of which the few patients cannot tell that it beats them: somebody decides so."""
+    server = trained_clinic.server
+    task = server.train(max_epochs=12, from_scratch=True)
     assert task["status"] == "DONE", task["details"]
-    return trained_clinic.server.info()["train_stats"]["wslpet"]
+    stats = server.info()["train_stats"]["wslpet"]
+    assert version_in_use(server) == untaught
+    run = requests.get(f"{server.url}/wslpet/api/training", timeout=30).json()["runs"][0]
+    assert run["has_weights"] and run["decision"] is None
+    answer = requests.post(
+        f"{server.url}/wslpet/api/training/decision",
+        json={"run": run["id"], "use": True, "annotator": "Ann"},
+        timeout=30,
+    )
+    assert answer.status_code == 200, answer.text
+    decision = answer.json()["runs"][0]["decision"]
+    assert (decision["use"], decision["user"], decision["verdict"]) == (True, "Ann", "cannot tell")
+    return stats
 
 
-def test_better_weights_replace_those_in_use(trained_clinic, untaught, taught):
-    assert taught["published"] is True
+def test_weights_that_somebody_decided_for_replace_those_in_use(trained_clinic, untaught, taught):
+    assert taught["published"] is False
+    assert taught["judgement"]["verdict"] == "cannot tell"
     assert taught["model_version"] != untaught
     assert version_in_use(trained_clinic.server) == taught["model_version"]
 
 
-def test_worse_weights_do_not(trained_clinic, taught):
+def test_weights_not_shown_to_be_better_do_not(trained_clinic, taught):
     task = trained_clinic.server.train(max_epochs=1, from_scratch=True)
     assert task["status"] == "DONE", task["details"]
     stats = trained_clinic.server.info()["train_stats"]["wslpet"]
     assert stats["published"] is False
-    assert "no better than the one in use" in stats["not_published"]
+    assert "ecide on the page" in stats["not_published"]
     assert stats["model_version"] != taught["model_version"]
     assert version_in_use(trained_clinic.server) == taught["model_version"]
 

@@ -90,6 +90,12 @@ class Demo:
         stats: dict[str, Any] = self._asked("GET", "/info/").json()["train_stats"]["wslpet"]
         return stats
 
+    def use_newest(self) -> None:
+        """Decide for the newest training's weights, as a person does on the page."""
+        run = self._asked("GET", "/wslpet/api/training").json()["runs"][0]["id"]
+        content = {"run": run, "use": True, "annotator": CLICKED_BY}
+        self._asked("POST", "/wslpet/api/training/decision", content=content)
+
     def unclicked(self) -> list[str]:
         """Names of the patients without a click, sorted."""
         return sorted(set(self._rows) - set(self.clicked()))
@@ -134,8 +140,8 @@ class Demo:
         index = np.rint(mask.to_index(np.array([float(row[axis]) for axis in "xyz"])))
         return [int(i) for i in np.clip(index, 0, np.array(mask.shape) - 1)]
 
-    def _asked(self, method: str, path: str, form: Any = None, **query: str) -> requests.Response:
-        body: dict[str, Any] = {"data": form} if form else {"json": {}} if method == "POST" else {}
+    def _asked(self, method: str, path: str, form: Any = None, content: Any = None, **query: str) -> requests.Response:
+        body: dict[str, Any] = {"data": form} if form else {"json": content or {}} if method == "POST" else {}
         try:
             answer = requests.request(method, f"{self._url}{path}", params=query, timeout=ANSWER_SECONDS, **body)
         except requests.RequestException as error:
@@ -159,7 +165,10 @@ def play(demo: Demo, clicks: int, say: Callable[[str], Any]) -> None:
         demo.click(clicks, say)
         say("training ...")
         stats = demo.train()
-        say("the new model is in use" if stats["published"] else f"the new model {stats['not_published']}: not in use")
+        say("the new model is in use" if stats["published"] else f"the new model {stats['not_published']}")
+        if not stats["published"] and (stats.get("judgement") or {}).get("verdict") == "cannot tell":
+            demo.use_newest()
+            say("the demo decides for the new model, as you can on the page; the figures say whether that was right")
     names = demo.unclicked()
     if not names:
         raise DemoError("every patient has a click, so none is left to judge by; start anew with another DEMO folder")

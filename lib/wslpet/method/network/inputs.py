@@ -31,8 +31,9 @@ class Example:
     images : view → (2, u, z) float32: MIP in SUV, depth in mm. Both views have the same z.
     points : view → seed as fractional pixels (u, z), or None when there is no tumour.
     cancer_type : the image-level label.
-    name : the patient, for messages.
+    name : the scan, for messages.
     others : view → (n, 2) seeds of the patient's other lesions, pixels.
+    patient_id : the same for all scans of a patient, who are learned from together or not at all; empty: the name.
     """
 
     images: dict[str, Array]
@@ -40,11 +41,17 @@ class Example:
     cancer_type: str
     name: str = ""
     others: dict[str, Array] = field(default_factory=dict)
+    patient_id: str = ""
+
+    @property
+    def patient(self) -> str:
+        """Which patient this is."""
+        return self.patient_id or self.name
 
     def to(self, device: torch.device | str) -> Sample:
         """Convert to tensors on a device; on the CPU they share memory with the arrays."""
         images = {view: torch.from_numpy(image).to(device) for view, image in self.images.items()}
-        return Sample(images, self.points, self.cancer_type, self.others)
+        return Sample(images, self.points, self.cancer_type, self.others, self.name, self.patient)
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,6 +62,8 @@ class Sample:
     points: dict[str, tuple[float, float]] | None
     cancer_type: str
     others: dict[str, Array] = field(default_factory=dict)
+    name: str = ""
+    patient: str = ""
 
     @property
     def device(self) -> torch.device:

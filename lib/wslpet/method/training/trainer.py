@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import copy
 import time
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
 import torch
-from sklearn.model_selection import train_test_split
 from torch import Tensor, nn
 
-from wslpet.core.arrays import Array
 from wslpet.core.errors import TrainingError
 from wslpet.core.seeds import NO_TUMOUR
 from wslpet.core.settings import Settings
@@ -23,13 +20,9 @@ from wslpet.method.network.checkpoint import Model, new_network
 from wslpet.method.network.inputs import Batch, Example, Sample, collate
 from wslpet.method.projection.mip import VIEWS
 from wslpet.method.training.augmentation import Augmentation, augmented_batches
+from wslpet.method.training.judging import HIT_MM, Judgement, judge, localisation_error_mm
 from wslpet.method.training.losses import distance_loss, type_loss
-
-# A seed counts as localised if the 3D map's strongest cell is at most this far away, mm.
-HIT_MM = 30.0
-MIN_PER_TYPE = 2
-# A type with fewer patients is learned from, and none of it is held out.
-MIN_JUDGED = 4
+from wslpet.method.training.parts import MIN_PER_TYPE, Parts, split
 
 
 @dataclass(frozen=True)
@@ -67,15 +60,19 @@ class Trained:
     model : the weights of the best epoch.
     epochs : every epoch's report.
     initial : validation figures of the model it started from or would replace, if any.
-    better : whether `model` is better than that one on held-out patients by more than the standard error of the mean;
-        False if there were too few patients to hold any out. Of a type in `model.history["patients"]` that is not in
-        `model.history["judged"]` nobody was held out, so nothing is known.
+    judgement : on patients that neither learned from nor chose the epoch; None without a model to compare with. Of a
+        type in `model.history["patients"]` that is not in `model.history["judged"]` nobody judged.
     """
 
     model: Model
     epochs: list[EpochReport] = field(default_factory=list)
     initial: dict[str, float] | None = None
-    better: bool = True
+    judgement: Judgement | None = None
+
+    @property
+    def better(self) -> bool:
+        """Whether `model` was shown to be better than the one in use, or there is none."""
+        return self.judgement is None or self.judgement.verdict == "better"
 
 
 def train(
@@ -86,6 +83,7 @@ def train(
     report: Callable[[EpochReport], bool] | None = None,
     augmentation: Augmentation | None = None,
     incumbent: Model | None = None,
+    judging: float | None = None,
 ) -> Trained:
     """Train the CAM network on annotated patients.
 
@@ -97,6 +95,8 @@ def train(
     report : called after each epoch; True from it ends the training early.
     augmentation : None is the default of `Augmentation`.
     incumbent : the model in use, which the new one is compared with; default: `initial`.
+    judging : share of the patients who are kept for that comparison, by a hash of their id. Default: the setting
+        `validation` where there is a model to compare with, else 0.
 
     Raises
     ------
@@ -104,13 +104,16 @@ def train(
         when there are too few patients, or of one type only.
     """
     _check(examples, settings)
-    fitting, held_out = _split([example.to(device) for example in examples], settings)
+    incumbent = incumbent or initial
+    if judging is None:
+        judging = 0.0 if incumbent is None else settings.validation
+    parts = split([example.to(device) for example in examples], settings.validation, judging)
+    fitting, held_out = parts.learning, parts.stopping
     torch.manual_seed(settings.random_seed)  # dropout
     rng = np.random.default_rng(settings.random_seed)
     config = augmentation or Augmentation()
     network = (new_network(settings) if initial is None else copy.deepcopy(initial.network)).to(device)
     validation = _batches(held_out or fitting, settings, 16)
-    incumbent = incumbent or initial
     before = None
     if incumbent is not None:
         before = _validate(incumbent.network.to(device), validation, incumbent.settings)
@@ -133,10 +136,8 @@ def train(
     if best_state is None:
         raise TrainingError("training diverged: no epoch had a finite loss; lower learning_rate")
     network.load_state_dict(best_state)
-    history = _history(reports, fitting, held_out, settings)
-    model = Model(network.eval(), settings, history)
-    better = incumbent is None or _is_better(_gains(incumbent, model, held_out))
-    return Trained(model, reports, before, better)
+    model = Model(network.eval(), settings, _history(reports, parts, settings))
+    return Trained(model, reports, before, None if incumbent is None else judge(incumbent, model, parts.judging))
 
 
 def _optimiser(
@@ -158,32 +159,6 @@ def _check(examples: Sequence[Example], settings: Settings) -> None:
         raise TrainingError(
             f"training needs {MIN_PER_TYPE} patients of at least two types, there are {found}; annotate more"
         )
-
-
-def _split(samples: list[Sample], settings: Settings) -> tuple[list[Sample], list[Sample]]:
-    """Patients to learn from, and those held out: of each type with `MIN_JUDGED` patients or more, one at least.
-
-    A rarer type is learned from and not judged. With fewer than two types to judge, none is held out, as weights that
-    know one type alone would do well on it.
-    """
-    counts = Counter(sample.cancer_type for sample in samples)
-    judged = judged_types(counts)
-    if settings.validation <= 0 or len(judged) < 2:
-        return samples, []
-    common = [sample for sample in samples if sample.cancer_type in judged]
-    rare = [sample for sample in samples if sample.cancer_type not in judged]
-    held = max(round(len(common) * settings.validation), len(judged))
-    types = [sample.cancer_type for sample in common]
-    fitting, held_out = train_test_split(common, test_size=held, stratify=types, random_state=settings.random_seed)
-    for name in sorted(judged - {sample.cancer_type for sample in held_out}):
-        moved = next(n for n, sample in enumerate(fitting) if sample.cancer_type == name)
-        held_out.append(fitting.pop(moved))
-    return fitting + rare, held_out
-
-
-def judged_types(counts: Mapping[str, int]) -> set[str]:
-    """Of the numbers of patients by type, the types that have enough to hold some out."""
-    return {name for name, count in counts.items() if count >= MIN_JUDGED}
 
 
 def _batches(samples: list[Sample], settings: Settings, size: int) -> list[Batch]:
@@ -253,46 +228,15 @@ def _validate(network: nn.Module, batches: list[Batch], settings: Settings) -> d
     return {"val_loss": loss_sum / n, "localisation_rate": hits / max(seeded, 1), "type_accuracy": n_right / n}
 
 
-@torch.inference_mode()
-def _gains(incumbent: Model, model: Model, held_out: Sequence[Sample]) -> Array:
-    """(patient,) loss of the model in use minus loss of the new model."""
-
-    def loss(one: Model, sample: Sample) -> float:
-        _, _, first, second = losses(one.network, collate([sample], one.settings), one.settings)
-        return (first + one.settings.distance_weight * second).item()
-
-    return np.array([loss(incumbent, sample) - loss(model, sample) for sample in held_out])
-
-
-def _is_better(gains: Array) -> bool:
-    """Whether the mean gain exceeds its standard error: the best of many epochs is a little better by chance alone."""
-    if len(gains) < 2:
-        return False
-    return bool(gains.mean() > gains.std(ddof=1) / np.sqrt(len(gains)))
-
-
-def localisation_error_mm(cams: Cams, scores: Tensor, batch: Batch, settings: Settings) -> Tensor:
-    """(n,) distance in mm from the strongest cell of the predicted type's 3D map to the seed; NaN without a seed."""
-    rows = torch.arange(len(scores), device=scores.device)
-    own = scores.argmax(dim=1)
-    coronal, sagittal = cams.coronal[rows, own], cams.sagittal[rows, own]
-    z = (coronal.amax(dim=1) + sagittal.amax(dim=1)).argmax(dim=1)
-    x, y = coronal[rows, :, z].argmax(dim=1), sagittal[rows, :, z].argmax(dim=1)
-    seed = {view: cell_points(batch.points[view], settings) for view in VIEWS}
-    offset = torch.stack([x - seed["coronal"][:, 0], y - seed["sagittal"][:, 0], z - seed["coronal"][:, 1]])
-    distance: Tensor = offset.norm(dim=0) * cams.cell_mm
-    return distance
-
-
-def _history(
-    reports: list[EpochReport], fitting: list[Sample], held_out: list[Sample], settings: Settings
-) -> dict[str, Any]:
+def _history(reports: list[EpochReport], parts: Parts[Sample], settings: Settings) -> dict[str, Any]:
     best = next(r for r in reversed(reports) if r.best)
-    counts = {name: sum(s.cancer_type == name for s in fitting + held_out) for name in settings.classes}
+    everyone, held_out = [*parts.learning, *parts.stopping, *parts.judging], parts.stopping
+    counts = {name: sum(s.cancer_type == name for s in everyone) for name in settings.classes}
     return {
         "patients": counts,
         "held_out": len(held_out),
-        "judged": sorted({sample.cancer_type for sample in held_out}),
+        "judging": len(parts.judging),
+        "judged": sorted({sample.cancer_type for sample in parts.judging}),
         "no_tumour": counts.get(NO_TUMOUR, 0),
         "best": asdict(best),
         "epochs": len(reports),

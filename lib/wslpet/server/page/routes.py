@@ -32,6 +32,7 @@ from wslpet.server.page.schemas import (
     Click,
     Cohort,
     Configuration,
+    Decide,
     Image,
     Imported,
     Next,
@@ -274,6 +275,13 @@ def show_training(user: AnyUser) -> Training:
 def start_training(options: TrainOptions, user: Administrator) -> Training:
     """Learn from all annotations."""
     training.start(app_instance(), options)
+    return training.training(app_instance())
+
+
+@router.post("/training/decision")
+def decide_training(decision: Decide, user: Administrator) -> Training:
+    """Use a training's weights, or those before, by a person's decision; it is recorded with who and when."""
+    training.decide(app_instance(), decision.run, decision.use, who(user, decision.annotator))
     return training.training(app_instance())
 
 

@@ -316,6 +316,19 @@ class Run(BaseModel):
     epochs: list[dict[str, Any]] = Field(
         description="figures of each epoch, as `wslpet.method.training.trainer.EpochReport` names them"
     )
+    judgement: dict[str, Any] | None = Field(
+        default=None, description="the model before and the new one, as `wslpet.method.training.judging.Judgement`"
+    )
+    decision: dict[str, Any] | None = Field(default=None, description="of a person, the newest: use, user, time")
+    has_weights: bool = Field(default=False, description="whether its weights were kept, so that one can decide")
+
+
+class Decide(BaseModel):
+    """A person's decision on a training's weights."""
+
+    run: Annotated[str, Field(max_length=200)]
+    use: bool = Field(description="true: these weights answer from now on; false: those before")
+    annotator: Name = Field(default="", description="who decides, where the server does not know accounts")
 
 
 class TrainOptions(BaseModel):

@@ -6,6 +6,7 @@ import json
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,12 @@ from monailabel.endpoints import train as monailabel_train
 from monailabel.utils.async_tasks.task import AsyncTask
 
 from wslpet.core.errors import InputError
-from wslpet.method.training.trainer import MIN_JUDGED, judged_types
+from wslpet.method.training.judging import FEWEST, LEVEL
+from wslpet.method.training.parts import split
 from wslpet.server.errors import Conflict
 from wslpet.server.page.schemas import Run, Training, TrainingProgress, TrainOptions
+from wslpet.server.tasks import decision
+from wslpet.server.tasks.decision import CANDIDATE_FILE, Decision, decisions, run_id
 from wslpet.server.tasks.train import LearnFromSeeds
 from wslpet.server.tasks.training_record import RUN_FILE
 
@@ -50,6 +54,11 @@ def stop() -> None:
     monailabel_train.stop()
 
 
+def decide(app: Any, run: str, use: bool, user: str) -> None:
+    """Use a run's weights or keep those before; errors as of `wslpet.server.tasks.decision.decide`."""
+    decision.decide(app.weights.history, run, use, user)
+
+
 def training(app: Any) -> Training:
     """The state of training: progress, what is missing to start, and the runs before."""
     task: LearnFromSeeds = app._trainers[TASK]
@@ -59,48 +68,70 @@ def training(app: Any) -> Training:
     except InputError as error:
         ready = str(error)
     files = sorted(task.folder.glob(f"*/*/{RUN_FILE}"), key=lambda file: file.parent.name, reverse=True)
-    runs = [run for file in files[:RUNS_SHOWN] if (run := _run(file, is_newest=file == files[0]))]
-    plan = "" if ready else planned(_counts(app), app.settings.validation, app.page.predictions.model_version(), runs)
+    decided = {one.run: one for one in decisions(app.weights.history)}
+    runs = [run for file in files[:RUNS_SHOWN] if (run := _run(file, file == files[0], decided))]
+    validation = app.settings.validation
+    plan = "" if ready else planned(_patients(app), validation, app.page.predictions.model_version(), runs)
     return Training(progress=progress(task), ready=ready, plan=plan, runs=runs)
 
 
-def _counts(app: Any) -> dict[str, int]:
-    counts = Counter(said.cancer_type for said in app.page.datastore.seeded().values())
-    return {name: counts[name] for name in app.settings.classes if counts[name]}
+@dataclass(frozen=True)
+class Annotated:
+    """An annotated patient, as far as it decides who learns and who judges."""
+
+    patient: str
+    cancer_type: str
 
 
-def planned(counts: Mapping[str, int], validation: float, in_use: str | None, runs: Sequence[Run]) -> str:
-    """What a training would do, in sentences: who is held out, whether it can be published, how long it takes.
+def _patients(app: Any) -> list[Annotated]:
+    store, classes = app.page.datastore, app.settings.classes
+    said = sorted(store.seeded().items())
+    return [
+        Annotated(store.facts(image).get("PatientID") or image, one.cancer_type)
+        for image, one in said
+        if one.cancer_type in classes
+    ]
+
+
+def planned(patients: Sequence[Annotated], validation: float, in_use: str | None, runs: Sequence[Run]) -> str:
+    """What a training would do, in sentences: who is kept to judge, whether it can be published, how long it takes.
 
     Parameters
     ----------
-    counts : type → annotated patients.
-    validation : share of them to hold out.
+    patients : those who are annotated.
+    validation : share to choose the epoch on, and share to judge on.
     in_use : version of the weights in use; None without.
     runs : those before, newest first; their time for each patient and epoch predicts the time of this one.
     """
-    judged = judged_types(counts)
-    sentences = [f"Learns from {_listed(counts)}."]
-    if validation > 0 and len(judged) >= 2:
-        common = {name: counts[name] for name in counts if name in judged}
-        held = max(round(sum(common.values()) * validation), len(common))
-        share = {name: max(1, round(held * count / sum(common.values()))) for name, count in common.items()}
-        sentences.append(f"About {_listed(share)} of them are held out, and judge the new model.")
-        sentences += [f"{name} is not judged: it takes {MIN_JUDGED} patients." for name in counts if name not in judged]
-    else:
-        sentences.append(f"Nobody is held out: that takes {MIN_JUDGED} patients of each of two types.")
-    if in_use is None:
-        sentences.append("There is no model yet: the first one is used in any case.")
-    elif len(judged) < 2 or validation <= 0:
-        sentences.append("So the new model cannot be compared with the one in use, and does not replace it.")
+    parts = split(patients, validation, validation)
+    sentences = [f"Learns from {_listed(parts.learning)}."]
+    if parts.stopping:
+        sentences.append(f"{_listed(parts.stopping)} choose the epoch.")
+    sentences.append(f"{_listed(parts.judging)} are kept to judge." if parts.judging else "Nobody is kept to judge.")
+    unjudged = sorted({one.cancer_type for one in patients} - {one.cancer_type for one in parts.judging})
+    if parts.judging and unjudged:
+        sentences.append(f"Not judged: {', '.join(unjudged)}.")
+    sentences.append(_can_be_published(len(parts.judging), in_use))
     seconds = next(filter(None, map(_pace, runs)), None)
     if seconds is not None:
-        sentences.append(f"An epoch takes about {seconds * sum(counts.values()):.1f} s, as the runs before say.")
+        sentences.append(f"An epoch takes about {seconds * len(patients):.1f} s, as the runs before say.")
     return " ".join(sentences)
 
 
-def _listed(counts: Mapping[str, int]) -> str:
-    return ", ".join(f"{count} {name}" for name, count in counts.items())
+def _can_be_published(judging: int, in_use: str | None) -> str:
+    if in_use is None:
+        return "There is no model yet: the first one is used in any case."
+    if judging < FEWEST:
+        return (
+            f"The new model cannot be shown to be better, which takes {FEWEST} patients who judge; "
+            "it is shown beside the one in use, and you decide."
+        )
+    return f"It is used if it is better on them (paired test, level {LEVEL:.0%}); if that cannot be told, you decide."
+
+
+def _listed(patients: Sequence[Annotated]) -> str:
+    counts = Counter(one.cancer_type for one in patients)
+    return ", ".join(f"{count} {name}" for name, count in sorted(counts.items()))
 
 
 def _pace(run: Run) -> float | None:
@@ -161,7 +192,7 @@ def _started() -> float:
     return time.mktime(time.strptime(text, "%Y-%m-%d %H:%M:%S")) if text else 0.0
 
 
-def _run(file: Path, is_newest: bool) -> Run | None:
+def _run(file: Path, is_newest: bool, decided: Mapping[str, Decision]) -> Run | None:
     try:
         stats = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -172,7 +203,7 @@ def _run(file: Path, is_newest: bool) -> Run | None:
     else:
         state = "running" if is_newest and _state() == "running" else "stopped"
     return Run(
-        id=f"{file.parent.parent.name}/{file.parent.name}",
+        id=run_id(file),
         name=str(stats.get("name", "")),
         started=float(stats.get("start_ts", 0)),
         state=state,  # type: ignore[arg-type]
@@ -188,6 +219,9 @@ def _run(file: Path, is_newest: bool) -> Run | None:
         error=str(stats.get("error", "")),
         best_metric=float(stats.get("eval", {}).get("best_metric", 0.0)),
         epochs=stats.get("epochs", []),
+        judgement=stats.get("judgement"),
+        decision=asdict(decided[run_id(file)]) if run_id(file) in decided else None,
+        has_weights=file.with_name(CANDIDATE_FILE).exists(),
     )
 
 

@@ -7,37 +7,51 @@ from typing import Any
 
 from wslpet.core.settings import Settings
 from wslpet.method.network.checkpoint import Model
-from wslpet.method.training.trainer import MIN_JUDGED, Trained
+from wslpet.method.training.judging import FEWEST, Judgement
+from wslpet.method.training.parts import MIN_JUDGED
+from wslpet.method.training.trainer import Trained
 
 
 def objection(trained: Trained) -> str | None:
     """Why new weights must not answer, if so, in words that follow "the new model"."""
-    history = trained.model.history
-    if not trained.better and not history["held_out"]:
-        found = ", ".join(f"{count} {name}" for name, count in history["patients"].items())
-        return (
-            "cannot be compared with the one in use, as nobody was held out of training: annotate "
-            f"{MIN_JUDGED} patients of at least two types (there are {found}), with val_split above 0"
-        )
-    if not trained.better:
-        return f"is no better than the one in use on the held-out patients ({', '.join(history['judged'])})"
+    history, judgement = trained.model.history, trained.judgement
+    if judgement is not None and judgement.verdict != "better":
+        return _not_better(judgement, history)
     best = next(epoch for epoch in reversed(trained.epochs) if epoch.best)
-    types = len(history["judged"]) or sum(count > 0 for count in history["patients"].values())
+    types = sum(count > 0 for count in history["patients"].values())
     chance = 1 / max(1, types)
     if not best.type_accuracy >= chance:
         return f"tells the types worse than chance ({best.type_accuracy:.0%} right, by chance {chance:.0%})"
     return None
 
 
+def _not_better(judgement: Judgement, history: Mapping[str, Any]) -> str:
+    judging, differ = len(judgement.patients), sum(one.gain() != 0 for one in judgement.patients)
+    if judgement.verdict == "worse":
+        return f"is worse than the one in use on the {judging} patients who judge (p {judgement.p_worse:.3f})"
+    if not judgement.patients:
+        found = ", ".join(f"{count} {name}" for name, count in history["patients"].items())
+        return (
+            "cannot be compared with the one in use, as nobody was kept to judge: annotate more than "
+            f"{MIN_JUDGED} patients of at least two types (there are {found}), with val_split above 0, "
+            "or decide on the page"
+        )
+    short = f"; {FEWEST} is the fewest that can tell" if differ < FEWEST else ""
+    return (
+        f"is not known to be better than the one in use: {judging} patients judge, on {differ} of them "
+        f"the two differ{short}. Decide on the page, or annotate more"
+    )
+
+
 def not_judged(history: Mapping[str, Any]) -> str:
-    """What the held-out patients say nothing of, as a sentence; empty when there is nothing."""
-    if not history["held_out"]:
-        return "Nobody was held out of training, so how good it is on other patients is not known."
+    """What the patients who judge say nothing of, as a sentence; empty when there is nothing."""
+    if not history["judging"]:
+        return "Nobody was kept to judge, so how good it is on other patients is not known."
     left = {name: n for name, n in history["patients"].items() if n and name not in history["judged"]}
     if not left:
         return ""
-    listed = ", ".join(f"{name} ({n} of {MIN_JUDGED} patients that it takes)" for name, n in left.items())
-    return f"Learned from, but not judged, as nobody of that type was held out: {listed}."
+    listed = ", ".join(f"{n} {name}" for name, n in left.items())
+    return f"Learned from, but not judged, as nobody of that type was kept to judge: {listed}."
 
 
 def same_network(one: Settings, other: Settings) -> bool:

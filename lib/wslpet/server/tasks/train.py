@@ -23,12 +23,14 @@ from wslpet.core.errors import InputError, TrainingError
 from wslpet.core.seeds import Annotation
 from wslpet.core.settings import Settings
 from wslpet.io.cache.disk_cache import DiskCache, pack_arrays, unpack_arrays
-from wslpet.method.network.checkpoint import best_device
+from wslpet.method.network.checkpoint import best_device, save_model
 from wslpet.method.network.inputs import Example, example_arrays, example_from_arrays, prepare
-from wslpet.method.training.trainer import MIN_PER_TYPE, EpochReport, Trained, train
+from wslpet.method.training.parts import MIN_PER_TYPE
+from wslpet.method.training.trainer import EpochReport, Trained, train
 from wslpet.server.http.request_models import TrainRequest, parsed
 from wslpet.server.storage.datastore import SeededDatastore
 from wslpet.server.tasks.active_model import ActiveModel
+from wslpet.server.tasks.decision import CANDIDATE_FILE
 from wslpet.server.tasks.publication import comparable, not_judged, objection, same_network
 from wslpet.server.tasks.training_record import TrainingRecord, read_stats
 
@@ -118,7 +120,10 @@ class LearnFromSeeds(TrainTask):
                 return False
 
             incumbent = comparable(in_use, settings)
-            trained = train(examples, settings, initial, best_device(), report, incumbent=incumbent)
+            share = settings.validation
+            trained = train(examples, settings, initial, best_device(), report, incumbent=incumbent, judging=share)
+        # Also weights that are not published: a person may decide for them.
+        save_model(trained.model, record.run / CANDIDATE_FILE)
         self._publish(trained, stats)
 
     def _examples(self, datastore: SeededDatastore, settings: Settings) -> tuple[list[Example], dict[str, str]]:
@@ -127,7 +132,8 @@ class LearnFromSeeds(TrainTask):
         cache = DiskCache(datastore.private / "prepared", PREPARED_BYTES)
         for image, seed in sorted(datastore.seeded().items()):
             try:
-                examples.append(_prepared(datastore, cache, image, seed, settings))
+                example = _prepared(datastore, cache, image, seed, settings)
+                examples.append(replace(example, patient_id=datastore.facts(image).get("PatientID", "")))
             except (InputError, OSError) as error:
                 logger.warning("image %s is left out: %s", image, error)
                 skipped[image] = str(error)
@@ -137,6 +143,7 @@ class LearnFromSeeds(TrainTask):
         why_not = objection(trained)
         stats["published"] = why_not is None
         stats["not_judged"] = not_judged(trained.model.history)
+        stats["judgement"] = None if trained.judgement is None else trained.judgement.to_dict()
         stats["model_version"] = trained.model.version
         if why_not is None:
             self._weights.history.publish(trained.model)

@@ -43,8 +43,11 @@ def learn_from_shipped(patients: Sequence[Patient], plan: Plan, report: Report) 
 def trained(patients: Sequence[Patient], settings: Settings, report: Report, initial: Model | None = None) -> Model:
     """Train the CAM network; the model of the epoch with the best validation loss."""
     examples = [patient.example() for patient in patients]
-    result = train(examples, settings, initial, best_device(), report_epochs(report))
-    return result.model if result.better or initial is None else initial
+    result = train(examples, settings, initial, best_device(), report_epochs(report), judging=0.0)
+    if initial is None or result.initial is None:
+        return result.model
+    # By the patients that chose the epoch: nobody is kept apart to judge.
+    return result.model if result.model.history["best"]["val_loss"] < result.initial["val_loss"] else initial
 
 
 def learned(model: Model) -> FittedSystem:

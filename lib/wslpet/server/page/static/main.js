@@ -68,7 +68,7 @@ async function start() {
     forget: (image) => annotator.forget(image),
     annotator: nameOf,
   });
-  training = new TrainingTab(configuration);
+  training = new TrainingTab(configuration, nameOf);
   listenToOutbox();
   if (configuration.user) showName(configuration.user);
   else { showName(await nameOf()); $("#who").addEventListener("click", rename); }

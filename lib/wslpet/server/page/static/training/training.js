@@ -1,6 +1,7 @@
 // Training from the page: start, stop, curves, and what came of each run.
 import { call } from "../common/api.js";
 import { chart } from "./chart.js";
+import { drawComparison } from "./comparison.js";
 import { failed, notice } from "../common/notices.js";
 
 const $ = (selector) => document.querySelector(selector);
@@ -10,8 +11,9 @@ export class TrainingTab {
   #stamp = "";
   #chosen = null; // id of the run whose curves are shown; null: the newest
 
-  constructor(configuration) {
-    this.configuration = configuration;
+  // annotator: asks for the name of who decides, where there are no accounts.
+  constructor(configuration, annotator) {
+    Object.assign(this, { configuration, annotator });
     $("#epochs").value = configuration.training.max_epochs ?? 50;
     $("#train").addEventListener("click", () => this.#ask("POST", { max_epochs: Number($("#epochs").value), from_scratch: $("#scratch").checked }));
     $("#stop").addEventListener("click", () => this.#ask("DELETE"));
@@ -38,6 +40,16 @@ export class TrainingTab {
     try {
       this.#chosen = null;
       this.#draw(await call("training", { method, body }));
+    } catch (error) {
+      failed(error, { key: "training" });
+    }
+  }
+
+  async #decide(run, use) {
+    try {
+      const annotator = this.configuration.user ?? await this.annotator();
+      this.#draw(await call("training/decision", { method: "POST", body: { run, use, annotator } }));
+      notice(use ? "The new model is in use, as you decided." : "The model before is in use, as you decided.", { key: "training" });
     } catch (error) {
       failed(error, { key: "training" });
     }
@@ -71,6 +83,7 @@ export class TrainingTab {
     chart($("#losses"), "loss", shown?.epochs ?? [], shown?.total_epochs, [["loss", "training"], ["val_loss", "validation"]]);
     chart($("#shares"), "validation: share of patients", shown?.epochs ?? [], shown?.total_epochs, [["localisation_rate", "seed hit"], ["type_accuracy", "type right"]], 1);
     $("#runs tbody").replaceChildren(...runs.map((run) => this.#row(run, run === shown)));
+    drawComparison($("#comparison"), shown, this.configuration.may_train ? (use) => this.#decide(shown.id, use) : null);
     $("#runs").hidden = !runs.length;
     document.querySelector(".charts").hidden = !runs.length;
   }
@@ -100,6 +113,7 @@ function outcome(run) {
   const out = left ? `; ${left} left out: ${Object.entries(run.skipped)[0].join(": ")}` : "";
   if (run.state === "failed") return run.error;
   if (run.state !== "done") return run.state;
+  if (run.decision) return `${run.decision.use ? "in use" : "not in use"}, as ${run.decision.user} decided`;
   return `${run.published ? `in use, version ${run.model_version.slice(0, 6)}` : `not in use: it ${run.not_published}`}${out}${run.not_judged ? `. ${run.not_judged}` : ""}`;
 }
 
