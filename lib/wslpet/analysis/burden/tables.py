@@ -142,10 +142,10 @@ def as_csv(columns: Sequence[str], rows: Iterable[Mapping[str, str]]) -> bytes:
     return text.encode("utf-8" if text.isascii() else "utf-8-sig")
 
 
-def csv_lines(columns: Sequence[str], rows: Iterable[Mapping[str, str]]) -> Iterator[str]:
+def csv_lines(columns: Sequence[str], rows: Iterable[Mapping[str, str]], separator: str = ",") -> Iterator[str]:
     """The header and the rows, each as soon as it is there."""
     line = io.StringIO()
-    writer = csv.DictWriter(line, columns, lineterminator="\r\n")
+    writer = csv.DictWriter(line, columns, delimiter=separator, lineterminator="\r\n")
     for row in chain([dict(zip(columns, columns, strict=True))], rows):
         line.seek(0)
         line.truncate()

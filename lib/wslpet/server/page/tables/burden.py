@@ -81,6 +81,10 @@ class CohortBurden:
             else:
                 yield PatientRecord(image, self._store.facts(image))
 
+    def annotated(self) -> list[str]:
+        """Names of the images with an annotation, sorted."""
+        return sorted(set(self._store.list_images()) & self._store.seeded().keys())
+
     def known(self, image: str, annotation: Annotation) -> PatientRecord | None:
         """The record of an image's annotation, if it was measured before; None where that cannot be told either."""
         try:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from itertools import chain
-from typing import Any
+from typing import Annotated, Any, Literal
 from urllib.parse import quote
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Query
 from fastapi.responses import Response, StreamingResponse
 from monailabel.interfaces.utils.app import app_instance
 
+from wslpet.analysis.burden.archive import zipped
 from wslpet.analysis.burden.tables import (
     BYTE_ORDER_MARK,
     LESION_COLUMNS,
@@ -27,23 +29,40 @@ from wslpet.server.storage.image_files import flat_name
 
 router = APIRouter(prefix="/wslpet/api", tags=["Annotation page"])
 _FILE: dict[int | str, dict[str, Any]] = {200: {"content": {kind: {} for kind in MEDIA_TYPES.values()}}}
+_ZIP: dict[int | str, dict[str, Any]] = {200: {"content": {"application/zip": {}}}}
+# A semicolon is what Excel expects where the comma is the decimal sign.
+Separator = Annotated[Literal[",", ";", "\t"], Query(description="between the columns")]
 _CSV: dict[int | str, dict[str, Any]] = {200: {"content": {"text/csv": {}}}}
 
 
 @router.get("/lesions.csv", response_class=StreamingResponse, responses=_CSV)
-def lesions_table(reader: Reader) -> StreamingResponse:
+def lesions_table(reader: Reader, separator: Separator = ",") -> StreamingResponse:
     """One row for each lesion of every annotated image; what was not measured yet is measured meanwhile."""
     rows = (row for record in _burden().records(reader) for row in lesion_rows(record))
-    return streamed("wslpet-lesions.csv", csv_lines(LESION_COLUMNS, rows))
+    return streamed("wslpet-lesions.csv", csv_lines(LESION_COLUMNS, rows, separator))
 
 
 @router.get("/patients.csv", response_class=StreamingResponse, responses=_CSV)
-def patients_table(reader: Reader) -> StreamingResponse:
+def patients_table(reader: Reader, separator: Separator = ",") -> StreamingResponse:
     """One row for each image: its tumour burden, its readers and how they agree.
 
     Its numbers are empty where there is no annotation.
     """
-    return streamed("wslpet-patients.csv", csv_lines((*PATIENT_COLUMNS, *READER_COLUMNS), _patient_rows(reader)))
+    columns = (*PATIENT_COLUMNS, *READER_COLUMNS)
+    return streamed("wslpet-patients.csv", csv_lines(columns, _patient_rows(reader), separator))
+
+
+@router.get("/masks.zip", response_class=StreamingResponse, responses=_ZIP)
+def masks(
+    reader: Reader, form: Annotated[list[Literal["nifti", "seg", "rtstruct"]] | None, Query()] = None
+) -> StreamingResponse:
+    """The masks of all annotated images; what cannot be exported is listed in `left-out.txt` of the archive.
+
+    NIfTI of every image; SEG and RTSTRUCT of those that are DICOM series, too.
+    """
+    pieces = zipped(_mask_files(form or ["nifti", "seg", "rtstruct"], reader))
+    headers = {"Content-Disposition": 'attachment; filename="wslpet-masks.zip"'}
+    return StreamingResponse(pieces, media_type="application/zip", headers=headers)
 
 
 @router.get("/images/{image}/export", response_class=Response, responses=_FILE)
@@ -68,6 +87,17 @@ def _patient_rows(reader: str) -> Iterator[dict[str, str]]:
         pairs = [] if hidden or record.state == "failed" else agreement.tried(image)
         shown = ImageReadings(here.needed) if hidden else here
         yield {**patient_row(record), **reader_cells(shown, remarks, pairs)}
+
+
+def _mask_files(forms: Sequence[Form], reader: str) -> Iterator[tuple[str, Callable[[], bytes]]]:
+    """Name and content of each file of the archive of masks; without images that are hidden from the reader."""
+    burden, store = _burden(), app_instance().page.datastore
+    for image in burden.annotated():
+        if store.readings.of(image).hidden_from(reader):
+            continue
+        for form in forms:
+            if form == "nifti" or store.is_series(image):
+                yield flat_name(image, ENDINGS[form]), partial(burden.export, image, form, reader)
 
 
 def _burden() -> CohortBurden:

@@ -27,7 +27,7 @@ export class CohortTab {
   constructor(configuration, { open, forget, annotator }) {
     Object.assign(this, { configuration, open, forget, annotator });
     $("#search").addEventListener("input", () => this.#draw());
-    const tables = { export: "annotations.csv", "export-history": "annotations.csv?history=true", "export-lesions": "lesions.csv", "export-patients": "patients.csv", "export-agreement": "agreement.csv" };
+    const tables = { export: "annotations.csv", "export-history": "annotations.csv?history=true", "export-lesions": "lesions.csv", "export-patients": "patients.csv", "export-agreement": "agreement.csv", "export-masks": "masks.zip" };
     for (const [id, path] of Object.entries(tables)) $(`#${id}`).addEventListener("click", () => download(path));
     $("#order").replaceChildren(...Object.keys(ORDERS).map((name) => new Option(name)));
     $("#order").value = localStorage.order in ORDERS ? localStorage.order : "name";

@@ -1,0 +1,54 @@
+"""Files of a whole cohort as one zip archive, made while it is sent: one file is in memory at a time."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from collections.abc import Callable, Iterable, Iterator
+
+from wslpet.core.errors import InputError
+
+LEFT_OUT = "left-out.txt"
+
+
+class _Sent(io.RawIOBase):
+    """What an archive writes, to be taken away piece by piece."""
+
+    def __init__(self) -> None:
+        self._pieces: list[bytes] = []
+
+    def writable(self) -> bool:
+        """Always."""
+        return True
+
+    def write(self, content: bytes) -> int:  # type: ignore[override]
+        """Keep a piece."""
+        self._pieces.append(bytes(content))
+        return len(content)
+
+    def taken(self) -> bytes:
+        """What was written since the last time."""
+        pieces, self._pieces = self._pieces, []
+        return b"".join(pieces)
+
+
+def zipped(files: Iterable[tuple[str, Callable[[], bytes]]]) -> Iterator[bytes]:
+    """Pieces of a zip archive.
+
+    Parameters
+    ----------
+    files : name, and what makes the content. What it refuses is listed in `left-out.txt`, with the reason.
+    """
+    sent, left_out = _Sent(), []
+    with zipfile.ZipFile(sent, "w", zipfile.ZIP_STORED) as archive:
+        for name, content in files:
+            try:
+                made = content()
+            except (InputError, OSError) as error:
+                left_out.append(f"{name}: {error}")
+                continue
+            archive.writestr(name, made)
+            yield sent.taken()
+        if left_out:
+            archive.writestr(LEFT_OUT, "\n".join(left_out) + "\n")
+    yield sent.taken()
