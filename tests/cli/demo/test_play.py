@@ -12,8 +12,12 @@ import pytest
 
 from tests.helpers.app_server import Server
 from tests.helpers.synthetic import ORIENTATIONS, Scan, write_scan
+from wslpet.cli.demo.command import PATIENTS
 from wslpet.cli.demo.play import CLICKED_BY, Demo, DemoError, play
 from wslpet.cli.main import main
+from wslpet.core.settings import Settings
+from wslpet.method.training.judging import FEWEST
+from wslpet.method.training.parts import place
 
 CLICKS, OTHERS = 8, 4
 
@@ -76,6 +80,14 @@ def test_the_figures_are_of_those_that_nobody_clicked_and_both_weights_are_named
     assert f"{OTHERS} patients that nobody clicked" in played[-3]
     assert played[-2].startswith("  shipped weights  tumour found ")
     assert played[-1].startswith("  model in use     tumour found ")
+
+
+def test_too_few_of_the_demos_patients_judge_to_tell_so_the_demo_decides(played):
+    """Whichever patients are clicked: README, index and the terminal say that a person has to decide."""
+    names = [f"patient-{number:04d}" for number in range(PATIENTS)]
+    assert sum(place(name) < Settings().validation for name in names) < FEWEST
+    assert any("is not known to be better than the one in use: 2 patients judge" in line for line in played)
+    assert any("the demo decides for the new model" in line for line in played)
 
 
 def test_a_second_time_clicks_nobody_again(served, played):

@@ -45,10 +45,12 @@ TEXT = """
 
 DEMO_TEXT = """\
              These phantoms ate before their scan, on a scanner that the shipped weights have not seen: they
-             miss most tumours. Click 16, eight of each type, then Training, Start. From another terminal,
-             what that brought in patients that nobody clicked:
+             miss most tumours. Click 16, eight of each type, then Training, Train, and Use the new model:
+             too few patients judge to tell whether it is better. From another terminal, what that brought
+             in patients that nobody clicked:
                  {command} --clicks 0
-             Or have the 16 clicks played from the phantoms' known truth, and the training started:
+             Or have the 16 clicks played from the phantoms' known truth, the training started, and the new
+             model used:
                  {command}
 """
 

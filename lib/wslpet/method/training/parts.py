@@ -55,13 +55,13 @@ def split(samples: Sequence[P], stopping: float, judging: float) -> Parts[P]:
     patients are in neither; they keep no other type from being judged. With fewer than two types to hold out, nobody
     is: weights that know one type alone would do well on it.
     """
-    apart = {id(one) for one in _judging(samples, judging)} if judging > 0 else set()
-    rest = [one for one in samples if id(one) not in apart]
-    held = {id(one) for one in _stopping(rest, stopping)} if stopping > 0 else set()
+    apart = _judging(samples, judging) if judging > 0 else set()
+    rest = [one for one in samples if one.patient not in apart]
+    held = _stopping(rest, stopping) if stopping > 0 else set()
     return Parts(
-        [one for one in rest if id(one) not in held],
-        [one for one in rest if id(one) in held],
-        [one for one in samples if id(one) in apart],
+        [one for one in rest if one.patient not in held],
+        [one for one in rest if one.patient in held],
+        [one for one in samples if one.patient in apart],
     )
 
 
@@ -75,22 +75,35 @@ def place(patient: str) -> float:
     return int.from_bytes(hashlib.sha256(f"wslpet {patient}".encode()).digest()[:8], "big") / 2**64
 
 
-def _judging(samples: Sequence[P], share: float) -> list[P]:
-    counts = Counter(one.cancer_type for one in samples)
-    types = judged_types(counts)
-    chosen: list[P] = []
-    for name in sorted(types) if len(types) >= 2 else []:
-        own = sorted((one for one in samples if one.cancer_type == name), key=lambda one: place(one.patient))
-        below = [one for one in own if place(one.patient) < share]
-        chosen += below[: counts[name] - MIN_PER_TYPE]
+def _judging(samples: Sequence[P], share: float) -> set[str]:
+    chosen: set[str] = set()
+    for own in _held_types(samples):
+        chosen |= _whole_patients(own, [one for one in own if place(one.patient) < share])
     return chosen
 
 
-def _stopping(samples: Sequence[P], share: float) -> list[P]:
-    counts = Counter(one.cancer_type for one in samples)
-    types = judged_types(counts)
-    chosen: list[P] = []
-    for name in sorted(types) if len(types) >= 2 else []:
-        own = sorted((one for one in samples if one.cancer_type == name), key=lambda one: place(one.patient))
-        chosen += own[: max(1, round(share * len(own)))]
+def _stopping(samples: Sequence[P], share: float) -> set[str]:
+    chosen: set[str] = set()
+    for own in _held_types(samples):
+        chosen |= _whole_patients(own, own[: max(1, round(share * len(own)))])
+    return chosen
+
+
+def _held_types(samples: Sequence[P]) -> list[list[P]]:
+    """Of each type that can be held out, its samples, in the order of the hash; of one such type alone, none."""
+    types = judged_types(Counter(one.cancer_type for one in samples))
+    if len(types) < 2:
+        return []
+    ordered = sorted(samples, key=lambda one: place(one.patient))
+    return [[one for one in ordered if one.cancer_type == name] for name in sorted(types)]
+
+
+def _whole_patients(own: Sequence[P], wanted: Sequence[P]) -> set[str]:
+    """Patients of the wanted samples, in their order, as long as `MIN_PER_TYPE` samples of the type are left."""
+    scans, left, chosen = Counter(one.patient for one in own), len(own), set()
+    for patient in dict.fromkeys(one.patient for one in wanted):
+        left -= scans[patient]
+        if left < MIN_PER_TYPE:
+            break
+        chosen.add(patient)
     return chosen
