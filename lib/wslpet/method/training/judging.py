@@ -121,7 +121,7 @@ def verdict_of(gains: Array) -> tuple[Verdict, float, float]:
 def _p_value(gains: Array) -> float:
     """P(sum of gains under random signs ≥ their sum), exact: all are multiples of a half, so the sums are few."""
     halves = np.rint(2 * np.abs(gains)).astype(int)
-    chances = np.ones(1)  # of the sums −n, …, n
+    chances: Array = np.ones(1)  # of the sums −n, …, n
     for size in halves:
         step = np.zeros(2 * size + 1)
         step[[0, -1]] = 0.5
