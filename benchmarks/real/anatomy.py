@@ -21,7 +21,7 @@ import numpy as np
 from wslpet.core.arrays import Array
 from wslpet.data.phantom import PRESETS, CohortSettings, make_patient
 from wslpet.data.phantom.lifelike.measurement import ORGANS, OrganMeasures, measure_organs
-from wslpet.data.phantom.patient import plan_scan
+from wslpet.data.phantom.scan.plan import plan_scan
 
 MEASURES = ("volume_ml", "right_mm", "anterior_mm", "superior_mm", "width_mm", "depth_mm", "height_mm")
 # Preset → its most usual field of view, which the organs are measured in.

@@ -42,11 +42,27 @@ def write_cohort(
 ) -> list[dict[str, Any]]:
     """Write `n` patients: scans in `folder`, true masks and cohort.csv in `<folder>-truth` beside it.
 
-    Scans are NIfTI, int16 with a slope (SUV to 0.5 % from SUV 0.5 up), masks uint8. With `dicom` each scan is a folder
-    with one PET series in Bq/ml, whose instances run along the slices or against them, and head or feet first, from
-    patient to patient. `orientation` is a NIfTI axis code such as "RAS", or "mixed" for another one, and another
-    origin, for each patient. `progress` is called with (done, n). Returns the rows of cohort.csv: x, y, z is the
-    jittered click in mm RAS, the outcome is drawn (see `phantom.outcome`); paths are relative to its folder.
+    Scans are NIfTI files, int16 with a slope (error at most 0.5 % from SUV 0.5 up); masks are uint8.
+
+    Parameters
+    ----------
+    seed : random seed; another seed gives other patients.
+    orientation : NIfTI axis code such as "RAS", or "mixed" for a random one, and a random origin, for each patient.
+    jitter_mm : SD per axis of the click.
+    workers : number of processes.
+    progress : called with (patients done, n) after each patient.
+    dicom : write each scan as a folder with a DICOM PET series in Bq/ml. The order of the instances (along the slices
+        or against them) and the patient position (head or feet first) alternate.
+
+    Returns
+    -------
+    the rows of cohort.csv. x, y, z is the simulated click in mm RAS; the outcome is simulated (`disease.outcome`);
+    paths are relative to the folder of cohort.csv.
+
+    Raises
+    ------
+    PhantomError
+        if the orientation is not an axis code.
     """
     if orientation != "mixed":
         _check_orientation(orientation)
@@ -68,7 +84,7 @@ def write_cohort(
 
 
 def oriented(volume: Volume, code: str) -> Volume:
-    """Reorient a volume to an axis code such as "LPS"; a contiguous copy."""
+    """Reorient a volume to an axis code such as "LPS"; returns a contiguous copy."""
     _check_orientation(code)
     target = nib.orientations.axcodes2ornt(code)
     current = nib.orientations.io_orientation(volume.affine)
@@ -79,11 +95,11 @@ def oriented(volume: Volume, code: str) -> Volume:
 
 
 def save_scan(volume: Volume, path: Path) -> None:
-    """Write SUV as int16 with one slope."""
+    """Write a scan in SUV as NIfTI, int16 with one slope for all slices."""
     slope = max(float(volume.array.max()), 1.0) / 32767
     image = nib.Nifti1Image(np.round(volume.array / np.float32(slope)).astype(np.int16), volume.affine)
     image.header.set_xyzt_units("mm")
-    # With a slope set, nibabel stores the integers as they are.
+    # If a slope is set, nibabel writes the integers unchanged.
     image.header.set_slope_inter(slope, 0)
     image.set_sform(volume.affine, 1)
     image.set_qform(volume.affine, 1)
@@ -91,7 +107,7 @@ def save_scan(volume: Volume, path: Path) -> None:
 
 
 def save_mask(volume: Volume, path: Path) -> None:
-    """Write label values as uint8."""
+    """Write a mask as NIfTI, uint8."""
     image = nib.Nifti1Image(volume.array.astype(np.uint8), volume.affine)
     image.header.set_xyzt_units("mm")
     nib.save(image, path)

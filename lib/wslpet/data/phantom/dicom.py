@@ -1,4 +1,4 @@
-"""Phantoms as DICOM PET series: Bq/ml in 16 bits, a slope per slice, every tag that SUV and the viewers need."""
+"""Phantoms as DICOM PET series: Bq/ml in 16 bits, one slope per slice, with the tags that SUV and viewers need."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ FLUORINE_18_HALF_LIFE_S = 6586.2
 # Patient Position (0018,5100) → codes of CID 19 to 21: on the table, and into the gantry.
 LYING = {"S": ("40199007", "supine"), "P": ("1240000", "prone")}
 ENTERING = {"HF": ("102540008", "headfirst"), "FF": ("102541007", "feet-first")}
-# Largest cosine between voxel axes that still count as perpendicular.
+# Largest cosine of the angle between two voxel axes that count as perpendicular.
 PERPENDICULAR = 1e-6
 
 
@@ -32,10 +32,10 @@ class Examination:
 
     Parameters
     ----------
-    sex : M or F; OHIF shows SUV of no other value.
-    position : Patient Position (0018,5100): HFS, FFS, HFP or FFP. Patient coordinates do not depend on it.
-    description : names the series; the same patient and description give the same UIDs.
-    corrected : False writes the series without attenuation correction (NAC) that scanners keep beside the other.
+    sex : M or F; for other values OHIF shows no SUV.
+    position : Patient Position (0018,5100): HFS, FFS, HFP or FFP. The patient coordinates do not depend on it.
+    description : Series Description. The same patient and description give the same UIDs.
+    corrected : False writes a series without attenuation correction (NAC), as scanners store in addition.
     """
 
     weight_kg: float = 72.5
@@ -50,7 +50,7 @@ class Examination:
     corrected: bool = True
 
     def activity_per_suv(self) -> float:
-        """Activity (Bq/ml) of SUV 1 at the start of the scan: the remaining dose per gram of body, at 1 g/ml."""
+        """Activity (Bq/ml) of SUV 1 at the start of the scan: the remaining dose per gram of body weight, at 1 g/ml."""
         elapsed = (self.scanned - self.injected).total_seconds()
         return float(self.dose_bq * 2.0 ** (-elapsed / self.half_life_s) / (self.weight_kg * 1000.0))
 
@@ -64,24 +64,25 @@ def write_series(
     descending: bool = False,
     signed: bool = True,
 ) -> list[Path]:
-    """Write SUV as one PET series (DICOM PS3.3 A.21), one file per slice, in the geometry of the volume.
+    """Write a volume in SUV as one PET series (DICOM PS3.3 A.21), one file per slice, in the volume's geometry.
 
     Parameters
     ----------
-    volume : (i, j, k) SUV, its axes perpendicular: i becomes the column, j the row and k the slice. The geometry is
-        kept to the 16 characters of a DS, also where it is oblique.
-    patient : ID and name; the UIDs follow from it and from the description alone.
-    descending : instance number 1 is the last slice along k, not the first.
+    volume : (i, j, k) SUV with perpendicular axes: i is the column, j the row and k the slice. The geometry, oblique
+        or not, is written with the 16 characters of a decimal string (DS).
+    folder : folder of the files; created if missing.
+    patient : Patient ID and name. UIDs depend on this and on the description only.
+    descending : if true, instance number 1 is the last slice along k.
     signed : int16, as GE writes; otherwise uint16.
 
     Returns
     -------
-    The files, along k.
+    the files, along k.
 
     Raises
     ------
     PhantomError
-        when the axes are not perpendicular, a value cannot be stored, or the position is none.
+        if the axes are not perpendicular, a value cannot be stored, or the position does not exist.
     """
     examination = examination or Examination()
     affine = RAS_TO_LPS @ volume.affine
@@ -107,7 +108,7 @@ def _check(volume: Volume, cosines: FloatArray, examination: Examination, signed
     if not np.isfinite(volume.array).all() or (not signed and volume.array.min() < 0):
         raise PhantomError(f"{volume.name}: values are not finite, or negative and to be stored without sign")
     if examination.position[:2] not in ENTERING or examination.position[2:] not in LYING:
-        raise PhantomError(f"position {examination.position!r} is none; give HFS, FFS, HFP or FFP")
+        raise PhantomError(f"position {examination.position!r} does not exist; give HFS, FFS, HFP or FFP")
 
 
 def _instance_numbers(slices: int, descending: bool) -> Iterator[int]:
@@ -211,7 +212,7 @@ def _place(header: Dataset, position: FloatArray, along: Array, number: int) -> 
 def _store(header: Dataset, activity: Array, signed: bool) -> None:
     """Bq/ml (row, column) → pixels that use the whole integer range, and the slope rounded to a DS."""
     highest = 32767 if signed else 65535
-    # A tenth of a percent of room: the rounded slope must not push the maximum over the edge.
+    # 0.1 % of room, so that the maximum stays in range although the slope is rounded.
     slope = format_number_as_ds(float(np.abs(activity).max()) * 1.001 / highest or 1.0)
     header.RescaleSlope = slope
     header.PixelData = np.round(activity / float(slope)).astype("<i2" if signed else "<u2").tobytes()

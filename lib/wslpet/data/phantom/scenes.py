@@ -1,7 +1,7 @@
-"""Parts of scans that the whole-body phantoms lack: clusters of nodes, lesions beside hot organs, large patchy ones.
+"""Simulated crops of scans: clusters of nodes, lesions beside hot organs, large patchy lesions.
 
-A scene is a box with one or several lesions, of which one is clicked; it is drawn on a scanner's grid and may be
-resampled to a finer one, as published crops are.
+The whole-body phantoms have none of these. A scene is a box with one or several lesions, one of which is clicked. It is
+simulated on a scanner's grid, and some are resampled to a finer grid, as published crops are.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from wslpet.core.arrays import Array
 from wslpet.core.volume import Volume
 from wslpet.data.phantom.body.anatomy import stream
 from wslpet.data.phantom.patient import READERS_SHARE
-from wslpet.data.phantom.scanner import blur
+from wslpet.data.phantom.scan.scanner import blur
 
 KINDS = ("one", "cluster", "large")
 SPACINGS = ((4.07, 4.07, 3.0), (3.54, 3.54, 3.38), (4.69, 4.69, 3.27), (5.47, 5.47, 3.27), (3.91, 3.91, 3.27))
@@ -28,7 +28,15 @@ CLICK_SD_MM = 4.0
 
 @dataclass(frozen=True, eq=False)
 class Scene:
-    """volume : SUV. truth : (x, y, z) bool, the clicked lesion as a reader draws it. click : voxel, fractional."""
+    """A simulated crop.
+
+    Parameters
+    ----------
+    kind : one of `KINDS`.
+    volume : (x, y, z) SUV.
+    truth : (x, y, z) bool, the clicked lesion as a reader would draw it.
+    click : (3,) voxel.
+    """
 
     kind: str
     volume: Volume
@@ -37,7 +45,7 @@ class Scene:
 
 
 def make_scene(seed: int) -> Scene:
-    """Draw one scene; kinds take turns."""
+    """Simulate one scene; the kind is that of `seed` modulo the number of kinds."""
     rng = stream(seed, "scene")
     kind = KINDS[seed % len(KINDS)]
     spacing = np.array(SPACINGS[rng.integers(len(SPACINGS))])
@@ -57,23 +65,23 @@ def make_scene(seed: int) -> Scene:
     activity += own * (value * pattern - activity)
     fwhm = rng.uniform(*FWHM_MM)
     scan = blur(activity.astype(np.float32), fwhm, spacing)
-    sagittal = blur(own.astype(np.float32), fwhm, spacing)
+    blurred = blur(own.astype(np.float32), fwhm, spacing)
     rivals = [blur(inside.astype(np.float32), fwhm, spacing) for inside, _ in others]
     grain = gaussian_filter(rng.standard_normal(scan.shape), fwhm * rng.uniform(0.5, 0.9) / 2.355 / spacing)
     scan += rng.uniform(*NOISE) * grain / grain.std() * np.maximum(scan, 0) ** NOISE_POWER
-    sagittal = np.where(np.max(rivals, axis=0) > sagittal, 0, sagittal) if rivals else sagittal
+    blurred = np.where(np.max(rivals, axis=0) > blurred, 0, blurred) if rivals else blurred
     if kind != "large" and rng.random() < 0.3:
         step = np.array([1.0, 1.0, rng.choice([1.0, 3.0])])
         crop = tuple(slice(int(n * 0.22), n - int(n * 0.22)) for n in scan.shape)
-        scan, sagittal = (zoom(array[crop], spacing / step, order=1) for array in (scan, sagittal))
+        scan, blurred = (zoom(array[crop], spacing / step, order=1) for array in (scan, blurred))
         spacing = step
-    truth = sagittal >= READERS_SHARE * sagittal.max()
+    truth = blurred >= READERS_SHARE * blurred.max()
     volume = Volume(np.maximum(scan, 0).astype(np.float32), np.diag([*spacing, 1.0]), "SUV", f"scene-{seed}")
     return Scene(kind, volume, truth, _click(rng, truth, spacing))
 
 
 def _radius(rng: np.random.Generator, kind: str) -> float:
-    """Of a sphere of the lesion's volume, mm: 0.3 to 30 ml, 10 ml to 2 litres of large ones."""
+    """Radius (mm) of a sphere of the lesion's volume: 0.3 to 30 ml; 10 ml to 2 litres for large lesions."""
     low, high = (13.0, 78.0) if kind == "large" else (4.2, 19.0)
     return float(np.exp(rng.uniform(np.log(low), np.log(high))))
 
@@ -96,7 +104,7 @@ def _field(rng: np.random.Generator, shape: tuple[int, ...], sigma: Array) -> Ar
 
 
 def _surroundings(rng: np.random.Generator, mm: Array, spacing: Array, kind: str) -> Array:
-    """Soft tissue or lung, uneven, with an edge to something else and now and then a hot organ."""
+    """Uneven uptake of soft tissue or lung, with an edge to another tissue, SUV (x, y, z)."""
     base = rng.uniform(0.3, 2.2)
     activity: Array = base * np.exp(rng.uniform(0.05, 0.3) * _field(rng, mm.shape[1:], rng.uniform(8, 25) / spacing))
     normal = rng.normal(size=3)
@@ -112,7 +120,7 @@ def _surroundings(rng: np.random.Generator, mm: Array, spacing: Array, kind: str
 
 
 def _others(rng: np.random.Generator, mm: Array, spacing: Array, radius: float, kind: str) -> list[tuple[Array, float]]:
-    """Lesions and hot organs near the clicked lesion: share of each voxel inside, uptake as a share of the lesion's."""
+    """Lesions and hot organs near the clicked lesion: (share of each voxel inside, uptake relative to the lesion's)."""
     number = {"one": int(rng.integers(0, 2)), "cluster": int(rng.integers(2, 11)), "large": int(rng.integers(0, 2))}[
         kind
     ]
@@ -129,7 +137,7 @@ def _others(rng: np.random.Generator, mm: Array, spacing: Array, radius: float, 
 
 
 def _pattern(rng: np.random.Generator, own: Array, spacing: Array, radius: float, kind: str) -> Array:
-    """Relative uptake: textured; a large lesion is patchy, and its core or a part of it may be cold."""
+    """Relative uptake of the lesion: textured. A large lesion is patchy, and a part of it may have no uptake."""
     shape = own.shape
     texture = rng.uniform(0.05, 0.7 if kind == "large" else 0.2)
     pattern = np.exp(texture * _field(rng, shape, np.clip(0.35 * radius, 5, 14) / spacing))

@@ -8,7 +8,7 @@ from zlib import crc32
 import numpy as np
 
 from wslpet.core.arrays import Array, FloatArray
-from wslpet.data.phantom.body.shapes import Axes, smooth_path
+from wslpet.data.phantom.body.shapes import Axes, Point, smooth_path
 from wslpet.data.phantom.settings import CohortSettings
 
 # The reference body: 1.72 m, BMI 24, mm in RAS with the origin at the symphysis, in the middle of the trunk.
@@ -46,7 +46,7 @@ HEART = ((-26.0, 14.0, 436.0), (64.0, 48.0, 54.0))
 
 
 def stream(seed: int, name: str) -> np.random.Generator:
-    """An independent random stream for each sampled thing, so that one sample never shifts another."""
+    """Return the random generator of one named quantity of a patient; samples of others do not depend on it."""
     return np.random.default_rng([seed, crc32(name.encode())])
 
 
@@ -58,7 +58,21 @@ def choose(rng: np.random.Generator, weighted: tuple[tuple[object, float], ...])
 
 @dataclass(frozen=True, eq=False)
 class Body:
-    """One patient's body. Coordinates are mm of the reference body; `scale` (3,) takes them to the patient's mm."""
+    """One patient's body. Coordinates are mm of the reference body; times `scale` (3,) they are the patient's mm.
+
+    Parameters
+    ----------
+    seed : the patient's random seed.
+    height_m, bmi : height (m) and body mass index (kg/m²).
+    fat_mm : thickness of the subcutaneous fat at the trunk.
+    arms : "up" or "down".
+    sex : "female" or "male".
+    spine, oesophagus, aorta : centre lines (n, 3).
+    dome : heights of the right and the left dome of the diaphragm.
+    heart : centre and radii (3,) of the heart.
+    limbs : "right arm", "left leg", … → centre line (n, 3) and radii (n,).
+    cage : the inside of the rib cage, as `CAGE`.
+    """
 
     seed: int
     height_m: float
@@ -73,10 +87,11 @@ class Body:
     dome: tuple[float, float]
     heart: tuple[Array, Array]
     limbs: dict[str, tuple[Array, Array]] = field(repr=False)
+    cage: Array = field(repr=False, default_factory=lambda: CAGE)
 
     @classmethod
     def draw(cls, seed: int, settings: CohortSettings) -> Body:
-        """Draw a patient of a cohort; the same for the same seed."""
+        """Sample a patient of a cohort; the same seed gives the same patient."""
         rng = stream(seed, "body")
         height = float(np.clip(rng.normal(*settings.height_m), 1.48, 2.0))
         bmi = float(np.clip(rng.normal(*settings.bmi), 17.0, 42.0))
@@ -123,16 +138,21 @@ class Body:
         a = a - (7 * female - 4 * shape[1]) * np.exp(-(((z - 550) / 70) ** 2))
         yc = yc - 5 * shape[2] * np.sin(np.clip(z, 0, 640) / 640 * 2 * np.pi)
         belly = 0.9 * max(self.bmi - 24, 0) * np.exp(-(((z - 200) / 110) ** 2))
-        distance = _oval(axes, a + grow, b + grow + belly, yc + belly * 0.8, 2.3)
+        distance = oval(axes, a + grow, b + grow + belly, np.zeros(len(z)), yc + belly * 0.8)
         # The trunk ends in an inverted V between the legs.
         np.maximum(distance, (-40 - axes.mesh[2] - np.abs(axes.mesh[0])) * np.float32(0.7), out=distance)
         return np.maximum(distance, axes.mesh[2] - VERTEX_Z, out=distance)
 
+    def lean(self, points: Point) -> Array:
+        """Points (..., 3) of the reference body, moved to where this body has them; the plain body does not lean."""
+        return np.asarray(points, dtype=float)
+
     def cage_distance(self, x: Array, y: Array, z: Array) -> Array:
         """Signed distance (mm, negative inside) to the inside of the rib cage; x, y, z broadcast."""
-        a, b, yc = (np.interp(z, CAGE[:, 0], CAGE[:, c]).astype(np.float32) for c in (1, 2, 3))
+        a, b, yc = (np.interp(z, self.cage[:, 0], self.cage[:, c]).astype(np.float32) for c in (1, 2, 3))
         q = np.abs(x / a) ** 2.3 + np.abs((y - yc) / b) ** 2.3
-        distance: FloatArray = np.maximum((q ** (1 / 2.3) - 1) * np.minimum(a, b), z - CAGE[-1, 0]).astype(np.float32)
+        inside = (q ** (1 / 2.3) - 1) * np.minimum(a, b)
+        distance: FloatArray = np.maximum(inside, z - self.cage[-1, 0]).astype(np.float32)
         return distance
 
     def dome_height(self, x: Array, y: Array) -> Array:
@@ -168,10 +188,17 @@ class Body:
         return distance
 
 
-def _oval(axes: Axes, a: Array, b: Array, yc: Array, power: float) -> Array:
-    """Signed distance (mm, approximate), (x, y, z), to a superellipse whose axes and centre change along z."""
-    x = np.abs(axes.x[:, None] / a[None, :].astype(np.float32)) ** np.float32(power)
-    y = np.abs((axes.y[:, None] - yc[None, :].astype(np.float32)) / b[None, :].astype(np.float32)) ** np.float32(power)
+def oval(axes: Axes, a: Array, b: Array, xc: Array, yc: Array, power: float = 2.3) -> Array:
+    """Signed distance (mm, approximate), (x, y, z), to a superellipse whose half-axes and centre change along z.
+
+    Parameters
+    ----------
+    a, b, xc, yc : (z,) half-axes along x and y, and centre.
+    power : exponent of the superellipse; 2 is an ellipse.
+    """
+    wide, deep, x_centre, y_centre = (values[None, :].astype(np.float32) for values in (a, b, xc, yc))
+    x = np.abs((axes.x[:, None] - x_centre) / wide) ** np.float32(power)
+    y = np.abs((axes.y[:, None] - y_centre) / deep) ** np.float32(power)
     distance: FloatArray = x[:, None, :] + y[None, :, :]
     distance -= np.float32(1)
     distance *= (np.minimum(a, b) / power).astype(np.float32)
@@ -189,6 +216,13 @@ def bend_path(path: Array, rng: np.random.Generator, sd: tuple[float, float]) ->
     return smooth_path(bent, 60)
 
 
+def lowered_arm(shoulder_z: float, bend: Array, fat: float) -> list[tuple[float, float, float]]:
+    """Centre line of a right arm beside the body, in reference mm; `bend` (6,) is random, with SD 1."""
+    return [(158, -16, shoulder_z)] + [(x + fat * 1.1, y, z) for x, y, z in (
+        (194 + 6 * bend[0], -22, 440), (222 + 10 * bend[1], -20 + 12 * bend[2], 300),
+        (222 + 14 * bend[3], 10 + 15 * bend[4], 160), (205 + 15 * bend[3], 25 + 12 * bend[5], 50))]  # fmt: skip
+
+
 def _limbs(rng: np.random.Generator, arms: str, fat: float) -> dict[str, tuple[Array, Array]]:
     """Centre lines (n, 3) and radii (n,) of arms and legs, in reference mm."""
     thick = 0.35 * fat
@@ -196,11 +230,7 @@ def _limbs(rng: np.random.Generator, arms: str, fat: float) -> dict[str, tuple[A
     for side, sign in (("right", 1.0), ("left", -1.0)):
         bend = rng.normal(0, 1, size=6)
         if arms == "down":
-            line = [
-                (158, -16, 558), (194 + 6 * bend[0], -22, 440), (222 + 10 * bend[1], -20 + 12 * bend[2], 300),
-                (222 + 14 * bend[3], 10 + 15 * bend[4], 160), (205 + 15 * bend[3], 25 + 12 * bend[5], 50),
-            ]  # fmt: skip
-            line = [(x + fat * 1.1, y, z) if n else (x, y, z) for n, (x, y, z) in enumerate(line)]
+            line = lowered_arm(558, bend, fat)
         else:
             line = [(160, -12, 578), (185 + 8 * bend[0], 0, 660), (190 + 22 * bend[1], 15 + 12 * bend[2], 800),
                     (110 + 25 * bend[3], 35 + 12 * bend[4], 930), (40 + 20 * bend[5], 40, 1010)]  # fmt: skip

@@ -13,7 +13,7 @@ from wslpet.data.phantom.body.shapes import Axes, Point
 
 @dataclass(frozen=True, eq=False)
 class Box:
-    """A part of the canvas: its slices, its coordinates in mm and in the reference body's mm."""
+    """A part of the canvas: its slices, and its coordinates in the patient's mm and in the reference body's mm."""
 
     window: tuple[slice, slice, slice]
     mm: Axes
@@ -23,8 +23,8 @@ class Box:
 class Canvas:
     """Activity (SUV) on an axis-aligned grid in body mm (RAS, origin at the symphysis), painted organ by organ.
 
-    Organs are given in the mm of a reference body 1.72 m tall; `scale` (3,) takes these to the patient's mm.
-    Edges are a voxel-wide ramp: the fraction of the voxel inside (partial volume).
+    Organs are given in mm of a reference body 1.72 m tall; times `scale` (3,) they are the patient's mm. An edge is a
+    ramp of one voxel's width, the fraction of the voxel that is inside (partial volume).
     """
 
     def __init__(self, origin: Array, shape: tuple[int, int, int], spacing: FloatArray, scale: Array):
@@ -34,7 +34,7 @@ class Canvas:
         self.activity = np.zeros(shape, dtype=np.float32)
         self.strokes = 0
         self.edge = float(np.mean(spacing))
-        # Called with the box, the share of each voxel inside and the organ's name at each stroke.
+        # If set, called at each stroke with the box, the fraction of each voxel inside, and the organ's name.
         self.on_paint: Callable[[Box, Array, str], None] | None = None
         self.axes = [origin[d] + spacing[d] * np.arange(shape[d]) for d in range(3)]
 

@@ -1,20 +1,10 @@
-"""Physiological uptake of each organ of the plain body."""
+"""Organs of the plain body, in the order of painting."""
 
 from __future__ import annotations
 
 from wslpet.data.phantom.body.head import head_and_neck
-from wslpet.data.phantom.body.painter import Painter
 from wslpet.data.phantom.body.tissue import skeleton, soft_tissue
 from wslpet.data.phantom.body.trunk import abdomen, chest
 
-
-class PlainPainter(Painter):
-    """A painter of the plain body."""
-
-    def paint_all(self) -> None:
-        """Paint every organ, from the outside in."""
-        soft_tissue(self)
-        skeleton(self)
-        chest(self)
-        abdomen(self)
-        head_and_neck(self)
+# From the outside in: an organ covers what was painted before it.
+PLAIN_ORGANS = (soft_tissue, skeleton, chest, abdomen, head_and_neck)

@@ -17,7 +17,14 @@ Clip = Callable[[Array, Array, Array], Array]
 
 
 class Painter:
-    """Paints organs of one body on a canvas. Positions and radii are mm of the reference body, values SUV."""
+    """Paints organs of one body on a canvas. Positions and radii are mm of the reference body, values are SUV.
+
+    Parameters
+    ----------
+    canvas : the voxel grid.
+    body : the body; points are moved by its `lean`.
+    uptake : ranges that the organs' uptake is sampled from.
+    """
 
     def __init__(self, canvas: Canvas, body: Body, uptake: Uptake) -> None:
         self.canvas = canvas
@@ -54,9 +61,22 @@ class Painter:
         core: float | None = None,
         edge: float | None = None,
     ) -> None:
-        """An ellipsoid with a wavy surface; `shell` mm thick around a `core` value if that is given."""
+        """Paint an ellipsoid with a wavy surface.
+
+        Parameters
+        ----------
+        name : of the organ; also the name of its random stream.
+        value : uptake, SUV.
+        rotation : of the ellipsoid about its centre.
+        warp : SD of the surface, as a share of the radii.
+        texture, grain_mm : relative SD of the uptake, and its wavelength.
+        jitter : SD of the centre per axis, mm.
+        clip : (x, y, z) → signed distance, positive where nothing is painted.
+        shell, core : the outer `shell` mm have the value `value`, the inside has the value `core`.
+        edge : width of the transition at the surface, mm; None is one voxel.
+        """
         rng = self.stream(name)
-        middle = np.asarray(centre, dtype=float) + rng.normal(0, jitter, size=3)
+        middle = self.body.lean(centre) + rng.normal(0, jitter, size=3)
         half: Array = np.asarray(radii, dtype=float) * rng.normal(1, 0.06, size=3).clip(0.8, 1.2)
         surface, grain = Waves.draw(rng, 1.6 * float(half.mean())), Waves.draw(rng, grain_mm)
         reach = 1.2 * (half if rotation is None else np.full(3, half.max()))
@@ -90,7 +110,8 @@ class Painter:
         shell: float = 0.0,
         edge: float | None = None,
     ) -> None:
-        """A tube along `points` (n, 3); `patchy` is the log-SD of uptake along it."""
+        """Paint a tube along `points` (n, 3). `patchy` is the SD of its log uptake; others as in `blob`."""
+        points = self.body.lean(points)
         rng = self.stream(name)
         patches = Waves.draw(rng, patch_mm)
         radii = np.broadcast_to(np.asarray(radii, dtype=float), len(points))
@@ -105,10 +126,6 @@ class Painter:
         if core is not None:
             amount = amount + self.canvas.fraction(distance + np.float32(shell)) * (np.float32(core) - amount)
         self.canvas.paint(box, self.canvas.fraction(distance, edge), amount, name)
-
-    def paint_all(self) -> None:
-        """Paint every organ, from the outside in."""
-        raise NotImplementedError
 
 
 def turned(x: float = 0.0, y: float = 0.0, z: float = 0.0) -> Rotation:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from wslpet.core.arrays import Array
 from wslpet.data.phantom.body.anatomy import OUTLINE
-from wslpet.data.phantom.body.painter import Painter, turned
-from wslpet.data.phantom.body.shapes import Waves
+from wslpet.data.phantom.body.painter import Clip, Painter, turned
+from wslpet.data.phantom.body.shapes import Point, Waves
 
 
 def soft_tissue(p: Painter) -> None:
@@ -35,12 +34,13 @@ def soft_tissue(p: Painter) -> None:
                 (1.5 * size, 0.65 * size, 1.3 * size),
                 1.2 * fat,
                 texture=0.2,
-                clip=_front,
+                clip=in_front_of(88),
             )
 
 
-def _front(x: Array, y: Array, z: Array) -> Array:
-    return np.float32(88) - y
+def in_front_of(limit_mm: float) -> Clip:
+    """Clip organs to the space in front of a coronal plane, y in reference mm."""
+    return lambda x, y, z: np.float32(limit_mm) - y
 
 
 def skeleton(p: Painter) -> None:
@@ -49,8 +49,7 @@ def skeleton(p: Painter) -> None:
     spine(p, marrow)
     limbs = p.body.limbs
     for side, s in (("right", 1), ("left", -1)):
-        p.blob(f"{side} ilium", (68 * s, -38, 122), (11, 34, 46), 0.85 * marrow, rotation=turned(z=-32 * s, y=18 * s))
-        p.blob(f"{side} acetabulum", (76 * s, -18, 52), (16, 24, 26), 0.7 * marrow)
+        hip_bone(p, side, s, marrow, ((68 * s, -38, 122), (11, 34, 46)), ((76 * s, -18, 52), (16, 24, 26)))
         leg = limbs[f"{side} leg"][0]
         femur = np.stack([leg[0], 0.4 * leg[0] + 0.6 * leg[1]])
         p.cord(f"{side} femur", femur, np.array([15.0, 8.0]), 0.6 * marrow, edge=18.0)
@@ -59,8 +58,21 @@ def skeleton(p: Painter) -> None:
         p.cord(f"{side} humerus", humerus, np.array([16.0, 8.0]), 0.6 * marrow, edge=16.0)
         shoulder = np.array([(30 * s, 62, 572), (90 * s, 30, 590), (150 * s, 0, 592)], dtype=float)
         p.cord(f"{side} clavicle", shoulder, 5.0, 0.55 * marrow, edge=10.0)
-    p.blob("sacrum", (0, -62, 88), (42, 15, 40), 0.9 * marrow, rotation=turned(x=-25))
+    sacrum(p, marrow)
     p.cord("sternum", np.array([(0, 84, 430), (0, 82, 500), (0, 66, 560)], dtype=float), 9.0, 0.8 * marrow)
+
+
+def hip_bone(
+    p: Painter, side: str, s: int, marrow: float, ilium: tuple[Point, Point], acetabulum: tuple[Point, Point]
+) -> None:
+    """Ilium and acetabulum of one side (`s`: +1 right, -1 left), each by its centre and radii."""
+    p.blob(f"{side} ilium", *ilium, 0.85 * marrow, rotation=turned(z=-32 * s, y=18 * s))
+    p.blob(f"{side} acetabulum", *acetabulum, 0.7 * marrow)
+
+
+def sacrum(p: Painter, marrow: float) -> None:
+    """The sacrum."""
+    p.blob("sacrum", (0, -62, 88), (42, 15, 40), 0.9 * marrow, rotation=turned(x=-25))
 
 
 def spine(p: Painter, marrow: float) -> None:

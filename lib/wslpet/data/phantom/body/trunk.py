@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from scipy.spatial.transform import Rotation
 
 from wslpet.core.arrays import Array
+from wslpet.data.phantom.body.anatomy import Body
 from wslpet.data.phantom.body.canvas import Box
-from wslpet.data.phantom.body.painter import Painter, turned
+from wslpet.data.phantom.body.painter import Clip, Painter, turned
 from wslpet.data.phantom.body.shapes import Waves, ellipsoid, smooth_path
 from wslpet.data.phantom.body.tissue import spine
 
@@ -55,33 +58,71 @@ def heart(p: Painter, blood: float) -> None:
     silent = rng.random() < p.uptake.silent_myocardium
     muscle = 1.1 * blood if silent else p.level("myocardium", p.uptake.myocardium, logarithmic=True)
     p.drawn["myocardium"] = round(muscle, 3)
-    ventricle = centre + np.array([-16, 4, -8])
-    axis = Rotation.align_vectors([(-0.62, 0.55, -0.56)], [(0, 0, 1)])[0]
-    out = axis.apply((0, 0, 1))
-    reach = 52.0
-    box = p.canvas.reference_box(ventricle - reach, ventricle + reach)
+    wall = Myocardium(
+        centre=centre + np.array([-16, 4, -8]),
+        radii=np.array([33.0, 33, 46]),
+        axis=Rotation.align_vectors([(-0.62, 0.55, -0.56)], [(0, 0, 1)])[0],
+        scale_mm=36.0,
+        wall_mm=11.0,
+        base_mm=22.0,
+        reach_mm=52.0,
+    )
     lateral = Waves.draw(rng, 70.0)
-    patchy = rng.uniform(0.08, 0.3)
+    paint_myocardium(p, wall, muscle, float(rng.uniform(0.08, 0.3)), lateral)
+
+
+@dataclass(frozen=True, eq=False)
+class Myocardium:
+    """Wall of a ventricle: a cup of muscle, open at its base.
+
+    Parameters
+    ----------
+    centre, radii : (3,) of the ellipsoid of its outer surface, reference mm.
+    axis : rotation from z to the direction from base to apex.
+    scale_mm : radius by which the ellipsoid's normalised distance becomes mm.
+    wall_mm : thickness of the wall.
+    base_mm : distance of the open base from the centre.
+    reach_mm : half-width of the box that is painted.
+    """
+
+    centre: Array
+    radii: Array
+    axis: Rotation
+    scale_mm: float
+    wall_mm: float
+    base_mm: float
+    reach_mm: float
+
+
+def paint_myocardium(p: Painter, wall: Myocardium, value: float, patchy: float, lateral: Waves) -> None:
+    """Paint the wall of a ventricle with uptake `value` (SUV), varied by a random field with the log-SD `patchy`."""
+    box = p.canvas.reference_box(wall.centre - wall.reach_mm, wall.centre + wall.reach_mm)
     if box is None:
         return
-    x, y, z = (m - np.float32(c) for m, c in zip(box.reference.mesh, ventricle, strict=True))
-    along = np.float32(out[0]) * x + np.float32(out[1]) * y + np.float32(out[2]) * z
-    outer = (ellipsoid(box.reference, ventricle, (33, 33, 46), axis) - 1) * np.float32(36)
-    wall = np.maximum(outer, -(outer + np.float32(11)))
-    wall = np.maximum(wall, -along - np.float32(22))
-    value = np.float32(muscle) * np.exp(np.float32(patchy) * lateral.on(box.reference))
-    p.canvas.paint(box, p.canvas.fraction(wall), value)
+    x, y, z = (m - np.float32(c) for m, c in zip(box.reference.mesh, wall.centre, strict=True))
+    direction = wall.axis.apply((0, 0, 1)).astype(np.float32)
+    along = direction[0] * x + direction[1] * y + direction[2] * z
+    outer = (ellipsoid(box.reference, wall.centre, wall.radii, wall.axis) - 1) * np.float32(wall.scale_mm)
+    shell = np.maximum(outer, -(outer + np.float32(wall.wall_mm)))
+    shell = np.maximum(shell, -along - np.float32(wall.base_mm))
+    amount = np.float32(value) * np.exp(np.float32(patchy) * lateral.on(box.reference))
+    p.canvas.paint(box, p.canvas.fraction(shell), amount)
+
+
+def under_diaphragm(body: Body, slope: float) -> Clip:
+    """Clip organs to the space 5 mm below the diaphragm and 2 mm inside the rib cage."""
+
+    def outside(x: Array, y: Array, z: Array) -> Array:
+        above = (z - body.dome_height(x, y) + np.float32(5)) * np.float32(slope)
+        distance: Array = np.maximum(above, body.cage_distance(x, y, z) + np.float32(2))
+        return distance
+
+    return outside
 
 
 def abdomen(p: Painter) -> None:
     """Liver, spleen, stomach, bowel, kidneys, ureters and bladder."""
-    body, u = p.body, p.uptake
-
-    def below_dome(x: Array, y: Array, z: Array) -> Array:
-        under = (z - body.dome_height(x, y) + np.float32(5)) * np.float32(0.8)
-        distance: Array = np.maximum(under, body.cage_distance(x, y, z) + np.float32(2))
-        return distance
-
+    body, u, below_dome = p.body, p.uptake, under_diaphragm(p.body, 0.8)
     stomach(p)
     bowel(p)
     liver = p.level("liver", u.liver) * (body.bmi / 25.0) ** 0.3

@@ -1,4 +1,4 @@
-"""Lesions of lifelike patients: how many, where by cancer type, how large, how hot."""
+"""Lesions of lifelike patients: number, sites by cancer type, sizes and uptake."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ from scipy.spatial.transform import Rotation
 
 from wslpet.core.arrays import Array
 from wslpet.data.phantom.body.anatomy import choose, stream
+from wslpet.data.phantom.disease.growth import LUNG_SITES, Growth, simple_growth
 from wslpet.data.phantom.disease.sites import PLACES, STATIONS, node_cluster
-from wslpet.data.phantom.disease.tumours import LUNG_SITES, Growth, draw_primary, simple_growth
+from wslpet.data.phantom.disease.tumours import draw_primary
 from wslpet.data.phantom.lifelike.frame import LifelikeBody
 from wslpet.data.phantom.settings import CohortSettings, Disease, Weighted
 
-# Shares of lesions by region, after the places of 1,164 lesions of 226 patients (docs/reference/phantoms.md); ours.
+# Weights of the regions, derived from 1,164 lesions of 226 patients (docs/reference/phantoms.md); ours.
 _CHEST: Weighted = (
     ("upper mediastinal", 0.2), ("hilar", 0.17), ("lower mediastinal", 0.1), ("lung", 0.2), ("pleura", 0.07),
     ("supraclavicular", 0.08), ("cervical", 0.03), ("bone", 0.19), ("liver", 0.06), ("adrenal", 0.04), ("soft", 0.03),
@@ -89,7 +90,7 @@ def _focus(
 
 
 def _limited(growth: Growth, disease: Disease) -> Growth:
-    """Bound the SUVmax; tumours that reach beyond the lung keep the lung's barriers only where they grow there."""
+    """Limit the SUVmax, and keep the barriers of the lung for growths at `LUNG_SITES` only."""
     suv_max = float(np.clip(growth.suv_max, disease.suv_max.low, disease.suv_max.high))
     invades = growth.site in LUNG_SITES
     return (

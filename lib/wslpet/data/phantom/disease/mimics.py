@@ -1,4 +1,4 @@
-"""Benign uptake that resembles a tumour (false positives)."""
+"""Benign uptake that resembles a tumour, called mimics: inflammation, fractures, brown fat, and others."""
 
 from __future__ import annotations
 
@@ -10,14 +10,15 @@ from wslpet.core.arrays import Array
 from wslpet.data.phantom.body.anatomy import Body, stream
 from wslpet.data.phantom.body.painter import Painter
 from wslpet.data.phantom.body.shapes import Waves, smooth_path
-from wslpet.data.phantom.disease.tumours import Growth, middle_of, paint_growth, simple_growth
+from wslpet.data.phantom.disease.growth import Growth, middle_of, simple_growth
+from wslpet.data.phantom.disease.growth_painting import paint_growth
 from wslpet.data.phantom.settings import CohortSettings, PhantomError
 
 KEEP_OFF_MM = 12.0
 
 
 class Mimicry:
-    """Paints the benign uptake of one patient, away from the tumour."""
+    """Paints the benign uptake of one patient, at a distance from the primary tumour."""
 
     def __init__(self, painter: Painter, primary: Growth | None, fwhm_mm: float) -> None:
         self.painter = painter
@@ -26,14 +27,14 @@ class Mimicry:
         self.fwhm_mm = fwhm_mm
 
     def clear_of_tumour(self, centre: Array, radius: float) -> bool:
-        """Whether a focus at `centre` (patient's mm) keeps its distance from the primary."""
+        """Whether a focus at `centre` (patient's mm) is far enough from the primary."""
         if self.primary is None:
             return True
         room = self.primary.reach[:3] + radius + KEEP_OFF_MM - 6.0
         return bool(np.linalg.norm((centre - middle_of(self.primary)) / room) > 1.0)
 
     def focus(self, name: str, at: Array, radius: float, suv_max: float) -> None:
-        """A rounded focus at a position in reference mm."""
+        """Paint a round focus at a position in reference mm, unless it is too close to the primary."""
         centre = np.asarray(at, dtype=float) * self.body.scale
         if self.clear_of_tumour(centre, radius):
             growth = simple_growth(self.body, name, centre, radius, suv_max, "mimic")

@@ -4,12 +4,12 @@ The log-odds of the good outcome (response of the oesophagus, three years of the
 
     −1.4 · v − 0.9 · h + ε,   ε normal with SD 0.5
 
-v : ln of the volume in ml, less 3 (20 ml), the volume being that of the truth, nodes included.
-h : heterogeneity, the relative SD of uptake that the primary was drawn with, standardised over the cohort's range.
+v : ln of the true volume in ml, nodes included, minus 3 (ln of 20 ml).
+h : heterogeneity, the relative SD of uptake that the primary was sampled with, standardised over the cohort's range.
 
-So large and heterogeneous tumours have worse outcomes, as in patients; the numbers are ours. SUVmax has no effect, and
-the scanner's blur and noise hide most of h. The outcome is sampled from the probability, so no predictor reaches an AUC
-of 1.
+Large and heterogeneous tumours have worse outcomes, as in patients; the numbers are ours. SUVmax has no effect, and
+the scanner's blur and noise hide most of h. The outcome is sampled from the probability, so that no predictor can reach
+an AUC of 1.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ LN_MEDIAN_ML = 3.0
 
 @dataclass(frozen=True)
 class Outcome:
-    """A simulated outcome. good : 1 or 0. probability : of 1, noise included; the best possible prediction."""
+    """A simulated outcome: `good` is 1 or 0; `probability` is that of 1 and so the best possible prediction."""
 
     good: int
     probability: float

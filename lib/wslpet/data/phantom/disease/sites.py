@@ -1,4 +1,4 @@
-"""Where metastases and lymphoma lie: node stations, organs, bones, soft tissue, in reference mm."""
+"""Sites of metastases and lymphoma: node stations, organs, bones, soft tissue; positions in reference mm."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from wslpet.core.arrays import Array, FloatArray
 from wslpet.data.phantom.lifelike.frame import LifelikeBody
 
 Sampler = Callable[[LifelikeBody, np.random.Generator], FloatArray]
-# Node stations: centre of the right one, SD of places about it; mm. Those with |x| > 8 exist on both sides.
+# Node stations: centre (on the right) and SD of the nodes, mm. Stations with |x| > 8 exist on both sides.
 STATIONS: dict[str, tuple[tuple[float, float, float], tuple[float, float, float]]] = {
     "cervical": ((38, 16, 652), (7, 9, 24)),
     "supraclavicular": ((50, 12, 588), (16, 9, 9)),
@@ -29,7 +29,7 @@ STATIONS: dict[str, tuple[tuple[float, float, float], tuple[float, float, float]
 
 
 def node_cluster(station: str, count: int, rng: np.random.Generator) -> FloatArray:
-    """Places (count, 3) of nodes of one station, most of them on one side."""
+    """Sample positions (count, 3) of nodes of one station, most of them on one side."""
     centre, sd = STATIONS[station]
     side = rng.choice((1.0, -1.0))
     sides = np.where(rng.random(count) < 0.85, side, -side) if abs(centre[0]) > 8 else np.ones(count)

@@ -1,1 +1,1 @@
-"""Lifelike phantoms: organs that lie and measure as in real patients, and widely randomised uptake."""
+"""Lifelike phantoms: positions and sizes of organs as in real patients, and widely randomised uptake."""

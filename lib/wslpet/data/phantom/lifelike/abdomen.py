@@ -7,6 +7,7 @@ import numpy as np
 from wslpet.core.arrays import Array
 from wslpet.data.phantom.body.painter import Painter, turned
 from wslpet.data.phantom.body.shapes import Waves, smooth_path
+from wslpet.data.phantom.body.trunk import under_diaphragm
 from wslpet.data.phantom.lifelike.frame import surface_waves
 
 
@@ -24,16 +25,10 @@ def liver_and_spleen(p: Painter) -> None:
     if rng.random() < 0.6:
         low = body.liver_low + 0.55 * 70  # type: ignore[attr-defined]
         p.blob("gallbladder", (45, 50, low + 18), (12, 12, 24), rng.uniform(0.3, 1.0) * liver, rotation=turned(y=15))
-
-    def under(x: Array, y: Array, z: Array) -> Array:
-        below = (z - body.dome_height(x, y) + np.float32(5)) * np.float32(0.85)
-        distance: Array = np.maximum(below, body.cage_distance(x, y, z) + np.float32(2))
-        return distance
-
     size = float(np.exp(rng.normal(0.0, 0.17)))
     spleen = p.level("spleen", u.spleen)
     p.blob("spleen", (-94, -38, 350 + rng.normal(0, 7)), np.array([37, 58, 55]) * size, spleen,
-           rotation=turned(z=46, y=-10), clip=under, edge=7.0, grain_mm=14)  # fmt: skip
+           rotation=turned(z=46, y=-10), clip=under_diaphragm(body, 0.85), edge=7.0, grain_mm=14)  # fmt: skip
     pancreas = np.array([(40, 8, 262), (14, 16, 275), (-25, 6, 288), (-66, -18, 305)], dtype=float) + rng.normal(
         0, 5, size=(4, 3)
     )
@@ -90,7 +85,7 @@ def digestive_tract(p: Painter) -> None:
 
 
 def _hot_segments(p: Painter, path: Array, width: Array, value: float, rng: np.random.Generator) -> None:
-    """Segments of the colon, most often the right one, far hotter than the rest, as after metformin."""
+    """Segments of the colon, most often on the right, with far higher uptake, as after metformin."""
     for n in range(int(rng.choice((0, 1, 2, 3, 5), p=(0.4, 0.25, 0.15, 0.1, 0.1)))):
         start = int(rng.integers(0, 24) if rng.random() < 0.5 else rng.integers(0, 76))
         part = slice(start, min(start + int(rng.integers(4, 26)), 84))

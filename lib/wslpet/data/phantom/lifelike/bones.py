@@ -1,13 +1,13 @@
-"""Red and fatty marrow, ribs, joints."""
+"""Uptake of marrow, ribs and joints."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from wslpet.core.arrays import Array
-from wslpet.data.phantom.body.painter import Painter, turned
+from wslpet.data.phantom.body.painter import Painter
 from wslpet.data.phantom.body.shapes import smooth_path
-from wslpet.data.phantom.body.tissue import spine
+from wslpet.data.phantom.body.tissue import hip_bone, sacrum, spine
 from wslpet.data.phantom.lifelike.frame import HEAD_Y
 
 
@@ -18,8 +18,7 @@ def skeleton(p: Painter) -> None:
     spine(p, marrow)
     _ribs(p, marrow * rng.uniform(0.55, 0.9))
     for side, s in (("right", 1), ("left", -1)):
-        p.blob(f"{side} ilium", (70 * s, -40, 122), (11, 36, 48), 0.85 * marrow, rotation=turned(z=-32 * s, y=18 * s))
-        p.blob(f"{side} acetabulum", (80 * s, -18, 52), (15, 24, 26), 0.7 * marrow)
+        hip_bone(p, side, s, marrow, ((70 * s, -40, 122), (11, 36, 48)), ((80 * s, -18, 52), (15, 24, 26)))
         p.blob(f"{side} ischium", (52 * s, -40, 0), (12, 16, 30), 0.55 * marrow)
         p.cord(
             f"{side} pubis",
@@ -44,19 +43,19 @@ def skeleton(p: Painter) -> None:
             ("knee", tuple(leg[3]), 33.0),
         ):
             _joint(p, f"{side} {name}", np.array(at), radius)
-    p.blob("sacrum", (0, -62, 88), (42, 15, 40), 0.9 * marrow, rotation=turned(x=-25))
+    sacrum(p, marrow)
     p.cord("sternum", np.array([(0, 92, 420), (0, 88, 500), (0, 72, 560)], dtype=float), 8.0, 0.8 * marrow)
     p.blob("skull base", (0, HEAD_Y - 12, 722), (46, 40, 9), 0.9 * marrow, texture=0.2, warp=0.15)
 
 
 def _ribs(p: Painter, value: float) -> None:
-    """Ten pairs of ribs, which fall from the spine to the side and on to the front."""
+    """Ten pairs of ribs, which descend from the spine to the side and to the front."""
     body = p.body
     angles = np.linspace(-0.93 * np.pi / 2, 0.7 * np.pi / 2, 14)
     for n in range(10):
         top = 574.0 - 25.5 * n
         z = np.clip(top - (22 + 4.5 * n) * (np.sin(angles) + 1) / 2 * 1.6, 285, 586)
-        a, b, yc = (np.interp(z, body.cage[:, 0], body.cage[:, c]) for c in (1, 2, 3))  # type: ignore[attr-defined]
+        a, b, yc = (np.interp(z, body.cage[:, 0], body.cage[:, c]) for c in (1, 2, 3))
         for s in (1, -1):
             x, y = s * (a + 4) * np.cos(angles), yc + (b + 4) * np.sin(angles)
             p.cord(f"rib {n} {s}", np.stack([x, y, z], axis=1), 4.5, value, patchy=0.12, patch_mm=60, edge=6.0)

@@ -15,6 +15,8 @@ from wslpet.data.phantom.body.anatomy import (
     SPINE,
     Body,
     bend_path,
+    lowered_arm,
+    oval,
     stream,
 )
 from wslpet.data.phantom.body.shapes import Axes, Point, Waves, smooth_path
@@ -40,13 +42,13 @@ HEAD_Y = 31.0
 
 @dataclass(frozen=True, eq=False)
 class LifelikeBody(Body):
-    """A body whose cage, outline and organs vary one by one.
+    """A body whose rib cage, outline and organs vary independently of each other.
 
     Parameters
     ----------
-    outline, cage : as `OUTLINE` and `CAGE`.
-    liver_low, liver_tilt, liver_left : lowest height, slope of the lower edge, left end.
-    head_shift, pelvis_shift : (x, y) by which head and pelvis lie beside the reference, mm; see `lean`.
+    outline, cage : tables as `OUTLINE` and `CAGE`.
+    liver_low, liver_tilt, liver_left : the liver's lowest height, the slope of its lower edge, its left end.
+    head_shift, pelvis_shift : shift (x, y) of head and pelvis against the reference body, mm; see `lean`.
     """
 
     outline: Array = field(repr=False, default_factory=lambda: OUTLINE)
@@ -59,7 +61,7 @@ class LifelikeBody(Body):
 
     @classmethod
     def draw(cls, seed: int, settings: CohortSettings) -> LifelikeBody:
-        """Draw a patient of a cohort; the same for the same seed."""
+        """Sample a patient of a cohort; the same seed gives the same patient."""
         rng = stream(seed, "lifelike body")
         height = float(np.clip(rng.normal(*settings.height_m), 1.45, 2.0))
         bmi = float(np.clip(settings.bmi[0] * np.exp(rng.normal(0, settings.bmi[1] / settings.bmi[0])), 15.5, 46.0))
@@ -109,25 +111,17 @@ class LifelikeBody(Body):
         paunch = max(self.bmi - 23 + 2 * shape[3], 0)
         belly = 1.1 * paunch * np.exp(-(((z - 215) / 110) ** 2))
         xs, ys, _ = _shift(z, self.head_shift, self.pelvis_shift).T
-        distance = _leaning_oval(axes, a + grow + 0.7 * belly, b + grow + belly, xs, yc + ys + belly * 0.7)
+        distance = oval(axes, a + grow + 0.7 * belly, b + grow + belly, xs, yc + ys + belly * 0.7)
         # The trunk ends in an inverted V between the legs.
         np.maximum(distance, (-36 - axes.mesh[2] - np.abs(axes.mesh[0])) * np.float32(0.7), out=distance)
         np.maximum(distance, (-120 - axes.mesh[2]) * np.float32(0.9), out=distance)
         return np.maximum(distance, axes.mesh[2] - VERTEX_Z, out=distance)
 
     def lean(self, points: Point) -> Array:
-        """Points (..., 3) of the reference body, moved as head or pelvis lie."""
+        """Points (..., 3) of the reference body, moved with this body's head and pelvis."""
         at = np.asarray(points, dtype=float)
         moved: FloatArray = np.add(at, _shift(at[..., 2], self.head_shift, self.pelvis_shift))
         return moved
-
-    def cage_distance(self, x: Array, y: Array, z: Array) -> Array:
-        """Signed distance (mm, negative inside) to the inside of the rib cage; x, y, z broadcast."""
-        a, b, yc = (np.interp(z, self.cage[:, 0], self.cage[:, c]).astype(np.float32) for c in (1, 2, 3))
-        q = np.abs(x / a) ** 2.3 + np.abs((y - yc) / b) ** 2.3
-        inside = (q ** (1 / 2.3) - 1) * np.minimum(a, b)
-        distance: FloatArray = np.maximum(inside, z - self.cage[-1, 0]).astype(np.float32)
-        return distance
 
     def liver_distance(self, x: Array, y: Array, z: Array) -> Array:
         """Signed distance (mm, negative inside) to the liver: a wedge under the dome, thinner to the left."""
@@ -147,18 +141,8 @@ def _shift(z: Array, head: tuple[float, float], pelvis: tuple[float, float]) -> 
     return shift
 
 
-def _leaning_oval(axes: Axes, a: Array, b: Array, xc: Array, yc: Array, power: float = 2.3) -> Array:
-    """Signed distance (mm, approximate), (x, y, z), to a superellipse whose axes and centre change along z."""
-    low, wide, deep = np.minimum(a, b), a.astype(np.float32), b.astype(np.float32)
-    x = np.abs((axes.x[:, None] - xc[None, :].astype(np.float32)) / wide) ** np.float32(power)
-    y = np.abs((axes.y[:, None] - yc[None, :].astype(np.float32)) / deep) ** np.float32(power)
-    distance: FloatArray = x[:, None, :] + y[None, :, :] - np.float32(1)
-    distance *= (low / power).astype(np.float32)
-    return distance
-
-
 def surface_waves(body: Body, name: str, wavelength_mm: float) -> Waves:
-    """The random field that roughens an organ's surface."""
+    """Random field that makes an organ's surface uneven."""
     return Waves.draw(stream(body.seed, name + " surface"), wavelength_mm)
 
 
@@ -179,9 +163,7 @@ def _limbs(rng: np.random.Generator, arms: str, fat: float) -> dict[str, tuple[A
     for side, sign in (("right", 1.0), ("left", -1.0)):
         bend = 0.8 * rng.normal(0, 1, size=6) + 0.6 * rng.normal(0, 1)
         if arms == "down":
-            line = [(158, -16, 556)] + [(x + fat * 1.1, y, z) for x, y, z in (
-                (194 + 6 * bend[0], -22, 440), (222 + 10 * bend[1], -20 + 12 * bend[2], 300),
-                (222 + 14 * bend[3], 10 + 15 * bend[4], 160), (205 + 15 * bend[3], 25 + 12 * bend[5], 50))]  # fmt: skip
+            line = lowered_arm(556, bend, fat)
         else:
             elbow = (204 + 22 * raised[0] + 8 * bend[1], 14, 765 + 22 * raised[1])
             wrist = (118 + 26 * raised[2] + 10 * bend[3], 40 + 12 * bend[4], 870)

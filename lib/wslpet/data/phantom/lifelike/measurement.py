@@ -1,4 +1,4 @@
-"""Volume, place and extent of the organs of a phantom, as published tables of real patients give them."""
+"""Volume, position and extent of a phantom's organs, for comparison with published tables of real patients."""
 
 from __future__ import annotations
 
@@ -8,11 +8,10 @@ import numpy as np
 
 from wslpet.core.arrays import Array
 from wslpet.data.phantom.body.canvas import Box
-from wslpet.data.phantom.patient import new_painter, plan_scan
+from wslpet.data.phantom.scan.plan import painted_organs, plan_scan
 from wslpet.data.phantom.settings import CohortSettings
 
-# What is painted under these names belongs to an organ; what is painted over it with a name that is none of
-# `INSIDE`, does not.
+# Organ → names of its strokes on the canvas. Strokes over an organ take voxels from it, except those of `INSIDE`.
 PARTS = {
     "liver": ("liver", "left liver"),
     "spleen": ("spleen",),
@@ -36,8 +35,8 @@ class OrganMeasures:
     Parameters
     ----------
     volume_ml : volume.
-    place_mm : (right, anterior, superior) of its centre from the centre of the lungs.
-    extent_mm : (width, depth, height), 1st to 99th percentile of its voxels.
+    place_mm : (right, anterior, superior) centre, relative to the centre of the lungs.
+    extent_mm : (width, depth, height), from the 1st to the 99th percentile of the voxels.
     """
 
     volume_ml: float
@@ -48,7 +47,7 @@ class OrganMeasures:
 def measure_organs(
     seed: int, settings: CohortSettings, voxel_mm: tuple[float, float, float] = (5.0, 5.0, 5.0)
 ) -> dict[str, OrganMeasures]:
-    """Measure the organs of one patient of a cohort, as far as they lie in the field of view; nothing is scanned."""
+    """Measure the organs of one patient of a cohort, as far as they are in the field of view, without a scanner."""
     plan = plan_scan(seed, settings, voxel_mm)
     numbers = {part: ORGANS.index(organ) + 1 for organ, parts in PARTS.items() for part in parts}
     labels = np.zeros(plan.canvas.activity.shape, dtype=np.uint8)
@@ -62,7 +61,7 @@ def measure_organs(
             part[covered] = 0
 
     plan.canvas.on_paint = note
-    new_painter(plan, settings).paint_all()
+    painted_organs(plan, settings)
     x, y, z = (
         (axis / scale).astype(np.float32).reshape(shape)
         for axis, scale, shape in zip(

@@ -1,4 +1,4 @@
-"""Urinary tract and what lies in the pelvis."""
+"""Uptake of the urinary tract and of the organs of the pelvis."""
 
 from __future__ import annotations
 

@@ -7,9 +7,9 @@ from scipy.spatial.transform import Rotation
 
 from wslpet.core.arrays import Array
 from wslpet.data.phantom.body.painter import Painter
-from wslpet.data.phantom.body.shapes import Waves, ellipsoid
+from wslpet.data.phantom.body.shapes import Waves
 from wslpet.data.phantom.body.tissue import spine
-from wslpet.data.phantom.body.trunk import chest_cavity
+from wslpet.data.phantom.body.trunk import Myocardium, chest_cavity, paint_myocardium
 
 
 def chest(p: Painter) -> None:
@@ -70,7 +70,6 @@ def heart(p: Painter, blood: float) -> None:
     out = np.array([-0.62, 0.55, -0.5]) + rng.normal(0, 0.12, size=3)
     _ventricle(
         p,
-        "left ventricle",
         ventricle,
         out,
         np.array([35.0, 35, 47]) * size,
@@ -80,9 +79,7 @@ def heart(p: Painter, blood: float) -> None:
     )
     if not silent and rng.random() < 0.5:
         right = float(muscle) * rng.uniform(0.15, 0.5)
-        _ventricle(
-            p, "right ventricle", np.add(centre, (18, 16, -8)), out, np.array([28.0, 24, 42]) * size, 5.0, right, rng
-        )
+        _ventricle(p, np.add(centre, (18, 16, -8)), out, np.array([28.0, 24, 42]) * size, 5.0, right, rng)
     if rng.random() < 0.2:
         p.blob(
             "atrial wall",
@@ -97,7 +94,6 @@ def heart(p: Painter, blood: float) -> None:
 
 def _ventricle(
     p: Painter,
-    name: str,
     centre: Array,
     out: Array,
     radii: Array,
@@ -105,17 +101,9 @@ def _ventricle(
     value: float,
     rng: np.random.Generator,
 ) -> None:
-    """A cup of muscle, open at its base; segments of the wall may be colder or hotter."""
+    """A ventricle with a random orientation, base and variation of uptake along its wall."""
     axis = Rotation.align_vectors([out], [(0, 0, 1)])[0]
     lateral, patchy = Waves.draw(rng, 70.0), float(rng.choice((0.1, 0.25, 0.6), p=(0.5, 0.3, 0.2)))
     base, reach = float(rng.uniform(14, 34)), 1.25 * float(radii.max())
-    box = p.canvas.reference_box(centre - reach, centre + reach)
-    if box is None:
-        return
-    x, y, z = (m - np.float32(c) for m, c in zip(box.reference.mesh, centre, strict=True))
-    direction = axis.apply((0, 0, 1)).astype(np.float32)
-    along = direction[0] * x + direction[1] * y + direction[2] * z
-    outer = (ellipsoid(box.reference, centre, radii, axis) - 1) * np.float32(radii.mean())
-    shell = np.maximum(np.maximum(outer, -(outer + np.float32(wall_mm))), -along - np.float32(base))
-    amount = np.float32(value) * np.exp(np.float32(patchy) * lateral.on(box.reference))
-    p.canvas.paint(box, p.canvas.fraction(shell), amount)
+    wall = Myocardium(centre, radii, axis, float(radii.mean()), wall_mm, base, reach)
+    paint_myocardium(p, wall, value, patchy, lateral)

@@ -9,6 +9,7 @@ import numpy as np
 from wslpet.core.arrays import Array
 from wslpet.data.phantom.body.painter import Painter
 from wslpet.data.phantom.body.shapes import Waves, smooth_path
+from wslpet.data.phantom.body.tissue import in_front_of
 
 
 def soft_tissue(p: Painter) -> None:
@@ -39,7 +40,7 @@ def soft_tissue(p: Painter) -> None:
 
 
 def _muscle_bellies(p: Painter, name: str, line: Array, lean: Array, muscle: float) -> None:
-    """Strands along a limb, a little hotter or colder than the rest."""
+    """Strands along a limb with slightly higher or lower uptake."""
     rng = p.stream(name + " bellies")
     path, size = smooth_path(line, 30), np.interp(np.linspace(0, 1, 30), np.linspace(0, 1, len(lean)), lean)
     for n in range(5):
@@ -53,11 +54,7 @@ def _muscle_bellies(p: Painter, name: str, line: Array, lean: Array, muscle: flo
 
 
 def _breasts(p: Painter, fat: float, rng: np.random.Generator) -> None:
-    size, gland = 26 + 0.9 * p.body.fat_mm, rng.uniform(1.1, 3.2)
-
-    def front(x: Array, y: Array, z: Array) -> Array:
-        return np.float32(84) - y
-
+    size, gland, front = 26 + 0.9 * p.body.fat_mm, rng.uniform(1.1, 3.2), in_front_of(84)
     for s in (1, -1):
         at = np.array([80 * s, 96 + 0.5 * p.body.fat_mm, 438])
         p.blob(f"breast {s}", at, (1.5 * size, 0.65 * size, 1.3 * size), 1.2 * fat, texture=0.2, clip=front)

@@ -24,11 +24,18 @@ def blur(array: Array, fwhm_mm: float, spacing: FloatArray) -> Array:
 def noise(
     activity: Array, axes: Axes, liver_cov: float, fwhm_mm: float, spacing: FloatArray, rng: np.random.Generator
 ) -> Array:
-    """Reconstruction-like noise (SUV), (x, y, z): correlated over `fwhm_mm`, SD growing as activity to the 0.65.
+    """Noise (SUV), (x, y, z), as after reconstruction: correlated over `fwhm_mm`, with an SD ∝ activity^0.65.
 
-    `axes` are in mm of the reference body: attenuation makes the middle of the trunk noisier than limbs and head.
-    `liver_cov` is the coefficient of variation at a liver SUV of 2.2. The power lies between that of counting (0.5)
-    and that of iterative reconstruction (near 1), as on the Discovery ST scan STS_001.
+    The exponent lies between that of counting statistics (0.5) and that of iterative reconstruction (near 1), as
+    measured on the Discovery ST scan STS_001. Attenuation makes the middle of the trunk noisier than limbs and head.
+
+    Parameters
+    ----------
+    activity : (x, y, z) SUV.
+    axes : coordinates of the voxels in mm of the reference body.
+    liver_cov : coefficient of variation at a liver SUV of 2.2.
+    fwhm_mm : FWHM of the correlation.
+    spacing : (3,) voxel size, mm.
     """
     grain = rng.standard_normal(activity.shape, dtype=np.float32)
     grain = blur(grain, fwhm_mm, spacing)
@@ -44,7 +51,7 @@ def noise(
 def edge_noise(
     shape: tuple[int, ...], spacing: FloatArray, factor: tuple[float, float], liver_cov: float, rng: np.random.Generator
 ) -> Array:
-    """Noise (SUV), (x, y, z), of the outermost slices, whose sensitivity falls to a fraction; in air, too."""
+    """Additional noise (SUV), (x, y, z), of the outermost slices, where the scanner is less sensitive; also in air."""
     z = np.arange(shape[2]) * spacing[2]
     inward = np.minimum(z, z[-1] - z)
     rise = rng.uniform(*factor) - 1

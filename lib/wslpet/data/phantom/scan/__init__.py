@@ -1,0 +1,1 @@
+"""The scan of a phantom: its plan, the point spread and the noise."""
