@@ -6,7 +6,7 @@ import pytest
 from wslpet.core.volume import Volume
 from wslpet.io.folders import Tree
 from wslpet.server.series.ct import AIR_HU, resampled
-from wslpet.server.storage.image_files import image_files
+from wslpet.server.storage.images.image_files import image_files
 
 # CTs of 2 × 2 × 3 mm in another orientation, and off the PET's origin.
 FLIPPED = np.array([[-2.0, 0, 0, 90], [0, 2.0, 0, -40], [0, 0, 3.0, -400], [0, 0, 0, 1]])

@@ -38,7 +38,7 @@ from wslpet.server.errors import UnknownName, quoted
 from wslpet.server.http.authentication import Administrator, Annotator, AnyUser, require
 from wslpet.server.http.fifo_semaphore import processors
 from wslpet.server.http.request_models import SampleOptions, parsed, parsed_infer
-from wslpet.server.series.dicomweb import DicomWeb
+from wslpet.server.series.sources.dicomweb import DicomWeb
 from wslpet.server.tasks.infer import extension_of
 
 logger = logging.getLogger(__name__)

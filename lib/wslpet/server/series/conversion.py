@@ -9,7 +9,7 @@ from pathlib import Path
 from wslpet.core.errors import DicomError
 from wslpet.io.dicom.series import read_series
 from wslpet.server.series.cache import CachedSeries, SeriesCache
-from wslpet.server.series.source import FoundSeries, SeriesSource
+from wslpet.server.series.sources.source import FoundSeries, SeriesSource
 
 logger = logging.getLogger(__name__)
 

@@ -18,7 +18,7 @@ from wslpet.io.readers import decoded, ending
 from wslpet.server.errors import quoted
 from wslpet.server.http.fifo_semaphore import processors
 from wslpet.server.series.datastore import SeriesDatastore
-from wslpet.server.storage.image_files import CT_WORD, IMAGE_ENDS
+from wslpet.server.storage.images.image_files import CT_WORD, IMAGE_ENDS
 
 # Some hundred patients.
 CACHE_BYTES = 4 << 30

@@ -16,8 +16,8 @@ from wslpet.core.volume import Volume
 from wslpet.io.dicom.derived.segmentation import Maker, read_segmentation
 from wslpet.io.masks import read_mask, write_mask
 from wslpet.server.series.cache import CachedSeries
-from wslpet.server.series.source import FoundSegmentation, SeriesSource
-from wslpet.server.storage.image_list import FINAL
+from wslpet.server.series.sources.source import FoundSegmentation, SeriesSource
+from wslpet.server.storage.images.image_list import FINAL
 
 # The "extension" of an image that is a series, in the list of images.
 SERIES = ".dcm"

@@ -13,8 +13,8 @@ from wslpet.core.errors import InputError
 from wslpet.core.settings import Settings
 from wslpet.data.state_folder import PRIVATE, state_folder
 from wslpet.server.series.datastore import SeriesDatastore
-from wslpet.server.series.dicomweb import DicomWeb
-from wslpet.server.series.folder import DicomFolder
+from wslpet.server.series.sources.dicomweb import DicomWeb
+from wslpet.server.series.sources.folder import DicomFolder
 from wslpet.server.storage.places import check_state, check_studies
 
 

@@ -18,8 +18,8 @@ from wslpet.io.dicom.series import read_series
 from wslpet.io.folders import look_into
 from wslpet.io.readers import read_volume
 from wslpet.server.errors import StorageError
-from wslpet.server.series.folder import DicomFolder
-from wslpet.server.storage.image_files import IMAGE_ENDS, NOT_STUDIES
+from wslpet.server.series.sources.folder import DicomFolder
+from wslpet.server.storage.images.image_files import IMAGE_ENDS, NOT_STUDIES
 
 # Which studies a state folder is of, where it does not lie in them.
 OF = "studies.txt"

@@ -3,64 +3,17 @@
 from __future__ import annotations
 
 import difflib
-import math
-import time
 from collections import Counter
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
-from wslpet.core.errors import BusyError, InputError
-from wslpet.server.errors import Conflict, PacsError, StorageError, UnknownName
-
-if TYPE_CHECKING:
-    from wslpet.server.storage.datastore import SeededDatastore
-
-# An image is read again after an error that is not in its content, such as a failing disk.
-RETRY_SECONDS = 300.0
+from wslpet.server.storage.annotated_images import AnnotatedImages
+from wslpet.server.storage.annotations.label_seeds import LabelSeeds
 
 
-class UnusableImages:
-    """Images that cannot be used, remembered until their file changes.
-
-    Parameters
-    ----------
-    version : (image) → key that changes with its file; raises InputError or OSError if it cannot be read.
-    """
-
-    def __init__(self, version: Callable[[str], str]) -> None:
-        self._version = version
-        self._known: dict[str, tuple[str, float, str]] = {}  # image → its version, until when, and why
-
-    def note(self, image_id: str, error: Exception) -> None:
-        """Remember why an image cannot be used. Errors of the server do not count."""
-        if isinstance(error, PacsError | StorageError | BusyError | UnknownName | Conflict):
-            return
-        until = math.inf if isinstance(error, InputError) else time.monotonic() + RETRY_SECONDS
-        try:
-            version = self._version(image_id)
-        except (InputError, OSError):
-            return
-        self._known[image_id] = (version, until, str(error) or type(error).__name__)
-
-    def reasons(self) -> dict[str, str]:
-        """Image → reason, of the images that are known to be unusable."""
-        found = {}
-        for image, (version, until, why) in list(self._known.items()):
-            try:
-                known = self._version(image) == version and time.monotonic() < until
-            except (InputError, OSError):
-                known = False
-            if known:
-                found[image] = why
-            else:
-                self._known.pop(image, None)
-        return found
-
-
-def uncounted(store: SeededDatastore) -> dict[str, str]:
+def uncounted(store: AnnotatedImages, label_seeds: LabelSeeds) -> dict[str, str]:
     """Image → why its annotation is not learned from: unknown type, or a label that could not become a seed."""
     images, classes = set(store.list_images()), store.settings.classes
-    reasons = {image: why for image, why in store.label_seeds.reasons().items() if image in images}
+    reasons = {image: why for image, why in label_seeds.reasons().items() if image in images}
     for image, seed in store.seeds.newest().items():
         if image in images and seed.cancer_type not in classes:
             here = ", ".join(classes)
@@ -68,7 +21,7 @@ def uncounted(store: SeededDatastore) -> dict[str, str]:
     return reasons
 
 
-def remarks(store: SeededDatastore) -> list[str]:
+def remarks(store: AnnotatedImages, label_seeds: LabelSeeds) -> list[str]:
     """Sentences about the images for the users of the server."""
     images, classes, unusable = set(store.list_images()), store.settings.classes, store.unusable()
     unknown = Counter(
@@ -77,7 +30,7 @@ def remarks(store: SeededDatastore) -> list[str]:
         if image in images and seed.cancer_type not in classes
     )
     sentences = [_unknown_type(name, count, classes) for name, count in sorted(unknown.items())]
-    labels, unread = store.label_seeds.reasons().keys() & images, store.label_seeds.unread()
+    labels, unread = label_seeds.reasons().keys() & images, label_seeds.unread()
     if labels:
         sentences.append(
             f"{_patients(len(labels))} stay to be annotated though they have a label; the cohort says why."

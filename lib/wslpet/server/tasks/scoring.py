@@ -27,7 +27,7 @@ from wslpet.io.tables import guarded, unguarded
 from wslpet.method.burden import is_of_mask
 from wslpet.method.inference.pipeline import delineate
 from wslpet.server.storage.datastore import SeededDatastore
-from wslpet.server.storage.image_list import FINAL
+from wslpet.server.storage.images.image_list import FINAL
 
 logger = logging.getLogger(__name__)
 

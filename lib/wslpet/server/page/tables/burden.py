@@ -29,7 +29,7 @@ from wslpet.server.errors import quoted
 from wslpet.server.page.annotation import AnnotationPage
 from wslpet.server.page.thumbnails import outlines
 from wslpet.server.storage.annotations.label_seeds import label_stamp
-from wslpet.server.storage.image_list import FINAL
+from wslpet.server.storage.images.image_list import FINAL
 
 logger = logging.getLogger(__name__)
 

@@ -25,7 +25,7 @@ from wslpet.server.page.review.readers import READER_COLUMNS, reader_cells
 from wslpet.server.page.schemas import Image, Reader
 from wslpet.server.page.tables.burden import ENDINGS, MEDIA_TYPES, CohortBurden, Form
 from wslpet.server.storage.annotations.readings import ImageReadings
-from wslpet.server.storage.image_files import flat_name
+from wslpet.server.storage.images.image_files import flat_name
 
 router = APIRouter(prefix="/wslpet/api", tags=["Annotation page"])
 _FILE: dict[int | str, dict[str, Any]] = {200: {"content": {kind: {} for kind in MEDIA_TYPES.values()}}}

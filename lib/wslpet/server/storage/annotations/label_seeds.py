@@ -11,15 +11,12 @@ import logging
 import threading
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from wslpet.core.errors import BusyError, InputError
 from wslpet.server.errors import Conflict, PacsError, StorageError
+from wslpet.server.storage.annotated_images import AnnotatedImages
 from wslpet.server.storage.annotations.submitted_labels import annotation_from_label
-from wslpet.server.storage.image_list import FINAL
-
-if TYPE_CHECKING:
-    from wslpet.server.storage.datastore import SeededDatastore
+from wslpet.server.storage.images.image_list import FINAL
 
 logger = logging.getLogger(__name__)
 
@@ -30,7 +27,7 @@ RETRY_SECONDS = 60.0
 _PASSING = (PacsError, StorageError, BusyError, OSError)
 
 
-def label_stamp(store: SeededDatastore, image: str) -> str:
+def label_stamp(store: AnnotatedImages, image: str) -> str:
     """Text that changes when the submitted label of an image does."""
     series = store.get_label_info(image, FINAL).get("SeriesInstanceUID", "")
     try:
@@ -48,7 +45,7 @@ class LabelSeeds:
     store : has the labels and the seed log.
     """
 
-    def __init__(self, store: SeededDatastore) -> None:
+    def __init__(self, store: AnnotatedImages) -> None:
         self._store = store
         self._refused: dict[str, tuple[str, float, str]] = {}  # image → stamp of its label, until when, and why
         self._guard = threading.Lock()

@@ -25,7 +25,7 @@ from wslpet.core.errors import InputError
 from wslpet.io.dicom.derived.segmentation import referenced_series, segment_names
 from wslpet.io.dicom.headers import write_dicom
 from wslpet.server.errors import PacsError, quoted
-from wslpet.server.series.source import FACTS, FoundSegmentation, FoundSeries, facts_of, is_uid, why_left_out
+from wslpet.server.series.sources.source import FACTS, FoundSegmentation, FoundSeries, facts_of, is_uid, why_left_out
 
 logger = logging.getLogger(__name__)
 

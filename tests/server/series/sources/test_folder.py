@@ -26,8 +26,8 @@ from wslpet.io.readers import read_volume
 from wslpet.server.errors import UnknownName
 from wslpet.server.series import listing
 from wslpet.server.series.datastore import SeriesDatastore
-from wslpet.server.series.folder import DicomFolder
-from wslpet.server.series.source import FoundSegmentation
+from wslpet.server.series.sources.folder import DicomFolder
+from wslpet.server.series.sources.source import FoundSegmentation
 from wslpet.server.storage.annotations.service import AnnotationService
 
 

@@ -28,8 +28,8 @@ from wslpet.core.errors import InputError
 from wslpet.io.folders import Tree, look_into
 from wslpet.io.readers import ending
 from wslpet.server.errors import UnknownName, quoted
-from wslpet.server.storage.image_files import IMAGE_ENDS, NOT_STUDIES, flat_name, image_files
-from wslpet.server.storage.uploads import as_mapping, written
+from wslpet.server.storage.images.image_files import IMAGE_ENDS, NOT_STUDIES, flat_name, image_files
+from wslpet.server.storage.images.uploads import as_mapping, written
 
 logger = logging.getLogger(__name__)
 
@@ -61,8 +61,8 @@ class ImageList(LocalDatastore):
             read_only=read_only,
         )
 
-    def _spoken_of(self) -> Mapping[str, int]:
-        """Image → how much was said of it: those whose labels are not taken over."""
+    def _annotation_counts(self) -> Mapping[str, int]:
+        """Image → number of records in the log. Labels of these images are not taken over."""
         return {}
 
     def _entry(self, image_id: str) -> ImageLabelModel | None:
@@ -187,9 +187,9 @@ class ImageList(LocalDatastore):
         """Copy final labels that lie beside the studies, where those of the server lie elsewhere; each once."""
         if self._labels_beside is None or not self._labels_beside.is_dir():
             return
-        own, spoken_of = Path(self._datastore.label_path(FINAL)), self._spoken_of()
+        own, annotated = Path(self._datastore.label_path(FINAL)), self._annotation_counts()
         for name in self._list_files(self._labels_beside, self._extensions):
-            if self._to_id(name)[0] not in spoken_of and not (own / name).exists():
+            if self._to_id(name)[0] not in annotated and not (own / name).exists():
                 self._install(self._labels_beside / name, own / name)
 
     def _remove_non_existing(self) -> int:

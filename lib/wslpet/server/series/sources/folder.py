@@ -14,7 +14,7 @@ from wslpet.io.dicom.files import is_candidate
 from wslpet.io.dicom.headers import read_dicom
 from wslpet.io.folders import look_into
 from wslpet.server.errors import UnknownName, quoted
-from wslpet.server.series.source import FACTS, FoundSegmentation, FoundSeries, facts_of, is_uid, why_left_out
+from wslpet.server.series.sources.source import FACTS, FoundSegmentation, FoundSeries, facts_of, is_uid, why_left_out
 
 logger = logging.getLogger(__name__)
 

@@ -5,8 +5,8 @@ import time
 
 import pytest
 
-from wslpet.server.storage import folder_watch
-from wslpet.server.storage.folder_watch import Changes
+from wslpet.server.storage.images import folder_watch
+from wslpet.server.storage.images.folder_watch import Changes
 
 LONG_AGO = 1_000_000_000
 

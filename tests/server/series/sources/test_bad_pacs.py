@@ -18,7 +18,7 @@ from wslpet.io.readers import read_volume
 from wslpet.server.errors import PacsError, UnknownName, status_of
 from wslpet.server.series import conversion, listing
 from wslpet.server.series.datastore import SeriesDatastore
-from wslpet.server.series.dicomweb import DicomWeb
+from wslpet.server.series.sources.dicomweb import DicomWeb
 from wslpet.server.storage.opening import open_studies
 
 READ_SECONDS = 0.5

@@ -18,9 +18,9 @@ from wslpet.io.masks import write_mask
 from wslpet.io.readers import read_volume
 from wslpet.server.errors import UnknownName
 from wslpet.server.series.datastore import SeriesDatastore
-from wslpet.server.series.folder import DicomFolder
+from wslpet.server.series.sources.folder import DicomFolder
 from wslpet.server.storage.datastore import SeededDatastore
-from wslpet.server.storage.image_files import flat_name, image_files
+from wslpet.server.storage.images.image_files import flat_name, image_files
 
 
 @pytest.fixture

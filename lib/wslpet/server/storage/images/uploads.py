@@ -13,7 +13,7 @@ from wslpet.core.atomic_io import replacing
 from wslpet.core.errors import InputError
 from wslpet.io.readers import ending
 from wslpet.server.errors import StorageError, quoted
-from wslpet.server.storage.image_files import IMAGE_ENDS
+from wslpet.server.storage.images.image_files import IMAGE_ENDS
 
 SAFE_ID = re.compile(r"\w[\w.+ ()=@,-]{0,199}")
 SAFE_TAG = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")

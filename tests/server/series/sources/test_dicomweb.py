@@ -376,7 +376,7 @@ def test_it_starts_without_the_internet_and_without_dcmqi(tmp_path):
     """Server and its questioner in a network of their own, which has loopback only, where nothing answers."""
     environment = {"MONAI_LABEL_DICOMWEB_CACHE_PATH": str(tmp_path / "cache"), "PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}
     ask = f"""
-import sys; sys.path.insert(0, {str(Path(__file__).parents[3])!r})
+import sys; sys.path.insert(0, {str(Path(__file__).parents[4])!r})
 from pathlib import Path
 from tests.helpers.app_server import Server
 from tests.helpers.dicom_patients import write_patient

@@ -1,0 +1,1 @@
+"""Sources of DICOM series: a folder, or a PACS over DICOMweb."""

@@ -1,0 +1,1 @@
+"""Image files of the studies folder: names, the list of images and labels, uploads, changes of folders."""
