@@ -24,9 +24,11 @@ PACS := http://127.0.0.1:$(PACS_PORT)/dicom-web
 
 # Phantom patients of no other seed: not the training cohort's, not those of the end-to-end figures.
 STUDY := work/study
+# How much study-real trains: small, full, or try.
+PLAN ?= full
 
 .PHONY: help setup demo demo-clicks demo-score demo-pacs serve test test-fast coverage test-pythons test-viewers lint docs e2e bench \
-  study study-full pretrain kills fuzz soak audit clean _serve-pacs
+  study study-full study-real pretrain kills fuzz soak audit clean _serve-pacs
 
 help:
 	@echo "make demo              phantom cohort, server on http://$(HOST):$(PORT)"
@@ -45,6 +47,7 @@ help:
 	@echo "make bench             speed and memory, against the limit and MONAI Label's usual way"
 	@echo "make study             the paper's comparison on 60 phantom patients, in a hurry: work/study/small/report.html"
 	@echo "make study-full        the same on 100 hard ones, trained for longer: an hour or two"
+	@echo "make study-real MIPS=DIR  the comparison on MIPs of real people with masks, resumable: some hours"
 	@echo "make kills             the server and its writers killed 200 times each, nothing lost"
 	@echo "make fuzz              ten minutes of made-up requests, no failure"
 	@echo "make soak              a server at work for half an hour, plotted"
@@ -127,7 +130,7 @@ e2e: setup
 bench: setup
 	$(RUN) -m benchmarks.speed $(ARGS)
 
-# Both go on where they were interrupted. The full one's report is the one in docs/study.
+# Both go on where they were interrupted. The full one's report is the one in docs/study/phantom.
 study: setup
 	@test -f $(STUDY)/plain-truth/cohort.csv || $(RUN) -m wslpet phantom $(STUDY)/plain --patients 60 --preset plain --seed 81
 	OMP_NUM_THREADS=1 $(RUN) -m wslpet study $(STUDY)/plain --out $(STUDY)/small --plan small --resume $(ARGS)
@@ -135,8 +138,15 @@ study: setup
 study-full: setup
 	@test -f $(STUDY)/hard-truth/cohort.csv || $(RUN) -m wslpet phantom $(STUDY)/hard --patients 100 --preset hard --seed 82
 	OMP_NUM_THREADS=1 $(RUN) -m wslpet study $(STUDY)/hard --out $(STUDY)/full --plan full --resume $(ARGS)
-	mkdir -p docs/study
-	cd $(STUDY)/full && cp -r tables.md tables.tex report.html figures $(CURDIR)/docs/study/
+	mkdir -p docs/study/phantom
+	cd $(STUDY)/full && cp -r tables.md tables.tex report.html figures $(CURDIR)/docs/study/phantom/
+
+# Images and networks that learned from them stay in work; the report has tables and curves only.
+study-real: setup
+	@test -n "$(MIPS)" || { echo "make study-real MIPS=folder of MIPs with masks (docs/reference/mips.md)"; exit 2; }
+	OMP_NUM_THREADS=1 $(RUN) -m wslpet study "$(MIPS)" --out $(STUDY)/real --plan $(PLAN) --resume $(ARGS)
+	mkdir -p docs/study/real
+	cd $(STUDY)/real && cp -r tables.md tables.tex report.html figures $(CURDIR)/docs/study/real/
 
 kills: setup
 	KILLS=200 SERVER_KILLS=200 $(RUN) -m pytest tests/security/test_kills.py $(ARGS)

@@ -11,55 +11,41 @@ import argparse
 import hashlib
 import json
 import os
-import time
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported: the workers share the cores
 
-import numpy as np
-
-from benchmarks.real.mips.cohort import Cohort, load
-from benchmarks.real.mips.judging import Outcome, judge
 from benchmarks.real.mips.report import print_table, summary, write_page
-from benchmarks.real.mips.systems import LEARNERS, SYSTEMS, VARIANTS, Effort, predictions
-from wslpet.analysis.statistics import folds
+from wslpet.core.errors import InputError
+from wslpet.study.mips.cohort import Cohort, load
+from wslpet.study.mips.runs import ALL, Run, Task, execute, outcomes_of
+from wslpet.study.mips.systems.case import Effort
+from wslpet.study.mips.systems.ours import VARIANTS
+from wslpet.study.mips.systems.registry import SYSTEMS
 
-ALL = "all"
-
-
-@dataclass(frozen=True)
-class Job:
-    """One system that learns once. size : number of clicked patients, or 0 for all."""
-
-    system: str
-    size: int
-    fold: int
-    learn_from: tuple[int, ...]
-    judged: tuple[int, ...]
-
-    @property
-    def key(self) -> str:
-        people = hashlib.sha256(repr((self.learn_from, self.judged)).encode()).hexdigest()[:8]
-        return f"{self.system}-{self.size or ALL}-{self.fold}-{people}"
+LEARNERS = ("one_click", "every_lesion", "full_masks")
+# The yardstick; `wslpet study` compares more.
+DEFAULT = (*LEARNERS, "cam_distance", "shipped", "shipped_cam", "atlas", "threshold")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Learn, judge, print, write."""
     args = _parser().parse_args(arguments)
     train, test, parts = _divided(args)
-    effort = Effort(args.steps, args.epochs)
-    jobs = [
-        Job(system, size, number, tuple(_some(train, learn_from, size)), tuple(judged))
+    effort = Effort(steps=args.steps, epochs=args.epochs)
+    runs = [
+        Run(system, size, number, tuple(train.some(learn_from, size)), tuple(judged))
         for number, (learn_from, judged) in enumerate(parts)
         for system in args.systems
         for size in (args.sizes if system.split("-")[0] in LEARNERS else (0,))
     ]
     store = args.cache / hashlib.sha256(repr((effort, args.train, args.test, args.cohort)).encode()).hexdigest()[:8]
-    outcomes = _run(jobs, train, test, effort, store, args.workers)
+    task = Task(train, test, effort, store)
+    execute(runs, task, args.workers)
+    outcomes: dict[tuple[str, int], list] = {}
+    for run in runs:
+        outcomes.setdefault((run.system, run.size), []).extend(outcomes_of(run, task))
     result = summary(outcomes)
     print_table(result)
     if args.json:
@@ -77,7 +63,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--train", type=Path, metavar="DIR")
     parser.add_argument("--test", type=Path, metavar="DIR")
     known = [*SYSTEMS, *(f"one_click-{part}" for part in VARIANTS)]
-    parser.add_argument("--systems", nargs="+", default=list(SYSTEMS), choices=known)
+    parser.add_argument("--systems", nargs="+", default=list(DEFAULT), choices=known)
     parser.add_argument("--sizes", type=_sizes, default=[0], help="numbers of clicked patients, such as 10,20,40,all")
     parser.add_argument("--json", type=Path, metavar="FILE")
     parser.add_argument("--page", type=Path, metavar="FILE.html")
@@ -94,64 +80,20 @@ def _sizes(text: str) -> list[int]:
 
 def _divided(args: argparse.Namespace) -> tuple[Cohort, Cohort, list[tuple[list[int], list[int]]]]:
     if args.folds and args.cohort and not (args.train or args.test):
-        cohort = load(args.cohort, args.cache, args.workers)
-        strata = [person.cancer_type for person in cohort.people]
-        tests = folds(strata, [person.person for person in cohort.people], args.folds)
-        parts = [(np.setdiff1d(np.arange(len(strata)), test).tolist(), test.tolist()) for test in tests]
+        cohort = _loaded(args.cohort, args)
+        parts = cohort.parts(args.folds)
         return cohort, cohort, [part for k, part in enumerate(parts) if args.only is None or k in args.only]
     if args.train and args.test and not (args.folds or args.cohort):
-        train, test = (load(folder, args.cache, args.workers) for folder in (args.train, args.test))
+        train, test = (_loaded(folder, args) for folder in (args.train, args.test))
         return train, test, [(list(range(len(train.people))), list(range(len(test.people))))]
     raise SystemExit("give --folds N DIR, or --train DIR --test DIR")
 
 
-def _some(cohort: Cohort, numbers: list[int], size: int) -> list[int]:
-    """All lesion-free people, and `size` patients drawn at random."""
-    ill = [k for k in numbers if cohort.ill[k]]
-    chosen = set(np.random.default_rng(0).permutation(ill)[: size or None].tolist())
-    return [k for k in numbers if not cohort.ill[k] or k in chosen]
-
-
-_work: tuple[Cohort, Cohort, Effort] | None = None
-
-
-def _run(
-    jobs: list[Job], train: Cohort, test: Cohort, effort: Effort, store: Path, workers: int
-) -> dict[tuple[str, int], list[Outcome]]:
-    """Outcomes of each system and size, of all folds; finished jobs are read from the store."""
-    global _work
-    _work = train, test, effort  # inherited by the processes
-    store.mkdir(parents=True, exist_ok=True)
-    start, done = time.monotonic(), {}
-    to_do = [job for job in jobs if not (store / f"{job.key}.json").is_file()]
-    with ProcessPoolExecutor(workers) as pool:
-        waiting = {pool.submit(_judged, job, store): job for job in to_do}
-        for number, one in enumerate(as_completed(waiting), start=1):
-            job = waiting[one]
-            one.result()
-            minutes = (time.monotonic() - start) / 60
-            print(
-                f"[{number}/{len(to_do)}] {job.system} {job.size or ALL} fold {job.fold}: {minutes:.1f} min", flush=True
-            )
-    for job in jobs:
-        rows = json.loads((store / f"{job.key}.json").read_text())
-        done.setdefault((job.system, job.size), []).extend(Outcome(**row) for row in rows)
-    return done
-
-
-def _judged(job: Job, store: Path) -> None:
-    import torch
-
-    torch.set_num_threads(1)
-    assert _work is not None
-    train, test, effort = _work
-    found = predictions(job.system, train, list(job.learn_from), test, list(job.judged), effort)
-    rows: list[dict[str, Any]] = [
-        judge(test.people[k], prediction).to_json() for k, prediction in zip(job.judged, found, strict=True)
-    ]
-    path = store / f"{job.key}.json"
-    path.with_suffix(".part").write_text(json.dumps(rows))
-    path.with_suffix(".part").replace(path)
+def _loaded(folder: Path, args: argparse.Namespace) -> Cohort:
+    try:
+        return load(folder, args.cache, args.workers)
+    except InputError as error:
+        raise SystemExit(str(error)) from error
 
 
 if __name__ == "__main__":

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import html
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from benchmarks.real.mips.judging import Outcome, figures
-from benchmarks.real.mips.systems import SYSTEMS, TITLES
-from wslpet.analysis.statistics import delong_p, paired_p
+from wslpet.analysis.statistics import Estimate
+from wslpet.study.mips import results
+from wslpet.study.mips.judging import Outcome
+from wslpet.study.mips.results import FALSE_PLACES
+from wslpet.study.mips.systems.registry import SYSTEMS, system_of
 
 REFERENCE = "one_click"
 HEAD = ("system", "patients", "strongest place", "Dice", "found at 0.5 / 1 / 2", "AUC", "spec. at 95 %", "type")
@@ -27,27 +31,32 @@ def summary(outcomes: dict[tuple[str, int], list[Outcome]]) -> dict[str, Any]:
             entry.update(values)
             reference = outcomes.get((REFERENCE, 0))
             if reference is not None and system != REFERENCE:
-                entry["against_one_click"] = _tests(found, reference)
+                tests = results.compare(found, reference).p
+                entry["against_one_click"] = {f"{name}_p": p for name, p in tests.items()}
     _ratios(result)
     return result
 
 
-def _tests(one: list[Outcome], other: list[Outcome]) -> dict[str, float | None]:
-    """Paired tests: Wilcoxon of Dice, McNemar's exact test of the strongest place, DeLong of AUC."""
-    from scipy.stats import binomtest
-
-    pairs = {a.name: (a, b) for a in one for b in other if a.name == b.name}.values()
-    ill = [(a, b) for a, b in pairs if a.ill]
-    dice = [(a.dice, b.dice) for a, b in ill if a.dice is not None and b.dice is not None]
-    places = [(a.strongest_place, b.strongest_place) for a, b in ill]
-    only = [sum(a and not b for a, b in places), sum(b and not a for a, b in places)]
-    labels = np.array([a.ill for a, _ in pairs])
-    scores = np.array([(a.score, b.score) for a, b in pairs])
+def figures(outcomes: Sequence[Outcome]) -> dict[str, Any]:
+    """Figures of a system; what it does not say is None."""
+    ill = [one for one in outcomes if one.ill]
+    dice = [one.dice for one in ill if one.dice is not None]
+    mean = _plain(results.mean(dice))
     return {
-        "dice_p": paired_p(*zip(*dice, strict=True)) if dice else None,
-        "strongest_place_p": float(binomtest(only[0], sum(only)).pvalue) if sum(only) else 1.0,
-        "auc_p": delong_p(labels, scores[:, 0], scores[:, 1]) if 0 < labels.sum() < len(labels) else None,
+        "n": len(ill),
+        "lesion_free": len(outcomes) - len(ill),
+        "strongest_place": _plain(results.share([one.strongest_place for one in ill])),
+        "dice": None if mean is None else {**mean, "median": float(np.median(dice))},
+        "froc": {f"{false:g}": results.sensitivity_at(outcomes, false) for false in FALSE_PLACES},
+        "auc": _plain(results.auc_of(outcomes)),
+        "specificity_at_95": results.specificity(outcomes),
+        "type_accuracy": _plain(results.share([one.type_right for one in ill])),
+        "calibration": results.calibration(outcomes),
     }
+
+
+def _plain(estimate: Estimate | None) -> dict[str, float] | None:
+    return None if estimate is None else asdict(estimate)
 
 
 def _ratios(result: dict[str, Any]) -> None:
@@ -61,9 +70,7 @@ def _ratios(result: dict[str, Any]) -> None:
 def _rows(result: dict[str, Any]) -> list[tuple[str, ...]]:
     order = [*(name for name in SYSTEMS if name in result), *(name for name in result if name not in SYSTEMS)]
     return [
-        _row(TITLES.get(name, name.replace("-", " without ")), size, values)
-        for name in order
-        for size, values in result[name]["sizes"].items()
+        _row(system_of(name).title, size, values) for name in order for size, values in result[name]["sizes"].items()
     ]
 
 
@@ -104,7 +111,7 @@ def write_page(path: Path, result: dict[str, Any]) -> None:
     )
     head = "".join(f"<th>{html.escape(name)}</th>" for name in HEAD)
     curves = "".join(
-        f"<h2>{html.escape(TITLES.get(name, name))}</h2>" + _curve(values["calibration"])
+        f"<h2>{html.escape(system_of(name).title)}</h2>" + _curve(values["calibration"])
         for name, values in result.items()
         if values.get("calibration")
     )

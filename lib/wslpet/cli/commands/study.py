@@ -1,4 +1,4 @@
-"""`wslpet study`: run the paper's comparison on a cohort and write the report."""
+"""`wslpet study`: run the paper's comparison on a cohort of scans, or of MIPs, and write the report."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ from typing import Any
 def add_to(commands: Any) -> None:
     """Add the subcommand's parser."""
     study = commands.add_parser("study", help="compare the systems of the paper on a cohort, in cross-validation")
-    study.add_argument("cohort", type=Path, help="table of scans, types, seeds, masks and outcomes, or its folder")
+    study.add_argument(
+        "cohort", type=Path, help="table of scans, types, seeds, masks and outcomes, or its folder; or a folder of MIPs"
+    )
     study.add_argument(
         "--out", type=Path, required=True, metavar="DIR", help="for runs, tables, figures and the report"
     )
@@ -24,18 +26,52 @@ def add_to(commands: Any) -> None:
     study.add_argument("--systems", default="", help="names separated by commas (default: all)")
     study.add_argument("--workers", type=int, default=os.cpu_count() or 1, metavar="N", help="runs at a time")
     study.add_argument("--resume", action="store_true", help="go on with what is in DIR")
+    study.add_argument("--curve", action="store_true", help="of MIPs: learn from 10, 20 and 40 patients as well")
+    study.add_argument("--report-only", action="store_true", help="of MIPs: report the folds that are done")
     study.set_defaults(command=run)
 
 
 def run(args: argparse.Namespace) -> None:
     """Prepare the patients, execute every run without a stored result, write the report."""
+    from wslpet.core.errors import InputError
+    from wslpet.data.mip_cohort import is_mip_cohort
+
+    if is_mip_cohort(args.cohort):
+        return _run_on_mips(args)
+    if args.curve or args.report_only:
+        raise InputError(f"{args.cohort} is no cohort of MIPs; --curve and --report-only are for one: leave them out")
+    return _run_on_scans(args)
+
+
+def _names(args: argparse.Namespace) -> tuple[str, ...]:
+    return tuple(name.strip() for name in args.systems.split(",") if name.strip())
+
+
+def _command() -> list[str]:
+    return ["python", "-m", "wslpet", *sys.argv[1:]]
+
+
+def _run_on_mips(args: argparse.Namespace) -> None:
+    from wslpet.study.mips.report import write_mip_report
+    from wslpet.study.mips.study import make_mip_study, open_mip_study
+
+    study = open_mip_study(
+        args.cohort, args.out, args.plan, args.seed, args.folds, _names(args), args.resume, args.workers, args.curve
+    )
+    if not args.report_only:
+        make_mip_study(study, args.workers)
+    page = write_mip_report(study, _command())
+    print(f"{page}: {len(study.names)} systems, {len(study.cohort.people)} people, {study.folds} folds")
+
+
+def _run_on_scans(args: argparse.Namespace) -> None:
     from wslpet.data.cohort_table import find_table, sources_in
     from wslpet.study.design.study import make_study, open_study
     from wslpet.study.execution.stability import measured_stability
     from wslpet.study.report.report import write_report
     from wslpet.study.results.results import read_results
 
-    chosen = tuple(name.strip() for name in args.systems.split(",") if name.strip())
+    chosen = _names(args)
     with _bar("patient", "prepare") as show_progress:
         study = open_study(
             args.cohort, args.out, args.plan, args.seed, args.folds, chosen, args.resume, args.workers, show_progress
@@ -47,8 +83,7 @@ def run(args: argparse.Namespace) -> None:
     print("outcome, tests and figures ...", file=sys.stderr)
     sources = sources_in(find_table(args.cohort))
     data = f"{len(study.patients)} {' and '.join(sources)} patients" if sources else f"{len(study.patients)} patients"
-    command = ["python", "-m", "wslpet", *sys.argv[1:]]
-    page = write_report(read_results(study, stability), f"{data} ({find_table(args.cohort).name})", command)
+    page = write_report(read_results(study, stability), f"{data} ({find_table(args.cohort).name})", _command())
     print(f"{page}: {len(study.systems)} systems, {len(study.patients)} patients, {study.plan.folds} folds")
 
 

@@ -128,13 +128,13 @@ def open_study(
     made = plan_from(plan, types, seed, n_folds)
     rows, problems = read_table(table, (*types, NO_TUMOUR))
     stamp = _stamp(rows, made)
-    _check_place(folder, stamp, resume)
+    check_place(folder, stamp, resume)
     patients = _kept(rows, problems, folder / "cache", made, workers, progress)
     if problems:
         raise InputError(
             "\n  ".join([f"{table}: {len(problems)} rows cannot be used; correct or delete them", *problems])
         )
-    _claim(folder, stamp)
+    claim(folder, stamp)
     strata = [(patient.cancer_type, patient.row.outcome) for patient in patients]
     fold_of = np.empty(len(patients), dtype=int)
     for number, test in enumerate(folds(strata, [patient.row.patient for patient in patients], made.folds, seed)):
@@ -153,7 +153,14 @@ def _stamp(rows: Sequence[Row], plan: Plan) -> dict[str, Any]:
     return {"plan": plan.to_dict(), "cohort": digest.hexdigest()}
 
 
-def _check_place(folder: Path, stamp: dict[str, Any], resume: bool) -> None:
+def check_place(folder: Path, stamp: dict[str, Any], resume: bool) -> None:
+    """Refuse a folder that holds a study that is not to be resumed, or another one.
+
+    Raises
+    ------
+    InputError
+        when it does.
+    """
     file = folder / FILE
     if not file.exists():
         return
@@ -163,7 +170,8 @@ def _check_place(folder: Path, stamp: dict[str, Any], resume: bool) -> None:
         raise InputError(f"{folder} holds a study of another cohort or plan; give another --out")
 
 
-def _claim(folder: Path, stamp: dict[str, Any]) -> None:
+def claim(folder: Path, stamp: dict[str, Any]) -> None:
+    """Write what a study is of into its folder."""
     folder.mkdir(parents=True, exist_ok=True)
     temporary = folder / f".{FILE}.part"
     temporary.write_text(json.dumps(stamp, indent=2) + "\n", encoding="utf-8")

@@ -58,7 +58,7 @@ def dice_boxes(results: Results, path: Path) -> bool:
     if not shown:
         return False
     types = results.study.plan.types
-    figure, panels = _panels(len(types), 5.0, 0.9 + 0.34 * len(shown))
+    figure, panels = panels_of(len(types), 5.0, 0.9 + 0.34 * len(shown))
     for axes, cancer_type in zip(panels, types, strict=True):
         values = [one.dice(cancer_type) for one in shown][::-1]
         boxes = axes.boxplot(values, orientation="horizontal", widths=0.6, patch_artist=True, showfliers=False)
@@ -74,7 +74,7 @@ def dice_boxes(results: Results, path: Path) -> bool:
         axes.grid(axis="x", color="0.9")
     for axes in panels[1:]:
         axes.set_yticklabels([])
-    return _save(figure, path)
+    return saved(figure, path)
 
 
 def learning_curve(results: Results, path: Path) -> bool:
@@ -82,7 +82,7 @@ def learning_curve(results: Results, path: Path) -> bool:
     names = list(dict.fromkeys(point.system for point in results.curve))
     if not names:
         return False
-    figure, (axes,) = _panels(1, 5.2, 3.4)
+    figure, (axes,) = panels_of(1, 5.2, 3.4)
     for number, name in enumerate(names):
         points = [point for point in results.curve if point.system == name]
         dice = np.array([(p.dice.value, p.dice.value - p.dice.low, p.dice.high - p.dice.value) for p in points]).T
@@ -96,7 +96,7 @@ def learning_curve(results: Results, path: Path) -> bool:
     axes.minorticks_off()
     axes.grid(color="0.9")
     axes.legend(fontsize=7, frameon=False, loc="lower right")
-    return _save(figure, path)
+    return saved(figure, path)
 
 
 def roc_curves(results: Results, path: Path) -> bool:
@@ -108,7 +108,7 @@ def roc_curves(results: Results, path: Path) -> bool:
     ]
     if not types:
         return False
-    figure, panels = _panels(len(types), 4.4, 4.6)
+    figure, panels = panels_of(len(types), 4.4, 4.6)
     for axes, cancer_type in zip(panels, types, strict=True):
         found = [(one, one.outcomes[cancer_type]) for one in results.systems.values() if cancer_type in one.outcomes]
         for number, (one, outcome) in enumerate(found):
@@ -122,7 +122,7 @@ def roc_curves(results: Results, path: Path) -> bool:
         axes.set(xlabel="1 − specificity", ylabel="sensitivity", aspect="equal")
         axes.set_title(f"{cancer_type}: {OUTCOME.get(cancer_type, 'outcome')}", fontsize=9)
         axes.legend(fontsize=6, frameon=False, loc="lower right")
-    return _save(figure, path)
+    return saved(figure, path)
 
 
 def best_to_worst(results: Results, path: Path) -> bool:
@@ -152,12 +152,14 @@ def _as_kept(result: Result, mask: BoolArray) -> Result:
     return replace(result, mask=result.mask.with_array(mask.astype(np.uint8)), slices=None)
 
 
-def _panels(count: int, width: float, height: float) -> tuple[Figure, list[Axes]]:
+def panels_of(count: int, width: float, height: float) -> tuple[Figure, list[Axes]]:
+    """A figure of panels beside each other, of a size in inches each."""
     figure = Figure(figsize=(width * count, height), facecolor="white", layout="constrained")
     FigureCanvasAgg(figure)
     return figure, [figure.add_subplot(1, count, number + 1) for number in range(count)]
 
 
-def _save(figure: Figure, path: Path) -> bool:
+def saved(figure: Figure, path: Path) -> bool:
+    """Write a figure; True, for "drawn"."""
     figure.savefig(path, dpi=90)
     return True

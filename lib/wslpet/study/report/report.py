@@ -11,7 +11,7 @@ import platform
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 from string import Template
@@ -45,23 +45,62 @@ def write_report(results: Results, data: str, command: Sequence[str]) -> Path:
     figures = folder / "figures"
     figures.mkdir(exist_ok=True)
     drawn = draw_all(results, figures, data)
-    tables, facts = all_tables(results, data), made_by(results, command)
-    listed = [f"- {key}: `{value}`" for key, value in facts.items()]
-    text = [f"# {TITLE}", "", f"Measured on {data}.", "", *(table.markdown() for table in tables)]
-    pictures = [f"![{text}](figures/{name})\n\n*{text}*\n" for name, text in drawn.items()]
-    _write(folder / "tables.md", "\n".join([*text, *pictures, "## How it was made", "", *listed, ""]))
-    _write(folder / "tables.tex", "% needs \\usepackage{booktabs}\n" + "\n".join(table.latex() for table in tables))
     _write_patients(results, folder / "patients.csv")
-    page = folder / "report.html"
-    _write(page, _page(tables, drawn, figures, facts, data))
-    return page
+    note = f'Everything that is called "here" or "ours" was measured on {data}.'
+    pages = Pages(TITLE, note, SECTIONS, all_tables(results, data), drawn)
+    return pages.write(folder, made_by(json.dumps(results.study.plan.to_dict()), command))
 
 
-def made_by(results: Results, command: Sequence[str]) -> dict[str, str]:
+@dataclass(frozen=True)
+class Pages:
+    """What a report says, as one HTML page and as tables in Markdown and LaTeX.
+
+    Parameters
+    ----------
+    note : what the data is; on top.
+    sections : heading → ends of the names of the tables and figures below it.
+    drawn : file name → caption of the figures in `figures/`.
+    marked : first cell of the rows that stand out.
+    """
+
+    title: str
+    note: str
+    sections: Sequence[tuple[str, tuple[str, ...]]]
+    tables: Sequence[Table]
+    drawn: Mapping[str, str]
+    marked: str = REFERENCE
+
+    def write(self, folder: Path, facts: Mapping[str, str]) -> Path:
+        """Write tables.md, tables.tex and report.html, which is returned; facts : how it was made."""
+        listed = [f"- {key}: `{value}`" for key, value in facts.items()]
+        text = [f"# {self.title}", "", self.note, "", *(table.markdown() for table in self.tables)]
+        pictures = [f"![{text}](figures/{name})\n\n*{text}*\n" for name, text in self.drawn.items()]
+        _write(folder / "tables.md", "\n".join([*text, *pictures, "## How it was made", "", *listed, ""]))
+        latex = "\n".join(table.latex() for table in self.tables)
+        _write(folder / "tables.tex", "% needs \\usepackage{booktabs}\n" + latex)
+        _write(folder / "report.html", self._html(folder / "figures", facts))
+        return folder / "report.html"
+
+    def _html(self, figures: Path, facts: Mapping[str, str]) -> str:
+        parts = []
+        for heading, wanted in self.sections:
+            shown = []
+            for end in wanted:
+                shown += [_table(table, self.marked) for table in self.tables if table.name.endswith(end)]
+                shown += [_figure(figures / name, text) for name, text in self.drawn.items() if name == end]
+            if shown:
+                parts += [f"<h2>{html.escape(heading)}</h2>", *shown]
+        known = "".join(f"<dt>{html.escape(k)}</dt><dd>{html.escape(v)}</dd>" for k, v in facts.items())
+        page = Template(Path(__file__).with_name("report.html").read_text(encoding="utf-8"))
+        note = html.escape(self.note)
+        return page.substitute(title=html.escape(self.title), data=note, body="\n".join(parts), facts=known)
+
+
+def made_by(plan: str, command: Sequence[str]) -> dict[str, str]:
     """Provenance: command, plan, versions and hardware."""
     return {
         "command": shlex.join(command),
-        "plan": json.dumps(results.study.plan.to_dict()),
+        "plan": plan,
         "versions": ", ".join([f"Python {platform.python_version()}", *(f"{p} {version(p)}" for p in PACKAGES)]),
         "hardware": f"{_processor()}, {os.cpu_count()} cores, {_device()}",
         "system": f"{platform.system()} {platform.machine()}",
@@ -96,32 +135,17 @@ def _write_patients(results: Results, path: Path) -> None:
         writer.writerows(rows)
 
 
-def _page(tables: Sequence[Table], drawn: Mapping[str, str], folder: Path, facts: Mapping[str, str], data: str) -> str:
-    parts = []
-    for heading, wanted in SECTIONS:
-        shown = []
-        for end in wanted:
-            shown += [_table(table) for table in tables if table.name.endswith(end)]
-            shown += [_figure(folder / name, text) for name, text in drawn.items() if name == end]
-        if shown:
-            parts += [f"<h2>{html.escape(heading)}</h2>", *shown]
-    known = "".join(f"<dt>{html.escape(k)}</dt><dd>{html.escape(v)}</dd>" for k, v in facts.items())
-    page = Template(Path(__file__).with_name("report.html").read_text(encoding="utf-8"))
-    note = f'Everything that is called "here" or "ours" was measured on {html.escape(data)}.'
-    return page.substitute(title=html.escape(TITLE), data=note, body="\n".join(parts), facts=known)
-
-
-def _table(table: Table) -> str:
+def _table(table: Table, marked: str) -> str:
     head = "".join(f"<th>{html.escape(cell)}</th>" for cell in table.head)
-    rows = "".join(_row(row) for row in table.rows)
+    rows = "".join(_row(row, marked) for row in table.rows)
     notes = "".join(f'<p class="note">{html.escape(note)}</p>' for note in table.notes)
     kind = ' class="words"' if table.name == "systems" else ""
     caption = f"<caption>{html.escape(table.title)}</caption>"
     return f'<div class="wide"><table{kind}>{caption}<tr>{head}</tr>{rows}</table></div>{notes}'
 
 
-def _row(cells: Sequence[str]) -> str:
-    mark = ' class="ours"' if cells[0] == REFERENCE else ""
+def _row(cells: Sequence[str], marked: str) -> str:
+    mark = ' class="ours"' if cells[0] == marked else ""
     return f"<tr{mark}>" + "".join(f"<td>{html.escape(cell.replace('**', ''))}</td>" for cell in cells) + "</tr>"
 
 

@@ -111,14 +111,18 @@ def pseudo_masks(cams: Model, batch: Batch) -> dict[str, Tensor]:
 
 
 def _loss(network: FCN, batch: Batch, masks: dict[str, Tensor], settings: Settings) -> Tensor:
-    """Cross-entropy and soft Dice, over both views."""
+    """The mean loss of both views."""
     total = batch.images["coronal"].new_zeros(())
     for view in VIEWS:
-        logits, mask = network(network_channels(batch, view, settings)), masks[view]
-        probability = logits.sigmoid()
-        dice = (2 * (probability * mask).sum() + 1) / (probability.sum() + mask.sum() + 1)
-        total = total + F.binary_cross_entropy_with_logits(logits, mask) + 1 - dice
+        total = total + mask_loss(network(network_channels(batch, view, settings)), masks[view])
     return total / len(VIEWS)
+
+
+def mask_loss(logits: Tensor, mask: Tensor) -> Tensor:
+    """Cross-entropy and soft Dice of logits and a mask, both (n, 1, u, z)."""
+    probability = logits.sigmoid()
+    dice = (2 * (probability * mask).sum() + 1) / (probability.sum() + mask.sum() + 1)
+    return F.binary_cross_entropy_with_logits(logits, mask) + 1 - dice
 
 
 @torch.inference_mode()

@@ -1,0 +1,166 @@
+"""A study on a cohort of MIPs: folds that are the same for all systems, budgets, what is kept on disk."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from wslpet.core.errors import InputError
+from wslpet.study.design.study import check_place, claim
+from wslpet.study.mips.cohort import Cohort, load
+from wslpet.study.mips.judging import Outcome
+from wslpet.study.mips.runs import Run, Task, execute, outcomes_of, seconds_of
+from wslpet.study.mips.systems.case import Effort
+from wslpet.study.mips.systems.registry import SYSTEMS, system_of
+
+FOLDS = 5
+# Components of a predicted mask smaller than a disc of 6 mm, about the resolution of PET, are left out.
+SMALLEST_MM2 = 28.0
+# The system that all others are compared with.
+REFERENCE = "one_click"
+# Control: the CAM network with the distance loss, from labels that were shuffled.
+CONTROL = "cam_distance+shuffled"
+# Cheap ones first, so that a study that was stopped has a table.
+ORDER = (
+    "threshold",
+    "atlas",
+    "click_41",
+    "shipped",
+    "shipped_cam",
+    "cams",
+    "cams_told",
+    "cams_fcn",
+    "paper",
+    "unet",
+    REFERENCE,
+    "full_masks",
+    "every_lesion",
+    "cam_distance",
+    CONTROL,
+)
+EFFORTS = {
+    # About half an hour of CPU in all; ours learns as by default.
+    "small": Effort(epochs=10, cam_epochs=15, paper_epochs=20, fcn_epochs=4, unet_steps=500),
+    "full": Effort(),
+    # Every loop, and nothing else: tests that a cohort can be read and a report written.
+    "try": Effort(steps=4, epochs=1, cam_epochs=1, paper_epochs=1, fcn_epochs=1, unet_steps=4),
+}
+# Numbers of clicked patients of the learning curve.
+CURVE = (10, 20, 40)
+CURVE_SYSTEMS = (REFERENCE, "unet")
+
+
+@dataclass(frozen=True, eq=False)
+class MipStudy:
+    """A study on MIPs.
+
+    Parameters
+    ----------
+    folder : everything that it writes.
+    task : cohort, budget and store.
+    folds : of the cross-validation.
+    names : its systems, in the order of the tables.
+    curve : whether systems of `CURVE_SYSTEMS` also learn from fewer patients.
+    """
+
+    folder: Path
+    task: Task
+    folds: int
+    names: tuple[str, ...]
+    curve: bool = False
+
+    @property
+    def cohort(self) -> Cohort:
+        """The people."""
+        return self.task.train
+
+    def runs(self) -> list[Run]:
+        """Every run, the folds of one system after the other; the learning curve comes last."""
+        seed = self.task.effort.seed
+        parts = list(enumerate(self.cohort.parts(self.folds, seed)))
+        ordered = sorted(self.names, key=lambda name: ORDER.index(name) if name in ORDER else len(ORDER))
+        runs = [Run(name, 0, fold, tuple(a), tuple(b)) for name in ordered for fold, (a, b) in parts]
+        if self.curve:
+            runs += [
+                Run(name, size, fold, tuple(self.cohort.some(a, size, seed)), tuple(b))
+                for size in CURVE
+                for name in CURVE_SYSTEMS
+                if name in self.names
+                for fold, (a, b) in parts
+            ]
+        return runs
+
+    def outcomes(self, name: str, size: int = 0) -> list[Outcome]:
+        """What was judged of a system in the folds that are done."""
+        return [one for run in self._kept(name, size) for one in outcomes_of(run, self.task)]
+
+    def seconds(self, name: str) -> float | None:
+        """Mean CPU time of a fold, to learn and to predict; None where no fold is done."""
+        runs = self._kept(name, 0)
+        return sum(seconds_of(run, self.task) for run in runs) / len(runs) if runs else None
+
+    def folds_done(self, name: str) -> int:
+        """Number of folds that are done."""
+        return len(self._kept(name, 0))
+
+    def _kept(self, name: str, size: int) -> list[Run]:
+        return [run for run in self.runs() if (run.system, run.size) == (name, size) and self.task.is_kept(run)]
+
+
+def open_mip_study(
+    cohort: Path,
+    folder: Path,
+    plan: str = "small",
+    seed: int = 0,
+    n_folds: int | None = None,
+    systems: Sequence[str] = (),
+    resume: bool = False,
+    workers: int = 1,
+    curve: bool = False,
+) -> MipStudy:
+    """Read a cohort of MIPs with masks, place everybody in the frame of the body, and assign the folds.
+
+    Parameters
+    ----------
+    plan : a name of `EFFORTS`.
+    systems : names; none is all of them, and the control.
+
+    Raises
+    ------
+    InputError
+        when a system or plan does not exist, the cohort cannot be used, or the folder holds another study.
+    """
+    if plan not in EFFORTS:
+        raise InputError(f"plan {plan!r} is not one of {', '.join(EFFORTS)}")
+    names = tuple(systems) or (*SYSTEMS, CONTROL)
+    for name in names:
+        system_of(name)
+    listed = [name for name in SYSTEMS if name in names]
+    effort = Effort(**{**asdict(EFFORTS[plan]), "seed": seed})
+    number = FOLDS if n_folds is None else n_folds
+    stamp = _stamp(cohort, effort, number)
+    check_place(folder, stamp, resume)
+    people = load(cohort, folder / "cache", workers)
+    claim(folder, stamp)
+    task = Task(people, people, effort, folder / "runs", SMALLEST_MM2)
+    return MipStudy(folder, task, number, (*listed, *(name for name in names if name not in SYSTEMS)), curve)
+
+
+def _stamp(cohort: Path, effort: Effort, number: int) -> dict[str, Any]:
+    """Everything that the results depend on, to tell whether the study can be resumed."""
+    digest = hashlib.sha256((cohort / "cohort.csv").read_bytes()) if (cohort / "cohort.csv").is_file() else None
+    return {"effort": asdict(effort), "folds": number, "cohort": digest.hexdigest() if digest else ""}
+
+
+def make_mip_study(study: MipStudy, workers: int = 1, progress: Callable[[int, int, Run], None] | None = None) -> None:
+    """Execute every run that is not on disk yet."""
+    execute(study.runs(), study.task, workers, progress)
+
+
+def plan_of(study: MipStudy) -> str:
+    """The budget, as JSON."""
+    return json.dumps({**asdict(study.task.effort), "folds": study.folds, "smallest_mm2": SMALLEST_MM2})

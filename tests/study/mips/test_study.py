@@ -1,0 +1,133 @@
+"""The study on MIPs from a terminal: folds, resuming, every system, the control, the report."""
+
+import json
+
+import numpy as np
+import pytest
+
+from tests.helpers.mip_cohort import PLACES, keep_frames, write_mip_cohort
+from wslpet.cli import main
+from wslpet.core.errors import InputError
+from wslpet.data.mip_cohort import read_mip_cohort
+from wslpet.study.mips.cohort import load
+from wslpet.study.mips.results import learned_types
+from wslpet.study.mips.study import CONTROL, open_mip_study
+from wslpet.study.mips.systems.registry import SYSTEMS, system_of
+
+PEOPLE = 20
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return write_mip_cohort(tmp_path_factory.mktemp("mips") / "cohort")
+
+
+@pytest.fixture
+def out(folder, tmp_path):
+    keep_frames(folder, tmp_path / "study/cache", PEOPLE)
+    return tmp_path / "study"
+
+
+def run(capsys, *arguments):
+    code = main.main([str(argument) for argument in arguments])
+    said = capsys.readouterr()
+    return code, said.out, said.err
+
+
+def test_a_study_from_a_terminal_goes_on_where_it_stopped(folder, out, capsys):
+    asked = ("study", folder, "--out", out, "--plan", "try", "--folds", 2, "--workers", 1)
+    code, said, _ = run(capsys, *asked, "--systems", "threshold,click_41")
+    assert code == 0 and "2 systems, 20 people, 2 folds" in said
+    page = (out / "report.html").read_text()
+    assert "coronal MIPs of 8 patients (4 lung, 4 lymphoma) and 12 lesion-free people" in page
+    assert page.count("<img") == (out / "tables.md").read_text().count("![") == 2
+    kept = {path: path.stat().st_mtime_ns for path in (out / "runs").iterdir()}
+    assert len(kept) == 4
+    code, _, err = run(capsys, *asked)
+    assert code == 2 and "--resume" in err.splitlines()[-1]
+    code, said, _ = run(capsys, *asked, "--systems", "threshold,click_41,shipped", "--resume")
+    assert code == 0 and "3 systems" in said
+    assert {path: path.stat().st_mtime_ns for path in kept} == kept
+    assert run(capsys, *asked, "--seed", 1, "--resume")[0] == 2
+
+
+def test_a_report_of_the_folds_that_are_done_says_of_how_many_patients(folder, out, capsys):
+    asked = ("study", folder, "--out", out, "--plan", "try", "--folds", 2, "--workers", 1)
+    assert run(capsys, *asked, "--systems", "threshold,click_41")[0] == 0
+    next((out / "runs").glob("threshold-all-1-*")).unlink()
+    assert run(capsys, *asked, "--systems", "threshold,click_41", "--resume", "--report-only")[0] == 0
+    rows = [line for line in (out / "tables.md").read_text().splitlines() if line.startswith("| one threshold")]
+    assert "(4 patients)" in rows[0]
+
+
+def test_a_clicked_disc_is_outlined_and_nobody_is_in_two_folds(folder, out):
+    study = open_mip_study(folder, out, "try", n_folds=2, systems=("click_41",))
+    (a, b), (c, d) = study.cohort.parts(2)
+    assert sorted(b + d) == list(range(PEOPLE)) and set(a) == set(d) and set(c) == set(b)
+    from wslpet.study.mips.runs import execute
+
+    execute(study.runs(), study.task)
+    found = [one for one in study.outcomes("click_41") if one.ill]
+    assert len(found) == 8 and np.mean([one.dice for one in found]) > 0.9
+    assert all(one.detected_strictly for one in found)
+
+
+@pytest.mark.slow
+def test_every_system_learns_predicts_and_is_reported(folder, out, capsys):
+    asked = ("study", folder, "--out", out, "--plan", "try", "--folds", 2, "--workers", 1)
+    code, said, err = run(capsys, *asked)
+    assert code == 0, err
+    assert f"{len(SYSTEMS) + 1} systems" in said
+    tables = (out / "tables.md").read_text()
+    for system in SYSTEMS.values():
+        assert system.title in tables
+    assert "Labels shuffled before training" in tables
+    assert len(list((out / "runs").iterdir())) == 2 * (len(SYSTEMS) + 1)
+
+
+def test_shuffled_labels_keep_their_number_and_the_place_of_the_click(folder, out):
+    cohort = load(folder, out / "cache")
+    mixed = cohort.shuffled(range(PEOPLE), seed=3)
+    assert sorted(str(p.cancer_type) for p in mixed.people) == sorted(str(p.cancer_type) for p in cohort.people)
+    assert [p.cancer_type for p in mixed.people] != [p.cancer_type for p in cohort.people]
+    assert all((p.click is None) == (p.cancer_type is None) for p in mixed.people)
+    for person in mixed.people:
+        if person.cancer_type is not None:
+            assert np.abs(np.subtract(person.click, PLACES[person.cancer_type])).max() <= 13
+    assert [p.image for p in mixed.people] == [p.image for p in cohort.people]
+
+
+def test_a_cohort_without_masks_or_of_one_type_is_refused(folder, tmp_path):
+    write_mip_cohort(tmp_path / "other")
+    next((tmp_path / "other/masks").glob("lung*")).unlink()
+    with pytest.raises(InputError, match="have no mask"):
+        load(tmp_path / "other", tmp_path / "cache")
+    table = tmp_path / "other/cohort.csv"
+    table.write_text("\n".join(line for line in table.read_text().splitlines() if "lung" not in line))
+    with pytest.raises(InputError, match=r"\['lymphoma'\]"):
+        load(tmp_path / "other", tmp_path / "cache")
+
+
+@pytest.mark.parametrize("name", ["nothing", "one_click-nothing", "atlas-guard", "cams+mixed"])
+def test_an_unknown_system_is_refused(name):
+    with pytest.raises(InputError, match="does not exist"):
+        system_of(name)
+
+
+def test_the_control_is_of_a_system_and_says_so():
+    assert system_of(CONTROL).title.endswith("shuffled labels")
+    assert system_of("one_click-guard").title.endswith("without guard")
+
+
+def test_options_of_mips_are_refused_for_scans(tmp_path, capsys):
+    (tmp_path / "cohort.csv").write_text("name,scan\n")
+    code, _, err = run(capsys, "study", tmp_path, "--out", tmp_path / "out", "--report-only")
+    assert code == 2 and "no cohort of MIPs" in err
+
+
+def test_people_and_types_of_the_cohort_are_those_of_the_reader(folder, out):
+    cohort = load(folder, out / "cache")
+    assert [p.name for p in cohort.people] == [p.name for p in read_mip_cohort(folder)]
+    assert cohort.types == ("lung", "lymphoma") and cohort.ill.sum() == 8
+    assert json.loads((out / f"cache/frames-cohort-{PEOPLE}.json").read_text())[0]["scale"] == [1.0, 1.0]
+    assert not learned_types([])
