@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -31,12 +32,24 @@ Part = tuple[list[int], list[int]]
 
 @dataclass(frozen=True, eq=False)
 class Cohort:
-    """People with their frames; images and masks (person, 1, row, column) are on the frame's grid."""
+    """People with their frames."""
 
     people: list[MipPerson]
     frames: list[BodyFrame]
-    images: Array
-    masks: BoolArray
+
+    @cached_property
+    def images(self) -> Array:
+        """(person, 1, row, column) float16 SUV on the frame's grid, NaN outside the scan."""
+        placed = zip(self.people, self.frames, strict=True)
+        return np.stack([_framed(person.image.pixels, person, frame) for person, frame in placed])[:, None]
+
+    @cached_property
+    def masks(self) -> BoolArray:
+        """(person, 1, row, column) all lesions on the frame's grid."""
+        placed = zip(self.people, self.frames, strict=True)
+        return np.stack([np.nan_to_num(_framed(truth_of(person), person, frame)) > 0.5 for person, frame in placed])[
+            :, None
+        ]
 
     @property
     def ill(self) -> BoolArray:
@@ -143,9 +156,7 @@ def load(folder: Path, cache: Path, workers: int = 1) -> Cohort:
     if len(types) < 2:
         raise InputError(f"{folder}: cancer types {sorted(types)}; give people of two types or more, and {NO_TUMOUR}")
     frames = _frames(people, cache / f"frames-{folder.resolve().name}-{len(people)}.json", workers)
-    images = np.stack([_framed(p.image.pixels, p, f) for p, f in zip(people, frames, strict=True)])
-    masks = np.stack([np.nan_to_num(_framed(truth_of(p), p, f)) > 0.5 for p, f in zip(people, frames, strict=True)])
-    return Cohort(people, frames, images[:, None], masks[:, None])
+    return Cohort(people, frames)
 
 
 def _framed(pixels: Array, person: MipPerson, frame: BodyFrame) -> Array:

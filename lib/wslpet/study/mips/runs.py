@@ -132,6 +132,7 @@ def outcomes_of(run: Run, task: Task) -> list[Outcome]:
     return [Outcome(**row) for row in json.loads(task.file(run).read_text())["people"]]
 
 
-def seconds_of(run: Run, task: Task) -> float:
-    """CPU time of a run, to learn and to predict, on the machine that it ran on."""
-    return float(json.loads(task.file(run).read_text())["cpu_seconds"])
+def seconds_of(run: Run, task: Task) -> float | None:
+    """CPU time of a run, to learn and to predict, on the machine that it ran on; None where it is not known."""
+    seconds = json.loads(task.file(run).read_text()).get("cpu_seconds")
+    return None if seconds is None else float(seconds)

@@ -99,9 +99,10 @@ class MipStudy:
         return [one for run in self._kept(name, size) for one in outcomes_of(run, self.task)]
 
     def seconds(self, name: str) -> float | None:
-        """Mean CPU time of a fold, to learn and to predict; None where no fold is done."""
-        runs = self._kept(name, 0)
-        return sum(seconds_of(run, self.task) for run in runs) / len(runs) if runs else None
+        """Mean CPU time of a fold, to learn and to predict; None where it is not known."""
+        times = [seconds_of(run, self.task) for run in self._kept(name, 0)]
+        known = [time for time in times if time is not None]
+        return sum(known) / len(known) if known else None
 
     def folds_done(self, name: str) -> int:
         """Number of folds that are done."""
