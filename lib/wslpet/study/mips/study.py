@@ -43,7 +43,7 @@ ORDER = (
     CONTROL,
 )
 EFFORTS = {
-    # About half an hour of CPU in all; ours learns as by default.
+    # About an hour of CPU in all; ours learns as by default.
     "small": Effort(epochs=10, cam_epochs=15, paper_epochs=20, fcn_epochs=4, unet_steps=500),
     "full": Effort(),
     # Every loop, and nothing else: tests that a cohort can be read and a report written.

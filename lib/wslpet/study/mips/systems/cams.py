@@ -26,7 +26,7 @@ from wslpet.study.mips.systems.case import Case
 
 # The second view is empty: this many columns of SUV 0.
 EMPTY_COLUMNS = 8
-UNGUARDED = ClickContour(margin_suv=None)
+UNGUARDED = ClickContour(guard=None)
 
 
 @dataclass(frozen=True, eq=False)

@@ -23,7 +23,7 @@ class Effort:
     seed : of every training.
     """
 
-    steps: int = 500
+    steps: int = 1000
     epochs: int = 20
     cam_epochs: int = 30
     paper_epochs: int = 40

@@ -34,7 +34,7 @@ def _config(effort: Effort, without: str) -> Learning:
     changes = {
         "": config,
         "atlas": replace(config, use_atlas=False),
-        "guard": replace(config, contour=replace(config.contour, margin_suv=None)),
+        "guard": replace(config, contour=replace(config.contour, guard=None)),
         "unknown": replace(config, ignore=False),
         "implants": replace(config, training=replace(config.training, implants=False)),
         "shipped": replace(config, shipped=False),

@@ -56,7 +56,7 @@ _ALL = (
         "type",
         "nothing",
         "Zhou et al. 2016; Amyar et al., §4: the CAM network with global average pooling, without the distance loss. "
-        "The contour is 42 % of the maximum at the strongest place of CAM × SUV: one lesion.",
+        "The contour is that of a click, without the guard, at the strongest place of CAM × SUV: one lesion.",
         cams.predict_network,
         needs_type=True,
     ),

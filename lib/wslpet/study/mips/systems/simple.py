@@ -16,7 +16,8 @@ from wslpet.study.mips.systems.cams import UNGUARDED
 from wslpet.study.mips.systems.case import Case
 
 LEVELS = np.arange(0.2, 7.0, 0.2)
-CLICK_41 = replace(UNGUARDED, share=0.41)
+# The clinic's share of the maximum: without a ring, the background is 0.
+CLICK_41 = replace(UNGUARDED, contrast=0.41, ring_mm=(0.0, 0.0))
 
 
 def predict_click(case: Case) -> list[Prediction]:
