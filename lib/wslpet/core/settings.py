@@ -41,8 +41,8 @@ class Settings:
         (training on the types alone). The paper leaves the form open.
     distance_weight : weight of loss 2 relative to loss 1.
     least_evidence : least evidence for a further lesion, relative to that of the strongest finding (ours). Evidence is
-        a finding's share of the CAMs' mass times the exponential of its weighted contour score. With 1, one lesion is
-        found.
+        a finding's share of the weight of back-projected pixels times the exponential of its contour score. With 1, one
+        lesion is found.
     epochs, batch_size, learning_rate, weight_decay : of the training.
     patience : epochs without a better validation loss, after which training ends early.
     fine_tuning : factor of the learning rate when training starts from weights.

@@ -27,7 +27,7 @@ FINDING_MM = 24.0
 FINDINGS = 12
 # Points whose log score is this far below the best are ignored: even a million of them have no mass.
 NEGLIGIBLE = -30.0
-# Least share of the map's mass of a finding after the first: to be the strongest lesion, and to be one at all; and the
+# Least `share` of a finding after the first: to be the strongest lesion, and to be one at all; and the
 # weight of the contour score against the log of the share. All were chosen on phantoms.
 LEAST_SHARE = 0.05
 LEAST_SHARE_OF_OTHERS = 5e-5
@@ -246,7 +246,7 @@ class FoundLesion:
 
     Parameters
     ----------
-    evidence : the finding's share of the 3D map times the exponential of its weighted contour score, as a share of the
+    evidence : the finding's `share` times the exponential of its weighted contour score, as a share of the
         strongest finding's, which has 1.
     """
 
@@ -272,7 +272,7 @@ def select_lesion(ras: Volume, places: Sequence[Finding]) -> tuple[list[Finding]
 def select_lesions(ras: Volume, places: Sequence[Finding], least_evidence: float) -> list[FoundLesion]:
     """Select the findings that are lesions, and their contours, the strongest first (ours).
 
-    The finding's share of the 3D map is combined with the score of its contour. Diffuse uptake such as pneumonia has
+    The finding's `share` is combined with the score of its contour. Diffuse uptake such as pneumonia has
     high activation but no sharp edge, unlike a tumour beside it.
 
     Parameters
