@@ -28,6 +28,7 @@ from wslpet.server.page.overview import BackgroundScanner
 from wslpet.server.page.review.agreement import ReaderAgreement
 from wslpet.server.page.routes import routes
 from wslpet.server.page.tables.burden import CohortBurden
+from wslpet.server.page.tables.radiomics import RadiomicsJob
 from wslpet.server.quiet import quieten
 from wslpet.server.series.datastore import SeriesDatastore
 from wslpet.server.storage.opening import open_studies
@@ -64,6 +65,7 @@ class WSLPETApp(MONAILabelApp):
         self._auto_update_scoring = False
         self.page = AnnotationPage(self, self._datastore, self.predictions, self.settings)
         self.burden = CohortBurden(self.page)
+        self.radiomics = RadiomicsJob(self.burden, self.page.datastore)
         self.agreement = ReaderAgreement(self.page, self.burden)
         self.scanner = BackgroundScanner(self.page, self.burden, self.agreement)
         if install([*front.routes(), *routes()], self.configuration.open_routes):

@@ -49,6 +49,8 @@ SAVE = {"cancer_type": "lung", "position": [-75, 30, 110], "annotator": "somebod
         ("GET", "annotations.csv", None, {"user", "annotator", "admin"}),
         ("GET", "lesions.csv", None, {"user", "annotator", "admin"}),
         ("GET", "masks.zip", None, {"user", "annotator", "admin"}),
+        ("GET", "radiomics", None, {"user", "annotator", "admin"}),
+        ("GET", "radiomics.csv", None, {"user", "annotator", "admin"}),
         ("GET", "patients.csv", None, {"user", "annotator", "admin"}),
         ("GET", "training", None, {"user", "annotator", "admin"}),
         ("POST", "next", {"strategy": "first"}, {"user", "annotator", "admin"}),

@@ -2,7 +2,7 @@
 
 import pytest
 
-from wslpet.server.page.schemas import Run
+from wslpet.server.page.schemas.training import Run
 from wslpet.server.page.training import Annotated, planned
 
 

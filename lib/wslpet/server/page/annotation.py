@@ -19,19 +19,19 @@ from wslpet.data.log_records import LogRecord, Remark, Withdrawal
 from wslpet.method.inference.pipeline import delineate
 from wslpet.method.projection.mip import Views, rotated_mip
 from wslpet.server.errors import Conflict, quoted
-from wslpet.server.page.schemas import (
+from wslpet.server.page.schemas.annotations import (
     AnnotatedSeed,
     Annotation,
     Click,
     Next,
     Patient,
-    Plane,
     ReadingState,
     RemarkRequest,
     Save,
     Saved,
     Withdraw,
 )
+from wslpet.server.page.schemas.names import Plane
 from wslpet.server.series.ct import FusedCt
 from wslpet.server.series.datastore import SeriesDatastore
 from wslpet.server.storage.annotations.holds import VIEWER_SECONDS, Holds

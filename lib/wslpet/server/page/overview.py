@@ -17,7 +17,9 @@ from wslpet.io.cache.disk_cache import DiskCache
 from wslpet.server.page.annotation import AnnotationPage
 from wslpet.server.page.review.agreement import ReaderAgreement
 from wslpet.server.page.review.readers import of_row
-from wslpet.server.page.schemas import Annotation, Cohort, CohortRow, LeftOut, State
+from wslpet.server.page.schemas.annotations import Annotation
+from wslpet.server.page.schemas.cohort import Cohort, CohortRow, LeftOut
+from wslpet.server.page.schemas.names import State
 from wslpet.server.page.tables.burden import CohortBurden
 from wslpet.server.page.thumbnails import drawn, marked
 from wslpet.server.tasks.findings import Prediction

@@ -27,28 +27,21 @@ from wslpet.server.page.annotation import AnnotationPage
 from wslpet.server.page.overview import BackgroundScanner
 from wslpet.server.page.review import routes as review_routes
 from wslpet.server.page.review.readers import progress
-from wslpet.server.page.schemas import (
+from wslpet.server.page.schemas.annotations import (
     Annotation,
     Click,
-    Cohort,
-    Configuration,
-    Decide,
-    Image,
     Imported,
     Next,
     NextRequest,
-    Opened,
     Patient,
-    Plane,
-    Reader,
     Save,
     Saved,
-    Status,
-    Strategy,
-    Training,
-    TrainOptions,
     Withdraw,
 )
+from wslpet.server.page.schemas.cohort import Cohort
+from wslpet.server.page.schemas.names import Image, Plane, Reader
+from wslpet.server.page.schemas.status import Configuration, Opened, Status, Strategy
+from wslpet.server.page.schemas.training import Decide, Training, TrainOptions
 from wslpet.server.page.tables import annotations as table
 from wslpet.server.page.tables import routes as table_routes
 from wslpet.server.tasks.findings import Delineated, Prediction

@@ -18,7 +18,7 @@ from wslpet.core.errors import InputError
 from wslpet.method.training.judging import FEWEST, LEVEL
 from wslpet.method.training.parts import split
 from wslpet.server.errors import Conflict
-from wslpet.server.page.schemas import Run, Training, TrainingProgress, TrainOptions
+from wslpet.server.page.schemas.training import Run, Training, TrainingProgress, TrainOptions
 from wslpet.server.tasks import decision
 from wslpet.server.tasks.decision import CANDIDATE_FILE, Decision, decisions, run_id
 from wslpet.server.tasks.train import LearnFromSeeds

@@ -22,7 +22,8 @@ from wslpet.server.page.review.schemas import (
     ReadersOfCohort,
     Reading,
 )
-from wslpet.server.page.schemas import Annotation, Image, Reader, RemarkRequest
+from wslpet.server.page.schemas.annotations import Annotation, RemarkRequest
+from wslpet.server.page.schemas.names import Image, Reader
 from wslpet.server.page.tables.routes import streamed
 
 router = APIRouter(prefix="/wslpet/api", tags=["Annotation page"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import BaseModel, Field
 
 from wslpet.analysis.burden.readers import CohortAgreement, PairAgreement
-from wslpet.server.page.schemas import Annotation
+from wslpet.server.page.schemas.annotations import Annotation
 from wslpet.server.tasks.findings import Delineated
 
 

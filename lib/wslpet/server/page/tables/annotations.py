@@ -14,7 +14,7 @@ from wslpet.core.seeds import BACKGROUND, NO_TUMOUR, OURS, Annotation, ContourCh
 from wslpet.data.log_records import LogRecord, Remark
 from wslpet.io.tables import Table, guarded, parse_table, unguarded
 from wslpet.server.page.annotation import AnnotationPage
-from wslpet.server.page.schemas import Imported
+from wslpet.server.page.schemas.annotations import Imported
 from wslpet.server.storage.annotations.requests import AnnotationRequest, Place
 
 COLUMNS = ("image", "cancer_type", "x", "y", "z", "user", "time", "lesion", "contour", "step")

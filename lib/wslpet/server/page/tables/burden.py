@@ -39,10 +39,11 @@ CACHE_BYTES = 64 << 20
 _FORMAT = 2
 # Folders of the package whose code a record depends on.
 _MEASURING = ("core", "io", "analysis", "method")
-Form = Literal["csv", "nifti", "seg", "rtstruct", "sr"]
+Form = Literal["csv", "nifti", "figures", "seg", "rtstruct", "sr"]
 ENDINGS: dict[Form, str] = {
     "csv": "-lesions.csv",
     "nifti": "-lesions.nii.gz",
+    "figures": "-figures.pdf",
     "seg": "-seg.dcm",
     "rtstruct": "-rtstruct.dcm",
     "sr": "-sr.dcm",
@@ -50,6 +51,7 @@ ENDINGS: dict[Form, str] = {
 MEDIA_TYPES: dict[Form, str] = {
     "csv": "text/csv; charset=utf-8",
     "nifti": "application/gzip",
+    "figures": "application/pdf",
     **dict.fromkeys(("seg", "rtstruct", "sr"), "application/dicom"),
 }
 
@@ -100,7 +102,7 @@ class CohortBurden:
 
     def labels(self, image: str, annotation: Annotation) -> Volume:
         """Lesions' numbers of any annotation of an image, in its voxels, as stored; errors as of `export`."""
-        return self._measured(image, annotation).labels
+        return self.scan(image, annotation).labels
 
     def outlines(self, image: str, annotation: Annotation) -> bytes | None:
         """Clicks and outlines for the thumbnail, as of `thumbnails.outlines`; None where it was not measured yet."""
@@ -128,6 +130,7 @@ class CohortBurden:
         """
         from wslpet.analysis.burden.exports import dicom_object, series_lesions  # heavy
         from wslpet.io.dicom.derived.lesion_segmentation import content
+        from wslpet.method.burden_figures import figures_pdf
 
         self._store.image_path(image)
         if reader:
@@ -136,9 +139,11 @@ class CohortBurden:
         if annotation is None:
             raise InputError(f"image {quoted(image)} has no annotation, so no lesion to export; click it first")
         if form == "csv":
-            return lesions_csv([self._known(image, annotation) or self._measured(image, annotation).record])
-        headers = None if form == "nifti" else self._store.headers(image)
-        scan = self._measured(image, annotation)
+            return lesions_csv([self._known(image, annotation) or self.scan(image, annotation).record])
+        headers = None if form in ("nifti", "figures") else self._store.headers(image)
+        scan = self.scan(image, annotation)
+        if form == "figures":
+            return figures_pdf(self._store.volume(image), scan, self._page.title(image))
         if headers is None:
             return mask_content(scan.labels, ".nii.gz")
         grid, stamp = scan.labels, self.key(image, annotation)
@@ -147,7 +152,7 @@ class CohortBurden:
 
     def _record(self, image: str, annotation: Annotation) -> PatientRecord:
         try:
-            return self._known(image, annotation) or self._measured(image, annotation).record
+            return self._known(image, annotation) or self.scan(image, annotation).record
         except (InputError, OSError) as error:
             why = str(error)
         except Exception as error:  # one image must not keep the others out of the table
@@ -159,7 +164,8 @@ class CohortBurden:
         kept = self._kept.get(self.key(image, annotation))
         return None if kept is None else PatientRecord.from_dict(json.loads(kept))
 
-    def _measured(self, image: str, annotation: Annotation) -> MeasuredScan:
+    def scan(self, image: str, annotation: Annotation) -> MeasuredScan:
+        """Measure an annotation of an image, also where it was measured before; errors as of `export`."""
         key = self.key(image, annotation)
         path, label = self._store.image_path(image), self._store.get_label_uri(image, FINAL)
         header = self._store.header(image)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict
 from functools import partial
 from itertools import chain
 from typing import Annotated, Any, Literal
@@ -21,9 +22,12 @@ from wslpet.analysis.burden.tables import (
     lesion_rows,
     patient_row,
 )
+from wslpet.server.http.authentication import AnyUser
 from wslpet.server.page.review.readers import READER_COLUMNS, reader_cells
-from wslpet.server.page.schemas import Image, Reader
+from wslpet.server.page.schemas.names import Image, Reader
 from wslpet.server.page.tables.burden import ENDINGS, MEDIA_TYPES, CohortBurden, Form
+from wslpet.server.page.tables.radiomics import RadiomicsJob, RadiomicsProgress, columns
+from wslpet.server.page.tables.schemas import RadiomicsState
 from wslpet.server.storage.annotations.readings import ImageReadings
 from wslpet.server.storage.images.image_files import flat_name
 
@@ -65,12 +69,38 @@ def masks(
     return StreamingResponse(pieces, media_type="application/zip", headers=headers)
 
 
+@router.get("/radiomics")
+def radiomics(user: AnyUser) -> RadiomicsState:
+    """How far the job is that measures the features of all annotated images."""
+    return _state(_job().progress)
+
+
+@router.post("/radiomics", status_code=202)
+def start_radiomics(user: AnyUser) -> RadiomicsState:
+    """Measure the features of all lesions in the background; 409 while it runs."""
+    return _state(_job().start())
+
+
+@router.delete("/radiomics")
+def stop_radiomics(user: AnyUser) -> RadiomicsState:
+    """Stop after the image that is measured now; what was measured is kept for the next time."""
+    return _state(_job().stop())
+
+
+@router.get("/radiomics.csv", response_class=StreamingResponse, responses=_CSV)
+def radiomics_table(reader: Reader, separator: Separator = ",") -> StreamingResponse:
+    """One row for each lesion with its features, of the job that is done; 409 before."""
+    rows = list(_job().rows(reader))
+    return streamed("wslpet-radiomics.csv", csv_lines(columns(), rows, separator))
+
+
 @router.get("/images/{image}/export", response_class=Response, responses=_FILE)
 def export(image: Image, form: Form, reader: Reader) -> Response:
     """The lesions of the annotation that counts, as a file.
 
-    "csv" is the table of lesions and "nifti" a mask whose values are the lesions' numbers. "seg", "rtstruct" and "sr"
-    are DICOM objects, of images that are DICOM series; the SR refers to the SEG.
+    "csv" is the table of lesions, "nifti" a mask whose values are the lesions' numbers, "figures" a PDF with MIPs,
+    table and slices through each lesion. "seg", "rtstruct" and "sr" are DICOM objects, of images that are DICOM
+    series; the SR refers to the SEG.
     """
     content = _burden().export(image, form, reader)
     name = quote(flat_name(image, ENDINGS[form]), safe="")
@@ -98,6 +128,15 @@ def _mask_files(forms: Sequence[Form], reader: str) -> Iterator[tuple[str, Calla
         for form in forms:
             if form == "nifti" or store.is_series(image):
                 yield flat_name(image, ENDINGS[form]), partial(burden.export, image, form, reader)
+
+
+def _job() -> RadiomicsJob:
+    job: RadiomicsJob = app_instance().radiomics
+    return job
+
+
+def _state(progress: RadiomicsProgress) -> RadiomicsState:
+    return RadiomicsState(**asdict(progress))
 
 
 def _burden() -> CohortBurden:

@@ -24,7 +24,7 @@ export function drawNotes(notes) {
 }
 
 // The saved lesions of the patient as files.
-const FORMS = { csv: "CSV", nifti: "NIfTI", seg: "DICOM SEG", rtstruct: "RTSTRUCT", sr: "DICOM SR" };
+const FORMS = { csv: "CSV", nifti: "NIfTI", figures: "Figures PDF", seg: "DICOM SEG", rtstruct: "RTSTRUCT", sr: "DICOM SR" };
 
 export function drawExports(name) {
   $("#exports").replaceChildren(...Object.entries(FORMS).map(([form, text]) => {

@@ -6,6 +6,7 @@ import { drawAgreement } from "./agreement.js";
 import { Cards } from "./cards.js";
 import { drawHead, listLine } from "./list.js";
 import { filtered, MARKS, ORDERS, sorted } from "./order.js";
+import { Radiomics } from "./radiomics.js";
 import { Window } from "./window.js";
 
 const STATES = {
@@ -42,12 +43,15 @@ export class CohortTab {
     const parts = (id) => ({ scroller: $(`#${id}`), before: $(`#${id} .before`), after: $(`#${id} .after`) });
     this.grid = new Window({ ...parts("grid"), holder: $("#cards"), columns, height: CARD.height + CARD.gap, draw: (row) => cards.cell(row) });
     this.list = new Window({ ...parts("list"), holder: $("#lines"), height: LINE, draw: (row) => listLine(row, STATES, open) });
+    this.radiomics = new Radiomics();
     drawHead($("#list table"));
   }
 
   visible(is) {
     this.#visible = is;
-    if (is) this.#load();
+    if (!is) return;
+    this.#load();
+    this.radiomics.look();
   }
 
   // Called with each status.

@@ -1,0 +1,1 @@
+"""What the page's API takes and gives."""
