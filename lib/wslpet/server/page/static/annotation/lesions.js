@@ -13,7 +13,8 @@ export class LesionList {
   draw(found, chosen) {
     const lesions = found?.lesions ?? [], lesion = lesions[chosen];
     $("#lesions tbody").replaceChildren(...lesions.map((one, n) => this.#row(one, n, n === chosen)));
-    $("#burden").textContent = lesions.length ? `MTV ${found.mtv_ml.toFixed(1)} ml · TLG ${found.tlg.toFixed(0)} · ${lesions.length} ${lesions.length === 1 ? "lesion" : "lesions"}` : "";
+    const many = lesions.length > 1, mtv = many ? `MTV ${found.mtv_ml.toFixed(1)} ml · ` : ""; // of one lesion it is the volume
+    $("#burden").textContent = lesions.length ? `${mtv}TLG ${found.tlg.toFixed(0)} · ${lesions.length} ${many ? "lesions" : "lesion"}` : "";
     for (const id of ["grow", "shrink", "method", "not-this"]) $(`#${id}`).disabled = !lesion;
     if (lesion) $("#method").value = lesion.contour.method;
   }

@@ -8,7 +8,8 @@ and lets the patient turn. Prints the medians of what the page itself measures, 
 * a notch of the wheel or an arrow key, until the slice is drawn;
 * from one frame to the next while the patient turns.
 
-"Drawn" is when the frame was handed to the screen. With `--pictures`, the server also learns from the clicks.
+"Drawn" is when the frame was handed to the screen. With `--pictures`, the server also learns from the clicks. The
+pictures of several readers are made by `python -m benchmarks.page.review_pictures`.
 """
 
 from __future__ import annotations
@@ -24,14 +25,13 @@ from playwright.sync_api import Page, sync_playwright
 
 from benchmarks.common.cohorts import Case, drawn, stage
 from benchmarks.common.server import Server
+from benchmarks.page.chromium import FLAGS, LAPTOP, WAIT_MS
+from benchmarks.page.pictures import take_pictures
 from wslpet.io.readers import read_volume
 from wslpet.method.projection.mip import project
 
-FLAGS = ("--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-background-networking")
-LAPTOP, TABLET = {"width": 1366, "height": 768}, {"width": 820, "height": 1180}
 # A person looks for longer before clicking; meanwhile the next patient is fetched.
 LOOKING_MS = 1500
-WAIT_MS = 120_000
 SLICES, NOTCH_MS, TURNING_MS = 60, 60, 6000
 TARGETS_MS = {"click-to-lesion": 60.0, "enter-to-mips": 40.0, "slice": 16.0, "cine-frame": 1000 / 30}
 
@@ -59,8 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         annotate_all(page, cases)
         print_times(page)
         if options.pictures:
-            _train(page, options.epochs)
-            _pictures(page, cases, options.pictures)
+            take_pictures(page, cases, options.epochs, options.pictures)
         browser.close()
 
 
@@ -131,35 +130,6 @@ def print_times(page: Page) -> None:
         ".map(entry => entry.responseStart - entry.requestStart)"
     )
     print(f"  the server's answer to a click: p50 {np.median(answers):.1f} ms")
-
-
-def _train(page: Page, epochs: int) -> None:
-    page.locator("nav a[href='#training']").click()
-    page.locator("#epochs").fill(str(epochs))
-    page.locator("#train").click()
-    page.locator("#notices p", has_text="Training:").wait_for(timeout=10 * WAIT_MS)
-
-
-def _pictures(page: Page, cases: dict[str, Case], folder: Path) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-
-    def picture(name: str) -> None:
-        page.evaluate("document.querySelector('#notices').replaceChildren()")
-        page.wait_for_timeout(1500)
-        page.screenshot(path=folder / f"page-{name}.png")
-
-    picture("training")
-    page.locator("nav a[href='#cohort']").click()
-    page.wait_for_timeout(15_000)
-    picture("cohort")
-    chosen = next(case for case in cases.values() if case.cancer_type == "lung")
-    page.locator(f".card[data-image='{chosen.name}']").click()
-    page.locator(f"#annotate[data-lesion='{chosen.name}']").wait_for()
-    page.keyboard.press("m")
-    page.locator("#annotate[data-model]").wait_for()
-    picture("annotate")
-    page.set_viewport_size(TABLET)
-    picture("tablet")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """The cohort of 2,000 patients in Chromium: the longest pause while it opens, scrolls, is filtered and sorted.
 
-`python -m benchmarks.speed.page_cohort`. The server lists 2,000 links to one small scan; every second one is annotated.
+`python -m benchmarks.page.cohort`. The server lists 2,000 links to one small scan; every second one is annotated.
 A pause is a task of the page's main thread, as the browser reports those of 50 ms and more.
 """
 
@@ -18,11 +18,11 @@ import numpy as np
 from playwright.sync_api import Page, sync_playwright
 
 from benchmarks.common.server import Server
+from benchmarks.page.chromium import FLAGS, LAPTOP
 from wslpet.core.seeds import Annotation, Seed
 
-FLAGS = ("--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-background-networking")
 TARGET_MS = 100
-WAIT_MS = 300_000
+WAIT_MS = 300_000  # the server lists 2,000 images first
 SCROLLS, PIXELS = 40, 900
 PAUSES = """() => {
   window.pauses = [];
@@ -40,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     studies = _studies(options.folder / "studies", options.patients)
     with Server(studies, options.folder / "scratch") as server, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=list(FLAGS))
-        page = browser.new_page(viewport={"width": 1366, "height": 768})
+        page = browser.new_page(viewport=LAPTOP)
         page.set_default_timeout(WAIT_MS)
         page.add_init_script(f"({PAUSES})()")
         page.goto(f"{server.url}/wslpet/#training")

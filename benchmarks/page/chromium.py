@@ -1,0 +1,5 @@
+"""Chromium, as the benchmarks of the page start it."""
+
+FLAGS = ("--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-background-networking")
+LAPTOP, TABLET = {"width": 1366, "height": 768}, {"width": 820, "height": 1180}
+WAIT_MS = 120_000

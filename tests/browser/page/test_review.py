@@ -1,0 +1,150 @@
+"""A reviewer at the page: agreement, filters, both readings, flags and comments, the consensus."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+import requests
+from playwright.sync_api import Browser
+
+from tests.browser.page.annotator import Annotator
+from tests.helpers.app_server import Server
+from tests.helpers.needs import needs_chromium
+from tests.helpers.synthetic import Scan, write_scan
+
+pytestmark = needs_chromium
+ORIENTATION = {"anna": "anisotropic", "bert": "off_origin", "cora": "lps"}
+
+
+def ask(server: Server, path: str, reader: str = "", **body: object) -> requests.Response:
+    url = f"{server.url}/wslpet/api/{path}"
+    answer = requests.request(
+        "POST" if body else "GET", url, headers={"Wslpet-Reader": quote(reader)}, json=body or None, timeout=120
+    )
+    assert answer.ok, answer.text
+    return answer
+
+
+def read(server: Server, scan: Scan, reader: str, cancer_type: str = "lung") -> None:
+    said = {"cancer_type": cancer_type, "position": scan.centre.tolist(), "annotator": reader, "sure": True}
+    ask(server, f"images/{scan.name}/annotations", reader, **said)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """Ann and Ben have read two patients and differ in the type of anna, whom Ben has flagged; cora waits for Ben."""
+    studies = tmp_path_factory.mktemp("studies")
+    scans = {name: write_scan(studies, name, orientation) for name, orientation in ORIENTATION.items()}
+    server = Server(studies, tmp_path_factory.mktemp("scratch"), {"readers": "2"}).start()
+    for scan in scans.values():
+        read(server, scan, "Ann")
+    read(server, scans["anna"], "Ben", "oesophagus")
+    read(server, scans["bert"], "Ben")
+    ask(server, "images/anna/remarks", "Ben", annotator="Ben", flag=True, comment="which one?")
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="module")
+def rev(server: Server, browser: Browser) -> Iterator[Annotator]:
+    annotator = Annotator(browser, f"{server.url}/wslpet/#annotate/bert", "Rev")
+    annotator.page.locator("nav a[href='#cohort']").click()
+    yield annotator
+    annotator.page.goto("about:blank")
+    annotator.close()
+
+
+def shown(rev: Annotator) -> list[str | None]:
+    return sorted(card.get_attribute("data-image") for card in rev.page.locator("#cards .card").all())
+
+
+def test_the_agreement_of_the_cohort_is_listed_and_saved(server: Server, rev: Annotator) -> None:
+    agreement = rev.page.locator("#agreement")
+    agreement.locator("summary", has_text="agreement of readers: 2").click()
+    cells = agreement.locator("tbody td").all_text_contents()
+    assert cells[:3] == ["Ann and Ben", "2", "50 %"]
+    assert cells[4:8] == ["2 and 2", "2 (100 %)", "1.00", "1.00"]
+    with rev.page.expect_download() as download:
+        agreement.locator("#export-agreement").click()
+    rows = list(csv.DictReader(io.StringIO(Path(download.value.path()).read_text())))
+    assert [(row["image"], row["type_1"], row["type_2"]) for row in rows] == [
+        ("anna", "lung", "oesophagus"),
+        ("bert", "lung", "lung"),
+    ]
+    agreement.locator("summary").click()
+
+
+@pytest.mark.parametrize(
+    ("mark", "patients"),
+    [
+        ("readers differ 1", ["anna"]),
+        ("flagged 1", ["anna"]),
+        ("commented 1", ["anna"]),
+        ("to review 2", ["anna", "bert"]),
+    ],
+)
+def test_a_filter_shows_whom_to_look_at(rev: Annotator, mark: str, patients: list[str]) -> None:
+    button = rev.page.locator("#filters button", has_text=mark)
+    button.click()
+    rev.page.locator("#filters button[aria-pressed='true']", has_text=mark).wait_for()
+    assert shown(rev) == patients
+    rev.page.locator("#filters button", has_text=mark).click()
+    assert shown(rev) == ["anna", "bert", "cora"]
+
+
+def test_both_readings_are_shown_one_is_taken_and_saved_as_the_consensus(server: Server, rev: Annotator) -> None:
+    page = rev.page
+    page.locator(".card[data-image='anna']").click()
+    page.locator("#annotate[data-drawn='anna'][data-readings='2']").wait_for()
+    assert "2 of 2 readers · to be reviewed" in page.locator("#review-state").text_content()
+    differences = page.locator("#differences").text_content()
+    assert differences.startswith("Ann and Ben: lung against oesophagus, 1 of 1 and 1 lesions matched, Dice 1.00")
+    readings = page.locator("#readings button").all_text_contents()
+    assert [text.split(",")[0] for text in readings] == ["Ann: lung", "Ben: oesophagus"]
+    assert "flag, which one?" in page.locator("#history").text_content()
+    for reader, cancer_type in (("Ann", "lung"), ("Ben", "oesophagus")):
+        rev.press("v")
+        page.locator("#readings button[aria-pressed='true']", has_text=f"{reader}: ").wait_for()
+        page.locator(f"#types button[value='{cancer_type}'][aria-checked='true']").wait_for()
+        page.locator("#annotate[data-lesion='anna'][data-lesions='1']").wait_for()
+    assert page.locator("#save").text_content().startswith("Save consensus")
+    rev.press("u")
+    page.locator("#annotate[data-remarked='anna']").wait_for()
+    page.locator("#comment").fill("clearly behind the heart")
+    page.locator("#comment").press("Enter")
+    page.locator("#history li", has_text="unsure, clearly behind the heart").wait_for(state="attached")
+    page.locator("h2#title").click()
+    rev.press("Enter")
+    rev.wait_for_other("anna")
+    rev.saved()
+    history = ask(server, "images/anna/annotations", "Rev").json()
+    (counting,) = [said for said in history if said["counts"]]
+    assert (counting["user"], counting["cancer_type"], counting["review"]) == ("Rev", "oesophagus", True)
+    assert ask(server, "status").json()["reviewed"] == 1
+
+
+def test_what_is_reviewed_says_so_and_the_readings_stay(server: Server, rev: Annotator) -> None:
+    page = rev.page
+    page.locator("nav a[href='#cohort']").click()
+    page.locator("#filters button", has_text="reviewed 1").click()
+    assert shown(rev) == ["anna"]
+    page.locator("#filters button", has_text="reviewed 1").click()
+    page.locator(".card[data-image='anna']").click()
+    page.locator("#annotate[data-drawn='anna'][data-readings='2']").wait_for()
+    assert "reviewed" in page.locator("#review-state").text_content()
+    assert "consensus: oesophagus" in page.locator("#history").text_content()
+
+
+def test_a_patient_whom_one_reader_has_read_cannot_be_reviewed(server: Server, rev: Annotator) -> None:
+    page = rev.page
+    page.locator("nav a[href='#cohort']").click()
+    page.locator(".card[data-image='cora']").click()
+    page.locator("#annotate[data-drawn='cora']").wait_for()
+    assert page.locator("#review-state").text_content() == "1 of 2 readers · you read it blind"
+    assert page.locator("#readings button").count() == 0
+    assert page.locator("#annotate").get_attribute("data-lesions") == "0"
