@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_pdf import PdfPages
 from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
+from matplotlib.transforms import Bbox
 
 from wslpet.analysis.burden.lesions import LesionMeasures
 from wslpet.analysis.burden.patient import burden_of
@@ -30,6 +31,12 @@ COLUMNS = ("lesion", "volume, ml", "SUVmax", "SUVpeak", "SUVmean", "TLG", "centr
 PLANES = {"axial": (2, 0, 1), "coronal": (1, 0, 2), "sagittal": (0, 1, 2)}
 # The patient's right, or front, is at the left of the picture.
 ENDS = {"axial": "RLAP", "coronal": "RLHF", "sagittal": "APHF"}
+END_PLACES = (
+    (0.02, 0.5, "left", "center"),
+    (0.98, 0.5, "right", "center"),
+    (0.5, 0.98, "center", "top"),
+    (0.5, 0.02, "center", "bottom"),
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,7 +130,7 @@ def _table(figure: Figure, rows: list[list[str]], top: float) -> None:
     height = 0.0165 * (len(rows) + 1)
     axes = figure.add_axes((0.08, top - height, 0.84, height))
     axes.axis("off")
-    table = axes.table(rows, colLabels=COLUMNS, cellLoc="right", bbox=(0.0, 0.0, 1.0, 1.0), edges="horizontal")
+    table = axes.table(rows, colLabels=COLUMNS, cellLoc="right", bbox=Bbox.unit(), edges="horizontal")
     table.auto_set_font_size(False)
     table.set_fontsize(7)
     for cell in table.get_celld().values():
@@ -166,9 +173,7 @@ def _image(axes: Axes, scan: _Scan, plane: str, picture: Array) -> None:
     axes.set(xticks=[], yticks=[], aspect="equal", facecolor="white", anchor="N")
     for spine in axes.spines.values():
         spine.set(color="0.7", linewidth=0.5)
-    places = ((0.02, 0.5, "left", "center"), (0.98, 0.5, "right", "center"), (0.5, 0.98, "center", "top"))
-    places = (*places, (0.5, 0.02, "center", "bottom"))
-    for end, (u, v, ha, va) in zip(ENDS[plane], places, strict=True):
+    for end, (u, v, ha, va) in zip(ENDS[plane], END_PLACES, strict=True):
         axes.text(u, v, end, transform=axes.transAxes, ha=ha, va=va, fontsize=6, color="0.45")
     axes.text(0.02, 0.98, plane, transform=axes.transAxes, ha="left", va="top", fontsize=6, color="0.45")
 
