@@ -31,7 +31,12 @@ def measured() -> tuple[Volume, MeasuredScan]:
 
 
 def texts(figure: Figure) -> list[str]:
-    return [text.get_text() for text in figure.findobj(Text)]
+    return [text.get_text() for text in figure.findobj(Text)] + cells(figure)
+
+
+def cells(figure: Figure) -> list[str]:
+    tables = [table for axes in figure.axes for table in axes.tables]
+    return [cell.get_text().get_text() for table in tables for cell in table.get_celld().values()]
 
 
 def outlines(axes) -> np.ndarray:
@@ -85,7 +90,7 @@ def test_many_lesions_take_more_pages(measured):
     many = replace(found.record, lesions=tuple(replace(one, number=n) for n in range(1, 71)))
     pages = figures(volume, MeasuredScan(many, found.labels), "a")
     assert len(pages) == 1 + 2 + 18
-    rows = [text for page in pages[:3] for table in page.findobj(Text) if (text := table.get_text()).isdigit()]
+    rows = [text for page in pages[:3] for text in cells(page) if text.isdigit()]
     assert set(map(str, range(1, 71))) <= set(rows)
     assert any(text.endswith("Page 21 of 21") for text in texts(pages[-1]))
 
