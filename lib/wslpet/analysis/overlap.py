@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from scipy import ndimage
 
-from wslpet.analysis.statistics import bootstrap
 from wslpet.core.arrays import Array, BoolArray, FloatArray
 from wslpet.core.volume import Volume
 
@@ -65,6 +64,8 @@ def _centroid_inside(mask: BoolArray, truth: BoolArray) -> bool:
 
 def summary(agreements: Iterable[Agreement], seed: int = 0, draws: int = 2000) -> dict[str, tuple[float, float, float]]:
     """Mean and 95 % confidence interval (bootstrap over patients): quantity → (mean, low, high)."""
+    from wslpet.analysis.statistics import bootstrap  # heavy
+
     rows = list(agreements)
     found = {}
     for quantity in fields(Agreement):

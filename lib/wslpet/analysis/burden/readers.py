@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
-from sklearn.metrics import cohen_kappa_score
 
 from wslpet.analysis.overlap import agreement
 from wslpet.core.arrays import Array
@@ -158,6 +157,8 @@ def _summary(readers: tuple[str, str], pairs: Sequence[PairAgreement]) -> Cohort
 
 def kappa(types: Sequence[tuple[str, str]]) -> float | None:
     """Cohen's kappa of two readers' types, a pair a patient; None where it is not defined."""
+    from sklearn.metrics import cohen_kappa_score  # heavy
+
     first, second = zip(*types, strict=True)
     if len({*first, *second}) < 2:
         return None

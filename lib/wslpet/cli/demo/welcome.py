@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import requests
 
+from wslpet.cli.serving.port import reachable
 from wslpet.core.errors import InputError
 from wslpet.core.settings import Settings
 from wslpet.data.cohort_table import find_table
@@ -145,12 +146,6 @@ def _listed(studies: Path) -> list[Path]:
         return list(studies.iterdir())
     except OSError as error:
         raise InputError(f"studies {studies} cannot be listed ({error.strerror}); give a folder of scans") from error
-
-
-def reachable(host: str) -> str:
-    """Address of a server as a browser needs it, with IPv6 in brackets."""
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(host, host)
-    return f"[{host}]" if ":" in host else host
 
 
 def _click(scan: Path, image: str, studies: Path, settings: Settings) -> tuple[str, list[int]]:

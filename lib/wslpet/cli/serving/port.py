@@ -26,6 +26,12 @@ def check_port(host: str, port: int) -> None:
             raise InputError(_said(error, host, port)) from error
 
 
+def reachable(host: str) -> str:
+    """Address of a server as a browser needs it, with IPv6 in brackets."""
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(host, host)
+    return f"[{host}]" if ":" in host else host
+
+
 def _said(error: OSError, host: str, port: int) -> str:
     if error.errno == errno.EADDRINUSE:
         another = port + 1 if port < 65535 else 8001

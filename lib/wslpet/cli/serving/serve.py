@@ -24,7 +24,8 @@ from pathlib import Path
 from typing import Any, TextIO
 
 import wslpet
-from wslpet.cli.serving.port import check_port
+from wslpet.cli.serving import lean
+from wslpet.cli.serving.port import check_port, reachable
 from wslpet.cli.serving.setup import complete
 from wslpet.core.errors import InputError
 from wslpet.data.state_folder import state_folder
@@ -103,8 +104,7 @@ class _Address:
 
 def prepared(studies: str, conf: dict[str, str]) -> Path:
     """Check the studies and create the state folder; raises InputError when the server cannot start."""
-    from wslpet.server.storage.opening import cache_folder, is_remote
-    from wslpet.server.storage.places import check_state, check_studies
+    from wslpet.server.storage.places import cache_folder, check_state, check_studies, is_remote
 
     remote = is_remote(studies)
     folder = cache_folder(studies) if remote else Path(studies)
@@ -141,7 +141,8 @@ def _serve(address: _Address, app: Path, log: Path, terminal: TextIO, others: Se
             *("--host", address.host, "--port", str(address.port), "--log_config", config.name, *others),
         ]
         try:
-            from monailabel.main import Main  # heavy
+            lean.import_framework()
+            from monailabel.main import Main
 
             from wslpet.server.http import install
 
@@ -181,8 +182,6 @@ def _into(log: Path) -> None:
 
 
 def _greet(address: _Address, log: Path, terminal: TextIO) -> None:
-    from wslpet.cli.demo.welcome import reachable  # heavy
-
     host = reachable(address.host).strip("[]")
     while True:
         try:
@@ -197,16 +196,16 @@ def _greet(address: _Address, log: Path, terminal: TextIO) -> None:
 
 
 def _words(address: _Address) -> str:
-    from wslpet.cli.demo.welcome import reachable, welcome, welcome_to_pacs
-
     url = f"http://{reachable(address.host)}:{address.port}"
-    try:
-        if address.greeting != "short" and "://" in address.studies:
-            return welcome_to_pacs(address.studies, address.host, address.port)
-        if address.greeting != "short":
+    if address.greeting != "short":
+        from wslpet.cli.demo.welcome import welcome, welcome_to_pacs  # heavy
+
+        try:
+            if "://" in address.studies:
+                return welcome_to_pacs(address.studies, address.host, address.port)
             return welcome(Path(address.studies), address.host, address.port, demo=address.greeting == "demo")
-    except InputError as error:
-        logging.getLogger(__name__).warning("no long welcome: %s", error)
+        except InputError as error:
+            logging.getLogger(__name__).warning("no long welcome: %s", error)
     return f"\n  Annotate in a browser, with {address.studies}: {url}/wslpet/\n  3D Slicer and OHIF ask for: {url}"
 
 

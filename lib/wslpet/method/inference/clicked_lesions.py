@@ -14,7 +14,6 @@ from itertools import combinations
 
 import numpy as np
 from scipy import ndimage
-from skimage.segmentation import watershed
 
 from wslpet.core.arrays import Array
 from wslpet.core.errors import SeedError
@@ -134,6 +133,8 @@ def _clusters(firsts: list[int], touching: list[tuple[int, int]], groups: list[l
 
 def _cut(ras: Volume, lesions: dict[int, tuple[Array, Contour]], background: Sequence[Array]) -> dict[int, Contour]:
     """Cut contours at the valleys between their seeds and the background seeds; each keeps the part with its seed."""
+    from skimage.segmentation import watershed  # heavy
+
     window = _around([contour for _, contour in lesions.values()])
     start = np.array([w.start for w in window])
     image = _smoothed(ras, window)

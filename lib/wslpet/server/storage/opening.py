@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -15,7 +14,7 @@ from wslpet.data.state_folder import PRIVATE, state_folder
 from wslpet.server.series.datastore import SeriesDatastore
 from wslpet.server.series.sources.dicomweb import DicomWeb
 from wslpet.server.series.sources.folder import DicomFolder
-from wslpet.server.storage.places import check_state, check_studies
+from wslpet.server.storage.places import cache_folder, check_state, check_studies, is_remote
 
 
 def open_studies(
@@ -70,11 +69,6 @@ def open_studies(
     )
 
 
-def is_remote(studies: str) -> bool:
-    """Whether the studies are a PACS."""
-    return studies.startswith(("http://", "https://"))
-
-
 def _pacs(url: str) -> DicomWeb:
     user, password = server.MONAI_LABEL_DICOMWEB_USERNAME, server.MONAI_LABEL_DICOMWEB_PASSWORD
     try:
@@ -89,11 +83,3 @@ def _pacs(url: str) -> DicomWeb:
         )
     except ValueError as error:
         raise InputError(f"studies {url} is no DICOMweb address ({error}); write http://host:port/dicom-web") from error
-
-
-def cache_folder(url: str) -> Path:
-    """A folder for each service, beside that of MONAI Label's own DICOMweb datastore, whose NIfTI is in Bq/ml."""
-    folder = server.MONAI_LABEL_DICOMWEB_CACHE_PATH.strip()
-    root = Path(folder) if folder else Path.home() / ".cache" / "monailabel" / "dicom"
-    name = hashlib.sha256(url.strip().rstrip("/").encode()).hexdigest()[:24]
-    return root / f"wslpet-{name}"

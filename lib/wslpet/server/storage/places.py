@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import sys
 import tempfile
 import time
@@ -10,6 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import psutil
+from monailabel.config import settings as server
 
 from wslpet.core.errors import InputError
 from wslpet.data.state_folder import PRIVATE, VARIABLE
@@ -29,6 +31,19 @@ _SHOWN = 3
 # A process's start is known to a second; MONAI Label takes longer than that to come to the studies.
 CLOCK_SECONDS = 1.0
 _WAIT = "to start without scans and wait for them, say --conf wait_for_scans true"
+
+
+def is_remote(studies: str) -> bool:
+    """Whether the studies are a PACS."""
+    return studies.startswith(("http://", "https://"))
+
+
+def cache_folder(url: str) -> Path:
+    """A folder for each service, beside that of MONAI Label's own DICOMweb datastore, whose NIfTI is in Bq/ml."""
+    folder = server.MONAI_LABEL_DICOMWEB_CACHE_PATH.strip()
+    root = Path(folder) if folder else Path.home() / ".cache" / "monailabel" / "dicom"
+    name = hashlib.sha256(url.strip().rstrip("/").encode()).hexdigest()[:24]
+    return root / f"wslpet-{name}"
 
 
 def check_studies(folder: Path, wait_for_scans: bool = False) -> None:

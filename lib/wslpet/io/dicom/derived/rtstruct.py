@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 from pydicom.uid import RTStructureSetStorage
-from skimage.draw import polygon
 
 from wslpet.core.arrays import Array
 from wslpet.core.volume import Volume
@@ -65,6 +64,8 @@ def _names(header: Header, frame: str) -> dict[str, str]:
 
 
 def _mask(roi: Header, grid: Volume) -> Array:
+    from skimage.draw import polygon  # heavy
+
     mask = np.zeros(grid.shape, np.uint8)
     for contour in roi.items("ContourSequence", EXPORT):
         corners = _corners(contour, grid)
