@@ -10,13 +10,12 @@ from __future__ import annotations
 
 import argparse
 import os
-import subprocess
-import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -24,12 +23,12 @@ import nibabel as nib
 import numpy as np
 import psutil
 
+from benchmarks.common.dask_cluster import cluster
 from wslpet.cli.commands.radiomics import MASK_END
 from wslpet.core.parallel import over
 from wslpet.core.volume import Volume
 from wslpet.data.phantom import PRESETS, make_patient
 
-ROOT = Path(__file__).resolve().parents[2]
 PHANTOMS, COARSER = 5, 3
 
 
@@ -59,10 +58,10 @@ def _coarse(volume: Volume) -> Volume:
 
 def one_scan(scan: tuple[str, Path], out: Path) -> str:
     """Segment one scan as `wslpet segment` does, and add a line to its journal."""
-    from wslpet.cli.commands.segment import _segment_one
+    from wslpet.cli.commands.segment import segment_one
     from wslpet.method.shipped import SHIPPED_MODEL
 
-    done = _segment_one(scan, SHIPPED_MODEL, None, False, out, out, resume=True)
+    done = segment_one(scan, SHIPPED_MODEL, None, False, out, out, resume=True)
     if "done before" in done:
         return done
     with open(out / f"{scan[0]}.journal", "a", encoding="utf-8") as journal:
@@ -70,42 +69,28 @@ def one_scan(scan: tuple[str, Path], out: Path) -> str:
     return done
 
 
-@contextmanager
-def cluster(folder: Path, workers: int) -> Iterator[tuple[str, list[subprocess.Popen[bytes]]]]:
-    """A scheduler and workers of one thread, as processes without a nanny."""
-    from distributed import Client
+@dataclass(frozen=True)
+class Run:
+    """What a run over all scans came to; `largest` is the resident memory of the largest worker, bytes."""
 
-    path = os.pathsep.join([str(ROOT / "lib"), str(ROOT)])
-    environment = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
-    dask, address = (
-        [sys.executable, "-m", "dask"],
-        ["--scheduler-file", str(folder / "scheduler.json"), "--no-dashboard"],
-    )
-    local = ["--host", "127.0.0.1"]
-    with open(folder / "dask.log", "ab") as log:
-        start = partial(subprocess.Popen, cwd=folder, env=environment, stdout=log, stderr=log)
-        begun = [start([*dask, "scheduler", "--port", "0", *local, *address])]
-        worker = [*dask, "worker", "--nthreads", "1", "--no-nanny", *local, *address]
-        begun += [start(worker) for _ in range(workers)]
-    try:
-        with Client(scheduler_file=str(folder / "scheduler.json"), timeout="120s", set_as_default=False) as client:
-            client.wait_for_workers(workers, timeout=120)
-            yield client.scheduler.address, begun[1:]
-    finally:
-        for process in begun:
-            process.kill()
-            process.wait()
+    seconds: float
+    largest: int
+    masks: int
+    failed: tuple[str, ...]
+    twice: int
+    killed: bool
+    by_worker: tuple[int, ...]
 
 
-def measure(scans: dict[str, Path], out: Path, workers: int, kill: bool) -> str:
-    """Segment all scans on a cluster of its own; returns a row of the table."""
+def measure(scans: dict[str, Path], out: Path, workers: int, kill: bool) -> Run:
+    """Segment all scans on a cluster of its own, one of whose workers may be killed half-way."""
     out.mkdir()
     peak = [0]
     with cluster(out.parent, workers) as (address, processes):
         over_all = threading.Event()
 
         def watch() -> None:
-            while not over_all.wait(0.2):
+            while not over_all.wait(0.05):
                 sizes = [psutil.Process(one.pid).memory_info().rss for one in processes if one.poll() is None]
                 peak[0] = max(peak[0], *sizes)
                 if kill and processes[0].poll() is None and len(list(out.glob("*.journal"))) >= len(scans) // 2:
@@ -118,13 +103,26 @@ def measure(scans: dict[str, Path], out: Path, workers: int, kill: bool) -> str:
         seconds = time.perf_counter() - begun
         over_all.set()
         watcher.join()
-    journals = {name: (out / f"{name}.journal").read_text().split() for name in scans}
-    masks = sum((out / f"{name}{MASK_END}").exists() for name in scans)
-    failed = sum(not isinstance(answer, str) for answer in answers)
-    twice = sum(len(lines) - 1 for lines in journals.values())
+        killed = processes[0].poll() is not None
+    journals = [(out / f"{name}.journal").read_text().split() for name in scans if (out / f"{name}.journal").exists()]
+    return Run(
+        seconds,
+        peak[0],
+        sum((out / f"{name}{MASK_END}").exists() for name in scans),
+        tuple(str(answer) for answer in answers if not isinstance(answer, str)),
+        sum(len(workers) - 1 for workers in journals),
+        killed,
+        tuple(sorted(Counter(worker for workers in journals for worker in workers).values())),
+    )
+
+
+def row(run: Run, scans: int, workers: int, kill: bool) -> str:
+    """A row of the table."""
     title = f"{workers}, one killed half-way" if kill else f"{workers}"
-    each = f"{seconds:.0f} s | {seconds / len(scans):.3f} s | {peak[0] / 2**20:.0f} MB"
-    return f"| {title} | {each} | {masks} | {len(scans) - masks} | {failed} | {twice} |"
+    each = f"{run.seconds:.0f} s | {run.seconds / scans:.3f} s | {run.largest / 2**20:.0f} MB"
+    lost = scans - run.masks - len(run.failed)
+    by_worker = " + ".join(map(str, run.by_worker))
+    return f"| {title} | {each} | {run.masks} ({by_worker}) | {lost} | {len(run.failed)} | {run.twice} |"
 
 
 def main(words: Sequence[str] | None = None) -> None:
@@ -139,13 +137,13 @@ def main(words: Sequence[str] | None = None) -> None:
         shape = write_scans(folder, args.scans)
         scans = {path.name.removesuffix(".nii.gz"): path for path in sorted(folder.iterdir())}
         print(f"{len(scans)} scans of about {shape} voxels\n")
-        print("| workers | wall | wall a scan | largest worker | masks | lost | failed | done twice |")
+        print("| workers | wall | wall a scan | largest worker | masks (by worker) | lost | failed | done twice |")
         print("| --- | --- | --- | --- | --- | --- | --- | --- |", flush=True)
         runs = [(workers, False) for workers in args.workers] + [(max(args.workers), True)]
         for number, (workers, kill) in enumerate(reversed(runs)):
             place = Path(scratch) / f"run-{number}"
             place.mkdir()
-            print(measure(scans, place / "out", workers, kill), flush=True)
+            print(row(measure(scans, place / "out", workers, kill), len(scans), workers, kill), flush=True)
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "2.0.0.dev0"
 
 if TYPE_CHECKING:
+    from wslpet.client import Client
     from wslpet.core.seeds import Annotation, ContourChoice, Seed
     from wslpet.core.settings import Settings
     from wslpet.core.volume import Volume
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 _PUBLIC = {
     "Annotation": ("wslpet.core.seeds", "Annotation"),
+    "Client": ("wslpet.client", "Client"),
     "ContourChoice": ("wslpet.core.seeds", "ContourChoice"),
     "Seed": ("wslpet.core.seeds", "Seed"),
     "Settings": ("wslpet.core.settings", "Settings"),
@@ -39,6 +41,7 @@ _PUBLIC = {
 }
 __all__ = [
     "Annotation",
+    "Client",
     "ContourChoice",
     "Seed",
     "Settings",

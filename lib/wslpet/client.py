@@ -1,26 +1,85 @@
 """Client of a running server, without torch and without packages beyond Python's own.
 
->>> from wslpet.client import Client
->>> server = Client("http://127.0.0.1:8000")
+>>> import wslpet
+>>> server = wslpet.Client("http://127.0.0.1:8000")
 >>> for image in server.images():
 ...     print(image, server.find(image)["cancer_type"])
->>> server.click("patient-0000", "oesophagus", (80, 162, 63))["mtv_ml"]
->>> server.write_mask("patient-0000", "found.nii.gz")
+>>> print(server.click("patient-0000", "lung", (80, 162, 63))["mtv_ml"])  # ml
+>>> server.download("patient-0000", "lesions.nii.gz")
+>>> server.train()
+>>> server.wait_for_training()
 """
 
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Mapping, Sequence
 from http.client import HTTPException
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypedDict
 from urllib.error import HTTPError, URLError
 from urllib.parse import quote, urlencode
 from urllib.request import Request, urlopen
 
 from wslpet.core.errors import InputError
+
+Form = Literal["csv", "nifti", "seg", "rtstruct", "sr"]
+_GOES_ON = ("SUBMITTED", "RUNNING")
+
+
+class Centroid(TypedDict):
+    """Voxel index (i, j, k) of the image as stored, and position in mm RAS."""
+
+    index: list[float]
+    position: list[float]
+
+
+class Lesion(TypedDict):
+    """A lesion: volume in ml, SUV by body weight, total lesion glycolysis in ml × SUV."""
+
+    number: int
+    label: int
+    cancer_type: str
+    centroid: Centroid
+    volume_ml: float
+    suv_max: float
+    suv_peak: float
+    suv_mean: float
+    tlg: float
+    contour: dict[str, Any]
+    seeds: list[int]
+    evidence: float | None
+
+
+class Answer(TypedDict):
+    """What was found, or delineated at a click; of all lesions together, the volume `mtv_ml` and `tlg`."""
+
+    cancer_type: str
+    type_probabilities: dict[str, float]
+    confidence: float | None
+    findings: list[dict[str, Any]]
+    lesions: list[Lesion]
+    mtv_ml: float
+    tlg: float
+    model_version: str
+
+
+class RecordedSeed(TypedDict, total=False):
+    """A recorded seed: cancer type, position in mm RAS, who recorded it and when."""
+
+    cancer_type: str
+    position: list[float]
+    user: str
+    time: str
+
+
+class Training(TypedDict, total=False):
+    """A training's state (SUBMITTED, RUNNING, DONE, ERROR, CANCELED) and the last lines of its log."""
+
+    status: str
+    details: list[str]
 
 
 class Client:
@@ -46,39 +105,63 @@ class Client:
         objects: dict[str, Any] = json.loads(self._ask("GET", "/datastore/", output="all"))["objects"]
         return sorted(objects)
 
-    def seeds(self, image: str) -> list[dict[str, Any]]:
+    def seeds(self, image: str) -> list[RecordedSeed]:
         """Recorded seeds of an image, newest last."""
         info = json.loads(self._ask("GET", "/datastore/image/info", image=image))
         return list(info.get("seeds", []))
 
-    def find(self, image: str) -> dict[str, Any]:
-        """Find the tumour: cancer type, probabilities and the measures of the lesion."""
+    def find(self, image: str) -> Answer:
+        """Find the lesions and their cancer type with the model."""
         return self._infer("wslpet", image, {})
 
-    def click(self, image: str, cancer_type: str, index: Sequence[int]) -> dict[str, Any]:
-        """Record a click at a voxel (i, j, k) of the image as stored, and delineate its lesion: its measures."""
-        return self._infer("wslpet_seed", image, {cancer_type: [[int(place) for place in index]]})
+    def click(self, image: str, cancer_type: str, *indices: Sequence[int]) -> Answer:
+        """Record a click in each lesion, the primary first, and delineate them.
+
+        Parameters
+        ----------
+        indices : voxel (i, j, k) of the image as stored, one for each lesion.
+        """
+        return self._infer("wslpet_seed", image, {cancer_type: [[int(n) for n in index] for index in indices]})
 
     def write_mask(self, image: str, path: str | PathLike[str]) -> Path:
-        """Find the tumour and write its mask, NIfTI."""
-        answer = self._ask("POST", "/infer/wslpet", {"params": "{}"}, image=image, output="image")
-        Path(path).write_bytes(answer)
-        return Path(path)
+        """Find the lesions with the model and write their mask, NIfTI."""
+        return _written(path, self._ask("POST", "/infer/wslpet", {"params": "{}"}, image=image, output="image"))
 
-    def train(self, **options: Any) -> dict[str, Any]:
-        """Start a training on all seeds: the state of its task."""
-        answer: dict[str, Any] = json.loads(self._ask("POST", "/train/wslpet", json.dumps(options).encode()))
+    def download(self, image: str, path: str | PathLike[str], form: Form = "nifti") -> Path:
+        """Write the lesions of the annotation that counts.
+
+        Parameters
+        ----------
+        form : "nifti" (values are the lesions' numbers), "csv" (a row for each lesion), or, of a DICOM series, "seg",
+            "rtstruct" or "sr".
+        """
+        return _written(path, self._ask("GET", f"/wslpet/api/images/{quote(image, safe='')}/export", form=form))
+
+    def download_table(self, path: str | PathLike[str], rows: Literal["lesions", "patients"] = "lesions") -> Path:
+        """Write the cohort's tumour burden, CSV: a row for each lesion of the annotated images, or for each image."""
+        return _written(path, self._ask("GET", f"/wslpet/api/{rows}.csv"))
+
+    def train(self, **options: Any) -> Training:
+        """Start a training on all seeds; options such as max_epochs=100 are those of `POST /train/wslpet`."""
+        answer: Training = json.loads(self._ask("POST", "/train/wslpet", json.dumps(options).encode()))
         return answer
 
-    def training(self) -> dict[str, Any]:
-        """State of the last training, and the last lines of its log."""
-        answer: dict[str, Any] = json.loads(self._ask("GET", "/train/"))
+    def training(self) -> Training:
+        """State of the last training."""
+        answer: Training = json.loads(self._ask("GET", "/train/"))
         return answer
 
-    def _infer(self, model: str, image: str, params: Mapping[str, Any]) -> dict[str, Any]:
+    def wait_for_training(self, poll: float = 1.0) -> Training:
+        """State of the last training once it is over, asked for every `poll` seconds."""
+        while (state := self.training()).get("status") in _GOES_ON:
+            time.sleep(poll)
+        return state
+
+    def _infer(self, model: str, image: str, params: Mapping[str, Any]) -> Answer:
         text = self._ask("POST", f"/infer/{model}", {"params": json.dumps(params)}, image=image, output="json")
         answer: dict[str, Any] = json.loads(text)
-        return dict(answer.get("params", answer))
+        found: Answer = answer.get("params", answer)
+        return found
 
     def _ask(self, method: str, path: str, content: Mapping[str, str] | bytes | None = None, **query: str) -> bytes:
         headers = dict(self._headers)
@@ -94,6 +177,11 @@ class Client:
             raise InputError(f"{self._url} refused ({error.code}): {_reason(error)}") from error
         except (URLError, OSError, HTTPException) as error:
             raise InputError(f"{self._url} does not answer ({error}); start the server with `wslpet serve`") from error
+
+
+def _written(path: str | PathLike[str], content: bytes) -> Path:
+    Path(path).write_bytes(content)
+    return Path(path)
 
 
 def _reason(error: HTTPError) -> str:

@@ -186,12 +186,14 @@ def test_segment_resumes(capsys, cohort, weights, tmp_path):
     arguments = ("segment", cohort, "--model", weights, "--out", tmp_path, "--workers", 1)
     run(capsys, *arguments)
     written = {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
+    table = (tmp_path / "segment.csv").read_text(encoding="utf-8")
     again = sorted(tmp_path.glob("*.json"))[0]
     again.unlink()
     code, out, _ = run(capsys, *arguments, "--resume")
     assert code == 0 and out.count(": done before → ") == len(list(tmp_path.glob("*.json"))) - 1
     done = {path for path, time in written.items() if path.stat().st_mtime_ns != time}
-    assert {path.name.split("-mask")[0].split(".")[0] for path in done} == {again.stem}
+    assert {path.name.split("-mask")[0].split(".")[0] for path in done} == {again.stem, "segment"}
+    assert (tmp_path / "segment.csv").read_text(encoding="utf-8") == table
 
 
 def test_segment_takes_files_series_and_folders_of_a_folder(capsys, cohort, weights, tmp_path):
@@ -239,6 +241,10 @@ def test_segment_goes_on_after_a_bad_scan(capsys, cohort, weights, tmp_path):
     assert code == 2
     assert "bad.nii.gz cannot be read" in err and "old-mask" not in err
     assert "patient-0001" in out and (tmp_path / "patient-0001.png").exists()
+    bad, good = csv.DictReader((tmp_path / "segment.csv").open(encoding="utf-8"))
+    assert bad["name"] == "bad" and "bad.nii.gz cannot be read" in bad["error"] and not bad["mtv_ml"]
+    answer = json.loads((tmp_path / "patient-0001.json").read_text())
+    assert good["error"] == "" and float(good["mtv_ml"]) == answer["mtv_ml"] and int(good["lesions"]) >= 1
 
 
 @pytest.mark.slow

@@ -1,20 +1,18 @@
-"""A cohort on two Dask workers, one of which is killed half-way."""
+"""Cohorts on two Dask workers, processes, one of which is killed half-way."""
 
 from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from tests.helpers.app_server import ROOT
+from benchmarks.common.dask_cluster import cluster
+from benchmarks.speed.cohort import measure
+from tests.helpers.synthetic import write_scan
 from wslpet.core.errors import InputError
 from wslpet.core.parallel import over
 
@@ -32,40 +30,13 @@ def worked(item: tuple[str, str]) -> str:
     return name
 
 
-@contextmanager
-def cluster(folder: Path) -> Iterator[tuple[str, list[subprocess.Popen[bytes]]]]:
-    """A scheduler and two workers of one thread, as three processes without a nanny."""
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT / "lib"), str(ROOT)])}
-    scheduler_file = folder / "scheduler.json"
-    dask = [sys.executable, "-m", "dask"]
-    quiet = {"cwd": folder, "env": environment, "stderr": subprocess.DEVNULL}
-    address = ["--scheduler-file", str(scheduler_file), "--no-dashboard"]
-    begun = [subprocess.Popen([*dask, "scheduler", "--port", "0", "--host", "127.0.0.1", *address], **quiet)]
-    try:
-        for _ in range(2):
-            worker = [*dask, "worker", "--nthreads", "1", "--no-nanny", "--host", "127.0.0.1", *address]
-            begun.append(subprocess.Popen(worker, **quiet))
-        deadline = time.monotonic() + 60
-        while not scheduler_file.exists() and time.monotonic() < deadline:
-            time.sleep(0.1)
-        from distributed import Client
-
-        with Client(scheduler_file=str(scheduler_file), set_as_default=False) as client:
-            client.wait_for_workers(2, timeout=60)
-            yield client.scheduler.address, begun[1:]
-    finally:
-        for process in begun:
-            process.kill()
-            process.wait()
-
-
 @pytest.mark.slow
 def test_a_worker_that_is_killed_loses_no_scan(tmp_path):
     pytest.importorskip("distributed")
     out = tmp_path / "out"
     out.mkdir()
     names = [f"scan-{n:03d}" for n in range(SCANS)]
-    with cluster(tmp_path) as (address, workers):
+    with cluster(tmp_path, 2) as (address, workers):
 
         def kill_half_way() -> None:
             while len(list(out.iterdir())) < SCANS // 2:
@@ -83,3 +54,16 @@ def test_a_worker_that_is_killed_loses_no_scan(tmp_path):
     # The killed worker finished some, the other one the rest; only answers that lay in its memory are computed again.
     assert len({pid for pids in done_by.values() for pid in pids}) == 2
     assert sum(len(pids) - 1 for pids in done_by.values()) <= 4
+
+
+@pytest.mark.slow
+def test_segment_on_dask_loses_nothing_and_does_nothing_twice(tmp_path):
+    pytest.importorskip("distributed")
+    (tmp_path / "scans").mkdir()
+    scans = {f"scan-{n}": write_scan(tmp_path / "scans", f"scan-{n}", shift=(0, 2 * n, 0)).path for n in range(11)}
+    scans["bad"] = tmp_path / "scans" / "bad.nii.gz"
+    scans["bad"].write_bytes(b"no scan")
+    run = measure(scans, tmp_path / "out", 2, kill=True)
+    assert (run.killed, run.masks, run.twice, sum(run.by_worker)) == (True, 11, 0, 11)
+    assert [reason.split(" (")[0] for reason in run.failed] == ["image bad.nii.gz cannot be read as NIfTI"]
+    assert len(list((tmp_path / "out").glob("*.json"))) == 11

@@ -11,7 +11,9 @@ from wslpet.cli.serving.lean import UNUSED, hidden
 
 CODE = """
 import sys
+import wslpet.server.storage.places
 from wslpet.cli.serving import lean
+assert "torch" not in sys.modules
 lean.import_framework()
 print(*(name for name in lean.UNUSED if name in sys.modules))
 import numpy as np

@@ -1,12 +1,13 @@
-"""`wslpet segment`: segment the tumour of each scan, found or at a click; writes mask, JSON and picture."""
+"""`wslpet segment`: segment the tumour of each scan, found or at a click; writes mask, JSON, picture, table."""
 
 from __future__ import annotations
 
 import argparse
+import csv
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,10 @@ from wslpet.method.shipped import SHIPPED_MODEL
 
 if TYPE_CHECKING:
     from wslpet.method.network.checkpoint import Model
+
+# Of several scans.
+TABLE = "segment.csv"
+COLUMNS = ("name", "scan", "cancer_type", "confidence", "lesions", "mtv_ml", "tlg", "suv_max", "model_version", "error")
 
 
 def add_to(commands: Any) -> None:
@@ -48,7 +53,11 @@ def add_to(commands: Any) -> None:
     segment.add_argument("--type", dest="cancer_type", help="cancer type of the click")
     segment.add_argument("--sure", action="store_true", help="the click is on a tumour, though it hardly stands out")
     segment.add_argument("--out", type=Path, default=Path("."), metavar="DIR", help="default: where you are")
-    segment.add_argument("--resume", action="store_true", help="leave out scans whose JSON is in DIR already")
+    segment.add_argument(
+        "--resume",
+        action="store_true",
+        help="leave out scans whose JSON is in DIR already, whatever weights or click it was made with",
+    )
     parallel.add_options(segment)
     segment.set_defaults(command=run)
 
@@ -60,8 +69,6 @@ def run(args: argparse.Namespace) -> int:
     scans = _scans(args.scans)
     if args.seed is not None and len(scans) > 1:
         raise InputError(f"--seed is a place in one scan, but {len(scans)} scans were given; give one")
-
-    from tqdm import tqdm
 
     from wslpet.core.seeds import BACKGROUND, Annotation, ContourChoice, Seed
     from wslpet.method.network.checkpoint import load_model
@@ -77,15 +84,43 @@ def run(args: argparse.Namespace) -> int:
         load_model(weights)  # a damaged file is reported once, not for each scan
     out = args.out.resolve()
     out.mkdir(parents=True, exist_ok=True)
-    one = partial(_segment_one, weights=weights, seed=seed, sure=args.sure, out=out, shown=args.out, resume=args.resume)
-    failures = 0
+    one = partial(segment_one, weights=weights, seed=seed, sure=args.sure, out=out, shown=args.out, resume=args.resume)
     named = [(name, Path(os.path.abspath(scan))) for name, scan in scans.items()]
+    rows = list(_answered(one, named, args))
+    if len(rows) > 1:
+        _write_table(rows, out / TABLE)
+    return 2 if any(row["error"] for row in rows) else 0
+
+
+def _answered(one: Callable[[Any], str], named: Sequence[tuple[str, Path]], args: Any) -> Iterator[dict[str, str]]:
+    """Print the answer or the error of each scan, and yield its row of the table."""
+    from tqdm import tqdm
+
     answers = parallel.over(one, named, args.workers, args.scheduler)
-    for answer in tqdm(answers, total=len(scans), unit="scan", disable=len(scans) == 1):
+    pairs = zip(named, answers, strict=True)
+    for (name, path), answer in tqdm(pairs, total=len(named), unit="scan", disable=len(named) == 1):
         failed = isinstance(answer, InputError)
-        failures += failed
         tqdm.write(str(answer), file=sys.stderr if failed else sys.stdout)
-    return 2 if failures else 0
+        yield {"name": name, "scan": str(path), "error": str(answer) if failed else ""}
+
+
+def _write_table(rows: Sequence[dict[str, str]], path: Path) -> None:
+    """Write a row for each scan, whenever it was segmented: the numbers of its JSON, or why there are none."""
+    from wslpet.core.atomic_io import replacing
+    from wslpet.io.tables import guarded
+
+    with replacing(path) as part, open(part, "w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
+        writer.writeheader()
+        for row in rows:
+            found: dict[str, Any] = {}
+            if not row["error"]:
+                answer = json.loads((path.parent / f"{row['name']}.json").read_text(encoding="utf-8"))
+                found = {column: answer[column] for column in COLUMNS if column in answer}
+                found["lesions"] = len(answer["lesions"])
+                found["suv_max"] = max((lesion["suv_max"] for lesion in answer["lesions"]), default=None)
+            texts = {column: guarded(text) for column, text in row.items()}
+            writer.writerow({**found, **texts})
 
 
 def _scans(paths: Sequence[Path]) -> dict[str, Path]:
@@ -154,7 +189,7 @@ def loaded(weights: Path) -> Model:
     return load_model(weights, best_device())
 
 
-def _segment_one(
+def segment_one(
     scan: tuple[str, Path], weights: Path | None, seed: Any, sure: bool, out: Path, shown: Path, resume: bool = False
 ) -> str:
     """Segment one scan: its name, which may contain folders, and its path. Its JSON comes last, whole or not at all."""

@@ -1,9 +1,10 @@
-"""`wslpet setup`: install what `pip install wslpet[server]` cannot, and compile the loops.
+"""`wslpet setup`: install what `pip install wslpet[server]` or `wslpet[study]` cannot, and compile the loops.
 
 MONAI Label 0.8.5 declares packages that cannot be installed together with a CPU build of torch (sam2, torchvision) or
 with each other (pydicom 3 and pydicom-seg), and that a PET server does not use. PyRadiomics 3.0.1 imports numpy in its
 setup.py, so that it does not build in pip's isolated environment, and names of Python's standard library that are gone
-since 3.12. Both are installed without what they declare; what they need is declared by the extra `server`.
+since 3.12. Both are installed without what they declare; what they need is declared by the extra `server`, and what
+PyRadiomics alone needs by `study`.
 
 MONAI Label 0.8.5 imports pydicom-seg, which does not work with pydicom 3, in every process, for a conversion that this
 server makes with highdicom. A package of that name that refuses the conversion is installed instead. MONAI Label's
@@ -50,25 +51,30 @@ def __getattr__(name):
 
 def add_to(commands: Any) -> None:
     """Add the subcommand's parser."""
-    setup = commands.add_parser("setup", help="complete an installation for the server: MONAI Label and PyRadiomics")
-    setup.set_defaults(command=lambda args: complete() or compile_loops())
+    setup = commands.add_parser("setup", help="complete an installation: MONAI Label, PyRadiomics, compiled loops")
+    setup.set_defaults(command=lambda args: complete(server=not _has_only_the_study()) or compile_loops())
 
 
-def complete() -> int:
-    """Install the missing packages.
+def _has_only_the_study() -> bool:
+    return importlib.util.find_spec("fastapi") is None and importlib.util.find_spec("pykwalify") is not None
+
+
+def complete(server: bool = True) -> int:
+    """Install the missing packages: MONAI Label and PyRadiomics, or PyRadiomics alone.
 
     Raises
     ------
     InputError
         when pip fails, or the extra `server` is not installed.
     """
-    if importlib.util.find_spec("fastapi") is None:
+    if server and importlib.util.find_spec("fastapi") is None:
         raise InputError('the server\'s packages are not installed; run: pip install "wslpet[server]"')
-    missing = [pin for module, pin in MISSING.items() if importlib.util.find_spec(module) is None]
+    wanted = MISSING if server else {"radiomics": MISSING["radiomics"]}
+    missing = [pin for module, pin in wanted.items() if importlib.util.find_spec(module) is None]
     with tempfile.TemporaryDirectory() as folder:
         if missing:
             _install(missing, _written(Path(folder) / "names", {"sitecustomize.py": BUILD_NAMES}))
-        if needs_stand_in():
+        if server and needs_stand_in():
             _install([str(_written(Path(folder) / "pydicom-seg", STAND_IN))], named="a stand-in for pydicom-seg")
     return 0
 
