@@ -70,7 +70,7 @@ def test_the_notebook_runs_as_it_stands(tmp_path, monkeypatch):
         rows.append(",".join(map(str, (scan.name, cancer_type, *scan.click))))
     (tmp_path / "clicks.csv").write_text("\n".join(rows) + "\n", encoding="utf-8")
     monkeypatch.chdir(tmp_path)
-    notebook = json.loads((ROOT / "docs" / "notebooks" / "server.ipynb").read_text(encoding="utf-8"))
+    notebook = json.loads((ROOT / "docs" / "reference" / "server.ipynb").read_text(encoding="utf-8"))
     cells = ["".join(cell["source"]) for cell in notebook["cells"] if cell["cell_type"] == "code"]
     running = Server(tmp_path / "scans", tmp_path / "scratch", {"use_pretrained_model": "true"}).start()
     names: dict[str, object] = {}
