@@ -1,1 +1,1 @@
-"""Files and DICOM series to volumes in SUV, and masks back to files."""
+"""Input and output: scans as volumes in SUV from files and DICOM series; masks, contours and reports to files."""

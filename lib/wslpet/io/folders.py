@@ -1,4 +1,4 @@
-"""A folder and all that lies below it, links to folders and files followed, each folder once."""
+"""List a folder and all its subfolders. Symbolic links are followed, and each folder is listed once."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from pathlib import Path
 
 @dataclass
 class Tree:
-    """What lies in and below a folder, hidden files and folders left out.
+    """Content of a folder and its subfolders, without hidden files and folders.
 
     Parameters
     ----------
-    folders : those that were looked into, the first one among them.
-    files : their paths from the first folder on, with "/", in order of name; first those that no link leads to.
-    left_out : what could not be looked at, by its path as `files` has it → why.
+    folders : all listed folders, with the folder itself.
+    files : paths relative to the folder, with "/", sorted by name; files below a link come last.
+    left_out : relative path of what could not be listed → reason.
     """
 
     folders: list[Path] = field(default_factory=list)
@@ -25,13 +25,14 @@ class Tree:
 
 
 def look_into(folder: Path, without: Collection[str] = ()) -> Tree:
-    """List a folder and those below it.
+    """List a folder and its subfolders.
 
-    A link to a folder that was listed already, such as one above it, is left out, and named.
+    A link to a folder that is listed already, such as a parent folder, is named in `Tree.left_out`.
 
     Parameters
     ----------
-    without : names in `folder` itself that are not looked at.
+    folder : the folder; one that does not exist gives an empty tree.
+    without : names directly in `folder` that are left out.
     """
     tree = Tree()
     if not folder.is_dir():
@@ -39,7 +40,7 @@ def look_into(folder: Path, without: Collection[str] = ()) -> Tree:
     seen: dict[tuple[int, int], str] = {}
     waiting, links = [""], list[str]()
     while waiting or links:
-        # Folders before links to them: what lies in both is known by its folder's name, whatever the alphabet says.
+        # Folders come before links, so that a file has the path of its own folder, not that of a link to it.
         here = waiting.pop(0) if waiting else links.pop(0)
         below, linked = _list(folder, here, without if here == "" else (), seen, tree)
         waiting = [*below, *waiting]
@@ -50,7 +51,7 @@ def look_into(folder: Path, without: Collection[str] = ()) -> Tree:
 def _list(
     folder: Path, here: str, without: Collection[str], seen: dict[tuple[int, int], str], tree: Tree
 ) -> tuple[list[str], list[str]]:
-    """Take in one folder; returns the folders in it, and the links to folders."""
+    """Add one folder to the tree. Returns its subfolders, and its links to folders."""
     path = folder / here
     try:
         stat = path.stat()

@@ -1,6 +1,6 @@
-"""Masks: label values read from and written to NIfTI, NRRD and MetaImage files.
+"""Read and write masks (label values) as NIfTI, NRRD and MetaImage files.
 
-The NRRD header is written here, not by pynrrd: for 8 million voxels that takes 35 ms, this 2 ms.
+NRRD files are written here and not by pynrrd, because it takes 2 ms instead of 35 ms for 8 million voxels.
 """
 
 from __future__ import annotations
@@ -25,20 +25,21 @@ from wslpet.io.formats.nifti import NIFTI
 from wslpet.io.formats.nifti_forms import disagreement_mm, other_affine, with_forms
 from wslpet.io.readers import check_size, read_file
 
-# Places may be this far apart by rounding.
+# Positions that differ by less than this are equal: headers round.
 SAME_PLACE_MM = 0.05
-# Masks are nearly all zeros: the lightest compression makes them small.
+# Compression level of gzip. Nearly all voxels of a mask are 0, so that the fastest level makes it small.
 MASK_COMPRESSION = 1
 _NOTHING_BYTES = 1 << 19
 
 
 def read_mask(path: str | os.PathLike[str], scan: Volume | None = None) -> Volume:
-    """Read label values, in the orientation they are stored in; an empty mask is a mask.
+    """Read label values in their stored orientation; an empty mask is accepted.
 
     Parameters
     ----------
-    scan : that the mask is of. Where the scan's qform and sform disagree, a mask of its shape that lies where the one
-        leads that does not count was drawn on it all the same, and is placed as the scan is.
+    path : the file.
+    scan : the scan of the mask. If the scan's qform and sform differ, a mask of its shape in the position of the other
+        form was drawn on this scan by other software; it gets the scan's affine.
 
     Returns
     -------
@@ -47,8 +48,8 @@ def read_mask(path: str | os.PathLike[str], scan: Volume | None = None) -> Volum
     Raises
     ------
     InputError
-        when the file is missing, damaged, of another kind or not 3D, or holds anything but whole numbers
-        from 0 to 255.
+        if the file is missing, damaged, of another format or not 3D, or its values are not whole numbers from 0 to
+        255.
     """
     volume = read_file(Path(path), check_size)
     labels = volume.array.astype(np.uint8)
@@ -70,9 +71,9 @@ def _is_drawn_on(mask: Volume, scan: Volume) -> bool:
 
 
 def write_mask(mask: Volume, path: str | os.PathLike[str], compress: bool = True) -> None:
-    """Write label values as uint8 NIfTI (compressed by the name's end), .nrrd or .mha.
+    """Write label values as uint8 NIfTI (compressed if the name ends in .gz), .nrrd or .mha.
 
-    It lies where the scan does for whoever reads both: a NIfTI mask of a NIfTI scan has its qform, sform and codes.
+    A NIfTI mask of a NIfTI scan gets the scan's qform, sform and codes, so that all software shows both in one place.
     """
     name = Path(path).name
     if name.endswith((*NIFTI, ".nrrd")):
@@ -83,11 +84,14 @@ def write_mask(mask: Volume, path: str | os.PathLike[str], compress: bool = True
 
 
 def mask_content(mask: Volume, extension: str, compress: bool = True, slices: slice | None = None) -> bytes:
-    """What `write_mask` writes into a file whose name ends so.
+    """Return the content of the file that `write_mask` writes.
 
     Parameters
     ----------
-    slices : of the last axis, with a start and a stop, if it is known that all others hold nothing.
+    mask : (i, j, k) label values.
+    extension : ending of the file's name.
+    compress : whether .nrrd and .mha are compressed.
+    slices : slices (last axis, with start and stop) outside of which all voxels are known to be 0.
     """
     if extension.endswith((*NIFTI, ".nrrd")):
         file = io.BytesIO()
@@ -100,7 +104,7 @@ def mask_content(mask: Volume, extension: str, compress: bool = True, slices: sl
 
 
 def _write_to(file: BinaryIO, mask: Volume, name: str, compress: bool, slices: slice | None = None) -> None:
-    """Header and voxels, first axis fastest; of .nrrd the header stays plain."""
+    """Write header and voxels, first axis fastest. The header of .nrrd is not compressed."""
     pieces = _pieces(np.asfortranarray(mask.array, dtype=np.uint8), slices)
     if name.endswith(".nrrd"):
         file.write(_nrrd_header(mask, compress))
@@ -115,7 +119,7 @@ def _write_to(file: BinaryIO, mask: Volume, name: str, compress: bool, slices: s
 
 
 def _pieces(array: Array, slices: slice | None) -> Iterator[memoryview]:
-    """The voxels. Memory that was never written to, as beyond `slices`, has to be fetched to be read: it is not."""
+    """Yield the voxels. Those outside `slices` are not read, since reading memory that was never written is slow."""
     if slices is None:
         yield array.T.data
         return
@@ -129,7 +133,7 @@ def _pieces(array: Array, slices: slice | None) -> Iterator[memoryview]:
 
 @lru_cache(maxsize=64)
 def _nifti_header(shape: tuple[int, int, int], affine: bytes, forms: bytes) -> bytes:
-    """Of a mask on a grid; `affine` is its matrix in memory, float64, which counts where there are no `forms`."""
+    """Return the header of a mask. `affine` is given as the bytes of its float64 array; `forms` take precedence."""
     nothing = np.broadcast_to(np.uint8(0), shape)
     image = nib.Nifti1Image(nothing, np.frombuffer(affine).reshape(4, 4))
     image.header.set_xyzt_units("mm")
@@ -141,7 +145,7 @@ def _nifti_header(shape: tuple[int, int, int], affine: bytes, forms: bytes) -> b
 
 
 def _nrrd_header(mask: Volume, compress: bool) -> bytes:
-    """As the Teem library specifies it, http://teem.sourceforge.net/nrrd/format.html."""
+    """Return the NRRD header of a mask (http://teem.sourceforge.net/nrrd/format.html)."""
     affine = LPS_TO_RAS @ mask.affine
     vectors = [f"({','.join(repr(float(v)) for v in column)})" for column in affine[:3].T]
     lines = [

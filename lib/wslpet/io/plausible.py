@@ -1,7 +1,8 @@
-"""Whether the values of an image file can be a PET in SUV: nothing else in it says so, and a wrong unit goes unnoticed.
+"""Plausibility checks: whether the values of an image file can be those of a PET in SUV.
 
-A series whose SUV follows from its DICOM header is bound by `check_range` alone. In real scans (whole bodies, crops
-around a sarcoma or a lung tumour) the median of the body lay between 0.37 and 7.1.
+A file has no other information on its unit, and a wrong unit would go unnoticed. A series whose SUV follows from its
+DICOM header only has to pass `check_range`. In real scans (whole bodies, crops around a sarcoma or a lung tumour) the
+median of the body was between 0.37 and 7.1.
 """
 
 from __future__ import annotations
@@ -13,26 +14,27 @@ from wslpet.core.errors import InputError
 from wslpet.core.limits import MAX_SUV
 from wslpet.core.volume import Volume
 
-# Median SUV of the voxels above a tenth of the highest (99th percentile), which are the body: wider than in any scan.
+# Accepted median SUV of the body, wider than in any scan. The body is all voxels above a tenth of the 99th percentile.
 BODY_MEDIAN = (0.1, 30.0)
 _BODY_SHARE = 0.1
-# Undershoot of resampling and noise of a filtered back projection lie below this in few voxels, air of a CT in a third.
+# More than this share of voxels below -1 means a CT: air is a third of it. In a PET, only few voxels are below, by
+# undershoot of resampling or by noise of a filtered back projection.
 _NEGATIVE = -1.0
 _NEGATIVE_SHARE = 0.1
-# Of a mask that was resampled, or scaled, the inside is one value still, its highest; a scan has one hottest voxel.
+# A resampled or scaled mask has its highest value in most voxels that are not 0; a scan has it in one voxel.
 _HIGHEST_SHARE = 0.3
 _FEWEST_VALUES = 8
-# Of a small lesion's mask that was resampled little is left but edges, and its highest value, exactly that of a label.
+# A resampled mask of a small lesion is mostly edge voxels, but its highest value is exactly a label value.
 _LABELS = (1.0, 2.0, 3.0)
 _AROUND_LABELS = 0.9
-# As many voxels tell as much as all of them, in a hundredth of the time; of an image that is nearly empty, all do.
+# Number of voxels that are sampled, which takes a hundredth of the time. All voxels of a nearly empty image are used.
 _SAMPLE = 1 << 16
 _FEWEST_POSITIVE = 1 << 10
 CONVERT = "convert it to SUVbw first"
 
 
 def check_range(name: str, low: float, high: float) -> None:
-    """Raises InputError where an image with these extremes is absurd: not finite, empty, or beyond any SUV."""
+    """Raise InputError if an image with this minimum and maximum is not finite, empty, or above any SUV."""
     if not (np.isfinite(low) and np.isfinite(high)):
         raise InputError(f"image {name} holds NaN or infinite values; export it again")
     if high <= 0:
@@ -42,7 +44,7 @@ def check_range(name: str, low: float, high: float) -> None:
 
 
 def check_values(volume: Volume) -> None:
-    """Raises InputError where a file that `check_range` let pass is a mask, a CT, or a PET in another unit."""
+    """Raise InputError if an image that passed `check_range` is a mask, a CT, or a PET in another unit."""
     values = _sample(volume.array)
     name, below = volume.name, float((values < _NEGATIVE).mean())
     if below > _NEGATIVE_SHARE:
@@ -84,7 +86,7 @@ def _check_unit(name: str, positive: Array) -> None:
 
 
 def _sample(array: Array) -> Array:
-    """Voxels in even distances, of all of the image; an odd step leaves no column of an even grid out."""
+    """Sample voxels of the whole image at equal steps. An odd step misses no column of an even grid."""
     flat = array.reshape(-1, order="A")
     sampled = flat[:: max(1, flat.size // _SAMPLE) | 1]
     return sampled if np.count_nonzero(sampled > 0) >= _FEWEST_POSITIVE else flat

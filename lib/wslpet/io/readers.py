@@ -1,4 +1,4 @@
-"""PET scans → Volume, whatever the format. What is not a 3D PET scan in SUV is refused here."""
+"""Read PET scans of any format as `Volume`. An input that is not a 3D PET scan in SUV is refused."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from wslpet.io.plausible import check_range, check_values
 
 
 def read_volume(path: str | os.PathLike[str]) -> Volume:
-    """Read a PET scan, in the orientation it is stored in: a file in SUV, or the folder of one DICOM series.
+    """Read a PET scan in its stored orientation: a file in SUV, or the folder of one DICOM series.
 
     Returns
     -------
-    Volume, float32 (i, j, k).
+    Volume, float32 (i, j, k), SUV.
 
     Raises
     ------
     InputError
-        when the file is missing, damaged, of another kind, not finite, empty or not in SUV.
+        if the file is missing, damaged, of another format, not finite, empty or not in SUV.
     GeometryError
-        when it is not 3D, or one slice, or has no usable orientation.
+        if it is not 3D, has one slice only, or has no usable orientation.
     DicomError
-        when the folder is not one PET series whose SUV can be known.
+        if the folder is not one PET series, or its SUV cannot be computed.
     """
     volume = decoded(path)
     check_suv(volume, float(volume.array.min()), float(volume.array.max()), from_file=not Path(path).is_dir())
@@ -37,11 +37,13 @@ def read_volume(path: str | os.PathLike[str]) -> Volume:
 
 
 def check_suv(volume: Volume, low: float, high: float, from_file: bool) -> None:
-    """Raises InputError where a scan whose extremes are these is not in SUV.
+    """Raise InputError if a scan is not in SUV.
 
     Parameters
     ----------
-    from_file : nothing but its values tells what it is; not of a series whose SUV follows from its DICOM header.
+    volume : the scan.
+    low, high : its minimum and maximum.
+    from_file : whether it is from a file without a unit, and not from a DICOM series.
     """
     check_range(volume.name, low, high)
     if from_file:
@@ -49,17 +51,17 @@ def check_suv(volume: Volume, low: float, high: float, from_file: bool) -> None:
 
 
 def ending(name: str) -> str:
-    """How a file's name says what it is, one of `NIFTI` and `ITK`, in the case it is written in; "" when it is none."""
+    """Return the ending of an image file's name, one of `NIFTI` and `ITK` in its own case; "" for other files."""
     end = next((end for end in NIFTI + ITK if name.lower().endswith(end)), "")
     return name[len(name) - len(end) :]
 
 
 def decoded(path: str | os.PathLike[str], on_slices: OnSlices | None = None) -> Volume:
-    """As `read_volume`, but for what `check_suv` refuses.
+    """As `read_volume`, but without `check_suv`.
 
     Parameters
     ----------
-    on_slices : watches a NIfTI file while it is decoded; of other formats it hears nothing.
+    on_slices : called while a NIfTI file is decoded, see `OnSlices`; not called for other formats.
     """
     path = Path(path)
     if path.is_dir():
@@ -70,10 +72,10 @@ def decoded(path: str | os.PathLike[str], on_slices: OnSlices | None = None) -> 
 
 
 def decoded_bytes(path: str | os.PathLike[str]) -> int:
-    """Bytes of the array that `read_volume` makes, told by the header alone; 0 of a file that it will refuse."""
+    """Return the size of the array that `read_volume` makes, from the header alone; 0 if the file cannot be read."""
     path = Path(path)
     try:
-        if path.is_dir():  # DICOM's pixels have half the size of ours
+        if path.is_dir():  # DICOM pixels have 2 bytes, those of the volume 4
             return 2 * sum(file.stat().st_size for file in path.iterdir())
         is_nifti = ending(path.name).lower() in NIFTI
         shape = open_nifti(path).shape if is_nifti else open_itk(path).GetSize()
@@ -83,7 +85,7 @@ def decoded_bytes(path: str | os.PathLike[str]) -> int:
 
 
 def read_file(path: Path, check: Check, on_slices: OnSlices | None = None) -> Volume:
-    """Read a file by its ending; parameters and errors as `wslpet.io.formats.nifti.read_nifti`."""
+    """Read an image file by its ending; parameters and errors as `wslpet.io.formats.nifti.read_nifti`."""
     if not path.is_file():
         raise InputError(f"image {path.name} does not exist")
     end = ending(path.name).lower()
@@ -95,14 +97,14 @@ def read_file(path: Path, check: Check, on_slices: OnSlices | None = None) -> Vo
 
 
 def check_size(name: str, shape: tuple[int, ...]) -> tuple[int, ...]:
-    """Return the three axes of an image; axes beyond the third count as none where each holds one frame.
+    """Return the shape (3,) of an image; further axes are ignored if their length is 1.
 
     Raises
     ------
     GeometryError
-        when it is not 3D.
+        if the image is not 3D.
     InputError
-        when it has more than `MAX_VOXELS`.
+        if it has more than `MAX_VOXELS` voxels.
     """
     if all(n == 1 for n in shape[3:]):
         shape = shape[:3]
@@ -114,7 +116,7 @@ def check_size(name: str, shape: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def check_scan(name: str, shape: tuple[int, ...]) -> tuple[int, ...]:
-    """As `check_size`; GeometryError also when the image is one slice."""
+    """As `check_size`. Raises GeometryError also for an image of one slice."""
     shape = check_size(name, shape)
     if 1 in shape:
         raise GeometryError(f"image {name}: {tuple(shape)} is one slice, no volume; give the whole scan")

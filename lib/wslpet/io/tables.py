@@ -1,4 +1,4 @@
-"""Tables as people save them: CSV with commas, semicolons or tabs, in UTF-8 or UTF-16, with or without `sep=`."""
+"""CSV tables of spreadsheet programs: commas, semicolons or tabs, UTF-8 or UTF-16, with or without a line `sep=`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from wslpet.core.errors import InputError
 SEPARATORS = (",", ";", "\t")
 # Excel's first line that names the separator.
 _SEP_LINE = re.compile(r'\A"?sep=(.)"?[ ,;\t]*(?:\r\n|\r|\n)', re.IGNORECASE)
-# What Excel and LibreOffice calculate; quotes before it are ours, or were there.
+# Text that Excel and LibreOffice take for a formula, with any quotes before it.
 _FORMULA = re.compile(r"'*[=+\-@\t\r]")
 _DECIMAL_COMMA = re.compile(r"[+-]?\d*,\d+(?:[eE][+-]?\d+)?")
 
@@ -25,9 +25,9 @@ class Table:
 
     Parameters
     ----------
-    columns : as the header names them.
-    rows : (line, counted from 1; column → cell, None where the line ends before it). Empty lines are left out.
-    separator : between the cells, one of `SEPARATORS`.
+    columns : names of the columns, from the header.
+    rows : (number of the line, from 1; column → cell, or None if the line ends before it). Empty lines are left out.
+    separator : character between the cells.
     """
 
     columns: tuple[str, ...]
@@ -35,10 +35,9 @@ class Table:
     separator: str
 
     def number(self, text: str) -> float:
-        """A cell as a number; raises ValueError when it is none.
+        """Convert a cell to a number. Raises ValueError if it is not a number.
 
-        Where cells are not separated by commas, a comma may stand before the decimals, as German, French or Dutch
-        programs write it.
+        A decimal comma is accepted if commas do not separate the cells, as in German, French or Dutch programs.
         """
         text = text.strip()
         if self.separator != "," and _DECIMAL_COMMA.fullmatch(text):
@@ -47,19 +46,19 @@ class Table:
 
 
 def parse_table(content: bytes, name: str, needed: Sequence[str], all_columns: Sequence[str]) -> Table:
-    """Read a table.
+    """Parse a table.
 
     Parameters
     ----------
-    content : of its file.
-    name : what to call it in an error.
+    content : content of its file.
+    name : name of the table in error messages.
     needed : columns that it must have.
-    all_columns : columns that it should have, for the error.
+    all_columns : columns that an error message lists.
 
     Raises
     ------
     InputError
-        when it cannot be read, lacks a column, has no rows, or a line with more cells than the header.
+        if it cannot be read, lacks a column, has no rows, or has a line with more cells than the header.
     """
     try:
         text = content.decode(_encoding(content))
@@ -89,12 +88,12 @@ def parse_table(content: bytes, name: str, needed: Sequence[str], all_columns: S
 
 
 def _encoding(content: bytes) -> str:
-    """Excel's "Unicode text" is UTF-16 and says so in its first two bytes."""
+    """Return the encoding: UTF-16 with a byte-order mark, as Excel's "Unicode text", or UTF-8."""
     return "utf-16" if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
 
 
 def _separator(text: str, needed: Sequence[str]) -> str:
-    """That which makes most of the needed columns of the first line that is not empty; a comma where none does."""
+    """Return the separator with which the header has most of the needed columns; a comma if it has none."""
     header = next((line for line in text.splitlines() if line.strip()), "")
 
     def made(separator: str) -> int:
@@ -111,7 +110,7 @@ def _row(columns: tuple[str, ...], cells: list[str]) -> dict[str, str | None]:
 def guarded(text: str) -> str:
     """Guard the text of a CSV cell against formula injection (OWASP).
 
-    A text that a spreadsheet would calculate gets a quote before it; `unguarded` takes it away again.
+    A text that a spreadsheet would take for a formula gets a quote before it; `unguarded` removes it.
 
     >>> guarded("=1+1"), guarded("lung")
     ("'=1+1", 'lung')
@@ -120,5 +119,5 @@ def guarded(text: str) -> str:
 
 
 def unguarded(text: str) -> str:
-    """Inverse of `guarded`; a text that a person wrote is what it is."""
+    """Inverse of `guarded`; other text is returned unchanged."""
     return text[1:] if text.startswith("'") and _FORMULA.match(text) else text

@@ -1,4 +1,4 @@
-"""WSL-PET as a MONAI Label app: one click and a cancer type per patient in, masks and a model out."""
+"""WSL-PET as a MONAI Label app: from one click and a cancer type per patient to masks and a trained model."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class WSLPETApp(MONAILabelApp):
         except InputError as error:
             end_if_starting(error)
             raise
-        # MONAI Label would score the whole datastore at the start, and after each next sample and each training.
+        # Otherwise MONAI Label would score the whole datastore at the start, at each next sample and after a training.
         self._auto_update_scoring = False
         self.page = AnnotationPage(self, self._datastore, self.predictions, self.settings)
         self.burden = CohortBurden(self.page)
@@ -69,13 +69,13 @@ class WSLPETApp(MONAILabelApp):
         self.agreement = ReaderAgreement(self.page, self.burden)
         self.scanner = BackgroundScanner(self.page, self.burden, self.agreement)
         if install([*front.routes(), *routes()], self.configuration.open_routes):
-            wait_asleep()  # a training, which has a process of its own
-            # Requests run side by side, each in one thread. Without it, the clicks of eight viewers take 1.24 times as
-            # long (median; p95 1.34), and the slowest /info/ meanwhile 1.46 times (benchmarks/results/switches.md).
+            wait_asleep()  # for the training, which runs in a process of its own
+            # One thread per request, since requests run in parallel. With more threads the clicks of eight viewers take
+            # 1.24 times as long (median; p95 1.34), the slowest /info/ 1.46 times (benchmarks/results/switches.md).
             torch.set_num_threads(1)
             threadpool_limits(1)
-            # A thread that lets go of the interpreter would wait 5 ms to have it back, each time: p95 of eight viewers'
-            # clicks 1.24 times as long, the slowest /info/ meanwhile 1.55 times.
+            # A thread waits for the GIL up to this interval; Python's default is 5 ms. With the default, p95 of eight
+            # viewers' clicks is 1.24 times as long, the slowest /info/ 1.55 times.
             sys.setswitchinterval(SWITCH_SECONDS)
             threading.Thread(target=warm_up, daemon=True).start()
 
@@ -91,7 +91,7 @@ class WSLPETApp(MONAILabelApp):
         )
 
     def init_infers(self) -> dict[str, Any]:
-        # Weights live with the annotations they come from, so that two cohorts on one installation do not mix.
+        # Weights are kept beside the annotations of their training, so that two cohorts do not share them.
         model_dir = self.configuration.model_dir or self._datastore.private / "model"
         shipped = SHIPPED_MODEL if self.configuration.use_pretrained_model else None
         self.weights = ActiveModel(model_dir / "wslpet.pt", shipped, self.settings, renamed=self.configuration.renamed)
@@ -111,12 +111,12 @@ class WSLPETApp(MONAILabelApp):
         return {"radiomics": Radiomics(self.settings)}
 
     def infer(self, request: Mapping[str, Any], datastore: Any = None) -> dict[str, Any]:
-        """MONAI Label's `infer`, for an image of the datastore or of a session and for nothing else."""
+        """MONAI Label's `infer`, but only for an image of the datastore or of a session."""
         result: dict[str, Any] = super().infer(self._addressed(request), datastore)
         return result
 
     def answer(self, request: Mapping[str, Any]) -> tuple[bytes | None, dict[str, Any]]:
-        """As `infer`, in memory: what is in the mask's file (None when not asked for), and the result as JSON."""
+        """As `infer`, without a file: the content of the mask's file (None if not requested), and the JSON result."""
         content: tuple[bytes | None, dict[str, Any]] = self._infers[request["model"]].content(self._addressed(request))
         return content
 
@@ -135,12 +135,12 @@ class WSLPETApp(MONAILabelApp):
         return request
 
     def infer_dicom_seg(self, request: Mapping[str, Any]) -> Path:
-        """As `infer`, of a DICOM series: the mask as a DICOM SEG file, which the caller removes.
+        """As `infer`, for a DICOM series: the path of the mask as DICOM SEG. The caller removes the file.
 
         Raises
         ------
         InputError
-            when the image is no series, or nothing is found on it.
+            if the image is not a series, or the mask is empty.
         """
         image, model = str(request["image"]), str(request["model"])
         if not self._datastore.is_series(image):
@@ -162,16 +162,16 @@ class WSLPETApp(MONAILabelApp):
         return path
 
     def infer_wsi(self, request: Mapping[str, Any], datastore: Any = None) -> dict[str, Any]:
-        """Refused: MONAI Label would open any file that it takes for a pathology slide."""
+        """Refuse inference on pathology slides, for which MONAI Label would open any file."""
         raise InputError("this app segments PET volumes, not slides; use POST /infer/{model}")
 
     def batch_infer(self, request: Mapping[str, Any], datastore: Any = None) -> dict[str, Any]:
-        """MONAI Label's `batch_infer`, which divides by the number of GPUs."""
+        """MONAI Label's `batch_infer` on one device: with several, it divides by the number of GPUs, which may be 0."""
         results: dict[str, Any] = super().batch_infer({**request, "multi_gpu": False}, datastore)
         return results
 
     def check_training(self, model: str, request: Mapping[str, Any]) -> None:
-        """Raise what a training would fail of, before it is started."""
+        """Raise the InputError with which a training would fail, before it is started."""
         if model not in self._trainers:
             raise UnknownName(f"train task {quoted(model)} does not exist; GET /info/ lists them")
         self._trainers[model].check(request, self._datastore)

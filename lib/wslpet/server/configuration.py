@@ -1,4 +1,4 @@
-"""Parse MONAI Label's `conf`, a dictionary of strings, into one `Configuration`."""
+"""Parse the options `--conf KEY VALUE`, a dictionary of strings, into one `Configuration`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from wslpet.core.settings import Settings, renamed_types, settings_from
 from wslpet.server.errors import quoted
 from wslpet.server.http.request_models import RESERVED_KEYS
 
-# Keys of MONAI Label's own apps, which are accepted and ignored.
+# Keys of MONAI Label's sample apps, which are accepted and ignored.
 _MONAI_LABEL = """
 models preload skip_scoring skip_strategies scribbles server_mode tracking_uri tracking_experiment_name auth_token
 zoo_source zoo_repo bundles epistemic_enabled heuristic_planner auto_finetune_models auto_finetune_check_interval
@@ -40,14 +40,14 @@ class Configuration:
 
     Parameters
     ----------
-    settings : the method's settings: a preset with the keys of `Settings` replaced.
-    model_dir : folder for published weights; None leaves the choice to the app.
-    use_pretrained_model : whether the shipped weights answer until others are published.
+    settings : settings of the method: a preset, with some of its settings replaced.
+    model_dir : folder for published weights; None for `model` in the state folder.
+    use_pretrained_model : whether the shipped weights are used until others are published.
     renamed : former name of a cancer type → its name in the settings.
-    state_dir : folder for all that is learned; None leaves the choice to `wslpet.data.state_folder`.
-    wait_for_scans : whether studies without a scan that can be used are meant.
-    open_routes : whether routes of MONAI Label are answered that neither a viewer nor the page calls.
-    readers : per patient, each blind to the others until a patient is read by all.
+    state_dir : folder for seeds, weights and caches; None for that of `wslpet.data.state_folder`.
+    wait_for_scans : whether the server starts although the studies folder has no usable scan.
+    open_routes : whether MONAI Label's routes that no client calls are open.
+    readers : number of readers per patient, each blind to the others until all have read the patient.
     """
 
     settings: Settings
@@ -69,7 +69,7 @@ def configuration_from(conf: Mapping[str, str]) -> Configuration:
     Raises
     ------
     InputError
-        for a key that does not exist, or a value that is not of its kind.
+        if a key does not exist, or a value does not have the key's type.
     """
     kinds = {f.name: getattr(Settings(), f.name) for f in fields(Settings)}
     for key in conf:
@@ -108,7 +108,7 @@ def _renamed(text: str, settings: Settings) -> dict[str, str]:
 
 
 def _parsed(key: str, value: Any, like: Any) -> Any:
-    """A conf string as the kind of the setting's default."""
+    """Convert a conf string to the type of the setting's default."""
     text = str(value).strip()
     try:
         if isinstance(like, bool):

@@ -1,4 +1,4 @@
-"""Errors of the server, and the HTTP status of every error."""
+"""Errors of the server, and the HTTP status code of each error."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ class StorageError(InputError):
 
 
 class PacsError(InputError):
-    """A PACS that is down, slow, or answers nonsense; nothing is lost (502)."""
+    """A PACS that does not answer, answers too slowly, or answers what is not DICOMweb (502)."""
 
 
 def status_of(error: InputError) -> int:
-    """HTTP status of an error."""
+    """Return the HTTP status code of an error."""
     statuses = {UnknownName: 404, Conflict: 409, StorageError: 507, PacsError: 502, BusyError: 503}
     return statuses.get(type(error), 400)
 
@@ -34,13 +34,13 @@ _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
 
 
 def disk_refused(error: BaseException) -> StorageError | None:
-    """StorageError for an OSError of a full or broken disk; None for another error."""
+    """Return a StorageError if an exception is that of a full or broken disk; None for other exceptions."""
     if not isinstance(error, OSError) or error.errno not in _FULL:
         return None
     return StorageError(f"the server could not write ({error.strerror}); free space on its disk and try again")
 
 
 def quoted(value: Any, limit: int = 80) -> str:
-    """A value as an error message quotes it: its repr, cut to `limit` characters."""
+    """Quote a value in an error message: its repr, cut to `limit` characters."""
     text = repr(value)
     return text if len(text) <= limit else text[: limit - 1] + "…"

@@ -19,14 +19,14 @@ def wait_until(condition):
         time.sleep(0.001)
 
 
-def test_who_came_first_is_first_and_no_more_are_inside_than_there_are_places():
-    turns, order, inside, most = FifoSemaphore(2), [], 0, 0
+def test_requests_enter_in_order_of_arrival_and_no_more_than_places():
+    semaphore, order, inside, most = FifoSemaphore(2), [], 0, 0
     leave = [threading.Event() for _ in range(6)]
     guard = threading.Lock()
 
     def visit(number):
         nonlocal inside, most
-        with turns:
+        with semaphore:
             with guard:
                 order.append(number)
                 inside += 1
@@ -39,7 +39,7 @@ def test_who_came_first_is_first_and_no_more_are_inside_than_there_are_places():
     for number in range(6):
         visitors.append(threading.Thread(target=visit, args=(number,)))
         visitors[-1].start()
-        wait_until(lambda n=number: len(order) + len(turns._waiting) == n + 1)
+        wait_until(lambda n=number: len(order) + len(semaphore._waiting) == n + 1)
     for number in range(6):
         leave[number].set()
         visitors[number].join(10)
@@ -48,93 +48,93 @@ def test_who_came_first_is_first_and_no_more_are_inside_than_there_are_places():
     assert most == 2
 
 
-def test_a_place_is_given_back_when_the_work_fails():
-    turns = FifoSemaphore(1)
+def test_a_place_is_free_again_after_an_exception():
+    semaphore = FifoSemaphore(1)
     for _ in range(3):
         try:
-            with turns:
+            with semaphore:
                 raise ValueError("a scan that cannot be read")
         except ValueError:
             pass
-    assert turns._free == 1
+    assert semaphore._free == 1
 
 
-def test_whoever_waits_too_long_is_told_and_takes_nobodys_place(caplog):
-    turns = FifoSemaphore(1, wait_seconds=0.0)
-    with turns:
+def test_a_wait_beyond_the_limit_raises_busy_and_takes_no_place(caplog):
+    semaphore = FifoSemaphore(1, wait_seconds=0.0)
+    with semaphore:
         with pytest.raises(BusyError, match="no processor was free"):
-            Context().run(turns.__enter__)  # another request
-        assert "waits for a processor" in caplog.text
+            Context().run(semaphore.__enter__)  # another request
+        assert "a request has waited" in caplog.text
     for _ in range(2):  # the place is free again, once
-        with turns:
+        with semaphore:
             pass
 
 
-def test_a_turn_that_comes_as_patience_ends_is_taken():
-    turns = FifoSemaphore(1)
-    turn = threading.Event()
-    assert not turns._gives_up(turn.set)
-    turns._waiting.append(turn.set)
-    assert turns._gives_up(turn.set)
-    assert not turns._waiting
+def test_a_request_that_entered_as_its_time_ended_has_left_the_queue():
+    semaphore = FifoSemaphore(1)
+    entered = threading.Event()
+    assert not semaphore._leave_queue(entered.set)
+    semaphore._waiting.append(entered.set)
+    assert semaphore._leave_queue(entered.set)
+    assert not semaphore._waiting
 
 
-def test_who_is_inside_enters_again_also_in_another_thread():
-    turns = FifoSemaphore(1, wait_seconds=0.0)
+def test_a_request_enters_again_also_in_a_thread_that_it_starts():
+    semaphore = FifoSemaphore(1, wait_seconds=0.0)
 
     async def request():
-        async with turns:
+        async with semaphore:
             await anyio.to_thread.run_sync(inner)
             with pytest.raises(BusyError):
                 await asyncio.get_running_loop().run_in_executor(None, inner)  # another request
 
     def inner():
-        with turns, turns:
-            assert turns._free == 0
+        with semaphore, semaphore:
+            assert semaphore._free == 0
 
     asyncio.run(request())
-    assert turns._free == 1
+    assert semaphore._free == 1
 
 
-def test_threads_and_coroutines_wait_in_one_order():
-    turns, order = FifoSemaphore(1), []
+def test_threads_and_coroutines_share_one_queue():
+    semaphore, order = FifoSemaphore(1), []
 
     def in_thread(name):
-        with turns:
+        with semaphore:
             order.append(name)
 
     async def request(name):
-        async with turns:
+        async with semaphore:
             order.append(name)
 
     async def visits():
-        async with turns:
+        async with semaphore:
             first = Context().run(asyncio.create_task, request("first"))
             await asyncio.sleep(0)
             second = threading.Thread(target=in_thread, args=("second",))
             second.start()
-            await asyncio.to_thread(wait_until, lambda: len(turns._waiting) == 2)
+            await asyncio.to_thread(wait_until, lambda: len(semaphore._waiting) == 2)
             third = Context().run(asyncio.create_task, request("third"))
             given_up = Context().run(asyncio.create_task, request("given up"))
             await asyncio.sleep(0)
-            assert len(turns._waiting) == 4
+            assert len(semaphore._waiting) == 4
             given_up.cancel()
         await asyncio.gather(first, third)
         second.join(10)
 
     asyncio.run(visits())
     assert order == ["first", "second", "third"]
-    assert turns._free == 1
+    assert semaphore._free == 1
 
 
-def test_a_coroutine_that_waits_too_long_is_told():
-    turns = FifoSemaphore(1, wait_seconds=0.0)
+def test_a_coroutine_that_waits_beyond_the_limit_gets_busy():
+    semaphore = FifoSemaphore(1, wait_seconds=0.0)
 
     async def visit():
-        async with turns:
+        async with semaphore:
             pass
 
-    with turns, pytest.raises(BusyError, match="no processor was free"):
+    with semaphore, pytest.raises(BusyError, match="no processor was free"):
         Context().run(asyncio.run, visit())
-    assert turns._free == 1
-    assert not turns._waiting
+    assert semaphore._free == 1
+    assert not semaphore._waiting

@@ -1,1 +1,1 @@
-"""What was read or computed of a scan, kept: volumes in memory, anything else on disk, by one key of the scan."""
+"""Caches of what was read or computed from a scan: volumes in memory, other data on disk, with one key per scan."""

@@ -1,6 +1,6 @@
 """Bounded caches on disk, shared by threads and processes: bytes by key, in `diskcache`'s SQLite index and files.
 
-A cache never fails its caller: what is damaged, locked, full or not writable is a miss, and told in the log.
+A cache raises no errors: if it is damaged, locked, full or not writable, the value is a miss, and a warning is logged.
 """
 
 from __future__ import annotations
@@ -24,20 +24,20 @@ from wslpet.core.arrays import Array
 
 logger = logging.getLogger(__name__)
 
-# Whoever waits this long for another writer makes it anew, which takes no longer.
+# Time limit of the wait for another writer; computing the value again takes no longer.
 LOCK_SECONDS = 1.0
-# Of SQLite's pages per thread, KiB; the index is small. No memory map: a network share may take the file away.
+# SQLite's page cache per thread, 1 MiB, since the index is small. No memory map: a file on a network share may vanish.
 _SQLITE = {"sqlite_cache_size": -1024, "sqlite_mmap_size": 0}
 _CHECKSUM_BYTES = 4
 
 
 class DiskCache:
-    """Least-recently-used cache of bytes in a folder. Its content is checked by CRC-32, and never unpickled.
+    """Least-recently-used cache of bytes in a folder. Values are verified by CRC-32, and never unpickled.
 
     Parameters
     ----------
-    folder : made when the first value is kept.
-    most_bytes : of all values; what was used least recently goes.
+    folder : folder of the cache; created with the first value.
+    most_bytes : size of all values; beyond it, the least recently used ones are removed.
     """
 
     def __init__(self, folder: Path, most_bytes: int) -> None:
@@ -49,7 +49,7 @@ class DiskCache:
             self._sweep()
 
     def get(self, key: str) -> bytes | None:
-        """Return what is kept; None when there is nothing, or it is damaged."""
+        """Return the value of a key; None if there is none, or it is damaged."""
         kept = None
         with self._errors_logged("read"):
             cache = self._opened()
@@ -60,14 +60,14 @@ class DiskCache:
         return bytes(content) if kept[:_CHECKSUM_BYTES] == _checksum(content) else None
 
     def set(self, key: str, content: bytes) -> None:
-        """Keep a value, whole or not at all."""
+        """Store a value, completely or not at all."""
         with self._errors_logged("written"):
             cache = self._opened(make=True)
             assert cache is not None
             cache.set(key, _checksum(content) + content)
 
     def remove(self, key: str) -> None:
-        """Drop a value, if there is one."""
+        """Remove a value, if there is one."""
         with self._errors_logged("written"):
             cache = self._opened()
             if cache is not None:
@@ -86,7 +86,7 @@ class DiskCache:
         return 0
 
     def _opened(self, make: bool = False) -> diskcache.Cache | None:
-        """Open the index; None when there is none, and none is to be made."""
+        """Open the index; None if there is none and `make` is false."""
         with self._guard:
             if self._cache is None and (make or (self._folder / DBNAME).exists()):
                 self._cache = diskcache.Cache(
@@ -100,7 +100,7 @@ class DiskCache:
             return self._cache
 
     def _sweep(self) -> None:
-        """Remove files that the index does not name, as writers that were killed leave them."""
+        """Remove files that the index does not list; killed writers leave them."""
         with self._errors_logged("swept"):
             cache = self._opened(make=True)
             if cache is not None:
@@ -108,13 +108,18 @@ class DiskCache:
 
     @contextmanager
     def _errors_logged(self, what: str) -> Iterator[None]:
-        """Tell a fault of the disk or of the index in the log; an index that is damaged is made anew."""
+        """Context manager: log errors of the disk or of the index; a damaged index is deleted and created again."""
         try:
             yield
         except (OSError, diskcache.Timeout, sqlite3.OperationalError) as error:
-            logger.warning("%s cannot be %s, which is no error: %s", self._folder, what, error or type(error).__name__)
+            logger.warning(
+                "cache %s cannot be %s; its content is computed again: %s",
+                self._folder,
+                what,
+                error or type(error).__name__,
+            )
         except sqlite3.DatabaseError as error:
-            logger.warning("%s is damaged and made anew: %s", self._folder, error)
+            logger.warning("cache %s is damaged; it is deleted and created again: %s", self._folder, error)
             with self._guard:
                 self._cache = None
                 with suppress(OSError):
@@ -122,16 +127,16 @@ class DiskCache:
 
 
 class _BytesDisk(diskcache.Disk):  # type: ignore[misc]
-    """Reads and writes bytes only: pickles, which can run code (CVE-2025-69872), are a miss."""
+    """Reads and writes bytes only. A pickle, which can run code (CVE-2025-69872), is treated as a miss."""
 
     def fetch(self, mode: int, filename: str, value: Any, read: bool) -> Any:
         if mode == MODE_PICKLE:
-            raise OSError("a pickle is no value of this cache")
+            raise OSError("the value is a pickle, which this cache does not read")
         return super().fetch(mode, filename, value, read)
 
     def get(self, key: Any, raw: bool) -> Any:
         if not raw:
-            raise OSError("a pickle is no key of this cache")
+            raise OSError("the key is a pickle, which this cache does not read")
         return super().get(key, raw)
 
 

@@ -1,4 +1,4 @@
-"""The key of a scan in every cache: another one whenever its file is another one."""
+"""Key of a scan in all caches, which changes whenever its file changes."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from stat import S_ISREG
 
 from wslpet.core.errors import InputError
 
-# gzip's checksum of the whole content lies in a file's last eight bytes.
+# Bytes at each end of a file that are part of its key. The last eight bytes of a gzip file have its checksum and size.
 _END_BYTES = 1 << 16
-# A file that changed so lately may change again in the same tick of its disk's clock.
+# A file that changed within this time may change again without a new time stamp, since disks store times in steps.
 _SETTLED_NS = 2_000_000_000
-# Another one when what is kept of a scan means something else.
+# Version of the cached data; another number makes all cached data invalid.
 _FORMAT = 3
 
 
 def scan_key(path: Path) -> str:
     """Compute the cache key of an image file, or of a folder of DICOM files.
 
-    A digest of place, size, times and both ends of each file.
+    The key is a digest of path, inode, size, times and both ends of each file.
 
     Raises
     ------
     InputError
-        when there is no such file.
+        if the file does not exist.
     """
     try:
         stat = path.stat()
@@ -40,7 +40,7 @@ def scan_key(path: Path) -> str:
 
 @lru_cache(maxsize=1 << 15)
 def _known_digest(path: Path, *times_and_place: int) -> str:
-    """Of a file that did not change since it was asked for last: no program can set st_ctime, the kernel does."""
+    """Return the digest of an unchanged file from memory. Only the kernel sets st_ctime, which shows any change."""
     return _digest(path)
 
 

@@ -1,6 +1,6 @@
-"""Volumes in memory up to a number of bytes, those in use counted.
+"""Cache of volumes in memory, with a limit on the bytes of all volumes, those in use included.
 
-Whoever would exceed the bound waits, but not for ever, and not while holding a volume that others may wait for.
+A thread that would exceed the limit waits, with a time limit, and only if it holds no volume that others may wait for.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ from wslpet.io.readers import decoded_bytes
 
 logger = logging.getLogger(__name__)
 
-# A share of the computer's memory, and no more than eight of the largest whole-body scans.
+# An eighth of the computer's memory, but at most 2 GiB, eight of the largest whole-body scans.
 MEMORY_BYTES = min(psutil.virtual_memory().total // 8, 2 << 30)
-# Longest wait for memory or for another reader of the scan, longer than any scan takes to read.
+# Time limit of a wait for memory, or for another thread that reads the scan; no scan takes this long to read.
 WAIT_SECONDS = 120.0
-# Interval at which a wait is logged.
-TOLD_SECONDS = 15.0
+# Interval of log messages during a wait.
+LOG_SECONDS = 15.0
 
 
 @dataclass
 class _Entry:
-    """A volume in memory, or one that is being read (None), the users that hold it, and its bytes."""
+    """A volume in memory, or None while it is being read; the number of threads that hold it; its size in bytes."""
 
     size: int
     volume: Volume | None = None
@@ -43,14 +43,14 @@ class _Entry:
 class VolumeCache:
     """Least-recently-used cache of volumes by file, shared by threads.
 
-    One lock guards it. Waits for room, and for another thread that reads the same file, end after `wait_seconds`;
-    files are read without the lock.
+    It has one lock, which is not held while a file is read. Waits for memory, and for another thread that reads the
+    same file, end after `wait_seconds`.
 
     Parameters
     ----------
-    read : called with the key and the path of a file that is not in memory, once for all threads that ask for it.
-    memory_bytes : of all volumes; one that is larger is read when no other is in use.
-    wait_seconds : the longest wait.
+    read : (key, path) → volume; called for a file that is not in memory, once for all threads that request it.
+    memory_bytes : limit on the size of all volumes. A larger volume is read if no other is in use.
+    wait_seconds : time limit of a wait.
     """
 
     def __init__(
@@ -62,23 +62,23 @@ class VolumeCache:
         self._read = read
         self._memory_bytes = memory_bytes
         self._wait_seconds = wait_seconds
-        self._mine = threading.local()  # how many volumes a thread holds
+        self._mine = threading.local()  # number of volumes that this thread holds
         self._volumes: OrderedDict[str, _Entry] = OrderedDict()
         self._changed = threading.Condition()
 
     @contextmanager
     def checkout(self, path: Path) -> Iterator[Volume]:
-        """Hold the volume of a file in memory for as long as the block runs. Its array is read-only.
+        """Context manager: keep the volume of a file in memory while the block runs. Its array is read-only.
 
-        A block that borrows again, as one does whose file was replaced meanwhile, is given room beyond the bound: two
-        such blocks would wait for each other.
+        A thread that holds a volume already, and requests another one, may exceed the limit: otherwise two such threads
+        would wait for each other.
 
         Raises
         ------
         BusyError
-            when others hold the memory, or read the file, for longer than `wait_seconds`.
+            if others hold the memory, or read the file, for longer than `wait_seconds`.
         InputError
-            as `read` raises.
+            as `read`.
         """
         key = scan_key(path)
         held = getattr(self._mine, "held", 0)
@@ -94,7 +94,7 @@ class VolumeCache:
                 self._changed.notify_all()
 
     def forget(self, key: str) -> None:
-        """Drop a volume that is not in use."""
+        """Remove a volume, if it is not in use."""
         with self._changed:
             if key in self._volumes and self._volumes[key].users == 0:
                 del self._volumes[key]
@@ -121,15 +121,15 @@ class VolumeCache:
         return self._filled(key, path, entry)
 
     def _wait(self, deadline: float, path: Path, why: str) -> None:
-        """Until something changed, or it is time to say so. Called with the lock held."""
+        """Wait until the cache changes, or the next log message is due. The lock must be held."""
         left = deadline - time.monotonic()
         if left <= 0:
             raise BusyError(f"image {path.name} could not be read within {self._wait_seconds:g} s: {why}; ask again")
-        if not self._changed.wait(min(left, TOLD_SECONDS)):
+        if not self._changed.wait(min(left, LOG_SECONDS)):
             logger.warning("image %s waits: %s", path.name, why)
 
     def _fits(self, size: int) -> bool:
-        """Make room; whether there is enough of it. Called with the lock held."""
+        """Remove unused volumes as needed. Returns whether there is enough memory. The lock must be held."""
         idle = [key for key, entry in self._volumes.items() if entry.users == 0]
         while self._total() + size > self._memory_bytes and idle:
             del self._volumes[idle.pop(0)]

@@ -1,4 +1,4 @@
-"""NRRD and MetaImage (MHA, MHD) files → Volume, read by SimpleITK."""
+"""Read NRRD and MetaImage (MHA, MHD) files as `Volume`, with SimpleITK."""
 
 from __future__ import annotations
 
@@ -15,27 +15,27 @@ from wslpet.io.formats.nifti import Check
 
 ITK = (".nrrd", ".mha", ".mhd")
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
-# Axes may be this far from right angles (cosine), by rounding.
+# Largest cosine of the angle between two axes that count as perpendicular: headers round.
 PERPENDICULAR = 1e-4
-# By name: ITK itself knows some endings in lower case only.
+# The reader is set by name, since ITK knows some endings in lower case only.
 _READERS = {".nrrd": "NrrdImageIO", ".mha": "MetaImageIO", ".mhd": "MetaImageIO"}
 _HEAD_BYTES = 1 << 20
 _DATA_FILE = re.compile(rb"^\s*(?:ElementDataFile\s*=|data ?file:)([^\r\n]*)", re.IGNORECASE | re.MULTILINE)
 
 
 def read_itk(path: Path, check: Check) -> Volume:
-    """Read an NRRD or MetaImage file as float32 (i, j, k), in the orientation it is stored in.
+    """Read an NRRD or MetaImage file as float32 (i, j, k), in its stored orientation.
 
     Parameters
     ----------
-    check : decides on the shape that the header tells, before voxels are read.
+    check : checks the shape in the header, before voxels are read.
 
     Raises
     ------
     InputError
-        when the file is damaged, holds several numbers a voxel, has its voxels in another file, or `check` refuses it.
+        if the file is damaged, has several numbers per voxel, or has its voxels in another file; and as `check`.
     GeometryError
-        when its axes are not at right angles.
+        if its axes are not perpendicular.
     """
     import SimpleITK as sitk
 
@@ -57,8 +57,8 @@ def read_itk(path: Path, check: Check) -> Volume:
 
 
 def open_itk(path: Path) -> Any:
-    """Open a file as SimpleITK's reader, which knows the header; voxels are still to be read."""
-    import SimpleITK as sitk  # heavy, and only for the rarer formats
+    """Open a file as SimpleITK's reader, with the header but without the voxels."""
+    import SimpleITK as sitk  # slow to import, and needed for the rarer formats only
 
     reader = sitk.ImageFileReader()
     reader.SetFileName(str(path))
@@ -68,7 +68,7 @@ def open_itk(path: Path) -> Any:
 
 
 def _affine(image: Any, name: str) -> Array:
-    """(4, 4), voxel index → mm LPS, of the first three axes of an image of one frame."""
+    """Return the affine (4, 4), voxel index → mm LPS, of an image's first three axes."""
     axes = np.array(image.GetDirection()).reshape(image.GetDimension(), -1)[:3, :3]
     if np.abs(axes.T @ axes - np.eye(3)).max() > PERPENDICULAR:
         raise GeometryError(
@@ -81,9 +81,10 @@ def _affine(image: Any, name: str) -> Array:
 
 
 def _check_attached(path: Path) -> None:
-    """Refuse a header that has its voxels in another file, which may be any file of this computer.
+    """Refuse a header whose voxels are in another file, which could be any file of this computer.
 
-    Of .mhd, which has no other way, the file beside it. Keywords: MetaIO's ElementDataFile, and NRRD's "data file".
+    Only .mhd, which always has its voxels in another file, may name a file in its own folder. The keywords are MetaIO's
+    ElementDataFile and NRRD's "data file".
     """
     with open(path, "rb") as file:
         head = file.read(_HEAD_BYTES)

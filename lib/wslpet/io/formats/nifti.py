@@ -1,4 +1,4 @@
-"""NIfTI files → Volume: decompressed, scaled and watched some slices at a time."""
+"""Read NIfTI files as `Volume`; decompressed and scaled a few slices at a time."""
 
 from __future__ import annotations
 
@@ -17,27 +17,30 @@ from wslpet.core.volume import Volume
 from wslpet.io.formats.nifti_forms import affine_of, forms_of
 
 NIFTI = (".nii.gz", ".nii")
-# More would have to wait for each other more often; the last of fewer would be late.
+# Number of pieces in which a file is decoded while other threads work on its slices. With more pieces they wait more
+# often for each other; with fewer the last piece is late.
 PIECES = 12
 
-# Called with a volume whose voxels are still to come; returns what is called with slices (last axis) as they arrive.
+# (volume without voxels) → function that is called with the slices (last axis) that have been decoded.
 OnSlices = Callable[[Volume], Callable[[slice], None]]
-# Called with a file's name and its shape; returns the three axes of the image, or raises InputError.
+# (name of a file, shape in its header) → shape (3,) of the image; raises InputError to refuse it.
 Check = Callable[[str, tuple[int, ...]], tuple[int, ...]]
 
 
 def read_nifti(path: Path, check: Check, on_slices: OnSlices | None = None) -> Volume:
-    """Read a NIfTI file as float32 (i, j, k), in the orientation it is stored in.
+    """Read a NIfTI file as float32 (i, j, k), in its stored orientation.
 
     Parameters
     ----------
-    check : decides on the shape that the header tells, before voxels are read.
-    on_slices : watches the volume while it is decoded.
+    check : checks the shape in the header, before voxels are read.
+    on_slices : called while the file is decoded, see `OnSlices`.
 
     Raises
     ------
     InputError
-        when the file is damaged, its voxels are no real numbers, or `check` refuses it.
+        if the file is damaged, or its voxels are not real numbers; and as `check`.
+    GeometryError
+        if it has no usable orientation.
     """
     try:
         image = open_nifti(path)
@@ -58,7 +61,7 @@ def read_nifti(path: Path, check: Check, on_slices: OnSlices | None = None) -> V
 
 
 def open_nifti(path: Path) -> Any:
-    """Open a file as nibabel's image, whose voxels are still to be read."""
+    """Open a file as nibabel's image, with the header but without the voxels."""
     end = path.name[-len(".nii.gz") :] if path.name.lower().endswith(".gz") else path.suffix
     if end in (end.lower(), end.upper()):
         return nib.load(path)
@@ -67,11 +70,13 @@ def open_nifti(path: Path) -> Any:
 
 
 def _decode(path: Path, stored: Any, array: Array, arrived: Callable[[slice], None] | None) -> None:
-    """Fill (i, j, k) float32, first axis fastest: decompressed and scaled some slices at a time.
+    """Decompress and scale a file into an array, a few slices at a time.
 
     Parameters
     ----------
-    stored : nibabel's array proxy: offset, dtype, slope and intercept of what the file holds.
+    stored : nibabel's array proxy, with offset, dtype, slope and intercept of the stored voxels.
+    array : (i, j, k) float32 in Fortran order, which is filled.
+    arrived : called with the slices (last axis) that have been decoded.
     """
     as_is = stored.dtype == np.float32 and stored.dtype.isnative and (stored.slope, stored.inter) == (1, 0)
     slope, inter = np.float32(stored.slope), np.float32(stored.inter)
@@ -90,7 +95,7 @@ def _decode(path: Path, stored: Any, array: Array, arrived: Callable[[slice], No
                 target[:] = apply_read_scaling(piece, slope, inter)
             if arrived:
                 arrived(slice(start, start + step))
-        file.read(1)  # gzip's checksum is looked at where the data end
+        file.read(1)  # gzip verifies its checksum at the end of the data
 
 
 def _read_into(file: Any, array: Array) -> int:

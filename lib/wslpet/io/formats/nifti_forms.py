@@ -1,9 +1,9 @@
-"""Where a NIfTI header says that its voxels lie: by the qform or by the sform, chosen as ITK does (5.3 and newer).
+"""Affine of a NIfTI header: qform or sform, chosen by the rule of ITK (5.3 and newer).
 
-A header may hold two maps from voxel to patient, which need not agree: after a registration the sform leads to the
-other image, and the qform still to the scanner. nibabel goes by the sform; 3D Slicer, ITK-SNAP and all that is built on
-ITK by the rule of `affine_of`. Seeds and masks have to lie where the annotator saw the scan, so this project goes by
-ITK's. NIfTI-1 standard, section "3D image (volume) orientation and location in space".
+A header may have two maps from voxel to patient, which can differ: after a registration, the sform is that of the other
+image, and the qform still that of the scanner. nibabel uses the sform. 3D Slicer, ITK-SNAP and other software built on
+ITK use the rule of `affine_of`, and so does this package, so that seeds and masks are where the annotator saw the scan.
+See the NIfTI-1 standard, section "3D image (volume) orientation and location in space".
 """
 
 from __future__ import annotations
@@ -18,10 +18,11 @@ from wslpet.core.arrays import Array, FloatArray
 from wslpet.core.errors import GeometryError
 
 SCANNER = 1
-# ITK's own bounds: how far normalised axes may be from right angles, and forms from each other to count as one.
+# Tolerances of ITK: for the orthonormality of the axes, and for the difference of qform and sform.
 _ORTHONORMAL = 1e-4
 _SIMILAR = 1e-4
-# How far the voxel size of an sform may be from pixdim, as a share: rounding. ITK goes by pixdim, nibabel by the sform.
+# Accepted relative difference between the voxel size of the sform and pixdim, by rounding. ITK uses pixdim, nibabel the
+# sform.
 _SPACING_SHARE = 0.01
 _FORMS = (
     *("qform_code", "sform_code", "quatern_b", "quatern_c", "quatern_d", "qoffset_x", "qoffset_y", "qoffset_z"),
@@ -31,15 +32,15 @@ REMEDY = "write it anew with one orientation, qform and sform alike"
 
 
 def affine_of(header: Any, name: str) -> Array:
-    """(4, 4), voxel index → mm RAS, of a NIfTI header.
+    """Return the affine (4, 4), voxel index → mm RAS, of a NIfTI header.
 
-    The sform counts when its axes are at right angles and its code is 1 (scanner), or there is no qform (code 0), or
-    both are the same; otherwise the qform. Voxel sizes are those of pixdim.
+    The sform is used if its axes are perpendicular and its code is 1 (scanner), there is no qform (code 0), or both are
+    equal; otherwise the qform. Voxel sizes are those of pixdim.
 
     Raises
     ------
     GeometryError
-        when there is neither, the one that counts cannot be used, or voxel sizes contradict each other.
+        if there is neither qform nor sform, the one to be used is not valid, or the voxel sizes contradict each other.
     """
     _check_unit(header, name)
     codes = int(header["qform_code"]), int(header["sform_code"])
@@ -60,7 +61,7 @@ def affine_of(header: Any, name: str) -> Array:
 
 
 def other_affine(forms: bytes) -> Array | None:
-    """The map that nibabel goes by, (4, 4), of what `forms_of` kept; None of nothing, or where nibabel fails."""
+    """Return the affine (4, 4) that nibabel would use, from the result of `forms_of`; None if there is none."""
     if not forms:
         return None
     try:
@@ -70,13 +71,13 @@ def other_affine(forms: bytes) -> Array | None:
 
 
 def disagreement_mm(affine: FloatArray, other: Array, shape: tuple[int, ...]) -> float:
-    """How far two maps lead a voxel of a grid apart, at most: at one of its corners."""
+    """Return the largest distance (mm) between the positions that two affines give to a voxel of a grid."""
     corners = np.stack(np.meshgrid(*((0, n - 1) for n in shape), indexing="ij"), axis=-1).reshape(-1, 3)
     return float(np.linalg.norm(apply_affine(affine, corners) - apply_affine(other, corners), axis=1).max())
 
 
 def forms_of(header: Any) -> bytes:
-    """A NIfTI-1 header with the orientation of another header and nothing else: qform, sform, their codes, pixdim."""
+    """Copy only the orientation of a header into a new NIfTI-1 header: qform, sform, their codes, pixdim; as bytes."""
     kept = nib.Nifti1Header()
     for field in _FORMS:
         kept[field] = header[field]
@@ -85,7 +86,7 @@ def forms_of(header: Any) -> bytes:
 
 
 def with_forms(header: nib.Nifti1Header, forms: bytes) -> None:
-    """Give a header the orientation that `forms_of` kept."""
+    """Set the orientation of a header to that of a result of `forms_of`."""
     kept = _header(forms)
     for field in _FORMS:
         header[field] = kept[field]
@@ -110,7 +111,7 @@ def _is_orthonormal(affine: FloatArray) -> bool:
 
 
 def _is_degenerate(affine: FloatArray) -> bool:
-    """Whether it is no map of a volume, sheared or not."""
+    """Whether an affine is singular or not finite."""
     lengths = np.linalg.norm(affine[:3, :3], axis=0)
     if not (np.isfinite(affine).all() and lengths.all()):
         return True
@@ -118,7 +119,7 @@ def _is_degenerate(affine: FloatArray) -> bool:
 
 
 def _shear_degrees(affine: FloatArray) -> float:
-    """How far the least perpendicular pair of axes is from a right angle."""
+    """Return the largest deviation of two axes from a right angle, degrees."""
     axes = affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0)
     return float(np.rad2deg(np.arcsin(np.clip(np.abs(axes.T @ axes - np.eye(3)).max(), 0, 1))))
 
@@ -130,7 +131,7 @@ def _are_similar(sform: FloatArray, qform: FloatArray) -> bool:
 def _qform(header: Any, name: str) -> Array:
     try:
         return np.asarray(header.get_qform(), dtype=np.float64)
-    except ValueError as error:  # a quaternion that is none
+    except ValueError as error:  # an invalid quaternion
         raise GeometryError(f"image {name}: its qform cannot be used ({error}); {REMEDY}") from error
 
 

@@ -1,10 +1,10 @@
 """Authentication with OpenID Connect: the account of a request's bearer token.
 
-MONAI Label's own check asks PyJWT to verify a token without saying by which algorithms, which PyJWT refuses, and
-takes a token of any issuer and for any client that the realm's key signed. Its place, FastAPI's dependency
-`get_current_user`, which every route's role check hangs on, is taken by `current_user`.
+`current_user` replaces FastAPI's dependency `get_current_user` of MONAI Label, on which the role check of every route
+depends. MONAI Label's function does not name the signature algorithms, which PyJWT requires, and it accepts tokens of
+any issuer and for any client if they are signed with the realm's key.
 
-Roles are MONAI Label's, and each includes the ones before it: user (look, infer), annotator (click, label, upload),
+The roles are MONAI Label's. Each includes the ones before it: user (view, infer), annotator (click, label, upload),
 reviewer, admin (train, delete, weights, logs).
 """
 
@@ -27,13 +27,13 @@ from starlette.concurrency import run_in_threadpool
 
 logger = logging.getLogger(__name__)
 
-# Signatures by a public key: a shared secret is none the issuer could keep, "none" is none at all.
+# Signature algorithms with a public key. Those with a shared secret (HS256), and "none", are not accepted.
 ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
-# Clocks differ.
+# Accepted difference between the clocks of server and issuer.
 LEEWAY_SECONDS = 30
 _NEEDED = ("exp", "iat", "iss")
-# invalid_grant and invalid_client of RFC 6749, section 5.2, and 403, which some issuers send for an account that is
-# disabled.
+# Status codes of a refused login: those of RFC 6749, section 5.2, and 403, which some issuers send for a disabled
+# account.
 _LOGIN_REFUSED = (400, 401, 403)
 _Answer = TypeVar("_Answer", bound=BaseModel)
 
@@ -49,20 +49,19 @@ _WebAddress = Annotated[str, AfterValidator(_web_address)]
 
 
 def install(server: FastAPI) -> None:
-    """Where accounts are on, have the role check of MONAI Label's routes ask `current_user`, as that of ours does."""
-    # Where there is any override, FastAPI examines each route's parameters anew at each request.
+    """If accounts are on, make the role check of MONAI Label's routes use `current_user`, as that of our routes."""
+    # Only then: with any override, FastAPI analyses the parameters of a route again at each request.
     if settings.MONAI_LABEL_AUTH_ENABLE:
         server.dependency_overrides[auth.get_current_user] = current_user
 
 
 async def current_user(request: Request) -> User:
-    """The account of the request's bearer token; MONAI Label's default user where accounts are off.
+    """Return the account of the request's bearer token; MONAI Label's default user if accounts are off.
 
     Raises
     ------
     HTTPException
-        401 without a token that the issuer signed for this server and that is still valid, 503 when the issuer
-        cannot be asked for its keys.
+        401 without a valid token that the issuer signed for this server; 503 if the issuer does not send its keys.
     """
     if not settings.MONAI_LABEL_AUTH_ENABLE:
         return DEFAULT_USER
@@ -84,7 +83,7 @@ def _account(authorization: str) -> User:
 
 @dataclass(frozen=True)
 class _Holder:
-    """The asking account, when it has a role; MONAI Label's RBAC for routes of ours."""
+    """FastAPI dependency: the account of a request, if it has a role. It replaces MONAI Label's RBAC class."""
 
     role: str
 
@@ -100,13 +99,13 @@ Administrator = Annotated[User, Depends(_Holder(settings.MONAI_LABEL_AUTH_ROLE_A
 
 
 def require(user: User, role: str) -> None:
-    """Raise HTTPException (403) when the account does not have a role; where accounts are off it has all."""
+    """Raise HTTPException (403) if the account does not have a role. If accounts are off, it has all roles."""
     if role not in user.roles:
         raise HTTPException(403, f'Role "{role}" is required to perform this action')
 
 
 def user_of(claims: dict[str, Any]) -> User:
-    """The account that verified claims speak of, with the roles that its highest role includes."""
+    """Return the account of verified claims, with all roles that its highest role includes."""
     held: Any = claims
     for key in settings.MONAI_LABEL_AUTH_TOKEN_ROLES.split("#"):
         held = held.get(key) if isinstance(held, dict) else None
@@ -128,12 +127,12 @@ def user_of(claims: dict[str, Any]) -> User:
 
 
 def log_in(username: str, password: str) -> dict[str, Any]:
-    """A token of the issuer for a name and a password, as 3D Slicer's module asks for one.
+    """Ask the issuer for a token for a name and a password, as 3D Slicer's module requests it.
 
     Raises
     ------
     HTTPException
-        401 when the issuer refuses them, 503 when it cannot be asked, or its answer is no token.
+        401 if the issuer refuses them; 503 if the issuer does not answer, or its answer is not a token.
     """
     form = {
         "client_id": settings.MONAI_LABEL_AUTH_CLIENT_ID,
@@ -155,7 +154,7 @@ def log_in(username: str, password: str) -> dict[str, Any]:
 
 
 def _claims(token: str) -> dict[str, Any]:
-    """The claims of a token that the issuer signed for this server; raises _IssuerError, or what PyJWT raises."""
+    """Verify a token and return its claims. Raises _IssuerError, or PyJWT's errors for a token that is not valid."""
     issuer = _issuer(settings.MONAI_LABEL_AUTH_REALM_URI)
     claims: dict[str, Any] = jwt.decode(
         token,
@@ -166,7 +165,7 @@ def _claims(token: str) -> dict[str, Any]:
         options={"require": list(_NEEDED), "verify_aud": False},
     )
     audience = claims.get("aud")
-    # Keycloak names the client in `azp`, and other services in `aud`.
+    # Keycloak puts the client into `azp`, and other services into `aud`.
     named = [*(audience if isinstance(audience, list) else [audience]), claims.get("azp"), claims.get("client_id")]
     if settings.MONAI_LABEL_AUTH_CLIENT_ID not in named:
         raise jwt.InvalidAudienceError("it is for another client")
@@ -174,11 +173,11 @@ def _claims(token: str) -> dict[str, Any]:
 
 
 class _IssuerError(Exception):
-    """The issuer cannot be asked, or its answer is not what OpenID Connect describes."""
+    """The issuer does not answer, or its answer does not follow OpenID Connect."""
 
 
 class _Issuer(BaseModel):
-    """What is used of the issuer's description (OpenID Connect Discovery 1.0, section 3)."""
+    """Fields of the issuer's metadata that are used (OpenID Connect Discovery 1.0, section 3)."""
 
     issuer: str = Field(min_length=1)
     jwks_uri: _WebAddress
@@ -186,19 +185,19 @@ class _Issuer(BaseModel):
 
 
 class _Token(BaseModel):
-    """What is used of a successful answer of the token endpoint (RFC 6749, section 5.1)."""
+    """Field of a successful answer of the token endpoint that is used (RFC 6749, section 5.1)."""
 
     access_token: str = Field(min_length=1)
 
 
 class _Keys(jwt.PyJWKClient):
-    """The issuer's public keys; what it answers instead of keys is the issuer's fault, not the token's."""
+    """The issuer's public keys. An answer that is no key set raises _IssuerError, since the token is not at fault."""
 
     def get_signing_keys(self, refresh: bool = False) -> list[jwt.PyJWK]:
         try:
             return super().get_signing_keys(refresh)
         except Exception as error:  # PyJWT raises nearly anything for an answer that is no key set
-            if not refresh:  # while a refresh fails, the keys that are known stay good
+            if not refresh:  # if a refresh fails, the known keys are used further
                 _issuer.cache_clear()
                 _keys.cache_clear()
             raise _IssuerError(f"{self.uri} has no keys ({type(error).__name__}: {error})") from error
@@ -206,7 +205,7 @@ class _Keys(jwt.PyJWKClient):
 
 @functools.lru_cache(maxsize=4)
 def _issuer(address: str) -> _Issuer:
-    """The issuer's description; kept until no keys are had by it."""
+    """Return the issuer's metadata; cached until its keys cannot be loaded."""
     return _described(address)
 
 
@@ -216,14 +215,14 @@ def _described(address: str) -> _Issuer:
 
 @functools.lru_cache(maxsize=4)
 def _keys(address: str) -> _Keys:
-    """The issuer's keys; a key that is not known yet is asked for, so that it may change them."""
+    """Return the issuer's keys; a key that is not known yet is requested, so that the issuer can change its keys."""
     return _Keys(address, timeout=settings.MONAI_LABEL_AUTH_TIMEOUT)
 
 
 def _ask(method: str, address: str, form: dict[str, str] | None = None) -> requests.Response:
     try:
         return requests.request(method, address, data=form, timeout=settings.MONAI_LABEL_AUTH_TIMEOUT)
-    except (requests.RequestException, UnicodeError) as error:  # UnicodeError: of a host's name
+    except (requests.RequestException, UnicodeError) as error:  # UnicodeError: an invalid host name
         raise _IssuerError(str(error)) from error
 
 

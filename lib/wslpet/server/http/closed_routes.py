@@ -1,9 +1,9 @@
-"""Routes of MONAI Label that no client of this server calls: closed, unless `--conf open_routes true` opens them.
+"""Close the routes of MONAI Label that no client calls: they answer 404, unless `--conf open_routes true` is given.
 
-`OPEN` lists what is called, read from the clients' sources: OHIF's extension as MONAI Label bundles it
-(`MonaiLabelClient.js`, its panel's links), 3D Slicer's modules MONAILabel (`monailabel.client`) and MONAILabelReviewer
-(`MonaiServerREST.py`), and `wslpet demo`. The page's own routes are never closed. Any other route, also one that a
-later version of MONAI Label adds, answers 404.
+`OPEN` lists the routes that clients call, according to their source code: OHIF's extension in MONAI Label
+(`MonaiLabelClient.js`, links of its panel), 3D Slicer's modules MONAILabel (`monailabel.client`) and MONAILabelReviewer
+(`MonaiServerREST.py`), and `wslpet demo`. The routes of the annotation page are always open. A route that a later
+version of MONAI Label adds is closed.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from starlette.routing import BaseRoute
 
 from wslpet.server.errors import UnknownName
 
-# Who calls it, and what.
+# Client → methods and paths that it calls.
 _CALLED = {
     "browsers": "GET / /docs /openapi.json /favicon.ico\nHEAD / /docs /openapi.json",
     "OHIF": """
@@ -41,12 +41,12 @@ OPEN = frozenset(
 
 
 def is_open(route: BaseRoute) -> bool:
-    """Whether a client calls all that a route answers."""
+    """Whether clients call every method of a route."""
     return all(called in OPEN for called in _answered([route]))
 
 
 def closed_routes(routes: Iterable[BaseRoute]) -> list[BaseRoute]:
-    """For each method and path of these that no client calls, a route that answers 404 and why."""
+    """Make a route that answers 404, with the reason, for each method and path of `routes` that no client calls."""
     router = APIRouter(include_in_schema=False)
     for method, path in sorted(set(_answered(routes)) - OPEN):
         router.add_api_route(path, _refuse, methods=[method])
@@ -54,7 +54,7 @@ def closed_routes(routes: Iterable[BaseRoute]) -> list[BaseRoute]:
 
 
 def describe_open_routes(server: FastAPI, closed: Iterable[BaseRoute]) -> None:
-    """Leave what is closed out of the server's OpenAPI schema."""
+    """Remove closed routes from the server's OpenAPI schema."""
     hidden = list(_answered(closed))
 
     def described() -> dict[str, object]:
@@ -71,7 +71,7 @@ def describe_open_routes(server: FastAPI, closed: Iterable[BaseRoute]) -> None:
 
 
 def _answered(routes: Iterable[BaseRoute], prefix: str = "") -> Iterator[tuple[str, str]]:
-    """Method and path of each route, also of those that a router includes; folders of files have neither."""
+    """Yield method and path of each route, also of included routers; mounted folders of files are skipped."""
     for route in routes:
         included = getattr(route, "original_router", None)
         if included is not None:

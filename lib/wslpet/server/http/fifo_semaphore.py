@@ -1,4 +1,4 @@
-"""A first-in, first-out semaphore for threads and for coroutines; `processors` is the server's one limiter."""
+"""A first-in, first-out semaphore for threads and coroutines. `processors` limits the computations of the server."""
 
 from __future__ import annotations
 
@@ -15,31 +15,32 @@ from wslpet.core.limits import CORES
 
 logger = logging.getLogger(__name__)
 
-# Longest wait, longer than any computation; after it the request fails and may be sent again.
+# Time limit of a wait, longer than any computation. A request that exceeds it fails and may be sent again.
 WAIT_SECONDS = 600.0
-# Interval at which a wait is logged.
-TOLD_SECONDS = 30.0
+# Interval of log messages during a wait.
+LOG_SECONDS = 30.0
 
 
 class FifoSemaphore:
-    """A fair semaphore: `threading`'s own lets whoever just came take what another waits for.
+    """A fair, reentrant semaphore: waiting requests enter in the order of their arrival.
 
-    `with` waits in a thread, `async with` without one. A request that holds a place may enter again, also in the
-    threads that it starts by `anyio.to_thread`: it keeps the one place. One that holds a place must not wait for a
-    thread of a bounded pool, whose threads may all wait here.
+    `threading.Semaphore` is not fair: a new request may enter before one that waits. `with` blocks the thread while it
+    waits; `async with` does not occupy a thread. A request that has entered may enter again, also in threads that it
+    starts with `anyio.to_thread`, and still counts once. Such a request must not wait for a thread of a bounded pool:
+    all threads of the pool may be waiting for this semaphore.
 
     Parameters
     ----------
-    places : how many may be inside at once.
-    wait_seconds : the longest wait; then BusyError is raised.
+    places : number of requests that may be inside at the same time.
+    wait_seconds : time limit of a wait; then BusyError is raised.
     """
 
     def __init__(self, places: int, wait_seconds: float = WAIT_SECONDS) -> None:
         self._free = places
         self._wait_seconds = wait_seconds
         self._lock = threading.Lock()
-        self._waiting: deque[Callable[[], object]] = deque()  # each says to one who waits that its turn came
-        self._depth: ContextVar[int] = ContextVar("depth", default=0)  # how often this request has entered
+        self._waiting: deque[Callable[[], object]] = deque()  # wakes one waiting request each, first in first out
+        self._depth: ContextVar[int] = ContextVar("depth", default=0)  # how many times this request has entered
 
     def __enter__(self) -> None:
         if self._depth.get() == 0:
@@ -60,66 +61,66 @@ class FifoSemaphore:
         self.__exit__(*error)
 
     def _wait_in_thread(self) -> None:
-        turn = threading.Event()
-        if self._takes_place(turn.set):
+        entered = threading.Event()
+        if self._try_to_enter(entered.set):
             return
-        for seconds in self._patience(turn.set):
-            if turn.wait(seconds):
+        for seconds in self._intervals(entered.set):
+            if entered.wait(seconds):
                 return
 
     async def _wait(self) -> None:
-        loop, turn = asyncio.get_running_loop(), asyncio.Event()
+        loop, entered = asyncio.get_running_loop(), asyncio.Event()
 
-        def call() -> None:
-            loop.call_soon_threadsafe(turn.set)
+        def wake() -> None:
+            loop.call_soon_threadsafe(entered.set)
 
-        if self._takes_place(call):
+        if self._try_to_enter(wake):
             return
         try:
-            for seconds in self._patience(call):
+            for seconds in self._intervals(wake):
                 try:
-                    await asyncio.wait_for(turn.wait(), seconds)
+                    await asyncio.wait_for(entered.wait(), seconds)
                     return
                 except asyncio.TimeoutError:
                     continue
         except asyncio.CancelledError:
-            if not self._gives_up(call):
+            if not self._leave_queue(wake):
                 self._release()
             raise
 
-    def _takes_place(self, call: Callable[[], object]) -> bool:
-        """Take a free place, else queue up; whether it was taken."""
+    def _try_to_enter(self, wake: Callable[[], object]) -> bool:
+        """Enter if a place is free, else join the queue. Returns whether it entered."""
         with self._lock:
             if self._free:
                 self._free -= 1
                 return True
-            self._waiting.append(call)
+            self._waiting.append(wake)
             return False
 
-    def _patience(self, call: Callable[[], object]) -> Iterator[float]:
-        """Seconds to wait before the next line in the log. Ends when the turn came as patience ended.
+    def _intervals(self, wake: Callable[[], object]) -> Iterator[float]:
+        """Yield the seconds to wait until the next log message; ends if the request has entered at the last moment.
 
         Raises
         ------
         BusyError
-            when the whole wait is over.
+            when the time limit is reached.
         """
         start = time.monotonic()
         while True:
-            yield min(self._wait_seconds, TOLD_SECONDS)
+            yield min(self._wait_seconds, LOG_SECONDS)
             waited = time.monotonic() - start
-            logger.warning("a request waits for a processor for %.0f s; %d wait", waited, len(self._waiting))
+            logger.warning("a request has waited %.0f s for a processor; %d requests wait", waited, len(self._waiting))
             if waited >= self._wait_seconds:
-                if not self._gives_up(call):
+                if not self._leave_queue(wake):
                     return
                 raise BusyError(f"no processor was free within {self._wait_seconds:g} s; nothing was done: ask again")
 
-    def _gives_up(self, call: Callable[[], object]) -> bool:
-        """Leave the queue; not, when the turn came just now."""
+    def _leave_queue(self, wake: Callable[[], object]) -> bool:
+        """Leave the queue. Returns False if the request has entered meanwhile."""
         with self._lock:
-            if call not in self._waiting:
+            if wake not in self._waiting:
                 return False
-            self._waiting.remove(call)
+            self._waiting.remove(wake)
             return True
 
     def _release(self) -> None:
@@ -130,5 +131,5 @@ class FifoSemaphore:
                 self._free += 1
 
 
-# Whoever computes holds a place: viewers' requests, the page's, and predictions.
+# Limiter of all computations: requests of viewers and of the page, and predictions. One place per processor.
 processors = FifoSemaphore(CORES)

@@ -1,8 +1,8 @@
-"""MONAI Label's other routes with validation: the same addresses and answers.
+"""MONAI Label's remaining routes, with validation; paths and answers are the same.
 
-`routes` holds those that the app's own work goes through; these are the rest, of which `closed_routes` says which are
-closed by default. Weights, logs and `/reload` are an administrator's; a session's files and names are looked at; what
-would be a stack trace is a refusal.
+The routes for inference, uploads, training and active learning are in `routes`; `closed_routes` lists which of the
+routes here are closed by default. Weights, logs and `/reload` need the role admin. Names and files of sessions are
+checked. Bad input is refused with a sentence, where MONAI Label answers with a stack trace.
 """
 
 from __future__ import annotations
@@ -47,14 +47,14 @@ _LOG_LINES = 10_000
 
 @router.post("/reload")
 def reload(user: Administrator) -> dict[str, Any]:
-    """Load the app anew at the next request."""
+    """Reload the app at the next request."""
     clear_cache()
     return {}
 
 
 @router.post("/auth/token")
 def token(form: Annotated[OAuth2PasswordRequestForm, Depends()]) -> dict[str, Any]:
-    """A token for a name and a password; the one route that needs none."""
+    """Send a token for a name and a password. This is the only route that needs no token."""
     if not settings.MONAI_LABEL_AUTH_ENABLE:
         raise UnknownName("this server has no accounts; nobody needs to log in")
     return authentication.log_in(form.username, form.password)
@@ -71,7 +71,7 @@ def download_model(model: str, user: Administrator) -> FileResponse:
 
 @router.put("/model/{model}")
 def publish_model(model: str, file: Annotated[UploadFile, File()], user: Administrator) -> dict[str, Any]:
-    """Weights made elsewhere: read as tensors only, and published when they are for these cancer types."""
+    """Publish uploaded weights, if they are for the configured cancer types. Only tensors are unpickled."""
     instance = app_instance()
     if model not in instance._infers:
         raise UnknownName(f"model {quoted(model)} does not exist; GET /info/ lists them")
@@ -92,7 +92,7 @@ def publish_model(model: str, file: Annotated[UploadFile, File()], user: Adminis
 
 @router.delete("/model/{model}")
 def withdraw_model(model: str, user: Administrator) -> dict[str, Any]:
-    """Take back what training published, which is kept; the shipped weights answer again."""
+    """Withdraw the published weights, so that the shipped weights are used again; the file is kept."""
     if model not in app_instance()._infers:
         raise UnknownName(f"model {quoted(model)} does not exist; GET /info/ lists them")
     app_instance().weights.history.withdraw()
@@ -106,7 +106,7 @@ def create_session(
     uncompress: bool = False,
     expiry: Annotated[int, Query(ge=0, le=365 * 24 * 3600)] = 0,
 ) -> Any:
-    """A scan that can be read: one image file, or the files of one DICOM series, by names that are no paths."""
+    """Open a session with a scan: one image file, or the files of one DICOM series; file names must not be paths."""
     if uncompress:
         raise InputError("uncompress=true is not supported; send the files of the series one by one")
     for file in files:
@@ -130,7 +130,7 @@ def create_session(
 
 @router.get("/session/{session_id}")
 def get_session(session_id: str, user: AnyUser, update_ts: bool = False, image: bool = False) -> Any:
-    """Describe a session, or send its image. Only an inference prolongs it: a GET changes nothing."""
+    """Describe a session, or send its image. A GET does not prolong the session; an inference does."""
     _check_session(session_id)
     if update_ts:
         raise InputError("update_ts=true is not supported: reading a session does not prolong it; an inference does")
@@ -156,7 +156,7 @@ def _check_session(session_id: str) -> None:
 
 @router.head("/datastore/image")
 def check_image(image: str, user: AnyUser, check_sum: str | None = None) -> Any:
-    """Tell whether an image exists and, where a checksum is given, whether it is the same."""
+    """Check that an image exists and, if a checksum is given, that it has this checksum."""
     app_instance().datastore().image_path(image)
     if check_sum and not _CHECKSUM.fullmatch(check_sum):
         raise InputError(f"check_sum {quoted(check_sum)} is no checksum; send SHA256:, SHA512: or MD5: and its digits")
@@ -165,21 +165,21 @@ def check_image(image: str, user: AnyUser, check_sum: str | None = None) -> Any:
 
 @router.put("/datastore/image/info")
 def put_image_info(image: str, user: Annotator, info: Annotated[str, Form()] = "{}") -> Any:
-    """Change the information kept of an image."""
+    """Change the stored information on an image."""
     app_instance().datastore().image_path(image)
     return app_instance().datastore().update_image_info(image, {**_info(info), "user": user.username})
 
 
 @router.put("/datastore/label/info")
 def put_label_info(label: str, tag: str, user: Annotator, info: Annotated[str, Form()] = "{}") -> Any:
-    """Change the information kept of a label."""
+    """Change the stored information on a label."""
     app_instance().datastore().image_path(label)
     return app_instance().datastore().update_label_info(label, tag, {**_info(info), "user": user.username})
 
 
 @router.put("/datastore/updatelabelinfo")
 def put_label_info_as_before(label: str, tag: str, user: Annotator, params: Annotated[str, Form()] = "{}") -> Any:
-    """Change the information kept of a label, by the path that MONAI Label used before."""
+    """Change the stored information on a label, at the path of earlier versions of MONAI Label."""
     return put_label_info(label, tag, user, params)
 
 
@@ -189,7 +189,7 @@ def download_dataset(
     user: Annotator,
     limit_cases: Annotated[int | None, Query(ge=1)] = None,
 ) -> FileResponse:
-    """The archive, which goes when it was sent."""
+    """Send an archive of images and labels; the temporary file is removed afterwards."""
     path = Path(app_instance().datastore().get_dataset_archive(limit_cases))
     background_tasks.add_task(path.unlink, missing_ok=True)
     return FileResponse(path, media_type="application/zip", filename="dataset.zip")
@@ -203,7 +203,7 @@ def batch_infer(
     images: BatchInferImageType = BatchInferImageType.IMAGES_ALL,
     run_sync: bool = False,
 ) -> Any:
-    """Find lesions in many images and keep the labels."""
+    """Find lesions in many images, and save the labels."""
     if model not in app_instance()._infers:
         raise UnknownName(f"infer task {quoted(model)} does not exist; GET /info/ lists them")
     parsed(BatchOptions, "batch infer", params or {})
@@ -213,13 +213,13 @@ def batch_infer(
 @router.post("/infer/wsi/{model}")
 @router.post("/infer/wsi_v2/{model}")
 def slide(model: str, user: AnyUser) -> None:
-    """Refused: MONAI Label would open any file that it takes for a pathology slide."""
+    """Refuse inference on pathology slides, for which MONAI Label would open any file."""
     raise InputError("this app segments PET volumes, not slides; use POST /infer/{model}")
 
 
 @router.post("/scoring/{method}")
 def score(method: str, user: Annotator, params: dict[str, Any] | None = None, run_sync: bool = False) -> Any:
-    """Score images by a method of `/info/`."""
+    """Start a scoring method that `/info/` lists."""
     if method not in app_instance()._scoring_methods:
         raise UnknownName(f"scoring method {quoted(method)} does not exist; GET /info/ lists them")
     parsed(ScoreOptions, "scoring", params or {})
@@ -242,7 +242,7 @@ def logs(
 
 @router.get("/logs/gpu")
 async def gpu(user: Administrator) -> Response:
-    """Send what nvidia-smi says."""
+    """Send the output of nvidia-smi."""
     if shutil.which("nvidia-smi") is None:
         raise UnknownName("this server has no nvidia-smi, so no GPU to tell of")
     response: Response = await monailabel_logs.gpu_info(user)
@@ -251,7 +251,7 @@ async def gpu(user: Administrator) -> Response:
 
 @router.get("/ohif/{path:path}")
 def ohif(path: str, user: AnyUser) -> FileResponse:
-    """A file of OHIF's build, or its page."""
+    """Send a file of OHIF, or its page for any other path."""
     if "\0" in path or {".", ".."} & set(re.split(r"[/\\]", path)):
         raise HTTPException(404, f"{quoted(path)} is no file of OHIF")
     found = Path(monailabel_ohif.__file__).parent / "static" / "ohif" / path

@@ -1,6 +1,6 @@
 """Routes `/` (redirect to the annotation page) and `/docs` (API documentation), without the internet.
 
-MONAI Label shows Swagger UI at `/` and ReDoc at `/docs`, and has a browser load both from a content delivery network.
+MONAI Label shows Swagger UI at `/` and ReDoc at `/docs`, and the browser loads both from a content delivery network.
 """
 
 from __future__ import annotations
@@ -11,27 +11,27 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 from starlette.routing import BaseRoute, Mount
 from starlette.staticfiles import StaticFiles
 
-# Swagger UI's own files, as a package has them.
+# Package and folder with Swagger UI's files.
 ASSETS = ("fastapi_offline", "static")
 
 router = APIRouter(include_in_schema=False)
 
 
 def routes() -> list[BaseRoute]:
-    """To be put before MONAI Label's of the same addresses."""
+    """Routes of this module. They must come before MONAI Label's routes of the same paths."""
     return [*router.routes, Mount("/docs/assets", StaticFiles(packages=[ASSETS]), name="docs")]
 
 
-# Addresses are relative, as a proxy may serve all of this below a path of its own.
+# URLs are relative, since a proxy may serve the server below a path.
 @router.api_route("/", methods=["GET", "HEAD"])
 def page() -> RedirectResponse:
-    """The annotation page."""
+    """Redirect to the annotation page."""
     return RedirectResponse("wslpet/")
 
 
 @router.api_route("/docs", methods=["GET", "HEAD"])
 def requests() -> HTMLResponse:
-    """Every request, to read about and to try."""
+    """Documentation of all requests, which can be tried there."""
     return get_swagger_ui_html(
         openapi_url="openapi.json",
         title="WSL-PET: requests",

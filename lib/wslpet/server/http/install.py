@@ -1,7 +1,7 @@
-"""The app's routes and refusals, put into MONAI Label's running server.
+"""Install the app's routes and exception handlers in MONAI Label's server.
 
-MONAI Label turns every exception of an app into a 500, and none of its routes can be configured. So when the app is
-loaded into a running server, `install` adds handlers for refusals, and the app's routes before MONAI Label's.
+MONAI Label answers every exception of an app with status 500, and its routes cannot be configured. When the server
+loads the app, `install` therefore adds exception handlers, and puts the app's routes before those of MONAI Label.
 """
 
 from __future__ import annotations
@@ -31,17 +31,21 @@ from wslpet.server.http.closed_routes import closed_routes, describe_open_routes
 
 logger = logging.getLogger(__name__)
 
-# Where a refusal to start is written; None is standard error, which `wslpet serve` sends to the log.
+# Output for the reason why the server does not start; None for standard error, which `wslpet serve` writes to the log.
 terminal: TextIO | None = None
 
 
 def install(added: Sequence[BaseRoute] = (), open_routes: bool = False) -> bool:
-    """Guard the running server, once per load of the app; False outside one (training, tests).
+    """Install routes, handlers and middleware in the running server; called each time the app is loaded.
 
     Parameters
     ----------
-    added : routes of the app's own, that MONAI Label has none like.
-    open_routes : whether those of MONAI Label that no client calls are answered, too.
+    added : further routes of the app, whose paths MONAI Label does not have.
+    open_routes : whether MONAI Label's routes that no client calls stay open.
+
+    Returns
+    -------
+    whether there is a running server; there is none in a training process or a test.
     """
     module = sys.modules.get("monailabel.app")
     if module is None:
@@ -63,15 +67,15 @@ def install(added: Sequence[BaseRoute] = (), open_routes: bool = False) -> bool:
     server.router.routes[:] = [*own, *others]
     server.openapi_schema = None
     describe_open_routes(server, closed)
-    # Handlers are read when the stack is built, which happened before the app was loaded.
+    # Exception handlers take effect when the middleware stack is built; it was built before the app was loaded.
     server.middleware_stack = server.build_middleware_stack()
     return True
 
 
 def end_if_starting(error: InputError) -> None:
-    """Say in one sentence why the server does not start, and end it; a server that runs, or no server, goes on.
+    """End a server that is starting, with one sentence on why; do nothing if it runs already, or there is no server.
 
-    Raised to MONAI Label and uvicorn, it would come out as a traceback of two screens.
+    If the error were raised, MONAI Label and uvicorn would print a traceback of two screens instead.
     """
     module = sys.modules.get("monailabel.app")
     if module is None or any(getattr(route, "wslpet", False) for route in module.app.router.routes):

@@ -1,10 +1,10 @@
-"""ASGI middleware: checks of origin, host and body size, and security headers, before any route.
+"""ASGI middleware: checks origin, host and body size of each request, and adds security headers to each answer.
 
-A server without accounts trusts every client. On 127.0.0.1 that is the person at the computer, and every web
-page that this person opens: a page may post forms anywhere (cross-site request forgery), and its host name may turn
-into 127.0.0.1 (DNS rebinding). So a request that a page of another origin sends is refused, and so is one for a host
-name that nobody gave this server. Where accounts are on, a request without a token gets nowhere, and no browser adds
-one by itself: host names are free then, as behind a proxy they must be.
+A server without accounts trusts every client. On 127.0.0.1 these are the person at the computer, and any web page that
+this person opens: a page can post forms to other sites (cross-site request forgery), and its host name can be made to
+resolve to 127.0.0.1 (DNS rebinding). Requests from pages of another origin are therefore refused, and so are requests
+for a host name that is not one of this server. With accounts, every request needs a token, which browsers do not add by
+themselves. Host names are not checked then, because behind a proxy the server does not know them.
 """
 
 from __future__ import annotations
@@ -25,23 +25,23 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from wslpet.core.limits import MAX_REQUEST_BYTES, MAX_UPLOAD_BYTES
 from wslpet.server.errors import quoted
 
-# Where files are sent to; the annotation page takes tables.
+# Paths that accept uploads of files. The annotation page's tables are smaller than other requests may be.
 _UPLOADS = re.compile(r"/(datastore/(image|label)?|session/|model/[^/]*|proxy/dicom/.*)")
 _HEADERS = {
     b"x-content-type-options": b"nosniff",
     b"x-frame-options": b"SAMEORIGIN",
-    # An address may name an image.
+    # A URL may contain the name of an image.
     b"referrer-policy": b"same-origin",
 }
 
 
 def allowed_origins(configured: Iterable[object]) -> list[str]:
-    """Origins as browsers write them; `configured` are URLs, which end in a slash."""
+    """Convert configured URLs to origins as browsers write them, without a slash at the end."""
     return [f"{(url := urlsplit(str(origin))).scheme}://{url.netloc}" for origin in configured]
 
 
 def guard(server: FastAPI) -> None:
-    """Put the guard before the server, and explicit origins in the place of MONAI Label's `*`; once or again."""
+    """Install the guard, and replace MONAI Label's CORS origins `*` by the configured ones; may be called again."""
     origins = allowed_origins(settings.MONAI_LABEL_CORS_ORIGINS)
     hosts = None if settings.MONAI_LABEL_AUTH_ENABLE else own_names() | {str(urlsplit(o).hostname) for o in origins}
     cors = Middleware(
@@ -50,25 +50,26 @@ def guard(server: FastAPI) -> None:
         allow_methods=["GET", "HEAD", "POST", "PUT", "DELETE"],
         allow_headers=["Authorization", "Content-Type"],
     )
-    # By name: when the app is loaded again, so is this module.
+    # Compared by name: when the app is loaded again, this module is imported again, with new classes.
     replaced = (CORSMiddleware.__name__, RequestGuard.__name__)
     others = [m for m in server.user_middleware if getattr(m.cls, "__name__", "") not in replaced]
     server.user_middleware[:] = [Middleware(RequestGuard, origins=origins, hosts=hosts), cors, *others]
 
 
 def own_names() -> set[str]:
-    """What this computer is called, by itself and in its network."""
+    """Host names of this computer: localhost, its own name, and its name in the network."""
     return {name.lower() for name in ("localhost", socket.gethostname(), socket.getfqdn())}
 
 
 class RequestGuard:
-    """ASGI middleware.
+    """ASGI middleware that refuses requests by origin, host or body size.
 
     Parameters
     ----------
+    app : the application behind it.
     origins : other origins whose pages may use the server, "https://host[:port]".
-    hosts : names that the server may be called by, beside every IP address; None for any.
-    upload_bytes, request_bytes : the largest body of an upload, and of any other request.
+    hosts : accepted host names, beside all IP addresses; None accepts every name.
+    upload_bytes, request_bytes : largest body of an upload, and of any other request.
     """
 
     def __init__(
@@ -121,7 +122,7 @@ class RequestGuard:
 
 
 class _Answer:
-    """`send`, with the headers of a careful server, and a refusal in the place of an answer when one is due."""
+    """ASGI `send` that adds security headers, and can replace the answer by a refusal."""
 
     def __init__(self, send: Send) -> None:
         self._send = send
@@ -153,7 +154,7 @@ class _Answer:
 
 
 class _Bounded:
-    """`receive`, which ends where more came than may come."""
+    """ASGI `receive` that ends the request when its body exceeds a size."""
 
     def __init__(self, receive: Receive, most: int, answer: _Answer) -> None:
         self._receive = receive
@@ -181,7 +182,7 @@ def _refused_size(most: int) -> tuple[int, str]:
 
 
 def _same_host(origin: str, host: str) -> bool:
-    """Whether a page of the host itself asks; an origin that is no URL is nobody's."""
+    """Whether an origin is that of the host itself; False for an origin that is not a URL."""
     try:
         return urlsplit(origin).netloc.lower() == host.lower()
     except ValueError:

@@ -1,7 +1,7 @@
-"""What a request may say: a pydantic model for each kind, and one handler that says what is wrong in a sentence.
+"""Pydantic models of the requests' options, and one function that turns a validation error into a sentence.
 
-MONAI Label and its viewers send keys that mean nothing here. They are declared, under `_Viewer`, so that they are
-accepted and checked; every other key is refused by name.
+MONAI Label and its viewers send keys that have no effect here. These are declared with the type `Ignored` or `Unread`,
+so that they are accepted; every other unknown key is refused by name.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def _no_flag(value: Any) -> Any:
 
 
 _Line = Annotated[str, StringConstraints(max_length=MAX_TEXT), AfterValidator(_printable)]
-# The description is what a refusal says that the value is not.
+# A refusal reads "KEY VALUE is not DESCRIPTION".
 Text = Annotated[_Line | None, Field(description=f"a line of at most {MAX_TEXT} characters")]
 Word = Annotated[
     Annotated[str, _matches(_SAFE_WORD)] | None,
@@ -64,7 +64,7 @@ Segments = Annotated[
     Annotated[list[dict[str, Any]], Field(max_length=MAX_TEXT)] | None,
     Field(description=f"a list of at most {MAX_TEXT} objects"),
 ]
-# `storage.annotations.clicks` says what is wrong with one.
+# Checked by `storage.annotations.clicks`.
 Contours = Annotated[Any, Field(description="a contour's name, an object, or a list with one for each point")]
 Ignored = Annotated[
     bool | int | float | _Line | None,
@@ -93,7 +93,7 @@ class _Common(_Options):
 
 
 class InferOptions(_Common):
-    """An infer request, without the points, which lie under the names of the cancer types."""
+    """Options of an infer request. The points, whose keys are the names of the cancer types, are no part of it."""
 
     result_extension: Text = None
     result_dtype: Word = None
@@ -107,7 +107,7 @@ class InferOptions(_Common):
     contour: Contours = None
     output: Word = None
     timeout: Seconds = None
-    # What viewers add, and what means nothing here.
+    # Keys that viewers send and that have no effect here.
     image: Ignored = None
     labels: Ignored = None
     description: Ignored = None
@@ -136,7 +136,7 @@ class InferOptions(_Common):
 
 
 class BatchOptions(_Common):
-    """A batch inference."""
+    """Options of a batch inference."""
 
     images: Names = None
     max_batch_size: Count = None
@@ -144,7 +144,7 @@ class BatchOptions(_Common):
 
 
 class SampleOptions(_Options):
-    """A request for the next image."""
+    """Options of a request for the next image to annotate."""
 
     client_id: Text = None
     strategy: Word = None
@@ -152,20 +152,20 @@ class SampleOptions(_Options):
 
 
 class ScoreOptions(_Common):
-    """A scoring request."""
+    """Options of a scoring request."""
 
     method: Word = None
 
 
 class TrainRequest(_Options):
-    """A train request.
+    """Options of a train request.
 
     Parameters
     ----------
-    name : of the run; its TensorBoard folder.
-    max_epochs : None is the setting.
-    val_split : share of the patients held out; None is the setting.
-    pretrained : start from the weights in use; else from scratch, as `from_scratch` says.
+    name : name of the run and of its TensorBoard folder.
+    max_epochs : number of epochs; None for the setting.
+    val_split : share of the patients held out for validation; None for the setting.
+    pretrained, from_scratch : whether training starts from the weights in use, or from random weights.
     """
 
     NAME: ClassVar[str] = "train_01"
@@ -217,18 +217,19 @@ class TrainRequest(_Options):
         return self.pretrained is not False and not self.from_scratch
 
 
-# Keys of a request that mean something else than a cancer type; a type cannot have one of these names.
+# Keys of an infer request that are options. A cancer type cannot have one of these names.
 RESERVED_KEYS = frozenset(InferOptions.model_fields)
 
 Options = TypeVar("Options", bound=_Options)
 
 
 def parsed(model: type[Options], what: str, options: Mapping[str, Any]) -> Options:
-    """The request as its model.
+    """Validate the options of a request.
 
     Parameters
     ----------
-    what : what to call the request in a refusal, such as "train".
+    model : pydantic model of the options.
+    what : name of the request in error messages, such as "train".
 
     Raises
     ------
@@ -250,9 +251,10 @@ def parsed(model: type[Options], what: str, options: Mapping[str, Any]) -> Optio
 
 
 def parsed_infer(options: Mapping[str, Any], classes: Collection[str]) -> InferOptions:
-    """The options of an infer request; points, which lie under the classes' names, are `clicks.clicks_in`'s.
+    """Validate the options of an infer request, without its points, which `clicks.clicks_in` reads and checks.
 
-    Lists under other names are points of an unknown type, and refused as such there.
+    Points are lists under the name of a class. Lists under another name are points of an unknown type, which
+    `clicks_in` refuses.
     """
     own_options = {
         key: value

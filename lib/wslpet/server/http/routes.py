@@ -1,9 +1,9 @@
-"""The routes of MONAI Label that viewers work with, checked and in threads.
+"""Routes for viewers: inference, uploads, training, active learning, labels, and the relay to the PACS.
 
-MONAI Label starts a training before it is known to be possible, runs an inference on the thread that serves everyone,
-leaves a refused upload in the temporary folder, and lets a request's `params` replace its image by any file. So routes
-of the same addresses and roles stand before MONAI Label's, which most of them call after checking. What takes time
-runs in threads: others are served meanwhile.
+They replace MONAI Label's routes of the same paths and roles, and most of them call these after validation. MONAI Label
+starts a training before it checks that one is possible, runs an inference on the thread of the event loop, leaves a
+refused upload in the temporary folder, and lets the `params` of a request replace its image by any file. Here, long
+work runs in threads, so that other requests are answered meanwhile.
 """
 
 from __future__ import annotations
@@ -45,12 +45,12 @@ logger = logging.getLogger(__name__)
 
 Uploaded = Annotated[UploadFile, File()]
 
-# include_in_schema: MONAI Label's routes of the same addresses describe them already.
+# include_in_schema: MONAI Label's routes of the same paths describe them already.
 router = APIRouter(include_in_schema=False)
-# `processors` bounds the inferences at once. The pool of other requests is not used, as its threads may all wait for a
-# place that an inference holds.
+# `processors` limits the number of inferences. They do not use the thread pool of the other requests, since all of its
+# threads may be waiting for a place of `processors` that an inference has.
 _inference_threads = CapacityLimiter(math.inf)
-# What a request says beside its params; a param of that name would replace it.
+# Parts of a request that are not in its params; a param with such a name would replace them.
 _ADDRESSED = ("image", "model", "session", "session_id", "image_id", "image_path", "user")
 
 
@@ -65,16 +65,16 @@ async def infer(
     label: Annotated[UploadFile | None, File()] = None,
     output: monailabel_infer.ResultType | None = None,
 ) -> Response:
-    """An image of the datastore, or of a session, by its name."""
+    """Infer on an image of the datastore, or of a session."""
     if file is not None or label is not None:
         raise InputError("a file came with the infer request; upload it first with PUT /datastore/image")
     request = partial(_infer, model, user, image, session_id, params, output)
-    # A request that waits its turn holds no thread, so that what is quick finds one.
+    # While a request waits for a processor it occupies no thread, so that quick requests find a free one.
     async with processors:
         answer = await to_thread.run_sync(partial(request, fetch=False), limiter=_inference_threads)
     if answer is not None:
         return answer
-    # Nobody's turn passes while a PACS is waited for.
+    # The image is fetched from the PACS without a place of `processors`, so that other requests can compute meanwhile.
     await run_in_threadpool(app_instance().datastore().image_path, image)
     async with processors:
         fetched = await to_thread.run_sync(request, limiter=_inference_threads)
@@ -91,11 +91,11 @@ def _infer(
     output: monailabel_infer.ResultType | None,
     fetch: bool = True,
 ) -> Response | None:
-    """The answer; without `fetch`, None when the image has to be fetched first, and nothing was done."""
+    """Run the inference. Without `fetch`, it returns None and does nothing if the image must be fetched first."""
     if model not in app_instance()._infers:
         raise UnknownName(f"infer task {quoted(model)} does not exist; GET /info/ lists them")
     if app_instance()._infers[model].type == InferType.DEEPEDIT:
-        require(user, settings.MONAI_LABEL_AUTH_ROLE_ANNOTATOR)  # a click teaches
+        require(user, settings.MONAI_LABEL_AUTH_ROLE_ANNOTATOR)  # a click is recorded
     if not image and not session_id:
         raise InputError("no image named; ask with ?image=ID of one that GET /datastore/?output=all lists")
     fields = _object("params", params)
@@ -123,7 +123,7 @@ def _infer(
 def _answer(
     mask: bytes | None, result: dict[str, Any], extension: str, output: monailabel_infer.ResultType | None
 ) -> Response:
-    """As MONAI Label's `send_response`, which reads the mask from a file."""
+    """Build the answer as MONAI Label's `send_response` does, but from the mask in memory instead of a file."""
     result_json = json.dumps(result)
     if mask is None:
         return Response(result_json, media_type="application/json")
@@ -143,7 +143,7 @@ def add_image(
     image: str | None = None,
     params: str = Form("{}"),
 ) -> Any:
-    """The datastore checks name and content."""
+    """Upload an image; the datastore checks its name and content."""
     fields = _object("params", params)
     with _cleaned_up() as cleaning:
         return monailabel_datastore.add_image(
@@ -159,7 +159,7 @@ def save_label(
     params: str = Form("{}"),
     tag: str = DefaultLabelTag.FINAL.value,
 ) -> Any:
-    """The datastore checks tag and mask, and takes a final one as a seed, too."""
+    """Submit a label; the datastore checks tag and mask, and records a final label as an annotation, too."""
     fields = _object("params", params)
     fields["user"] = who(user, fields.get("client_id"))
     with _cleaned_up() as cleaning:
@@ -168,7 +168,7 @@ def save_label(
 
 @router.post("/train/")
 async def train_all(user: Administrator, params: dict[str, Any] | None = None, run_sync: bool = False) -> Any:
-    """OHIF's way to train: options of one train task lie in `params` under its name."""
+    """Start a training as OHIF requests it: the options of a train task are in `params` under the task's name."""
     requests = {model: _train_options(model, params or {}) for model in app_instance()._trainers}
     for model, request in requests.items():
         app_instance().check_training(model, request)
@@ -183,7 +183,7 @@ async def train(
     run_sync: bool = False,
     enqueue: bool = False,
 ) -> Any:
-    """Refuses at once what the training process would only refuse in its log."""
+    """Start a training; a request that cannot be trained is refused here, not only in the log of the process."""
     app_instance().check_training(model, params or {})
     return monailabel_train.run_model(model, {**(params or {}), "model": model}, run_sync, enqueue)
 
@@ -194,7 +194,7 @@ def next_sample(
     user: AnyUser,
     params: dict[str, Any] | None = None,
 ) -> Any:
-    """An image that nobody annotated yet, and nobody else has open; of several readers, that this one has not read."""
+    """Send the next image to annotate: without an annotation (by this reader), and not open at another reader's."""
     parsed(SampleOptions, "activelearning", params or {})
     if strategy not in app_instance()._strategies:
         raise UnknownName(f"strategy {quoted(strategy)} does not exist; GET /info/ lists them")
@@ -209,7 +209,7 @@ def next_sample(
 
 @router.get("/datastore/label")
 def label(label: str, tag: str, user: AnyUser) -> Any:
-    """A label's file; not of a patient whose readings are hidden from who asks."""
+    """Send a label's file, unless the readings of this patient are hidden from the reader who asks."""
     reader = user.username if settings.MONAI_LABEL_AUTH_ENABLE else ""
     app_instance().datastore().readings.check_open(label, reader)
     return monailabel_datastore.download_label(label, tag)
@@ -219,7 +219,7 @@ async def _body(request: Request) -> bytes | None:
     return await request.body() if request.method == "POST" else None
 
 
-# OHIF's way to the PACS. MONAI Label's routes know no time limit, and everyone waits while the PACS is silent.
+# OHIF reads the PACS through this route. MONAI Label's own has no time limit, and blocks all requests while it waits.
 @router.api_route("/proxy/dicom/{address:path}", methods=["GET", "POST"])
 def relay(
     request: Request,
@@ -227,7 +227,7 @@ def relay(
     user: AnyUser,
     body: Annotated[bytes | None, Depends(_body)],
 ) -> Response:
-    """A viewer's DICOMweb request, passed on with the server's login."""
+    """Pass a viewer's DICOMweb request on to the PACS, with the server's login."""
     pacs = app_instance().datastore().source
     if not isinstance(pacs, DicomWeb):
         raise UnknownName("the studies are a folder, not a PACS; viewers of DICOMweb need a PACS")
@@ -242,7 +242,7 @@ def relay(
 
 
 def _dicom_seg(request: dict[str, Any]) -> Response:
-    """The mask that an inference finds, as DICOM SEG."""
+    """Run the inference, and send the mask as DICOM SEG."""
     path = app_instance().infer_dicom_seg(request)
     try:
         return _file(path.read_bytes(), "application/dicom", f"{request['image']}.seg.dcm")
@@ -271,7 +271,7 @@ def _object(what: str, text: str) -> dict[str, Any]:
 
 @contextmanager
 def _cleaned_up() -> Iterator[BackgroundTasks]:
-    """Runs what MONAI Label's code leaves for after the answer, which it never does when it refuses."""
+    """Context manager: run MONAI Label's background tasks at once. FastAPI would skip them for a refused request."""
     tasks = BackgroundTasks()
     try:
         yield tasks
@@ -281,5 +281,5 @@ def _cleaned_up() -> Iterator[BackgroundTasks]:
 
 
 def who(user: User, name: Any) -> str:
-    """Who clicked: the account where the server knows accounts, else the name the viewer gives."""
+    """Name of the user: that of the account or, without accounts, the name that the viewer sends."""
     return str((user.username if settings.MONAI_LABEL_AUTH_ENABLE else name) or "unknown")[:100]

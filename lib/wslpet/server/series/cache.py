@@ -1,7 +1,7 @@
-"""Disk cache of DICOM series that were converted to SUV, by SeriesInstanceUID; an entry is written whole or not at all.
+"""Disk cache of DICOM series that were converted to SUV, by SeriesInstanceUID; entries are written atomically.
 
 <folder>/<uid>/<uid>.nii        SUV, float32, axes (column, row, slice)
-<folder>/<uid>/info.json        how SUV was computed, what was inferred, and of which version of the series
+<folder>/<uid>/info.json        how SUV was computed, what was inferred, and the version of the series
 <folder>/<uid>/headers.zip      the slices' headers along k, without pixels, for labels that refer to them
 """
 
@@ -30,15 +30,22 @@ from wslpet.io.dicom.series import Series
 from wslpet.server.errors import StorageError
 
 _HEADERS = "headers.zip"
-# Raised when the computation of SUV changes; series of an older number are converted again.
+# Version of the computation of SUV. A series that was converted with another version is converted again.
 RULES = 2
-# Longest wait for another process that fetches the same series from a slow PACS.
+# Time limit of the wait for another process that fetches the same series from a slow PACS.
 FETCH_SECONDS = 600.0
 
 
 @dataclass(frozen=True)
 class CachedSeries:
-    """A converted series; `info` is JSON of `Suv.to_dict` under "suv", `Series.notes` and the volume's grid."""
+    """A converted series in the cache.
+
+    Parameters
+    ----------
+    uid : SeriesInstanceUID.
+    folder : folder of its files.
+    info : content of info.json: "suv" (`Suv.to_dict`), "notes" (`Series.notes`), "shape", "spacing_mm", "version".
+    """
 
     uid: str
     folder: Path
@@ -49,12 +56,12 @@ class CachedSeries:
         return self.folder / f"{self.uid}.nii"
 
     def headers(self) -> list[Dataset]:
-        """Of the slices along k, without pixels."""
+        """Read the headers of the slices along k, without pixels."""
         with ZipFile(self.folder / _HEADERS) as packed:
             return [_read(packed.read(name)) for name in sorted(packed.namelist())]
 
     def header(self) -> Dataset:
-        """Of the slice at k = 0, without pixels."""
+        """Read the header of the slice at k = 0, without pixels."""
         with ZipFile(self.folder / _HEADERS) as packed:
             return _read(packed.read(min(packed.namelist())))
 
@@ -72,7 +79,7 @@ class SeriesCache:
 
     @contextmanager
     def lock(self, uid: str) -> Iterator[Path]:
-        """Lock a series among threads and processes; gives an empty folder, which is removed at the end."""
+        """Context manager: lock a series between threads and processes; gives an empty folder, removed at the end."""
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
             scratch = Path(tempfile.mkdtemp(prefix=".part-", dir=self._folder))
@@ -85,7 +92,7 @@ class SeriesCache:
             shutil.rmtree(scratch, ignore_errors=True)
 
     def get(self, uid: str, version: str | None = None) -> CachedSeries | None:
-        """The series; None if the cache does not have this version of it."""
+        """Return the series; None if the cache does not have this version of it."""
         folder = self._folder / uid
         try:
             info = json.loads((folder / "info.json").read_text(encoding="utf-8"))
@@ -96,7 +103,7 @@ class SeriesCache:
         return CachedSeries(uid, folder, info)
 
     def put(self, uid: str, version: str, series: Series, scratch: Path) -> CachedSeries:
-        """Store a series; its lock must be held. Raises StorageError if the disk refuses."""
+        """Store a series, whose lock must be held. Raises StorageError if the disk refuses it."""
         info = {
             "version": version,
             "rules": RULES,

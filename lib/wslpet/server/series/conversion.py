@@ -1,4 +1,4 @@
-"""Convert series to SUV at their first use; failures are cached for a while."""
+"""Convert series to SUV at their first use; failures are remembered for some minutes."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from wslpet.server.series.sources.source import FoundSeries, SeriesSource
 
 logger = logging.getLogger(__name__)
 
-# After this time a refused series is read again: its transfer may be complete by now, or its header corrected.
+# A refused series is read again after this time: its transfer may be complete then, or its header corrected.
 REFUSED_SECONDS = 300.0
 
 
 class Conversion:
-    """Converts series of `source` to SUV and keeps them in `cache`; safe among threads and processes."""
+    """Converts series of `source` to SUV and keeps them in `cache`; safe for several threads and processes."""
 
     def __init__(self, source: SeriesSource, cache: SeriesCache) -> None:
         self._source = source
@@ -26,14 +26,16 @@ class Conversion:
         self._refused: dict[tuple[str, str], tuple[float, DicomError]] = {}
 
     def get(self, series: FoundSeries) -> CachedSeries:
-        """The series in SUV. It is converted if the cache does not have this version of it.
+        """Return the series in SUV. It is converted if the cache does not have this version of it.
 
         Raises
         ------
         DicomError
             if it cannot be converted.
-        InputError
-            if the source does not send it, or the disk is full.
+        PacsError
+            if the PACS does not send it.
+        StorageError
+            if the disk is full.
         """
         kept = self._cache.get(series.uid, series.version)
         if kept is not None:

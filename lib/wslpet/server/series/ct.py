@@ -1,4 +1,4 @@
-"""The CT beside a PET file, on the PET's voxels, for fusion: `NAME_ct.nii.gz` lies beside `NAME.nii.gz`."""
+"""The CT of a PET file, resampled to the PET's voxels for fusion: `NAME_ct.nii.gz` beside `NAME.nii.gz`."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from wslpet.server.http.fifo_semaphore import processors
 from wslpet.server.series.datastore import SeriesDatastore
 from wslpet.server.storage.images.image_files import CT_WORD, IMAGE_ENDS
 
-# Some hundred patients.
+# Space for some hundred patients.
 CACHE_BYTES = 4 << 30
 AIR_HU = -1024
 # Full width at half maximum of a Gaussian, in standard deviations.
@@ -28,11 +28,11 @@ _FWHM = 2.355
 
 
 class FusedCt:
-    """CTs on the grids of their PETs, resampled once and kept.
+    """CTs on the grids of their PETs, resampled once and cached.
 
     Parameters
     ----------
-    datastore : whose images have CTs.
+    datastore : datastore of the PET images.
     """
 
     def __init__(self, datastore: SeriesDatastore) -> None:
@@ -41,19 +41,19 @@ class FusedCt:
         self._in_memory = lru_cache(maxsize=3)(self._array)
 
     def path(self, image_id: str) -> Path | None:
-        """The CT's file; None of an image without one."""
+        """Return the CT's file; None for an image without one."""
         pet = self._store.image_path(image_id)
         stem = pet.name[: len(pet.name) - len(ending(pet.name))]
         beside = (pet.with_name(f"{stem}{CT_WORD}{end}") for end in IMAGE_ENDS)
         return next((path for path in beside if path.is_file()), None)
 
     def array(self, image_id: str) -> Array:
-        """The CT (x, y, z) int16 in HU, on the PET's RAS voxels.
+        """Return the CT (x, y, z), int16 in HU, on the PET's RAS voxels.
 
         Raises
         ------
         InputError
-            when there is no CT, or it cannot be read.
+            if there is no CT, or it cannot be read.
         """
         path = self.path(image_id)
         if path is None:
@@ -73,13 +73,13 @@ class FusedCt:
 
 
 def resampled(ct: Volume, grid: Volume) -> Array:
-    """The CT on a grid, int16 (x, y, z): smoothed to the coarser voxels, then linear; air outside the CT."""
+    """Resample a CT to a grid, int16 (x, y, z): smoothed to the size of its voxels, then linear; air outside."""
     sigma = np.sqrt(np.maximum((np.array(grid.spacing) / np.array(ct.to_ras().spacing)) ** 2 - 1, 0)) / _FWHM
     source = ct.to_ras()
     array = np.clip(source.array, AIR_HU, 3071).astype(np.int16)
     if sigma.any():
         array = ndimage.gaussian_filter(array, sigma, mode="nearest", truncate=2)
-    back = np.linalg.inv(source.affine) @ grid.affine  # index there → index here
+    back = np.linalg.inv(source.affine) @ grid.affine  # index of the grid → index of the CT
     values: Array = ndimage.affine_transform(
         array, back[:3, :3], back[:3, 3], grid.shape, order=1, mode="grid-constant", cval=AIR_HU
     )

@@ -64,15 +64,15 @@ class SeriesDatastore(SeriesList):
         return super().get_image_uri(image_id) if series is None else str(self._conversion.get(series).image)
 
     def image_version(self, image_id: str) -> str:
-        """As `SeededDatastore.image_version`; of a series, its version on the source, since it may have no file yet."""
+        """As `AnnotatedImages.image_version`; for a series, its version on the source: it may have no file."""
         series = self._series(image_id)
         return super().image_version(image_id) if series is None else f"{series.uid} {series.version} {RULES}"
 
     def get_image_info(self, image_id: str) -> dict[str, Any]:
-        """Information about an image; for a series also how its SUV is computed.
+        """Return information on an image. For a series this includes how its SUV is computed.
 
-        That is its UIDs, "suv" (factor, units, dose, times, weight) and "notes" (which of these were inferred, in
-        sentences); or "refused" with the reason.
+        That is: its UIDs, "suv" (factor, units, dose, times, weight) and "notes" (sentences on what was inferred); or
+        "refused" with the reason why it cannot be converted, or "unavailable" if the PACS does not send it.
         """
         series = self._series(image_id)
         if series is None:
@@ -81,7 +81,7 @@ class SeriesDatastore(SeriesList):
             info = {**self._datastore.objects[image_id].image.info, **series.info()}
         try:
             converted = self._conversion.get(series)
-            # Slicer saves its download under this name, and chooses the reader by its extension.
+            # 3D Slicer saves its download under "name", and chooses the reader by its extension.
             info |= {**converted.info, "path": str(converted.image), "name": converted.image.name}
         except PacsError as error:
             info["unavailable"] = str(error)
@@ -126,7 +126,7 @@ class SeriesDatastore(SeriesList):
         return path
 
     def _send_label(self, image_id: str) -> None:
-        """Send a series' final label to its source, and note its UID; "no tumour" has no label to send."""
+        """Send the final label of a series to its source, and store its UID. Nothing is sent for "no tumour"."""
         primary = self.seeds.get(image_id)[-1]
         if primary.cancer_type == NO_TUMOUR:
             return
@@ -168,11 +168,11 @@ class SeriesDatastore(SeriesList):
         return self._converted(image_id).headers()
 
     def write_dicom_seg(self, image_id: str, mask: Path, names: Mapping[int, str], maker: Maker, path: Path) -> str:
-        """Write a mask of a series as DICOM SEG; returns the SEG's SeriesInstanceUID. Errors as `headers`."""
+        """Write a mask of a series as DICOM SEG. Returns the SEG's SeriesInstanceUID. Errors as `headers`."""
         return self._exchange.write(self._converted(image_id), mask, names, maker, path)
 
     def _converted(self, image_id: str) -> CachedSeries:
-        """A series in SUV; errors as `headers`."""
+        """Return a series in SUV; errors as `headers`."""
         series = self._series(image_id)
         if series is None:
             raise InputError(

@@ -1,4 +1,4 @@
-"""Background listing of series, so that requests do not wait for a slow source."""
+"""Background search of a source of series, so that requests do not wait for a slow source."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from wslpet.core.errors import InputError
 
 logger = logging.getLogger(__name__)
 
-# Largest share of the time that is spent on searches of a source that answers.
+# Largest share of the time in which a source is searched.
 BUSY = 0.1
-# Longest wait of a request for a new listing; after it, the request is answered from the one before.
+# Longest wait of a request for a new search; after it, the request is answered from the search before.
 PATIENCE_SECONDS = 2.0
 
 
 class Listing:
     """Calls `update` in a thread of its own if its last result is older than `fresh_seconds`.
 
+    The attribute `trouble` is the error of the last search, or None.
+
     Parameters
     ----------
-    update : searches the source and keeps the result.
-    fresh_seconds : longest age of a result; longer if the source is slow, see `BUSY`.
-
-    `trouble` is the error of the last search, None if it had none.
+    update : searches the source and stores the result.
+    fresh_seconds : longest age of a result; it is longer for a slow source, see `BUSY`.
     """
 
     def __init__(self, update: Callable[[], None], fresh_seconds: float) -> None:

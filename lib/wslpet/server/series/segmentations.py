@@ -1,4 +1,4 @@
-"""Labels of DICOM series: sent to the PACS as DICOM SEG, listed and fetched from there."""
+"""Labels of DICOM series as DICOM SEG: sent to the PACS, listed there, and fetched from there."""
 
 from __future__ import annotations
 
@@ -38,14 +38,14 @@ class SegmentationExchange:
         self._volume = volume
 
     def write(self, series: CachedSeries, mask: Path, names: Mapping[int, str], maker: Maker, path: Path) -> str:
-        """Write a mask of a series as DICOM SEG to `path`; returns its SeriesInstanceUID."""
+        """Write a mask of a series as DICOM SEG to `path`. Returns the SEG's SeriesInstanceUID."""
         from wslpet.io.dicom.derived.segmentation_writing import write_segmentation  # heavy
 
         grid = self._volume(series.image)
         return write_segmentation(read_mask(mask), grid, series.headers(), names, maker, path)
 
     def send(self, series: CachedSeries, mask: Path, cancer_type: str, person: str) -> str:
-        """Send a submitted label to the source; returns the SEG's SeriesInstanceUID.
+        """Send a submitted label to the source. Returns the SEG's SeriesInstanceUID.
 
         Raises
         ------
@@ -67,7 +67,14 @@ class SegmentationExchange:
         return uid
 
     def fetch(self, study: str, uid: str, series: CachedSeries, values: Mapping[str, int], target: Path) -> None:
-        """Fetch a SEG and write it to `target` as a mask on the grid of its series; `values` by segment name."""
+        """Fetch a SEG, and write it to `target` as a mask on the grid of its series.
+
+        Parameters
+        ----------
+        study, uid : StudyInstanceUID and SeriesInstanceUID of the SEG.
+        series : the series that it segments.
+        values : name of a segment → label value.
+        """
         grid = self._volume(series.image)
         with tempfile.TemporaryDirectory(prefix="wslpet-") as scratch:
             fetched, mask = Path(scratch) / "segmentation.dcm", Path(scratch) / f"mask{_LABEL}"

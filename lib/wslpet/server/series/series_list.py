@@ -87,7 +87,7 @@ class SeriesList(SeededDatastore):
 
     @property
     def left_out(self) -> dict[str, str]:
-        """As `SeededDatastore.left_out`, with what the source of the series leaves out."""
+        """As `ImageList.left_out`, with the series and files that the source leaves out."""
         return {**super().left_out, **self._source.left_out}
 
     @property

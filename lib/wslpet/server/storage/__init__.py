@@ -1,1 +1,1 @@
-"""Images, labels and seeds on disk."""
+"""Images, labels and annotations on disk."""

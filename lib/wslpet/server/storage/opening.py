@@ -1,4 +1,4 @@
-"""What `--studies` names → a datastore: a folder, or the URL of a PACS."""
+"""Open the datastore that `--studies` names: a folder, or the URL of a PACS."""
 
 from __future__ import annotations
 
@@ -25,26 +25,28 @@ def open_studies(
     wait_for_scans: bool = False,
     readers: int = 1,
 ) -> SeriesDatastore:
-    """The datastore of a folder (image files and DICOM series), or of a DICOMweb service.
+    """Open the datastore of a folder (image files and DICOM series), or of a DICOMweb service.
 
-    Of MONAI Label's settings it heeds MONAI_LABEL_DATASTORE_AUTO_RELOAD and _READ_ONLY, the three _PREFIX, and of
-    MONAI_LABEL_DICOMWEB: _USERNAME, _PASSWORD, _CACHE_PATH, _SEARCH_FILTER (its modality is PT whatever it says) and
+    These settings of MONAI Label are used: MONAI_LABEL_DATASTORE_AUTO_RELOAD and _READ_ONLY, the three _PREFIX, and of
+    MONAI_LABEL_DICOMWEB _USERNAME, _PASSWORD, _CACHE_PATH, _SEARCH_FILTER (with the modality PT in any case) and
     _PROXY_TIMEOUT.
 
     Parameters
     ----------
+    studies : path of a folder, or URL.
+    settings : settings of the method.
     renamed : former name of a cancer type → its name in the settings.
-    state : folder for all that is learned; None is where `wslpet.data.state_folder` says.
-    wait_for_scans : whether a folder without a scan that can be used is meant.
-    readers : per patient.
+    state : folder for seeds, weights and caches; None for that of `wslpet.data.state_folder`.
+    wait_for_scans : whether a folder without a usable scan is accepted.
+    readers : number of readers per patient.
 
     Raises
     ------
     InputError
-        when the URL is none, or the folder can only be a mistake; nothing was created then. A PACS that does not
-        answer is no error: its studies come when it does.
+        if the URL is not valid, or the folder has no usable scan; nothing is created then. A PACS that does not
+        answer is no error: its studies are listed once it answers.
     StorageError
-        when the state folder cannot be written.
+        if the state folder cannot be written.
     """
     remote = is_remote(studies)
     folder = cache_folder(studies) if remote else Path(studies)

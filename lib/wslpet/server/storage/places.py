@@ -1,4 +1,4 @@
-"""Which folders the server reads and writes, checked before it makes anything in them."""
+"""Checks of the studies folder and of the state folder, before anything is written to them."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from wslpet.server.errors import StorageError
 from wslpet.server.series.sources.folder import DicomFolder
 from wslpet.server.storage.images.image_files import IMAGE_ENDS, NOT_STUDIES
 
-# Which studies a state folder is of, where it does not lie in them.
+# File in a state folder outside the studies, with the path of the studies.
 OF = "studies.txt"
-# A scan that can be used is looked for no longer than this.
+# Time limit of the search for a usable scan.
 SECONDS = 20.0
 _SHOWN = 3
-# A process's start is known to a second; MONAI Label takes longer than that to come to the studies.
+# The start time of a process is known to one second. MONAI Label needs longer than that until it opens the studies.
 CLOCK_SECONDS = 1.0
 _WAIT = "to start without scans and wait for them, say --conf wait_for_scans true"
 
@@ -47,18 +47,22 @@ def cache_folder(url: str) -> Path:
 
 
 def check_studies(folder: Path, wait_for_scans: bool = False) -> None:
-    """Refuse a folder that can only be a mistake, before anything is made in it.
+    """Refuse a studies folder that is probably a mistake, before anything is created in it.
 
-    A folder that was served before is not looked through.
+    A folder that was served before is not searched.
+
+    Parameters
+    ----------
+    wait_for_scans : whether a folder without a usable scan is accepted.
 
     Raises
     ------
     InputError
-        when it does not exist, holds no scan, or none of its scans can be used.
+        if the folder does not exist, has no scan, or none of its scans can be used.
     """
     if not folder.exists() or (not wait_for_scans and _made_just_now(folder)):
         with suppress(OSError):
-            folder.rmdir()  # MONAI Label makes it when its name is mistyped; one that holds anything stays
+            folder.rmdir()  # MONAI Label creates it if the name is mistyped; a folder with content is not removed
         raise InputError(f"studies {folder} do not exist; name the folder of your scans. Nothing was created")
     if not folder.is_dir():
         raise InputError(f"studies {folder} is a file; name the folder that it lies in. Nothing was created")
@@ -81,18 +85,19 @@ def check_studies(folder: Path, wait_for_scans: bool = False) -> None:
 
 
 def check_state(state: Path, studies: Path | None) -> None:
-    """Make the folder that everything learned is kept in, and see that it can be written.
+    """Create the state folder, and check that it can be written and belongs to these studies.
 
     Parameters
     ----------
-    studies : the folder that it is of; None where the studies are a PACS.
+    state : the state folder.
+    studies : the studies folder; None if the studies are on a PACS.
 
     Raises
     ------
     StorageError
-        when it cannot be written.
+        if it cannot be written.
     InputError
-        when it is that of other studies, or leaves annotations behind that lie in the studies.
+        if it belongs to other studies, or the studies folder has annotations that it lacks.
     """
     elsewhere = studies is not None and state.resolve() != (studies / PRIVATE).resolve()
     if studies is not None and elsewhere and state.resolve().is_relative_to(studies.resolve()):
@@ -118,7 +123,7 @@ def check_state(state: Path, studies: Path | None) -> None:
 
 
 def _check_its_own(state: Path, studies: Path) -> None:
-    """Two cohorts in one folder would mix their weights."""
+    """Refuse a state folder of other studies: two cohorts would share their weights."""
     of, present = state / OF, str(studies.resolve())
     with suppress(FileNotFoundError):
         known = of.read_text(encoding="utf-8").strip()
@@ -132,7 +137,7 @@ def _check_its_own(state: Path, studies: Path) -> None:
 
 
 def _made_just_now(folder: Path) -> bool:
-    """Whether a folder is empty and younger than this server: then MONAI Label made it."""
+    """Whether a folder is empty and younger than this server, which means that MONAI Label created it."""
     if "monailabel.app" not in sys.modules:
         return False
     try:
@@ -142,7 +147,7 @@ def _made_just_now(folder: Path) -> bool:
 
 
 def _files(folder: Path) -> Iterator[Path]:
-    """Files that may be scans."""
+    """Yield files that may be scans, by their names."""
     names = look_into(folder, NOT_STUDIES).files
     yield from (folder / name for name in names if _is_image(name) or is_candidate(Path(name).name))
 
@@ -152,7 +157,7 @@ def _is_image(name: str) -> bool:
 
 
 def _unusable(folder: Path) -> list[str]:
-    """Why each scan cannot be used; nothing, as soon as one can, or when there are too many to say."""
+    """Reason for each scan why it cannot be used; empty if one can be used, or the time limit is reached."""
     reasons, deadline = [], time.monotonic() + SECONDS
     for file in (file for file in _files(folder) if _is_image(file.name)):
         reason = _reason(file)
@@ -174,7 +179,7 @@ def _reason(file: Path) -> str:
         read_volume(file)
     except InputError as error:
         return str(error)
-    except Exception as error:  # whatever it is, it is no scan
+    except Exception as error:  # any failure means that the file cannot be used
         return f"{file.name} cannot be read ({error or type(error).__name__})"
     return ""
 

@@ -1,4 +1,4 @@
-"""Remarks for the users: images that cannot be used or are not learned from, with the reasons."""
+"""Remarks for the users: images that cannot be used, or that a training does not use, with the reasons."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from wslpet.server.storage.annotations.label_seeds import LabelSeeds
 
 
 def uncounted(store: AnnotatedImages, label_seeds: LabelSeeds) -> dict[str, str]:
-    """Image → why its annotation is not learned from: unknown type, or a label that could not become a seed."""
+    """Image → why a training does not use its annotation: unknown type, or a label that could not become a seed."""
     images, classes = set(store.list_images()), store.settings.classes
     reasons = {image: why for image, why in label_seeds.reasons().items() if image in images}
     for image, seed in store.seeds.newest().items():
@@ -22,7 +22,7 @@ def uncounted(store: AnnotatedImages, label_seeds: LabelSeeds) -> dict[str, str]
 
 
 def remarks(store: AnnotatedImages, label_seeds: LabelSeeds) -> list[str]:
-    """Sentences about the images for the users of the server."""
+    """Return sentences about the images, for the users of the server."""
     images, classes, unusable = set(store.list_images()), store.settings.classes, store.unusable()
     unknown = Counter(
         seed.cancer_type

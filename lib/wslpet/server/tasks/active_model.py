@@ -1,4 +1,4 @@
-"""The model in use: the published weights, else the shipped ones, else none."""
+"""The model in use: the published weights or, without them, the shipped weights."""
 
 from __future__ import annotations
 
@@ -16,17 +16,18 @@ logger = logging.getLogger(__name__)
 
 
 class ActiveModel:
-    """The model in use, loaded again when its file changes.
+    """The model in use, which is loaded again when its file changes.
 
-    Training, in another process, renames a new file into place; the next `current` sees it by its inode,
-    size and time of change, so no restart is needed and a half-written file is never read.
+    A training, in another process, renames a new file into place. The next call of `current` detects it by inode, size
+    and modification time, so that the server needs no restart and never reads an incomplete file.
 
     Parameters
     ----------
-    published : where training puts its weights.
-    shipped : weights used until then; None for none.
-    settings : the app's; weights for other cancer types are ignored.
-    renamed : former name of a cancer type → its name in the settings; weights may know it by either.
+    published : file of the weights that a training publishes.
+    shipped : file of the weights that are used until then, or None.
+    settings : settings of the app; weights for other cancer types are ignored.
+    device : device of the network; None for the best one.
+    renamed : former name of a cancer type → its name in the settings; weights may have either name.
     """
 
     def __init__(
@@ -47,7 +48,7 @@ class ActiveModel:
         self._guard = threading.Lock()
 
     def current(self) -> Model | None:
-        """Model for inference, and to start training from; raises ModelError when its file is damaged."""
+        """Return the model in use, or None. Raises ModelError if its file is damaged."""
         with self._guard:
             for path in self._files:
                 model = self._load(path)
@@ -56,11 +57,11 @@ class ActiveModel:
         return None
 
     def path(self) -> Path | None:
-        """File of `current`; None without one."""
+        """Return the file of the model in use, or None."""
         return next((path for path in self._files if path.exists()), None)
 
     def learned_here(self) -> bool:
-        """Whether the weights in use were trained or published here, and may know this server's patients."""
+        """Whether the weights in use were published on this server, so that its patients may be training patients."""
         return self.path() == self.published
 
     def _load(self, path: Path) -> Model | None:

@@ -1,4 +1,4 @@
-"""JSON models of an inference's result: measurements, the lesion's voxels, CAM cells."""
+"""JSON models of the result of an inference: measurements, voxels of the lesions, CAMs."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class LesionMask(BaseModel):
     bits: str = Field(description="base64 of one bit a voxel, z running fastest, most significant bit first")
 
     def voxels(self) -> Array:
-        """(n, 3) the lesion's voxels (x, y, z) in the RAS volume."""
+        """Return the lesion's voxels (n, 3), indices (x, y, z) of the RAS volume."""
         packed = np.frombuffer(base64.b64decode(self.bits), dtype=np.uint8)
         inside = np.unpackbits(packed, count=int(np.prod(self.shape))).reshape(self.shape)
         return np.argwhere(inside) + self.start
@@ -40,7 +40,7 @@ class Contour(BaseModel):
     step: int = Field(default=0, ge=-MAX_STEP, le=MAX_STEP, description="contours larger (> 0) or smaller (< 0)")
 
     def choice(self) -> ContourChoice:
-        """As the method takes it; raises SeedError when there is no such contour."""
+        """Convert to a `ContourChoice`. Raises SeedError if there is no such contour."""
         return ContourChoice(self.method, self.step)
 
     @classmethod
@@ -67,7 +67,7 @@ class DelineatedLesion(BaseModel):
 
 
 class Delineated(BaseModel):
-    """The lesions of a scan; what is said of one lesion is of the first."""
+    """The lesions of a scan. Fields that describe a single lesion are those of the first one."""
 
     lesions: list[DelineatedLesion] = Field(description="no voxel is of two")
     cancer_type: str
@@ -106,7 +106,7 @@ class Prediction(BaseModel):
 
 
 def delineated(result: Result) -> Delineated | None:
-    """Lesions of a result as JSON model; None without a lesion."""
+    """Convert the lesions of a result to a JSON model; None without a lesion."""
     if not result.lesions:
         return None
     lesions = [_lesion(result, *pair) for pair in zip(result.lesions, result.contours, strict=True)]
@@ -145,7 +145,7 @@ def _lesion(result: Result, lesion: Lesion, contour: delineation.Contour) -> Del
 
 
 def prediction(result: Result, volume: Volume, cell_mm: float) -> Prediction:
-    """Convert a result without a seed; the scan is as stored, `cell_mm` the size of a CAM cell."""
+    """Convert a result of the network; `volume` is the scan as stored, `cell_mm` the size of a CAM cell."""
     ras = volume.to_ras()
     positions = _seed_positions(result, ras)
     return Prediction(
@@ -162,7 +162,7 @@ def prediction(result: Result, volume: Volume, cell_mm: float) -> Prediction:
 
 
 def _seed_positions(result: Result, ras: Volume) -> list[Triple]:
-    """Where a person who agrees would have clicked: each lesion's central voxel, as of a submitted mask."""
+    """Positions of the seeds that are recorded if a person agrees: the central voxel of each lesion, mm RAS."""
     if result.cancer_type == NO_TUMOUR or not result.findings:
         return []
     if not result.contours:

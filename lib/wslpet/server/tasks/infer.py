@@ -1,7 +1,7 @@
 """Inference tasks: `wslpet` finds the tumour with the network, `wslpet_seed` delineates the lesions at clicks.
 
-Clicks go through the annotation service. Requests run in threads of the server: as many at once as there are
-processors, and as their volumes fit the memory.
+Clicks are passed to the annotation service. Requests run in threads of the server. Their number at the same time is
+limited by the number of processors, and by the memory for their volumes.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ Kept = TypeVar("Kept")
 
 @dataclass(frozen=True)
 class _Made:
-    """The lesions of a scan, the features that were asked for, and the seconds that reading the scan took."""
+    """The lesions of a scan, the features if they were requested, and the seconds that reading the scan took."""
 
     result: Result
     features: dict[str, float | None] | None
@@ -78,20 +78,19 @@ class FindTumour(InferTask):
 
         Parameters
         ----------
-        request : "image_path" of the scan, and "image_id" unless it is a session's; in a click request, points by
-            type, and "contour", how each is delineated, see `clicks.clicks_in`; "result_extension", one of
-            `EXTENSIONS`; "result_write_to_file"; "result_compress" (.nrrd, .mha); "lesion_labels", true to have the
-            lesions' numbers in the mask instead of the type's; "radiomics", true to have every feature of the tumour
-            in the answer.
+        request : "image_path" of the scan, and "image_id" unless it is the image of a session. In a click request,
+            points by type and "contour", see `clicks.clicks_in`. "result_extension", one of `EXTENSIONS`;
+            "result_write_to_file"; "result_compress" (.nrrd, .mha); "lesion_labels": true for the lesions' numbers as
+            values of the mask, instead of the type's label value; "radiomics": true for all features in the answer.
 
         Returns
         -------
-        the mask's file (in the geometry of the image as stored; None when not asked for), and the result as JSON.
+        the mask's file, in the geometry of the image as stored, or None if it is not requested; and the JSON result.
 
         Raises
         ------
         InputError
-            naming what cannot be used; nothing was recorded.
+            naming what cannot be used; nothing is recorded.
         """
         return self._answered(request, _written)
 
@@ -155,7 +154,7 @@ class FindTumour(InferTask):
         return self._datastore.readings.known_before(image_id, str(request.get("user") or "unknown"))
 
     def _notes(self, request: Mapping[str, Any]) -> list[str]:
-        """Notes on how SUV was inferred; none for a session's image, which is a file in SUV."""
+        """Notes on what was inferred for SUV; none for the image of a session, which is a file in SUV."""
         image_id = request.get("image_id")
         return [] if image_id is None else self._datastore.notes(image_id)
 
@@ -187,7 +186,7 @@ class FindTumour(InferTask):
         answer = result.to_dict()
         answer["label_names"] = self._settings.labels
         answer["latencies"] = {name: round(s, 4) for name, s in {**answer["latencies"], **seconds}.items()}
-        # OHIF reads them; one per type, of its first lesion.
+        # For OHIF: one centroid per type, that of its first lesion.
         answer["centroids"] = {
             lesion["cancer_type"]: [str(round(v)) for v in lesion["centroid"]["index"]]
             for lesion in reversed(answer["lesions"])
@@ -196,11 +195,11 @@ class FindTumour(InferTask):
 
 
 class DelineateClick(FindTumour):
-    """Delineation at clicks with a cancer type, which are recorded as an annotation: each click is a lesion.
+    """Delineation at clicks with a cancer type, which are recorded as an annotation: one click per lesion.
 
-    Of MONAI Label's type "deepedit", whose points an unmodified OHIF or Slicer sends by label name. The labels
-    are the cancer types, so one click carries the whole supervision; "background" is a label, too, without which Slicer
-    sends no such points.
+    The task has MONAI Label's type "deepedit", for which OHIF and 3D Slicer send the points by label name. The labels
+    are the cancer types, so that a click carries the type, too. "background" is also a label: without it, Slicer
+    sends no background points.
     """
 
     def __init__(self, datastore: SeededDatastore, weights: ActiveModel, settings: Settings) -> None:
@@ -210,7 +209,7 @@ class DelineateClick(FindTumour):
         self.description = "Click once on each lesion with its cancer type: delineates them and learns from the first"
 
     def config(self) -> dict[str, Any]:
-        """The options that viewers show, as a drop-down."""
+        """Options that viewers show in a drop-down list."""
         return {"contour": list(CONTOUR_METHODS)}
 
     def _check(self, clicks: Clicks | None) -> None:
@@ -222,7 +221,7 @@ class DelineateClick(FindTumour):
 
 
 def extension_of(request: Mapping[str, Any]) -> str:
-    """How the name of the mask's file is to end. Raises InputError when it is not one of `EXTENSIONS`."""
+    """Return the requested ending of the mask's file. Raises InputError if it is not one of `EXTENSIONS`."""
     extension = request.get("result_extension") or ".nii.gz"
     if extension not in EXTENSIONS:
         raise InputError(f"result_extension {quoted(extension)} is not one of {', '.join(EXTENSIONS)}")
@@ -230,7 +229,7 @@ def extension_of(request: Mapping[str, Any]) -> str:
 
 
 def _features(volume: Volume, result: Result) -> dict[str, float | None]:
-    """Name → value, None where a feature is not defined; nothing where no lesion was found."""
+    """Name of a feature → value, or None if it is not defined; empty without a lesion."""
     inside = result.mask.array > 0
     if not inside.any():
         return {}

@@ -1,4 +1,4 @@
-"""Cache of predictions by weights and image content, for the page and the strategies."""
+"""Cache of predictions by weights and image, for the page and the strategies."""
 
 from __future__ import annotations
 
@@ -20,29 +20,31 @@ from wslpet.server.tasks.findings import Prediction, prediction
 
 logger = logging.getLogger(__name__)
 
-# Some thousand predictions.
+# Space for some thousand predictions.
 DISK_BYTES = 256 << 20
 
 
 class Predictions:
-    """Made when first asked for, one at a time, and kept on disk.
+    """Predictions, computed one at a time at the first request and cached on disk.
 
     Parameters
     ----------
-    folder : of the cache, by version of the weights and key of the image.
+    datastore : datastore of the images.
+    weights : the model in use.
+    folder : folder of the cache; its keys are the version of the weights and the key of the image.
     """
 
     def __init__(self, datastore: SeededDatastore, weights: ActiveModel, folder: Path) -> None:
         self._datastore = datastore
         self._weights = weights
         self._kept = DiskCache(folder, DISK_BYTES)
-        self._known: dict[tuple[str, str], Prediction] = {}  # by version of the weights, and key of the image
+        self._known: dict[tuple[str, str], Prediction] = {}  # (version of the weights, key of the image) → prediction
         self._version = ""
         self._guard = threading.Lock()
         self._one_at_a_time = ThreadLock("the model", WAIT_SECONDS)
 
     def model_version(self) -> str | None:
-        """Version of the weights in use; None without weights, or when their file is damaged."""
+        """Return the version of the weights in use; None without weights, or if their file is damaged."""
         try:
             model = self._weights.current()
         except ModelError as error:
@@ -51,18 +53,20 @@ class Predictions:
         return None if model is None else model.version
 
     def learned_here(self) -> bool:
-        """As of `ActiveModel`."""
+        """As `ActiveModel.learned_here`."""
         return self._weights.learned_here()
 
     def get(self, image_id: str) -> Prediction:
-        """Prediction for an image, from the cache if it is there.
+        """Return the prediction for an image, from the cache if possible.
 
         Raises
         ------
         ModelError
-            when there are no weights, or they cannot be read.
+            if there are no weights, or they cannot be read.
+        Conflict
+            if the image was replaced meanwhile.
         InputError
-            when the image cannot be read.
+            if the image cannot be read.
         """
         model = self._weights.current()
         if model is None:
@@ -86,7 +90,7 @@ class Predictions:
         return made
 
     def known(self, image_id: str) -> Prediction | None:
-        """Prediction for an image from the cache; None when it is not there."""
+        """Return the prediction for an image from the cache; None if it is not there."""
         try:
             model = self._weights.current()
         except ModelError:
@@ -105,13 +109,13 @@ class Predictions:
             return None
         try:
             kept = Prediction.model_validate_json(content)
-        except ValueError:  # of a version of this server that said something else
+        except ValueError:  # written by a version of this server with another model
             return None
         self._remember(key, kept)
         return kept
 
     def _remember(self, key: str, made: Prediction) -> None:
-        """Cache a prediction, unless its weights were replaced meanwhile."""
+        """Keep a prediction in memory, unless its weights were replaced meanwhile."""
         with self._guard:
             if made.model_version == self._version:
                 self._known[made.model_version, key] = made

@@ -1,4 +1,4 @@
-"""Whether new weights take the place of those in use, and what is said of it."""
+"""Decide whether trained weights replace those in use, and give the reasons."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from wslpet.method.training.trainer import Trained
 
 
 def objection(trained: Trained) -> str | None:
-    """Why new weights must not answer, if so, in words that follow "the new model"."""
+    """Return why trained weights are not published, as words that follow "the new model"; None if they are."""
     history, judgement = trained.model.history, trained.judgement
     if judgement is not None and judgement.verdict != "better":
         return _not_better(judgement, history)
@@ -55,11 +55,11 @@ def not_judged(history: Mapping[str, Any]) -> str:
 
 
 def same_network(one: Settings, other: Settings) -> bool:
-    """Whether weights of one are weights of the other, seen through the same input."""
+    """Whether two settings have the same network and the same input, so that weights of one fit the other."""
     shape = ("types", "no_tumour", "grid_mm", "suv_limit", "intensity", "depth", "strides", "dilations", "widths")
     return all(getattr(one, name) == getattr(other, name) for name in (*shape, "pooling"))
 
 
 def comparable(model: Model | None, settings: Settings) -> Model | None:
-    """The weights in use, when their validation loss means the same as that of the new ones."""
+    """Return the weights in use if their validation loss can be compared with that of the new ones; else None."""
     return model if model and same_network(model.settings, settings) else None

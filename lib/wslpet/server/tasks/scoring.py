@@ -1,9 +1,8 @@
 """Radiomics of every annotated image of the datastore, as a CSV: MONAI Label's scoring method `radiomics`.
 
-`POST /scoring/radiomics` starts it, in a process of its own; `GET /scoring/` shows its state. The lesion is that of
-the final label where the newest annotation was made of it, else that delineated at the seeds: what came last counts, as
-in the tables of lesions. Rows of the same image and annotation are kept from the
-run before.
+`POST /scoring/radiomics` starts it in a process of its own; `GET /scoring/` shows its state. The lesion is that of the
+final label if the annotation in force was made of this label; otherwise the lesion delineated at the seeds, as in the
+tables of lesions. Rows of the same image and annotation are copied from the run before.
 """
 
 from __future__ import annotations
@@ -32,23 +31,23 @@ from wslpet.server.storage.images.image_list import FINAL
 logger = logging.getLogger(__name__)
 
 FILE = "radiomics.csv"
-# What a row is of, before the features.
+# Columns before those of the features.
 ABOUT = ("image", "cancer_type", "outline", "annotation")
 
 
 class Radiomics(ScoringMethod):
-    """Fills `.wslpet/radiomics.csv`: image, cancer type, whose outline, which annotation, and every feature."""
+    """Writes `.wslpet/radiomics.csv`: image, cancer type, source of the outline, annotation, and all features."""
 
     def __init__(self, settings: Settings) -> None:
         super().__init__("Radiomics of every annotated image, by PyRadiomics under IBSI ids, to .wslpet/radiomics.csv")
         self._settings = settings
 
     def __call__(self, request: Mapping[str, Any], datastore: SeededDatastore) -> dict[str, Any]:
-        """Measure what has not been measured yet.
+        """Measure the images that have no row yet.
 
         Returns
         -------
-        "file"; how many rows were "measured" now and "kept" from before; "refused": image → why.
+        "file", path of the table; "measured" and "kept", numbers of new and of copied rows; "refused", image → why.
         """
         path = datastore.private / FILE
         before = {(row["image"], row["annotation"]): row for row in _rows(path)}
@@ -88,7 +87,7 @@ class Radiomics(ScoringMethod):
 
 
 def _annotation(image: str, seed: Annotation, datastore: SeededDatastore) -> str:
-    """Key of a row, which changes with the image, its newest seed and its final label."""
+    """Return the key of a row, which changes with the image, its newest annotation and its final label."""
     stamp = ""
     if datastore.get_label_uri(image, FINAL):
         stamp = str(datastore.get_label_info(image, FINAL).get("ts", ""))
@@ -101,5 +100,5 @@ def _rows(path: Any) -> list[dict[str, Any]]:
     with open(path, newline="", encoding="utf-8") as file:
         reader = csv.DictReader(file)
         if tuple(reader.fieldnames or ()) != (*ABOUT, *catalogue()):
-            return []  # of another version: measured anew
+            return []  # of another version of this package: everything is measured again
         return [{**row, **{name: unguarded(row[name]) for name in ABOUT}} for row in reader]

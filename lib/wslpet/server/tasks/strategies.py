@@ -1,6 +1,6 @@
-"""Active learning strategies: which patient to annotate next, among those without a seed or final label.
+"""Active learning strategies: the choice of the next patient among those that are still to be annotated.
 
-Where several readers read each patient, these are the patients that the asking reader has not read yet.
+With several readers per patient, these are the patients that the reader who asks has not read yet.
 """
 
 from __future__ import annotations
@@ -23,28 +23,30 @@ from wslpet.server.tasks.active_model import ActiveModel
 
 logger = logging.getLogger(__name__)
 
-# Time limit of scoring in one request; the rest is scored in the next one.
+# Time limit of the scoring in one request; the remaining images are scored in later requests.
 SECONDS = 3.0
 
 
 class _Unannotated(Strategy):
-    """Base of the strategies: chooses among the images without an annotation."""
+    """Base class of the strategies: chooses among the images without an annotation."""
 
     def candidates(self, reader: str, datastore: SeededDatastore) -> list[str]:
-        """Images that may be served to a reader, in alphabetical order."""
+        """Images that a reader may get, in alphabetical order."""
         return datastore.waiting(reader)
 
     def __call__(self, request: Mapping[str, Any], datastore: SeededDatastore) -> dict[str, Any] | None:
-        """{"id": image, ...}, or None when all that can be used are annotated. What cannot be used is passed over.
+        """Choose the next image: {"id": image, ...}, or None if all usable images are annotated.
+
+        Images that cannot be used are skipped.
 
         Parameters
         ----------
-        request : "exclude", a list of images that are not to be served; "reader", who asks.
+        request : "exclude", a list of images that must not be chosen; "reader", the name of the reader who asks.
 
         Raises
         ------
         InputError
-            when none is left but those that cannot be reached: the PACS is silent, the disk is full.
+            if the remaining images cannot be reached: the PACS does not answer, or the disk is full.
         """
         exclude = request.get("exclude") or []
         if not isinstance(exclude, list) or not all(isinstance(image, str) for image in exclude):
@@ -63,7 +65,7 @@ class _Unannotated(Strategy):
             except InputError as error:
                 logger.warning("image %s is passed over: %s", chosen["id"], error)
             waiting.remove(chosen["id"])
-        # Images that cannot be reached must not count as annotated.
+        # The answer None would mean that these images are annotated.
         if unreachable is not None:
             raise unreachable
         datastore.check_complete()
@@ -71,7 +73,7 @@ class _Unannotated(Strategy):
 
     @abstractmethod
     def choose(self, waiting: list[str], datastore: SeededDatastore) -> dict[str, Any]:
-        """One of the images, which are in alphabetical order and at least one."""
+        """Choose one of the images, of which there is at least one; they are in alphabetical order."""
 
 
 class First(_Unannotated):
@@ -107,14 +109,13 @@ class Random(_Unannotated):
 class Uncertainty(_Unannotated):
     """Uncertainty sampling: the patient with the lowest confidence in cancer type and tumour site together.
 
-    Scores are kept by image and weights, so that asking again is quick; without weights any patient is as good
-    and the first one is served.
+    Scores are cached by image and weights. Without weights the first patient is chosen.
     """
 
     def __init__(self, weights: ActiveModel) -> None:
         super().__init__("The patient without an annotation that the weights are least sure of")
         self._weights = weights
-        self._scores: dict[str, tuple[tuple[str, str], float]] = {}  # image → its version and the weights', its score
+        self._scores: dict[str, tuple[tuple[str, str], float]] = {}  # image → ((its version, weights' version), score)
         self._guard = threading.Lock()
 
     def choose(self, waiting: list[str], datastore: SeededDatastore) -> dict[str, Any]:
@@ -129,7 +130,7 @@ class Uncertainty(_Unannotated):
         return {"id": best, "uncertainty": round(scores[best], 4), "scored": len(scores), "waiting": len(waiting)}
 
     def _scored(self, waiting: list[str], datastore: SeededDatastore, model: Model) -> dict[str, float]:
-        # In random order: an image that cannot be read, or a slow one, must not keep the same others from a score.
+        # In random order, so that a slow or unreadable image does not keep the same images from being scored each time.
         deadline, scores = time.monotonic() + SECONDS, {}
         self._scores = {image: self._scores[image] for image in datastore.list_images() if image in self._scores}
         for image in random.sample(waiting, len(waiting)):
@@ -140,7 +141,7 @@ class Uncertainty(_Unannotated):
                     known = self._scores[image] = (key, 1.0 - datastore.network_output(image, model).confidence)
             except (PacsError, StorageError, BusyError):
                 continue
-            except Exception as error:  # it is passed over when it is chosen
+            except Exception as error:  # the image is skipped when it is chosen
                 datastore.note_unusable(image, error)
                 continue
             if known is not None and known[0] == key:

@@ -1,8 +1,8 @@
-"""Training task `wslpet`: trains on the seeds in the datastore and publishes the weights.
+"""Training task `wslpet`: trains on the seeds in the datastore, and publishes the weights if they are better.
 
-Runs in a separate process, which MONAI Label starts and may kill. It reads the seed log, writes statistics after each
-epoch, and renames new weights into place at the end, if they do better than those in use; killed before that, it
-leaves the published weights as they were.
+The task runs in a process of its own, which MONAI Label starts and may kill. It reads the seed log, writes statistics
+after each epoch, and at the end renames the new weights into place if they are better than those in use. If it is
+killed before that, the published weights are unchanged.
 """
 
 from __future__ import annotations
@@ -36,15 +36,15 @@ from wslpet.server.tasks.training_record import TrainingRecord, read_stats
 
 logger = logging.getLogger(__name__)
 
-# Some thousand patients.
+# Space for some thousand patients.
 PREPARED_BYTES = 1 << 30
 
-# At 10 the scheduler gives nine tenths of a processor to the server when both want it.
+# With niceness 10, the server gets nine tenths of a processor if both need it.
 NICENESS = 10
 
 
 class LearnFromSeeds(TrainTask):
-    """Train on every image whose newest seed has a configured type."""
+    """Train on every image whose annotation in force has a configured type."""
 
     def __init__(self, weights: ActiveModel, settings: Settings) -> None:
         super().__init__("Learns to find tumours and tell their types from the clicks so far")
@@ -53,7 +53,7 @@ class LearnFromSeeds(TrainTask):
         self._stats_file = weights.published.with_name("train_stats.json")
 
     def config(self) -> dict[str, Any]:
-        """The options that viewers show, those of MONAI Label's own tasks among them."""
+        """Options that viewers show; they are those of MONAI Label's own train tasks."""
         return {
             "name": TrainRequest.NAME,
             "pretrained": True,
@@ -66,7 +66,7 @@ class LearnFromSeeds(TrainTask):
         return read_stats(self._stats_file)
 
     def check(self, request: Mapping[str, Any], datastore: SeededDatastore) -> None:
-        """Raise what training would refuse: the request's values, or annotations that teach nothing."""
+        """Raise InputError for a request that a training would refuse, or if there are too few annotations."""
         parsed(TrainRequest, "train", request)
         counts = Counter(seed.cancer_type for seed in datastore.seeded().values())
         found = ", ".join(f"{counts[name]} {name}" for name in self._settings.classes)
@@ -82,7 +82,7 @@ class LearnFromSeeds(TrainTask):
         Raises
         ------
         InputError
-            when the request or the annotations do not allow it.
+            if the request is not valid, or there are too few annotations.
         """
         _give_way()
         self.check(request, datastore)
@@ -99,11 +99,11 @@ class LearnFromSeeds(TrainTask):
 
     @property
     def folder(self) -> Path:
-        """Of the published weights; `<name>/<time>/` in it keeps each run: its record and TensorBoard's."""
+        """Folder of the published weights; `<name>/<time>/` in it has the record of each run, and TensorBoard's."""
         return self._weights.published.parent
 
     def _train(self, asked: TrainRequest, datastore: SeededDatastore, record: TrainingRecord) -> None:
-        from torch.utils.tensorboard import SummaryWriter  # heavy, and the server needs none of it
+        from torch.utils.tensorboard import SummaryWriter  # slow to import, and not needed by the server
 
         settings, stats = _applied(asked, self._settings), record.stats
         record.begin(settings.epochs)
@@ -127,7 +127,7 @@ class LearnFromSeeds(TrainTask):
         self._publish(trained, stats)
 
     def _examples(self, datastore: SeededDatastore, settings: Settings) -> tuple[list[Example], dict[str, str]]:
-        """Projections of the annotated patients, and what keeps the others out: image → reason."""
+        """Return the projections of the annotated patients, and image → reason for those that are left out."""
         examples, skipped = [], {}
         cache = DiskCache(datastore.private / "prepared", PREPARED_BYTES)
         for image, seed in sorted(datastore.seeded().items()):
@@ -159,7 +159,7 @@ def _applied(request: TrainRequest, settings: Settings) -> Settings:
 
 
 def _left_out(datastore: SeededDatastore) -> str:
-    """What else there is that could count, in words that follow a sentence."""
+    """Return words on annotations that are not counted, which follow a sentence; "" if there are none."""
     uncounted = datastore.uncounted()
     if not uncounted:
         return ""
@@ -168,7 +168,7 @@ def _left_out(datastore: SeededDatastore) -> str:
 
 
 def _give_way() -> None:
-    """Let the server's answers go before a training beside it; one that runs in the server itself cannot."""
+    """Lower the priority of a training process, so that the server answers first; not within the server itself."""
     if "monailabel.app" not in sys.modules and os.nice(0) < NICENESS:
         os.nice(NICENESS - os.nice(0))
 
@@ -176,7 +176,7 @@ def _give_way() -> None:
 def _prepared(
     datastore: SeededDatastore, cache: DiskCache, image: str, seed: Annotation, settings: Settings
 ) -> Example:
-    """The patient's projections, from the cache when neither its file nor its seeds nor the grid changed."""
+    """Return the patient's projections, from the cache if its file, its seeds and the grid are unchanged."""
     places = [one.position for one in seed.seeds]
     key = json.dumps([datastore.image_version(image), seed.cancer_type, places, settings.grid_mm, 2])
     cached = cache.get(key)

@@ -1,4 +1,4 @@
-"""What is kept of a training: statistics of the latest for `/info/`, and a file for each run."""
+"""Records of trainings: the statistics of the latest one for `/info/`, and a file for each run."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ KEY_METRIC = "mean of localisation_rate and type_accuracy"
 
 
 class TrainingRecord:
-    """Statistics of one training, written anew with every change.
+    """Statistics of one training, written to disk after every change.
 
     Parameters
     ----------
     latest : file of the latest training's statistics.
-    folder : of the published weights; `<name>/<time>/` in it is this run's.
-    name : of the kind of run, as the request says it.
+    folder : folder of the published weights; `<name>/<time>/` in it is the folder of this run.
+    name : name of the run, from the request.
     """
 
     def __init__(self, latest: Path, folder: Path, name: str) -> None:
@@ -42,19 +42,19 @@ class TrainingRecord:
         self.stats: dict[str, Any] = {"name": name, "start_ts": int(self._start), "epoch": 0, "best_metric": 0.0}
 
     def begin(self, total_epochs: int) -> None:
-        """Say that it runs."""
+        """Record the start of the training."""
         self.stats.update(total_epochs=total_epochs, current_time=self._elapsed())
         self._write()
 
     def end(self) -> None:
-        """Say that it has ended, whatever came of it."""
+        """Record the end of the training, successful or not."""
         self.stats.pop("current_time", None)
         self.stats["total_time"] = self._elapsed()
         self._write()
 
     def add(self, epoch: EpochReport, board: SummaryWriter) -> None:
-        """Record an epoch, also for TensorBoard."""
-        # Both viewers draw this as an accuracy bar.
+        """Record an epoch, also in TensorBoard."""
+        # OHIF and 3D Slicer draw the metric as an accuracy bar.
         metric = (epoch.localisation_rate + epoch.type_accuracy) / 2
         if epoch.best or self._best["epoch"] == 0:
             self._best = {"metric": metric, "epoch": epoch.epoch}
@@ -92,7 +92,7 @@ class TrainingRecord:
 
 
 def read_stats(latest: Path) -> dict[str, Any]:
-    """Of the latest training, after each epoch. "total_time" instead of "current_time" says that it has ended."""
+    """Read the statistics of the latest training. A training that has ended has "total_time", not "current_time"."""
     try:
         stats: dict[str, Any] = json.loads(latest.read_text(encoding="utf-8"))
     except (FileNotFoundError, ValueError):
@@ -101,5 +101,5 @@ def read_stats(latest: Path) -> dict[str, Any]:
 
 
 def _finite(value: Any) -> Any:
-    """JSON, and so /info/, has no NaN."""
+    """Replace NaN and infinity by None, since JSON has neither."""
     return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,7 +1,7 @@
-"""DICOM series and segmentations on a PACS, over DICOMweb (PS3.18): QIDO finds, WADO fetches, STOW stores.
+"""Source of the DICOM series and segmentations on a PACS, over DICOMweb (PS3.18): QIDO-RS, WADO-RS and STOW-RS.
 
-Whatever a PACS does instead of answering becomes a PacsError with a sentence: it is down, slow, refuses the password,
-sends a web page, half a series, or another one than was asked for.
+Every failure of the PACS becomes a PacsError with a sentence: no answer, a slow answer, a refused password, a web page
+instead of DICOMweb, an incomplete series, or another series than the requested one.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from wslpet.server.series.sources.source import FACTS, FoundSegmentation, FoundS
 logger = logging.getLogger(__name__)
 
 CONNECT_SECONDS = 5.0
-# Of one series, however slowly it drips.
+# Time limit of the download of one series, also if the PACS keeps sending slowly.
 DOWNLOAD_SECONDS = 900.0
 _FIELDS = [*FACTS, "NumberOfSeriesRelatedInstances"]
 _JUDGED_BY = ["SOPClassUID", "CorrectedImage", "SeriesType"]
@@ -38,15 +38,15 @@ _MAX_PAGES = 1000
 
 
 class DicomWeb:
-    """A `SeriesSource`.
+    """A `SeriesSource` on a PACS.
 
     Parameters
     ----------
-    url : of the DICOMweb service.
-    login : user name and password, where the PACS asks for them.
-    search_filter : QIDO attributes that narrow the search; the modality is always PT.
-    prefixes : of QIDO, WADO and STOW below the URL, where they differ.
-    read_seconds : how long the PACS may be silent.
+    url : URL of the DICOMweb service.
+    login : user name and password, or None.
+    search_filter : QIDO attributes that restrict the search; the modality is always PT.
+    prefixes : path prefixes of QIDO, WADO and STOW below the URL, if they differ.
+    read_seconds : time limit between two parts of an answer.
     """
 
     keeps_segmentations = True
@@ -63,7 +63,7 @@ class DicomWeb:
         self._session = session = requests.Session()
         session.auth = login
         for scheme in ("http://", "https://"):
-            session.mount(scheme, _Impatient(read_seconds))
+            session.mount(scheme, _TimeLimitAdapter(read_seconds))
         qido, wado, stow = prefixes
         self._prefixes = {"qido": qido, "wado": wado, "stow": stow, "": None}
         self._client = DICOMwebClient(url, session, qido, wado, stow)
@@ -130,17 +130,17 @@ class DicomWeb:
                 raise self._wrong(f"to store a segmentation, and refused it (failure reason {reason})")
 
     def relay(self, service: str, path: str, query: str, body: bytes | None, content_type: str) -> requests.Response:
-        """Pass a viewer's request on; a body is posted. What the PACS answers is the answer, whatever it is.
+        """Pass a viewer's request on to the PACS, and return its answer unchanged. A request with a body is a POST.
 
         Raises
         ------
         InputError
-            for a path that would leave the DICOMweb service.
+            if the path is not one of the DICOMweb service.
         """
         steps = re.split(r"[/\\]", path)
         if {".", ".."} & set(steps) or steps[0] not in _RESOURCES or (body is not None and steps[0] != "studies"):
             raise InputError(f"path {quoted(path)} is no DICOMweb resource; name studies, series or instances")
-        # OHIF asks QIDO for metadata, which WADO has.
+        # OHIF requests metadata under the prefix of QIDO, but it is a resource of WADO.
         prefix = self._prefixes["wado" if path.endswith("metadata") else service]
         parts = [self._client.base_url, *([prefix] if prefix else []), urllib.parse.quote(path, safe="/,:;=@")]
         address = "/".join(part.strip("/") for part in parts) + (f"?{query}" if query else "")
@@ -150,7 +150,7 @@ class DicomWeb:
             return self._session.post(address, data=body, headers={"Content-Type": content_type})
 
     def _series(self, search_filter: Mapping[str, Any]) -> Iterator[Dataset]:
-        """Of all pages of an answer; a PACS that knows no pages sends the first one again."""
+        """Yield the series of all pages of an answer. A PACS without paging sends the first page again."""
         seen: set[str] = set()
         for _ in range(_MAX_PAGES):
             page = self._client.search_for_series(
@@ -164,7 +164,7 @@ class DicomWeb:
             yield from (answer for answer in new if answer.get("Modality") == search_filter["Modality"])
 
     def _why_left_out(self, series: FoundSeries) -> str:
-        """As `source.why_left_out`, judged by one image; of a series that is left out, once while the server runs."""
+        """As `source.why_left_out`, by the header of one image; the result for a series left out is kept in memory."""
         key = f"{series.uid} {series.version}"
         if key in self._hidden:
             return self._hidden[key]
@@ -184,7 +184,7 @@ class DicomWeb:
         return why
 
     def _instances(self, series: FoundSeries) -> int:
-        """How many slices the series has."""
+        """Return the number of slices of a series on the PACS."""
         study = series.facts["StudyInstanceUID"]
         answer = self._client.search_for_series(
             study, search_filters={"SeriesInstanceUID": series.uid}, fields=["NumberOfSeriesRelatedInstances"]
@@ -209,7 +209,7 @@ class DicomWeb:
         return files
 
     def _segmentation(self, answer: Dataset) -> tuple[FoundSegmentation, list[str]] | None:
-        """What a segmentation is of, and its segments' names; its metadata is asked for once."""
+        """Return a segmentation and the names of its segments; its metadata is requested once."""
         uid, study = str(answer.SeriesInstanceUID), str(answer.StudyInstanceUID)
         if uid not in self._segmentations:
             self._segmentations[uid] = None
@@ -231,8 +231,8 @@ class DicomWeb:
             if not isinstance(error, requests.RequestException):
                 raise
             raise self._wrong(f"{what}, and {_trouble(error)}") from error
-        except Exception as error:  # the client raises nearly anything for an answer that is none
-            logger.debug("nonsense from the PACS", exc_info=True)
+        except Exception as error:  # the client raises nearly any exception for an answer that is not DICOMweb
+            logger.debug("the PACS did not answer as DICOMweb", exc_info=True)
             raise self._wrong(f"{what}, and answered what is not DICOMweb ({type(error).__name__})") from error
 
     def _wrong(self, how: str) -> PacsError:
@@ -249,7 +249,7 @@ def _found(answer: Dataset) -> FoundSeries | None:
 
 
 def _header(metadata: Mapping[str, Any]) -> Dataset:
-    """A header without its bulk data, which would have to be fetched."""
+    """Parse metadata to a header without bulk data, which would have to be fetched."""
     return Dataset.from_json({tag: element for tag, element in metadata.items() if "BulkDataURI" not in element})
 
 
@@ -278,13 +278,13 @@ def _trouble(error: requests.RequestException) -> str:
 _RESOURCES = ("studies", "series", "instances")
 
 
-class _Impatient(HTTPAdapter):
-    """Gives up on a server that does not take the connection or falls silent."""
+class _TimeLimitAdapter(HTTPAdapter):
+    """HTTP adapter with time limits for the connection and for each part of an answer."""
 
     def __init__(self, read_seconds: float) -> None:
         self._seconds = (CONNECT_SECONDS, read_seconds)
         super().__init__()
 
     def send(self, request: Any, *args: Any, **kwargs: Any) -> requests.Response:
-        kwargs["timeout"] = self._seconds  # dicomweb-client since 0.61 asks for 20 s
+        kwargs["timeout"] = self._seconds  # dicomweb-client 0.61 and newer pass 20 s
         return super().send(request, *args, **kwargs)

@@ -1,4 +1,4 @@
-"""DICOM series in a folder and the folders below it, however they are sorted into files."""
+"""Source of the DICOM series in a folder and its subfolders, in any arrangement of the files."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _DAMAGED = "it cannot be read as DICOM; take it out of the folder, or copy it ag
 
 
 class _Stamp(NamedTuple):
-    """Changes when a file does."""
+    """Size and modification time of a file, which change whenever the file does."""
 
     size: int
     modified_ns: int
@@ -33,12 +33,13 @@ class _Stamp(NamedTuple):
 
 @dataclass(frozen=True)
 class _File:
-    """What is remembered of a file.
+    """A file whose header was read.
 
     Parameters
     ----------
-    facts : of its header; None when it cannot be read.
-    left_out : why it is no slice of a series that is listed; "" when it is one.
+    stamp : its stamp when the header was read.
+    facts : elements of its header; None if it cannot be read.
+    left_out : why it is not listed; "" if it is a slice of a listed series.
     """
 
     stamp: _Stamp
@@ -47,7 +48,7 @@ class _File:
 
 
 class DicomFolder:
-    """A `SeriesSource`. Headers are read once a file; looking again costs a look at names, sizes and times."""
+    """A `SeriesSource`. Each header is read once; later searches compare names, sizes and modification times."""
 
     keeps_segmentations = False
     fresh_seconds = 1.0
@@ -91,7 +92,7 @@ class DicomFolder:
                 others.setdefault((file.facts["SeriesInstanceUID"], file.left_out), []).append(path)
             else:
                 found.setdefault(file.facts["SeriesInstanceUID"], []).append(path)
-        # It may be a slice of any series beside it, which then must not be read as if it were whole.
+        # A damaged file may be a slice of a series in the same folder, which must not be read without it.
         for paths in found.values():
             paths += [path for folder in dict.fromkeys(p.parent for p in paths) for path in damaged.get(folder, [])]
         beside = {path.parent for paths in found.values() for path in paths}
@@ -100,7 +101,7 @@ class DicomFolder:
         return found
 
     def _leave_out(self, others: list[tuple[list[Path], str]]) -> None:
-        """Name what is left out, a series by its first file."""
+        """Set `left_out`, with one entry per series, named by its first file; log new entries."""
         before, left_out = self.left_out, dict[str, str]()
         for (first, *more), why in others:
             name = str(first.relative_to(self._folder)).encode(errors="backslashreplace").decode()
@@ -116,7 +117,7 @@ class DicomFolder:
 
 
 def _slices(folder: Path) -> Iterator[tuple[Path, _Stamp]]:
-    """Files that are named as slices are."""
+    """Yield the files whose names may be those of slices."""
     for path in (folder / name for name in look_into(folder, _NOT_STUDIES).files):
         if is_candidate(path.name):
             with suppress(OSError):

@@ -1,4 +1,4 @@
-"""Where DICOM series come from: what every source of them says, and which series are shown to annotators."""
+"""Sources of DICOM series: their common interface, and the rule which series are listed."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from wslpet.server.errors import quoted
 
 _UID = re.compile(r"[0-9]+(\.[0-9]+)+", re.ASCII)
 _LONGEST_UID = 64
-# The multi-frame kinds are shown, too, so that they can be refused by name.
+# Multi-frame images are listed, too, so that reading them can tell that they are not supported.
 _IMAGES = (PositronEmissionTomographyImageStorage, EnhancedPETImageStorage, LegacyConvertedEnhancedPETImageStorage)
-# What an image's info says of its series; no name and no birth date.
+# Header elements of a series in an image's info; neither name nor birth date of the patient.
 FACTS = ("StudyInstanceUID", "SeriesInstanceUID", "PatientID", "StudyDate", "SeriesDate", "SeriesDescription")
 
 
@@ -33,9 +33,9 @@ class FoundSeries:
 
     Parameters
     ----------
-    uid : SeriesInstanceUID, the image's name on this server.
-    version : changes when the series does.
-    facts : `FACTS` and Modality, as text; "" where the header says nothing.
+    uid : SeriesInstanceUID, which is the image's name on this server.
+    version : text that changes whenever the series changes.
+    facts : keyword → text of `FACTS` and Modality; "" if the header lacks it.
     """
 
     uid: str
@@ -43,7 +43,7 @@ class FoundSeries:
     facts: dict[str, str]
 
     def info(self) -> dict[str, Any]:
-        """What the list of images keeps."""
+        """Return the information that the list of images stores."""
         return {**self.facts, "version": self.version}
 
     @classmethod
@@ -53,7 +53,14 @@ class FoundSeries:
 
 @dataclass(frozen=True)
 class FoundSegmentation:
-    """A DICOM SEG on a source: its UIDs, the image that it is of, and when it was made (sorts as text)."""
+    """A DICOM SEG on a source.
+
+    Parameters
+    ----------
+    uid, study : its SeriesInstanceUID and StudyInstanceUID.
+    image : SeriesInstanceUID of the series that it segments.
+    made : date and time of its creation, as text that sorts by time.
+    """
 
     uid: str
     study: str
@@ -62,34 +69,34 @@ class FoundSegmentation:
 
 
 class SeriesSource(Protocol):
-    """A folder or a PACS. Every method may raise InputError."""
+    """Interface of a folder or a PACS. Every method may raise InputError."""
 
     name: str
     keeps_segmentations: bool
-    fresh_seconds: float  # how long an answer to `search` is good for
+    fresh_seconds: float  # time for which a result of `search` is used
 
     @property
     def left_out(self) -> Mapping[str, str]:
-        """File or series that the last search found and that is no image here → why."""
+        """File or series that the last search found and did not list → reason."""
 
     def search(self, known: Collection[str]) -> dict[str, FoundSeries]:
-        """PET series by UID. `known` were found fit to be shown before."""
+        """Return PET series by UID. The series of `known` are not judged again."""
 
     def fetch(self, series: FoundSeries, folder: Path) -> list[Path]:
-        """The series' files; those that had to be copied lie in `folder`, which is empty."""
+        """Return the files of a series; files that must be fetched are written to `folder`, which is empty."""
 
     def segmentations(self, images: Mapping[str, FoundSeries], types: Collection[str]) -> dict[str, FoundSegmentation]:
-        """Of the images that have one, the newest segmentation whose segments all bear names of `types`."""
+        """Image → its newest segmentation whose segments all have names of `types`."""
 
     def fetch_segmentation(self, study: str, uid: str, path: Path) -> None:
         """Write a segmentation's file to `path`."""
 
     def store(self, path: Path) -> None:
-        """Keep a segmentation."""
+        """Store a segmentation's file on the source."""
 
 
 def is_uid(value: Any) -> bool:
-    """Whether a name is a UID (PS3.5 9.1), and so a safe file name, too."""
+    """Whether a value is a UID (PS3.5 9.1), which is a safe file name, too."""
     return isinstance(value, str) and len(value) <= _LONGEST_UID and bool(_UID.fullmatch(value))
 
 
@@ -100,10 +107,10 @@ def facts_of(header: Dataset) -> dict[str, str]:
 
 
 def why_left_out(header: Dataset) -> str:
-    """Why a series is none that annotators should see, by one image's header; "" when it is one.
+    """Return why a series is not listed, judged by one image's header; "" if it is listed.
 
-    Secondary captures, raw data and projections are left out, and series without attenuation correction. What a
-    header leaves open is shown: reading the series says what is missing.
+    Secondary captures, raw data, projections, and series without attenuation correction are not listed. A series whose
+    header lacks the elements is listed; reading it tells what is missing.
     """
     read = Header(header)
     kind, corrections, series_type = read.text("SOPClassUID"), read.texts("CorrectedImage"), read.texts("SeriesType")

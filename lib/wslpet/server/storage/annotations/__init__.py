@@ -1,1 +1,1 @@
-"""Annotations: a viewer's or the page's click, a submitted label → a seed on disk."""
+"""Annotations: from a click of a viewer or of the page, or a submitted label, to seeds in the log."""

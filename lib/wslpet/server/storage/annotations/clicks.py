@@ -1,11 +1,11 @@
-"""A viewer's request → the points in it.
+"""Read the clicks of a viewer's request.
 
-OHIF and Slicer send one entry per label name, {"lung": [[i, j, k], ...], "oesophagus": [], "background": []}, with
-every point placed since the image was opened. The labels are the cancer types, so the entry that is not empty is the
-type, and each of its points is a lesion: the first is the primary, a point that is gone takes its lesion along. Points
-of "background" say where there is none. When a type is corrected the viewers go on sending the points of the first
-one; the type of the points that are not on record yet is the newer. A client that knows one label only, as MONAI
-Label's deepgrow models do, sends its points as "foreground", with the type as "label".
+OHIF and 3D Slicer send one entry per label name, {"lung": [[i, j, k], ...], "oesophagus": [], "background": []}, with
+all points that were placed since the image was opened. The label names are the cancer types. The entry with points
+names the type, and each of its points is a lesion, the first one the primary. Points of "background" are places without
+a lesion. If the user corrects the type, the viewers send the points of the former type, too; the type in force is then
+the one with points that are not recorded yet. A client with a single label, as of MONAI Label's deepgrow models, sends
+its points as "foreground", and the type as "label".
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from wslpet.core.volume import Volume
 from wslpet.server.errors import quoted
 from wslpet.server.http.request_models import RESERVED_KEYS
 
-# A person places a handful; viewers send all of them each time.
+# Most points of one type in a request. Viewers send all points with each request.
 MAX_POINTS = 100
-# Beyond any scan, and still exact in a float.
+# Larger than any index of a scan, and exact as a float.
 _LARGEST_INDEX = 1e6
 
 Index = list[float]
@@ -36,9 +36,10 @@ class Clicks:
 
     Parameters
     ----------
-    lesions : one or more, the primary first.
-    background : where there is no lesion.
-    contours : the reader's choice for each lesion.
+    cancer_type : type of the lesions.
+    lesions : one point per lesion, at least one, the primary first.
+    background : points without a lesion.
+    contours : the reader's choice of contour for each lesion.
     """
 
     cancer_type: str
@@ -50,18 +51,19 @@ class Clicks:
 def clicks_in(
     request: Mapping[str, Any], classes: Collection[str], recorded: Callable[[], Sequence[Annotation]] = tuple
 ) -> Clicks | None:
-    """The cancer type and the points of a request; None when there is no point.
+    """Read the cancer type and the points of a request; None if it has no points.
 
     Parameters
     ----------
-    classes : the names that may be clicked: the cancer types, and "no tumour" where it is learned.
-    recorded : says the image's annotations, newest last; asked when there are points of two types.
+    request : the options of the request.
+    classes : the names that may be clicked: the cancer types, and "no tumour" if it is a class.
+    recorded : returns the image's annotations, newest last; called if there are points of two types.
 
     Raises
     ------
     SeedError
-        for new points of two types, points of an unknown type, background points alone, too many points, a point that
-        is not three numbers, or contours that do not fit the points.
+        if there are new points of two types, points of an unknown type, only background points, too many points, a
+        point that is not three numbers, or contours that do not fit the points.
     """
     _refuse_other_points(request, classes)
     points = {name: _points(name, request[name]) for name in classes if request.get(name)}
@@ -78,8 +80,8 @@ def clicks_in(
         )
     if background and not points:
         raise SeedError(
-            f"background points {quoted(background)} alone say of no tumour where it is; click on the tumour, too, "
-            f"with the label that names its type: {', '.join(classes)}"
+            f"the request has background points {quoted(background)}, but no lesion; click on the tumour, too, with "
+            f"the label that names its type: {', '.join(classes)}"
         )
     for cancer_type, lesions in points.items():
         if cancer_type == NO_TUMOUR:
@@ -90,7 +92,7 @@ def clicks_in(
 
 
 def _of_the_newer_type(points: dict[str, list[Index]], recorded: Sequence[Annotation]) -> dict[str, list[Index]]:
-    """Points of the types that have one which no annotation records; where none has, of the type recorded last."""
+    """Keep the types with a point that no annotation has; if there is none, the type that was recorded last."""
     known = {(seed.cancer_type, seed.index) for said in recorded for seed in said.seeds}
     new = {
         name: places
@@ -103,7 +105,7 @@ def _of_the_newer_type(points: dict[str, list[Index]], recorded: Sequence[Annota
 
 
 def place(cancer_type: str, index: Index, volume: Volume, user: str, contour: ContourChoice = DEFAULT_CONTOUR) -> Seed:
-    """A point as a seed in mm RAS; raises SeedError when it lies outside the volume."""
+    """Convert a point to a seed in mm RAS. Raises SeedError if it is outside the volume."""
     if cancer_type != NO_TUMOUR and not volume.contains(np.array(index)):
         raise SeedError(
             f"click {index} lies outside {volume.name}, whose voxels run from [0, 0, 0] to "
@@ -115,7 +117,7 @@ def place(cancer_type: str, index: Index, volume: Volume, user: str, contour: Co
 
 
 def _contours(value: Any, lesions: int) -> tuple[ContourChoice, ...]:
-    """Choices from what a request says: a method's name or an object for all points, or a list with one for each."""
+    """Read the contour choices: a method's name or an object for all points, or a list with one for each point."""
     if isinstance(value, list):
         if len(value) != lesions:
             raise SeedError(f"{len(value)} contours for {lesions} points; send one for each point, or one for all")

@@ -1,4 +1,4 @@
-"""Patients that somebody has open, on the page or in a viewer: nobody else is offered them as the next one."""
+"""Patients that a reader has open, on the page or in a viewer. They are not sent to other readers as the next one."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-# A browser that has not asked for this long has closed its patients.
+# A hold of a browser ends if the browser has sent no request for this time.
 PAGE_SECONDS = 20.0
-# A viewer says nothing while a person looks; a patient takes minutes.
+# Duration of a viewer's hold. A viewer sends no requests while a person reads a scan, which takes minutes.
 VIEWER_SECONDS = 1800.0
 
 
@@ -20,16 +20,16 @@ class _Hold:
 
 
 class Holds:
-    """Image → who has it open, and until when that is believed."""
+    """Image → the reader who has it open, and the time at which this hold ends."""
 
     def __init__(self) -> None:
         self._held: dict[str, _Hold] = {}
         self._guard = threading.Lock()
 
     def add(self, holder: str, images: Iterable[str], seconds: float = PAGE_SECONDS) -> None:
-        """Say that somebody has these images open, too; those that another one has stay the other's.
+        """Add images that a reader has open. Images that another reader has open are not changed.
 
-        The holder "" is nobody and holds nothing.
+        The holder "" is an unknown reader, for whom nothing is added.
         """
         with self._guard:
             now = time.monotonic()
@@ -40,12 +40,12 @@ class Holds:
             self._held = held
 
     def release(self, holder: str) -> None:
-        """Say that somebody has no image open any more."""
+        """Remove all holds of a reader."""
         with self._guard:
             self._held = {image: hold for image, hold in self._held.items() if hold.holder != holder}
 
     def by_others(self, holder: str, done: Callable[[str, str], bool] = lambda image, holder: False) -> set[str]:
-        """Images that others have open; not, those that `done` says (of image and holder) are finished with."""
+        """Images that other readers have open, without those for which `done(image, holder)` is true."""
         now = time.monotonic()
         with self._guard:
             held = list(self._held.items())

@@ -1,8 +1,8 @@
 """Seeds from final labels that were not submitted through this server.
 
-These labels are in `labels/final` when the server starts, come with an archive, or are DICOM SEG on the PACS. Each is
-read once, in a thread, and converted to a seed and a type, as a submitted label is. If that fails, the patient is still
-to be annotated, and the reason is kept. Patients with an entry in the seed log are skipped, also after a withdrawal.
+These labels are in `labels/final` when the server starts, or are DICOM SEG on the PACS. Each is read once, in a thread,
+and converted to an annotation like a submitted label. If that fails, the patient is still to be annotated, and the
+reason is kept. Patients with a record in the log are skipped, also after a withdrawal.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ logger = logging.getLogger(__name__)
 
 # User of the seed, if the label names none.
 USER = "label file"
-# A label is read again after an error that is not its own (silent PACS, full disk).
+# After an error that is not due to the label (no answer of the PACS, full disk), it is read again after this time.
 RETRY_SECONDS = 60.0
 _PASSING = (PacsError, StorageError, BusyError, OSError)
 
 
 def label_stamp(store: AnnotatedImages, image: str) -> str:
-    """Text that changes when the submitted label of an image does."""
+    """Return a text that changes whenever the submitted label of an image changes."""
     series = store.get_label_info(image, FINAL).get("SeriesInstanceUID", "")
     try:
         file = Path(store.label_file(image, FINAL)).stat()
@@ -47,12 +47,12 @@ class LabelSeeds:
 
     def __init__(self, store: AnnotatedImages) -> None:
         self._store = store
-        self._refused: dict[str, tuple[str, float, str]] = {}  # image → stamp of its label, until when, and why
+        self._refused: dict[str, tuple[str, float, str]] = {}  # image → label's stamp, time until it holds, reason
         self._guard = threading.Lock()
         self._reading: threading.Thread | None = None
 
     def renew(self, patience: float = 0.0) -> None:
-        """Start reading new labels, and wait for the end up to `patience` seconds."""
+        """Start to read new labels in a thread, and wait up to `patience` seconds until it ends."""
         with self._guard:
             if self._reading is None or not self._reading.is_alive():
                 due = self._due()
@@ -80,11 +80,11 @@ class LabelSeeds:
         return [i for i, known in stamps.items() if known is None or known[0] != self._stamp(i) or known[1] < now]
 
     def _without_seed(self) -> list[str]:
-        spoken_of = self._store.seeds.counts()[0]
-        return sorted(image for image in self._store.get_labeled_images() if image not in spoken_of)
+        recorded = self._store.seeds.counts()[0]
+        return sorted(image for image in self._store.get_labeled_images() if image not in recorded)
 
     def _stamp(self, image: str) -> str:
-        """Key that changes with the label and with its image."""
+        """Return a text that changes with the label or with its image."""
         try:
             version = self._store.image_version(image)
         except (InputError, OSError):
@@ -92,7 +92,7 @@ class LabelSeeds:
         return f"{version} {label_stamp(self._store, image)}"
 
     def _read_all(self, due: list[str]) -> None:
-        logger.info("%d labels are read that were not submitted here; each becomes a seed, or is told", len(due))
+        logger.info("reading %d labels that were not submitted through this server", len(due))
         recorded = 0
         for image in due:
             stamp, until = self._stamp(image), float("inf")
@@ -103,7 +103,7 @@ class LabelSeeds:
                 until, why = time.monotonic() + RETRY_SECONDS, str(error)
             except InputError as error:
                 why = str(error)
-            except Exception as error:  # one bad file must not keep the others unread
+            except Exception as error:  # one damaged file must not keep the other labels from being read
                 logger.exception("label of %s", image)
                 why = f"{type(error).__name__}; see the server's log"
             self._refused[image] = (stamp, until, f"its label is not learned from: {why}")

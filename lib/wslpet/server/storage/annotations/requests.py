@@ -1,4 +1,4 @@
-"""Requests to the annotation service, and its answers."""
+"""Requests to the annotation service, and its answers, as dataclasses."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from wslpet.server.errors import Conflict, quoted
 
 Point = tuple[float, float, float]
 Answer = TypeVar("Answer")
-# (history, newest last; the annotation to record) → the same annotation, if the history has it already.
+# (history, newest last; annotation to record) → the equal annotation of the history, or None.
 Known = Callable[[Sequence[LogRecord], Annotation], Annotation | None]
 
 
@@ -23,7 +23,7 @@ class Place:
 
     Parameters
     ----------
-    index : [i, j, k] of the volume as stored, as a viewer sends it; None when `position` has the point.
+    index : (i, j, k) of the volume as stored, as a viewer sends it; None if the point is given by `position`.
     position : mm RAS.
     contour : the reader's choice for the contour of the lesion at this point.
     """
@@ -39,17 +39,17 @@ class AnnotationRequest:
 
     Parameters
     ----------
-    image_id : in the datastore; None for an image of a session: its clicks are answered, but not recorded.
+    image_id : name of the image in the datastore. None for an image of a session, whose clicks are not recorded.
     cancer_type : one of the configured classes.
-    user : who clicked.
-    lesions : one point or more, the primary first. "No tumour" needs none; its seed is the middle of the scan.
+    user : name of the reader.
+    lesions : one or more points, the primary first. None for "no tumour", whose seed is the middle of the scan.
     background : points without a lesion.
-    id : of the request. A request that is sent twice with the same id is recorded once. "" if it has none.
-    time : of the click, ISO 8601; "" is now.
-    seen : length of the history that the user saw; the answer lists what others recorded since.
-    sure : whether the user confirms clicks that the delineation doubts.
+    id : id of the request, or "". A request that is sent twice with the same id is recorded once.
+    time : time of the click, ISO 8601; "" for the present time.
+    seen : length of the history that the user saw. The answer lists what others have recorded since.
+    sure : whether the user confirms points at which the uptake hardly stands out.
     review : whether this is the consensus of a reviewer.
-    path : the image's file; None asks the datastore.
+    path : the image's file; None to ask the datastore.
     """
 
     image_id: str | None
@@ -67,14 +67,14 @@ class AnnotationRequest:
 
 @dataclass(frozen=True)
 class Recorded(Generic[Answer]):
-    """The annotation that is on record after a request, and the answer.
+    """Result of a request.
 
     Parameters
     ----------
-    annotation : on record: that of the request, or the same one recorded before.
+    annotation : the annotation in the log: that of the request, or an equal one that was recorded before.
     known : whether it was recorded before.
-    meanwhile : annotations of others since `AnnotationRequest.seen`, superseded by this one; none where several
-        readers read a patient.
+    meanwhile : annotations of others since `AnnotationRequest.seen`, which this one supersedes; empty with several
+        readers per patient.
     answer : result of the delineation; None if the annotation was recorded before.
     """
 
@@ -87,8 +87,8 @@ class Recorded(Generic[Answer]):
 def known_by_request(request: AnnotationRequest) -> Known:
     """Make a function that finds the annotation of the same request in an image's history.
 
-    It is the annotation with the request's id. Without an id, it is the same annotation by the same user, recorded
-    after the history that the user saw. The function raises Conflict if the id belongs to another annotation.
+    It is the annotation with the request's id. Without an id, it is an equal annotation by the same user that was
+    recorded after the history that the user saw. The function raises Conflict if the id is that of another annotation.
     """
 
     def known(history: Sequence[LogRecord], annotation: Annotation) -> Annotation | None:

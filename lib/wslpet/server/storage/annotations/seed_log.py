@@ -1,10 +1,10 @@
 """Append-only log of the annotations on disk, one JSON record per line.
 
-A line is valid once its newline is written. A record is written and fsynced under a file lock before `append`
-returns, so what was acknowledged survives a kill; what was cut off in the middle was never acknowledged and is
-dropped by the next writer. Any number of processes may read and append; a reader takes in only what is new.
-Nothing is ever rewritten: a later annotation supersedes an earlier one, a reviewer's consensus all readings; taking one
-back, a remark, or removing an image, is a record, too.
+A line is valid once its newline is written. `append` writes and fsyncs a record under a file lock before it returns, so
+that an acknowledged record survives a kill. An incomplete last line was never acknowledged; the next writer removes it.
+Any number of processes may read and append; a reader reads only the new lines. Nothing is rewritten: a later annotation
+supersedes an earlier one, a reviewer's consensus supersedes all readings, and a withdrawal, a remark, or the removal of
+an image is a record, too.
 """
 
 from __future__ import annotations
@@ -36,8 +36,9 @@ class SeedLog:
 
     Parameters
     ----------
-    path : the log; made with its folder when the first seed arrives.
-    renamed : former name of a cancer type → its name now. The log keeps the former; what it says is told by the new.
+    path : file of the log; it and its folder are created with the first record.
+    renamed : former name of a cancer type → its present name. The file keeps the former name; this class returns
+        annotations with the present one.
     """
 
     def __init__(self, path: Path, renamed: Mapping[str, str] | None = None) -> None:
@@ -49,21 +50,21 @@ class SeedLog:
         self._guard = ThreadLock("the log of annotations")
 
     def append(self, image_id: str, said: Annotation | Seed, known: Known | None = None) -> Annotation:
-        """Record an annotation, unless it is known; it is on disk when this returns.
+        """Record an annotation, unless an equal one is in the log. It is on disk when this returns.
 
         Parameters
         ----------
-        known : of the image's history, newest last, the annotation that is the same one; no other writer comes between
-            this look and the record.
+        known : (history, newest last) → the equal annotation, or None. The log is locked from this search to the
+            record.
 
         Returns
         -------
-        the annotation on record: the one given, or the known one.
+        the annotation in the log: the one given, or the one found by `known`.
 
         Raises
         ------
         StorageError
-            when it cannot be written.
+            if it cannot be written.
         """
         annotation = annotation_of(said)
         with self._guard, self._between_processes():
@@ -73,7 +74,7 @@ class SeedLog:
             return before or annotation
 
     def append_first(self, image_id: str, said: Annotation | Seed) -> bool:
-        """As `append`, unless something was said of the image already; whether it was recorded."""
+        """As `append`, but only if the image has no record yet. Returns whether it was recorded."""
         with self._guard, self._between_processes():
             if self.history(image_id):
                 return False
@@ -81,7 +82,7 @@ class SeedLog:
         return True
 
     def retire(self, image_id: str) -> None:
-        """Record the removal of an image, so that a new image of that name has no seeds."""
+        """Record the removal of an image, so that a new image of the same name has no annotations."""
         if self.history(image_id):
             self._write({"image": image_id, "removed": _now()})
 
@@ -92,20 +93,21 @@ class SeedLog:
     def withdraw(
         self, image_id: str, time: str, user: str, all_of_them: bool = False, own: Callable[[str], bool] | None = None
     ) -> None:
-        """Take back an annotation of an image, which was recorded at `time`; on disk when this returns.
+        """Withdraw the annotation of an image that was recorded at `time`. It is on disk when this returns.
 
         Parameters
         ----------
-        all_of_them : take back those before it, too, so that none stands.
-        own : says of a name whether it is the reader's, of whom the annotation must be the newest. None: it must be
-            the one that counts.
+        user : name of the person who withdraws it.
+        all_of_them : withdraw the annotations before it, too, so that none is valid.
+        own : (user name) → whether it is the reader's. The annotation must be the newest one of this reader; with
+            None, it must be the one in force.
 
         Raises
         ------
         Conflict
-            when another annotation is the newest by now.
+            if another annotation is the newest by now.
         StorageError
-            when it cannot be written.
+            if it cannot be written.
         """
         with self._guard, self._between_processes():
             standing = self.get(image_id)
@@ -119,25 +121,25 @@ class SeedLog:
             self._append(*[record] * (len(standing) if all_of_them else 1))
 
     def get(self, image_id: str) -> list[Annotation]:
-        """Annotations of an image that were not withdrawn, newest last; a consensus comes after the readings."""
+        """Return the valid annotations of an image, newest last; a consensus comes after the readings."""
         with self._guard:
             self._catch_up()
             return list(self._standing.get(image_id, ()))
 
     def history(self, image_id: str) -> list[LogRecord]:
-        """All annotations, withdrawals and remarks of an image, newest last."""
+        """Return all annotations, withdrawals and remarks of an image, newest last."""
         with self._guard:
             self._catch_up()
             return list(self._history.get(image_id, ()))
 
     def counts(self) -> tuple[dict[str, int], int]:
-        """Image → how much was said of it; and the records' bytes, which grow with every record."""
+        """Return image → number of its records; and the size of the log in bytes, which grows with every record."""
         with self._guard:
             self._catch_up()
             return {image: len(said) for image, said in self._history.items()}, self._read_bytes
 
     def newest(self) -> dict[str, Annotation]:
-        """Image → the annotation that counts: the newest consensus; without one, the newest annotation."""
+        """Image → its annotation in force: the newest consensus or, without one, the newest annotation."""
         with self._guard:
             self._catch_up()
             return {image: seeds[-1] for image, seeds in self._standing.items() if seeds}
@@ -198,7 +200,7 @@ class SeedLog:
         self._read_bytes += len(complete)
 
     def _retyped(self, image: str, said: Annotation) -> Annotation:
-        """An annotation by the new name of its type, in its place among those that stand."""
+        """Replace a valid annotation by one with the present name of its type, and return it."""
         standing = self._standing[image]
         place = next(n for n, one in enumerate(standing) if one is said)
         standing[place] = said.with_type(self._renamed[said.cancer_type])
@@ -213,7 +215,7 @@ def _now() -> str:
 
 
 def _end_of_records(handle: int) -> int:
-    """Offset behind the last newline; what follows was cut off while it was written."""
+    """Return the offset after the last newline; anything behind it is an incomplete record."""
     end = os.lseek(handle, 0, os.SEEK_END)
     position = end
     while position > 0:

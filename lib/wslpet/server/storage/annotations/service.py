@@ -50,7 +50,7 @@ from wslpet.server.storage.datastore import SeededDatastore
 
 @dataclass(frozen=True)
 class OpenScan:
-    """A scan in memory, and how many seconds it took to read."""
+    """A scan in memory, and the seconds that reading it took."""
 
     volume: Volume
     read_seconds: float
@@ -58,7 +58,16 @@ class OpenScan:
 
 @dataclass
 class _Pending:
-    """A request that is being served, and what its last search in the history found."""
+    """State of a request while it is served.
+
+    Parameters
+    ----------
+    request : the request.
+    is_known : finds the equal annotation in a history.
+    annotation : the request's annotation.
+    alone : whether there is one reader per patient.
+    meanwhile : records of others that the last search found.
+    """
 
     request: AnnotationRequest
     is_known: Known | None
@@ -163,23 +172,23 @@ class AnnotationService:
         self._datastore.withdraw(image_id, time, user, all_of_them)
 
     def remark(self, image_id: str, user: str, flag: bool, unsure: bool, comment: str) -> None:
-        """Record what a reader notes of an image; it is on disk when this returns."""
+        """Record a reader's remark on an image. It is on disk when this returns."""
         self._datastore.image_path(image_id)
         self._datastore.seeds.remark(image_id, Remark(user, _now(), flag, unsure, comment))
 
     def history(self, image_id: str, reader: str = "") -> list[tuple[LogRecord, bool]]:
-        """What was said of an image, newest last, each with whether it is what is learned from.
+        """Return the records of an image, newest last, each with whether it is the one that a training uses.
 
         Parameters
         ----------
-        reader : whose view it is: a blind reader sees nothing of the others.
+        reader : name of the reader who asks; records that are hidden from this reader are left out.
         """
         newest = self._datastore.seeds.get(image_id)[-1:]
         counting = [said for said in newest if said.cancer_type in self._settings.classes]
         return [(said, said in counting) for said in self._datastore.readings.history(image_id, reader)]
 
     def _path(self, request: AnnotationRequest) -> Path:
-        """The image's file; a PACS may have to send it. Raises SeedError for a request without a point."""
+        """Return the image's file, fetched from the PACS if needed. Raises SeedError for a request without a point."""
         if request.cancer_type != NO_TUMOUR and not request.lesions:
             raise SeedError(f"{request.cancer_type} needs a place; click on the tumour")
         return request.path or self._datastore.image_path(request.image_id)
@@ -197,7 +206,7 @@ class AnnotationService:
         return self._datastore.record_seed(image_id, pending.annotation, pending.is_known and pending.search)
 
     def _annotation(self, request: AnnotationRequest, volume: Volume) -> Annotation:
-        """The request as an annotation. Raises SeedError for an unknown type or a point outside the volume."""
+        """Convert the request to an annotation. Raises SeedError for an unknown type or a point outside the volume."""
         if request.cancer_type not in self._settings.classes:
             known = ", ".join(self._settings.classes)
             raise SeedError(f"unknown cancer type {quoted(request.cancer_type)}; known are {known}")
@@ -220,7 +229,7 @@ def _now() -> str:
 
 
 def _index(place: Place, volume: Volume) -> list[float]:
-    """The index as sent, or that of the position, rounded to 0.001 voxel; without either, the middle of the scan."""
+    """Return the index of a point: as sent, or that of its position (to 0.001 voxel), or the middle of the scan."""
     if place.index is not None:
         return list(place.index)
     middle = (np.array(volume.shape) - 1) / 2
@@ -230,7 +239,7 @@ def _index(place: Place, volume: Volume) -> list[float]:
 
 
 def _first_recorded(seed: Seed, before: Sequence[Annotation]) -> Seed:
-    """Keep user and time of the first record of a seed: an annotation repeats the seeds of the one before it."""
+    """Give a seed the user and time of its first record, since each annotation repeats the seeds before it."""
     for said in [seed for annotation in before for seed in (*annotation.seeds, *annotation.background)]:
         if (said.cancer_type, said.index) == (seed.cancer_type, seed.index):
             return replace(seed, user=said.user, time=said.time)

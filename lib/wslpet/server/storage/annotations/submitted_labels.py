@@ -1,4 +1,4 @@
-"""A submitted mask → the annotation it stands for: a cancer type, and a seed for each lesion."""
+"""Convert a submitted mask to an annotation: a cancer type, and one seed per lesion."""
 
 from __future__ import annotations
 
@@ -30,23 +30,25 @@ def annotation_from_label(
     renamed: Mapping[str, str] = _AS_NAMED,
     before: Annotation | None = None,
 ) -> Annotation:
-    """The centre of each lesion, the largest first, and the type that its label value or segment name stands for.
+    """Make an annotation of a mask: a seed near the centre of each lesion, the largest lesion first.
 
-    A lesion is a connected part of a label value; of more than `MAX_POINTS` the largest count. An empty mask says "no
-    tumour" where the settings know of that.
+    A lesion is a connected component of a label value. Of more than `MAX_POINTS` lesions the largest are used. The
+    cancer type is that of the label value or of the segment's name. An empty mask means "no
+    tumour", if this is a class.
 
     Parameters
     ----------
-    path : the mask; its grid may differ from the image's (a cropped segmentation), positions are compared in mm.
+    path : the mask. Its grid may differ from the image's, as of a cropped segmentation.
     image : the scan that it annotates.
-    info : of the submission; "label_info": [{"name", "idx"}] names label values as 3D Slicer does.
+    info : information sent with the mask; "label_info": [{"name", "idx"}] names the label values, as 3D Slicer does.
+    settings : settings of the method, with the cancer types.
     renamed : former name of a cancer type → its name in the settings.
-    before : the annotation that the mask supersedes: where the mask holds its primary, that lesion comes first.
+    before : the annotation that the mask supersedes. If its primary is in the mask, that lesion comes first.
 
     Raises
     ------
     SeedError
-        for an empty mask, two types in it, an unknown one, or a lesion outside the image.
+        if the mask is empty, has several types or an unknown type, or a lesion is outside the image.
     """
     mask = _read(path, image)
     values = np.unique(mask.array[mask.array > 0])
@@ -76,7 +78,7 @@ def annotation_from_label(
 
 
 def _primary_first(centres: list[Array], mask: Volume, before: Annotation | None) -> list[Array]:
-    """The centre nearest the primary of the annotation before comes first, if the mask holds that."""
+    """Put the centre nearest to the primary of the annotation before first, if the mask contains that primary."""
     point = None if before is None else np.rint(mask.to_index(np.array(before.position))).astype(int)
     if point is None or not mask.contains(point) or not mask.array[tuple(point)]:
         return centres

@@ -1,4 +1,4 @@
-"""Detect added and removed files by the modification times of their folders, without listing them."""
+"""Detect added and removed files by the modification times of their folders, without listing the folders."""
 
 from __future__ import annotations
 
@@ -6,18 +6,19 @@ import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-# A folder that changed so lately may have changed again in the same tick of its clock.
+# A folder that changed within this time may have changed again without a new modification time: file systems store it
+# with a resolution of up to 2 s.
 SETTLED_NS = 2_000_000_000
-# Interval of a full check, for changes that leave a folder's modification time as it is (targets of links).
+# Longest time between two listings, for changes that do not change a folder's modification time (targets of links).
 MOST_SECONDS = 60.0
 
 
 class Changes:
-    """Of the files that lie in some folders themselves.
+    """Changes of the files directly in some folders.
 
     Parameters
     ----------
-    folders : those that there are at the moment.
+    folders : returns the folders that exist at the moment.
     """
 
     def __init__(self, folders: Callable[[], Iterable[Path]]) -> None:

@@ -1,7 +1,7 @@
-"""Which files of the studies folder are images, by what name, and why the others are none.
+"""List the files of the studies folder that are images, and the reasons why other files are not.
 
-An image is called by its path in the studies folder without its ending: `sub-01/pet/sub-01_pet` lies in
-`sub-01/pet/sub-01_pet.nii.gz`. So no two have one name, and a label lies at the same path below `labels/<tag>/`.
+The name of an image is its path in the studies folder without the file's ending: `sub-01/pet/sub-01_pet` for the file
+`sub-01/pet/sub-01_pet.nii.gz`. Names are therefore unique, and a label has the same path below `labels/<tag>/`.
 """
 
 from __future__ import annotations
@@ -16,26 +16,27 @@ from wslpet.io.folders import Tree
 from wslpet.io.readers import ending
 
 IMAGE_ENDS = (".nii.gz", ".nii", ".nrrd", ".mha")
-# MONAI Label's own, beside the images.
+# MONAI Label's own folder and file in the studies folder.
 NOT_STUDIES = ("labels", "datastore_v2.json")
 MAX_NAME = 300
-# What the CT of `NAME.nii.gz` is called beside it: `NAME_ct.nii.gz`.
+# The CT of `NAME.nii.gz` is `NAME_ct.nii.gz` beside it.
 CT_WORD = "_ct"
-# The last word of a file's name, and folders, by which collections (autoPET, HECKTOR, BIDS) say that it is no PET.
+# Last words of file names, and names of folders, that mean another image than a PET in autoPET, HECKTOR and BIDS.
 _OTHER_WORDS = {"ct": "a CT", "ctres": "a CT", "seg": "a mask", "mask": "a mask", "label": "a mask", "labels": "a mask"}
 _MASK_FOLDERS = ("labels", "labelstr", "labelsts", "masks")
 
 
 def image_files(tree: Tree, known: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
-    """The images among the files of the studies folder.
+    """List the images among the files of the studies folder.
 
     Parameters
     ----------
+    tree : the files.
     known : images that are listed already → the ending of their file.
 
     Returns
     -------
-    image → the ending of its file; and what is left out → why, but for files that may be DICOM.
+    image → the ending of its file; and file → why it is left out. Files that may be DICOM are in neither.
     """
     left_out = {_shown(name): why for name, why in tree.left_out.items()}
     files: dict[str, list[str]] = {}
@@ -65,7 +66,7 @@ def image_files(tree: Tree, known: Mapping[str, str]) -> tuple[dict[str, str], d
 
 
 def flat_name(image: str, end: str) -> str:
-    """A file name for a viewer that keeps all images in one folder: no two images have the same."""
+    """Return a unique file name for a viewer that keeps all images in one folder."""
     if "/" not in image:
         return f"{image}{end}"
     return f"{image.replace('/', '_')}-{hashlib.sha256(image.encode()).hexdigest()[:8]}{end}"
@@ -78,7 +79,7 @@ def _no_image(end: str) -> str:
 
 
 def _no_name(name: str, image: str) -> str:
-    """Why a file's name can be none of an image; "" when it can."""
+    """Why a file's name cannot be that of an image; "" if it can."""
     try:
         image.encode()
     except UnicodeEncodeError:
@@ -91,7 +92,7 @@ def _no_name(name: str, image: str) -> str:
 
 
 def _by_name_no_pet(image: str) -> str:
-    """Why a file in a subfolder is left out though it may be read; what lies in the studies folder itself is read."""
+    """Why a file in a subfolder is left out by its name; "" if not. Files in the studies folder itself are kept."""
     *folders, stem = image.split("/")
     if not folders:
         return ""

@@ -1,8 +1,8 @@
-"""MONAI Label's list of images and labels, with files that are whole after a kill.
+"""MONAI Label's list of images and labels, written atomically and locked between processes.
 
-MONAI Label's own class holds the list in memory and rewrites its file in place; with two processes on one folder the
-later writer undoes the earlier. Here every change holds a thread lock and a file lock, reads the list anew, and
-replaces the file in one step.
+MONAI Label's own class keeps the list in memory and rewrites its file in place, so that the later of two processes
+undoes the changes of the earlier one. Here every change holds a lock between threads and one between processes, reads
+the list from disk, and replaces the file atomically.
 """
 
 from __future__ import annotations
@@ -41,9 +41,10 @@ class ImageList(LocalDatastore):
 
     Parameters
     ----------
-    images : the folder.
-    state : for labels and the list of images; None is the folder of images.
-    private : for locks and what is replaced or removed.
+    images : folder of the images.
+    state : folder of the labels and of the list of images; None for the folder of the images.
+    private : folder of locks and of replaced or removed files.
+    read_only : whether MONAI Label refuses changes.
     """
 
     def __init__(self, images: Path, state: Path | None, private: Path, read_only: bool) -> None:
@@ -66,10 +67,10 @@ class ImageList(LocalDatastore):
         return {}
 
     def _entry(self, image_id: str) -> ImageLabelModel | None:
-        """The entry of an image, None when there is none; takes the lock only when the first look finds none.
+        """Return the entry of an image, or None. The lock is taken only if the image is not found without it.
 
-        So a request for an image does not wait while thousands are listed. An image that is missing may be there again
-        when the listing ends.
+        A request for an image therefore does not wait while thousands of images are listed. An image that is missing
+        during a listing may be there when the listing ends.
         """
         entry = self._datastore.objects.get(image_id)
         if entry is None:
@@ -78,7 +79,7 @@ class ImageList(LocalDatastore):
         return entry
 
     def image_path(self, image_id: Any) -> Path:
-        """The image's file; raises UnknownName when there is no such image."""
+        """Return the image's file. Raises UnknownName if there is no such image."""
         path = self.get_image_uri(image_id) if isinstance(image_id, str) else ""
         if not path:
             raise UnknownName(
@@ -97,7 +98,7 @@ class ImageList(LocalDatastore):
             return labelled
 
     def get_image_uri(self, image_id: str) -> str:
-        """The file by its name in the studies folder, whose ending tells what it is; a link's target may have none."""
+        """Path of the image's file in the studies folder. Links are kept: the target may have another file ending."""
         entry = self._entry(image_id)
         return "" if entry is None else str(self._images / f"{image_id}{entry.image.ext}")
 
@@ -109,16 +110,16 @@ class ImageList(LocalDatastore):
         return Path(self._datastore.label_path(tag)).resolve() / f"{image_id}{extension}"
 
     def label_file(self, image_id: str, tag: str) -> str:
-        """Where a label is kept, or would be; nothing is fetched."""
+        """Path of a label's file, which may not exist yet; nothing is fetched."""
         return str(LocalDatastore.get_label_uri(self, image_id, tag))
 
     @property
     def left_out(self) -> dict[str, str]:
-        """What lies in the studies folder and is no image → why; paths from that folder on."""
+        """Path in the studies folder → why it is not listed as an image."""
         return dict(self._left_out)
 
     def get_dataset_archive(self, limit_cases: int | None) -> str:
-        """MONAI Label's, but for the names in it, which are those of the images: two may end alike."""
+        """MONAI Label's archive, with the images' names as paths, since two images may have the same file name."""
         labelled = self.get_labeled_images()[:limit_cases]
         if not labelled:
             raise InputError("no image has a final label, so there is nothing to archive; submit labels first")
@@ -141,13 +142,13 @@ class ImageList(LocalDatastore):
 
     @contextmanager
     def _changing(self) -> Iterator[None]:
-        """Alone among threads and processes, with the list of images as it is on disk."""
+        """Context manager: hold the locks between threads and processes, with the list of images read from disk."""
         with self._guard, locked(self._between_processes):
             self._init_from_datastore_file()
             try:
                 yield
             except BaseException:
-                self._init_from_datastore_file()  # what failed is not there
+                self._init_from_datastore_file()  # drop the change that failed
                 raise
 
     def _install(self, source: Path, target: Path) -> None:
@@ -156,7 +157,7 @@ class ImageList(LocalDatastore):
 
     @contextmanager
     def _listed(self) -> Iterator[None]:
-        """Write the list of images as it is now; it takes effect after the block, if that ends without an error."""
+        """Context manager: write the list of images; the file is replaced if the block raises nothing."""
         with written(Path(self._datastore_config_path)) as staged:
             staged.write_text(self._datastore.model_dump_json(exclude={"base_path"}, indent=2), encoding="utf-8")
             yield
@@ -167,7 +168,7 @@ class ImageList(LocalDatastore):
 
         Returns
         -------
-        the copy; None when there is no such file.
+        the copy; None if the file does not exist.
         """
         if not file.exists():
             return None
@@ -184,7 +185,7 @@ class ImageList(LocalDatastore):
             super()._reconcile_datastore()
 
     def _take_over_labels(self) -> None:
-        """Copy final labels that lie beside the studies, where those of the server lie elsewhere; each once."""
+        """Copy final labels beside the studies, each once, if the server keeps its labels in another folder."""
         if self._labels_beside is None or not self._labels_beside.is_dir():
             return
         own, annotated = Path(self._datastore.label_path(FINAL)), self._annotation_counts()
@@ -193,7 +194,7 @@ class ImageList(LocalDatastore):
                 self._install(self._labels_beside / name, own / name)
 
     def _remove_non_existing(self) -> int:
-        """MONAI Label's, which asks the disk for each part of each file's path; this reads the folders."""
+        """As MONAI Label's method, which asks the disk for each part of each path; this one lists each folder once."""
         self._init_from_datastore_file()
         objects, removed = self._datastore.objects, 0
         images, self._left_out = self._image_files()
@@ -221,11 +222,11 @@ class ImageList(LocalDatastore):
         return look_into(Path(self._datastore.label_path(tag))).files
 
     def _elsewhere(self, entry: ImageLabelModel) -> list[DataModel]:
-        """What is listed of an image though no file of it has to be here."""
+        """Entries of an image that need no file on this server."""
         return []
 
     def _add_non_existing_images(self) -> int:
-        """MONAI Label's, which looks each file up among all that are known, and into no folder below."""
+        """As MONAI Label's method, which ignores subfolders and searches the whole list for each file."""
         self._init_from_datastore_file()
         objects, added = self._datastore.objects, 0
         for image_id, extension in self._image_files()[0].items():
@@ -236,7 +237,7 @@ class ImageList(LocalDatastore):
         return added
 
     def _list_files(self, path: str, patterns: Any) -> dict[str, str]:
-        """MONAI Label's, for labels, which lie as deep as their images."""
+        """As MONAI Label's method, for labels in subfolders, too."""
         return {name: name for name in look_into(Path(path)).files if ending(name).lower() in IMAGE_ENDS}
 
     def _to_id(self, file: str) -> tuple[str, str]:
@@ -244,6 +245,6 @@ class ImageList(LocalDatastore):
         return file[: len(file) - len(end)], end
 
     def _update_datastore_file(self, lock: bool = True) -> None:
-        # Called under `_changing`, so MONAI Label's own lock (lock=True) adds nothing.
+        # `_changing` holds the lock already, so that MONAI Label's own (lock=True) is not needed.
         with self._listed():
             pass

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from wslpet.core.errors import BusyError, InputError
 from wslpet.server.errors import Conflict, PacsError, StorageError, UnknownName
 
-# An image is read again after an error that is not in its content, such as a failing disk.
+# After an error that is not due to its content, such as one of the disk, an image is read again after this time.
 RETRY_SECONDS = 300.0
 
 
@@ -18,15 +18,15 @@ class UnusableImages:
 
     Parameters
     ----------
-    version : (image) → key that changes with its file; raises InputError or OSError if it cannot be read.
+    version : (image) → key that changes with its file. It may raise InputError or OSError.
     """
 
     def __init__(self, version: Callable[[str], str]) -> None:
         self._version = version
-        self._known: dict[str, tuple[str, float, str]] = {}  # image → its version, until when, and why
+        self._known: dict[str, tuple[str, float, str]] = {}  # image → version, time until which it holds, reason
 
     def note(self, image_id: str, error: Exception) -> None:
-        """Remember why an image cannot be used. Errors of the server do not count."""
+        """Remember why an image cannot be used; errors of the server are ignored."""
         if isinstance(error, PacsError | StorageError | BusyError | UnknownName | Conflict):
             return
         until = math.inf if isinstance(error, InputError) else time.monotonic() + RETRY_SECONDS

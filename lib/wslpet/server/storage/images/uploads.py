@@ -1,4 +1,4 @@
-"""Files that clients send: their names, their content, and how they are written."""
+"""Uploads of clients: checks of names and content, and atomic writes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SAFE_TAG = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
 
 def image_extension(path: Path, what: str) -> str:
-    """The ending of an image's or a label's file; raises InputError for a kind that is not read."""
+    """Return the ending of an image's or a label's file. Raises InputError for a format that is not read."""
     extension = ending(path.name).lower()
     if extension not in IMAGE_ENDS:
         kinds = ", ".join(IMAGE_ENDS)
@@ -30,7 +30,7 @@ def image_extension(path: Path, what: str) -> str:
 
 @contextmanager
 def written(target: Path) -> Iterator[Path]:
-    """As `replacing`; a disk that refuses is a StorageError, and `target` is what it was."""
+    """Context manager: as `replacing`, but an error of the disk is a StorageError; `target` is unchanged then."""
     try:
         with replacing(target) as staged:
             yield staged
@@ -42,7 +42,7 @@ def written(target: Path) -> Iterator[Path]:
 
 @contextmanager
 def called(upload: Path, name: str) -> Iterator[None]:
-    """Have refusals call an upload by what it is, not by the temporary file that it came in."""
+    """Context manager: in an InputError of the block, replace the name of the temporary file by `name`."""
     try:
         yield
     except InputError as error:
@@ -56,7 +56,7 @@ def check_name(what: str, name: Any, safe: re.Pattern[str]) -> None:
 
 
 def as_mapping(info: Any) -> Mapping[str, Any]:
-    """What a client says of a file; raises InputError when it is no JSON object."""
+    """Return the information that a client sends with a file. Raises InputError if it is not a JSON object."""
     if info is not None and not isinstance(info, Mapping):
         raise InputError(f"info {quoted(info)} is not a JSON object")
     return info or {}
