@@ -68,7 +68,7 @@ def write_for_ever(folder: Path, pipe: int, start: int) -> None:
         record = {"kind": kind, "image": image, "number": number}
         tell("begun", record)
         if kind == "seed":
-            store.record_seed(image, Seed("lung", (number, 0, 0), user="ann"))
+            store.seeds.append(image, Seed("lung", (number, 0, 0), user="ann"))
         elif kind == "label":
             _label(folder.parent / "label.nii.gz", number)
             store.save_label(image, str(folder.parent / "label.nii.gz"), "draft", {"number": number})
@@ -263,7 +263,7 @@ def test_a_full_disk_refuses_and_keeps_what_was(tmp_path, monkeypatch):
     folder.mkdir()
     (folder / "one.nii.gz").write_bytes(packed(nifti(pet())))
     store = SeededDatastore(str(folder), Settings())
-    store.record_seed("one", Seed("lung", (1, 2, 3)))
+    store.seeds.append("one", Seed("lung", (1, 2, 3)))
     _label(tmp_path / "old.nii.gz", 1)
     _label(tmp_path / "new.nii.gz", 2)
     store.save_label("one", str(tmp_path / "old.nii.gz"), "final", {})

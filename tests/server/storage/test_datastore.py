@@ -47,7 +47,7 @@ def test_two_processes_do_not_undo_each_other(folder):
 
 def test_seeds_of_one_process_are_seen_by_the_other(folder):
     first, second = opened(folder), opened(folder)
-    first.record_seed("one", Seed("lung", (1, 2, 3), (1, 2, 3), "ann"))
+    first.seeds.append("one", Seed("lung", (1, 2, 3), (1, 2, 3), "ann"))
     assert second.get_image_info("one")["seeds"][0]["user"] == "ann"
     assert second.annotated() == {"one"}
     assert second.status()["completed"] == second.status()["seeded"] == 1
@@ -64,11 +64,11 @@ def test_seeds_cannot_be_written_through_the_info(folder):
 def test_a_removed_image_takes_its_seeds_along(folder, tmp_path):
     store = opened(folder)
     kept = shutil.copy(folder / "one.nii.gz", tmp_path / "kept.nii.gz")
-    store.record_seed("one", Seed("lung", (1, 2, 3)))
+    store.seeds.append("one", Seed("lung", (1, 2, 3)))
     store.remove_image("one")
     assert "one" not in store.list_images()
     with pytest.raises(UnknownName):
-        store.record_seed("one", Seed("lung", (1, 2, 3)))
+        store.image_path("one")
     assert store.add_image("one", kept, {}) == "one"
     assert store.get_image_info("one")["seeds"] == []
 
@@ -173,7 +173,7 @@ def test_all_of_a_patient_is_taken_back_with_the_label_or_nothing_is(folder, mon
     truth = folder.parent / "mask.nii.gz"
     nib.save(nib.Nifti1Image(scan.truth().astype("uint8"), scan.affine), truth)
     store = opened(folder)
-    store.record_seed("case", Seed("oesophagus", tuple(scan.centre), user="Ann"))
+    store.seeds.append("case", Seed("oesophagus", tuple(scan.centre), user="Ann"))
     store.save_label("case", str(truth), "final", {"user": "Ann"})
     before, time = store.seeds.history("case"), store.seeds.get("case")[-1].time
     kept = list((folder / ".wslpet" / "superseded").rglob("*.nii.gz"))

@@ -97,7 +97,7 @@ def test_studies_that_may_only_be_read_are_left_as_they_are(studies, tmp_path):
         store = open_studies(str(studies), Settings(), state=state)
         assert store.list_images() == ["case", "labelled"] and store.waiting() == ["case"]
         assert store.seeded()["labelled"].cancer_type == "lung"
-    store.record_seed("case", Seed("lung", tuple(scan.centre)))
+    store.seeds.append("case", Seed("lung", tuple(scan.centre)))
     nib.save(nib.Nifti1Image(scan.truth().astype(np.uint8), scan.affine), tmp_path / "mask.nii.gz")
     store.save_label("case", str(tmp_path / "mask.nii.gz"), "final", {})
     store.views("case")
@@ -113,7 +113,7 @@ def test_the_environment_names_the_folder_for_the_server_and_the_terminal(studie
     monkeypatch.setenv(VARIABLE, str(tmp_path / "state"))
     write_scan(studies, "case")
     store = open_studies(str(studies), Settings())
-    store.record_seed("case", Seed("lung", (1, 2, 3)))
+    store.seeds.append("case", Seed("lung", (1, 2, 3)))
     assert state_folder(studies) == store.private == tmp_path / "state"
     (row,) = import_datastore(studies, Options()).rows
     assert row.scan == studies / "case.nii.gz" and row.seed.cancer_type == "lung"
@@ -148,7 +148,7 @@ def test_two_cohorts_do_not_share_what_is_learned(studies, tmp_path):
 
 def test_annotations_that_lie_in_the_studies_are_not_left_behind(studies, tmp_path):
     write_scan(studies, "case")
-    open_studies(str(studies), Settings()).record_seed("case", Seed("lung", (1, 2, 3)))
+    open_studies(str(studies), Settings()).seeds.append("case", Seed("lung", (1, 2, 3)))
     with pytest.raises(InputError, match=r"holds annotations that .* does not; copy them there first"):
         open_studies(str(studies), Settings(), state=tmp_path / "state")
 

@@ -27,7 +27,7 @@ def studies(tmp_path):
         write_scan(folder, name)
     store = SeededDatastore(str(folder), Settings())
     for name, cancer_type in zip(("p0", "p1", "p2", "p3"), ("oesophagus", "oesophagus", "lung", "lung"), strict=True):
-        store.record_seed(name, Seed(cancer_type, (-75, 30, 110), user="Ann"))
+        store.seeds.append(name, Seed(cancer_type, (-75, 30, 110), user="Ann"))
     return folder
 
 
@@ -62,7 +62,7 @@ def test_a_type_that_is_dropped_is_told_without_a_guess(studies):
 
 
 def test_no_tumour_is_such_a_type_too(studies):
-    SeededDatastore(str(studies), Settings()).record_seed("p3", Seed(NO_TUMOUR, (0, 0, 0)))
+    SeededDatastore(str(studies), Settings()).seeds.append("p3", Seed(NO_TUMOUR, (0, 0, 0)))
     store = open_studies(str(studies), Settings())
     assert store.waiting() == ["p3"] and "annotated as no tumour" in store.remarks()[0]
     assert open_studies(str(studies), Settings(no_tumour=True)).waiting() == []

@@ -68,7 +68,7 @@ def test_a_file_that_cannot_be_used_is_passed_over(studies, strategy, spoil):
     store = opened(studies)
     for _ in range(3):
         assert STRATEGIES[strategy]()({}, store)["id"] == "b_good"
-    store.record_seed("b_good", Seed("lung", (0, 0, 0)))
+    store.seeds.append("b_good", Seed("lung", (0, 0, 0)))
     assert STRATEGIES[strategy]()({}, store) is None
     assert store.waiting() == [] and set(store.unusable()) == {"a_bad", "c_bad"}
 
@@ -154,7 +154,7 @@ def test_a_cohort_without_a_usable_scan_looks_unusable(studies, page):
 def test_what_is_done_looks_done(studies, page):
     write_scan(studies, "a")
     ct(studies / "b.nii.gz")
-    page().datastore.record_seed("a", Seed("lung", (0, 0, 0)))
+    page().datastore.seeds.append("a", Seed("lung", (0, 0, 0)))
     told = page().next("first", "me", [])
     assert told.message == "1 of 2 patients are annotated. 1 cannot be used; the cohort says why."
 
@@ -178,7 +178,7 @@ def test_a_server_passes_over_and_says_so(studies, tmp_path):
     store = SeededDatastore(str(studies), Settings())
     write_scan(studies, "gone")
     store.refresh()
-    store.record_seed("gone", Seed("melanoma", (0, 0, 0), user="Ann"))
+    store.seeds.append("gone", Seed("melanoma", (0, 0, 0), user="Ann"))
     server = Server(studies, tmp_path / "scratch").start()
     try:
         api = f"{server.url}/wslpet/api"

@@ -13,14 +13,12 @@ from typing import Any
 
 from monailabel.datastore.local import DataModel, ImageLabelModel
 
-from wslpet.core.seeds import Annotation, Seed
 from wslpet.core.settings import Settings
 from wslpet.io.readers import read_volume
 from wslpet.server.errors import Conflict, UnknownName, quoted
 from wslpet.server.storage.annotated_images import AnnotatedImages
 from wslpet.server.storage.annotations.label_seeds import LabelSeeds
 from wslpet.server.storage.annotations.readings import same_reader
-from wslpet.server.storage.annotations.seed_log import Known
 from wslpet.server.storage.annotations.submitted_labels import annotation_from_label
 from wslpet.server.storage.images.image_list import FINAL, ImageList
 from wslpet.server.storage.images.uploads import (
@@ -50,11 +48,6 @@ class SeededDatastore(AnnotatedImages):
     ) -> None:
         super().__init__(folder, settings, read_only, renamed, state, readers)
         self.label_seeds = LabelSeeds(self)
-
-    def record_seed(self, image_id: str, annotation: Annotation | Seed, known: Known | None = None) -> Annotation:
-        """Record an annotation, unless it is recorded already; parameters, result and errors as `SeedLog.append`."""
-        self.image_path(image_id)
-        return self.seeds.append(image_id, annotation, known)
 
     def uncounted(self) -> dict[str, str]:
         """As `wslpet.server.storage.remarks.uncounted`."""

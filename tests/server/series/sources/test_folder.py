@@ -155,7 +155,7 @@ def test_a_conversion_outlives_the_server_and_follows_the_files(studies, opened)
 def test_series_come_and_go_while_the_server_runs(studies, opened):
     uid = put(studies, "one").uid
     store = opened()
-    store.record_seed(uid, Seed("lung", (1, 2, 3)))
+    store.seeds.append(uid, Seed("lung", (1, 2, 3)))
     other = put(studies, "two")
     assert sorted(store.list_images()) == sorted([uid, other.uid])
     shutil.rmtree(studies / "one")
@@ -187,7 +187,7 @@ def test_a_refused_series_is_listed_with_its_reason(studies, opened):
     assert "Number of Slices" in store.get_image_info(patient.uid)["refused"]
     assert store.waiting() == []
     with pytest.raises(DicomError):
-        store.record_seed(patient.uid, Seed("lung", (1, 2, 3)))
+        store.seeds.append(patient.uid, Seed("lung", (1, 2, 3)))
     assert store.seeds.get(patient.uid) == []
 
 
@@ -239,7 +239,7 @@ def test_dicom_that_is_no_pet_to_annotate_is_named_with_the_reason(studies, open
 def test_taking_back_all_of_a_patient_whose_label_is_on_a_pacs_changes_nothing(studies, opened, monkeypatch):
     patient = put(studies, "one")
     store = opened()
-    store.record_seed(patient.uid, Seed("lung", tuple(patient.scan.centre), user="Ann"))
+    store.seeds.append(patient.uid, Seed("lung", tuple(patient.scan.centre), user="Ann"))
     study = store.facts(patient.uid)["StudyInstanceUID"]
     on_the_pacs = {patient.uid: FoundSegmentation("1.2.3", study, patient.uid, "2026")}
     monkeypatch.setattr(DicomFolder, "segmentations", lambda *_: on_the_pacs)

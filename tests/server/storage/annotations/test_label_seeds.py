@@ -52,7 +52,7 @@ def test_it_becomes_one_seed_once_and_whoever_clicked_before_is_right(studies):
         put_label(write_scan(studies, name))
     before = SeededDatastore(str(studies), SETTINGS)
     for name in ("clicked", "withdrawn"):
-        before.record_seed(name, Seed("oesophagus", (1, 2, 3), user="Ann", time="then"))
+        before.seeds.append(name, Seed("oesophagus", (1, 2, 3), user="Ann", time="then"))
     before.seeds.withdraw("withdrawn", "then", "Ann")
     for _ in range(2):
         store = open_studies(str(studies), SETTINGS)

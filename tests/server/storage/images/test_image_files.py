@@ -76,7 +76,7 @@ def test_names_that_look_alike_are_kept_apart(folder, tmp_path):
 def test_what_is_done_with_a_nested_image_is_found_again(folder, tmp_path):
     scan(folder, "p/SUV")
     store = opened(folder)
-    store.record_seed("p/SUV", Seed("lung", (1, 2, 3)))
+    store.seeds.append("p/SUV", Seed("lung", (1, 2, 3)))
     store.save_label("p/SUV", str(label(store, "p/SUV", tmp_path / "label.nii.gz")), "final", {})
     assert (folder / "labels" / "final" / "p" / "SUV.nii.gz").exists()
     again = opened(folder)

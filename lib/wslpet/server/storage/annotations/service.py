@@ -203,7 +203,8 @@ class AnnotationService:
         image_id = pending.request.image_id
         if image_id is None:
             return pending.annotation
-        return self._datastore.record_seed(image_id, pending.annotation, pending.is_known and pending.search)
+        self._datastore.image_path(image_id)  # raises if the image was removed meanwhile
+        return self._datastore.seeds.append(image_id, pending.annotation, pending.is_known and pending.search)
 
     def _annotation(self, request: AnnotationRequest, volume: Volume) -> Annotation:
         """Convert the request to an annotation. Raises SeedError for an unknown type or a point outside the volume."""
