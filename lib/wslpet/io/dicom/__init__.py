@@ -1,1 +1,1 @@
-"""DICOM PET: headers, SUV, series, RTSTRUCT, SEG."""
+"""DICOM: PET series in SUV, and objects derived from them (RTSTRUCT, SEG, SR)."""

@@ -12,7 +12,7 @@ from wslpet.core.limits import MAX_VOXELS
 from wslpet.io.dicom.headers import RESEND, Header, read_dicom
 from wslpet.io.folders import look_into
 
-# Endings of slice files; other files in the folder, such as a DICOMDIR or notes, are not read.
+# Endings of slice files. Other files in the folder, such as a DICOMDIR or notes, are not read.
 SLICE_SUFFIXES = ("", ".dcm", ".ima", ".img", ".dicom")
 BESIDE = ("DICOMDIR", "README", "LICENSE", "VERSION")
 MAX_BYTES = 4 * MAX_VOXELS
@@ -21,7 +21,11 @@ MAX_BYTES = 4 * MAX_VOXELS
 def find_series(folder: str | os.PathLike[str], modality: str | None = None) -> dict[str, list[Path]]:
     """Group the DICOM files in and below a folder: Series Instance UID → its files, sorted by path.
 
-    Files that are not DICOM, lack the UID or have another modality than the one asked for are left out.
+    Files that are not DICOM, or lack the UID, are left out.
+
+    Parameters
+    ----------
+    modality : restricts the search to series of this modality, such as "PT".
     """
     found: dict[str, list[Path]] = {}
     for path in _candidates(Path(folder)):
@@ -36,7 +40,13 @@ def find_series(folder: str | os.PathLike[str], modality: str | None = None) -> 
 
 
 def files_of(source: str | os.PathLike[str] | Sequence[Path]) -> tuple[list[Path], str]:
-    """Files of a series and what to call it, from its folder or the files; raises DicomError when there is none."""
+    """Return the files of a series and its name for error messages, from its folder or a list of files.
+
+    Raises
+    ------
+    DicomError
+        if there is no file, a file cannot be read, or the files are too large.
+    """
     if isinstance(source, (str, os.PathLike)):
         folder = Path(source)
         if not folder.is_dir():
@@ -62,14 +72,20 @@ def _candidates(folder: Path) -> list[Path]:
 
 @lru_cache(1 << 16)
 def is_candidate(name: str) -> bool:
-    """Whether a file should be a slice, judged by its name, so that an empty file is reported as a damaged slice."""
+    """Whether a file may be a slice, by its name alone, so that an empty file is reported as a damaged slice."""
     suffix = Path(name).suffix.lower()
     hidden = name.startswith(".") or name in BESIDE
     return not hidden and (suffix in SLICE_SUFFIXES or suffix[1:].isdigit())
 
 
 def without_copies(slices: list[Header]) -> tuple[list[Header], list[str]]:
-    """Drop duplicate SOP instances, as of a series that was exported twice; returns the slices and notes."""
+    """Remove duplicate SOP instances, as in a series that was exported twice. Returns the slices, and notes.
+
+    Raises
+    ------
+    DicomError
+        if two files have the same SOP Instance UID and different content.
+    """
     found: dict[str, Header] = {}
     kept, copies = [], 0
     for header in slices:
@@ -89,7 +105,7 @@ def without_copies(slices: list[Header]) -> tuple[list[Header], list[str]]:
 
 
 def _content(header: Header) -> bytes:
-    """Content of a file without preamble and file meta information, which differ by the software that wrote it."""
+    """Return the content of a file without preamble and file meta information, which depend on the writing software."""
     content = header.path.read_bytes()
     if content[128:132] != b"DICM" or content[132:136] != b"\2\0\0\0":
         return content
@@ -97,7 +113,7 @@ def _content(header: Header) -> bytes:
 
 
 def apart(one: Header, two: Header) -> tuple[str, str]:
-    """Names of two files, with as much of their paths as distinguishes them."""
+    """Return the names of two files, or the parts of their paths that differ if the names are equal."""
     if one.file != two.file:
         return one.file, two.file
     above = os.path.commonpath([one.path, two.path])

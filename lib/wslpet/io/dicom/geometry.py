@@ -1,4 +1,4 @@
-"""Order and affine of a stack of slices (PS3.3 C.7.6.2); refused where they are no even stack of parallel planes."""
+"""Order and affine of a stack of slices (PS3.3 C.7.6.2), which must be parallel, complete and evenly spaced."""
 
 from __future__ import annotations
 
@@ -19,7 +19,17 @@ PLACE_TOLERANCE = 0.1
 
 
 def stack(slices: list[Header], name: str) -> tuple[Array, Array]:
-    """Order of the slices along the normal, and the affine (4, 4): column, row, slice → mm RAS."""
+    """Sort slices along their normal.
+
+    Returns
+    -------
+    indices of the slices in order, and the affine (4, 4): (column, row, slice) → mm RAS.
+
+    Raises
+    ------
+    DicomError
+        if the slices are not parallel, complete and evenly spaced.
+    """
     across, down = _cosines(slices)
     normal = np.cross(across, down)
     between_rows, between_columns = _pixel_spacing(slices)

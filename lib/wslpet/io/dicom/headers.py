@@ -1,7 +1,7 @@
-"""Validated access to a DICOM header: a value is as its tag requires, or an error names file, tag and value.
+"""Validated access to a DICOM header: a value is of the type and range that its tag requires, or an error is raised.
 
-Decimal and integer strings are parsed here, from the bytes, because libraries let "NaN", "1e999" and "1_000" pass
-into geometry and rescale (CVE-2026-48705).
+The error names file, tag and value. Decimal and integer strings are parsed here from the bytes, because libraries
+accept "NaN", "1e999" and "1_000" in geometry and rescale elements (CVE-2026-48705).
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ WHOLE = re.compile(r"[+-]?\d{1,12}", re.ASCII)
 SHOWN = 40
 RESEND = "send the series again from the scanner or PACS"
 CORRECT = "correct the header, or send the series again from the scanner"
-# The first element of a data set without preamble is one of group 0008 up to this, its value no longer than that.
+# The first element of a data set without preamble has group 0008, at most this element number, and this length.
 LAST_FIRST_ELEMENT, LONGEST_FIRST = 0x0018, 256
 PADDING = " \t\r\n\0"
 # pydicom 2 and 3 have different names for "with preamble and file meta information".
@@ -48,11 +48,11 @@ def read_dicom(path: Path, tags: list[str] | None = None) -> FileDataset:
     Raises
     ------
     DicomError
-        when it is no DICOM file, damaged, deflated or cannot be opened.
+        if it is not a DICOM file, is damaged or deflated, or cannot be opened.
     """
     try:
         bare = _is_bare(path)
-        # Deflated files are refused before they are read: their size shows only when they are inflated.
+        # Deflated files are refused before they are read, because their size is not known until they are inflated.
         if not bare and read_file_meta_info(path).get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian:
             raise DicomError(f"{path.name}: deflated transfer syntax is not read; store the series uncompressed")
         dataset = pydicom.dcmread(path, stop_before_pixels=tags is not None, specific_tags=tags, force=bare)

@@ -1,7 +1,7 @@
-"""JPEG Lossless and JPEG-LS frames of 16 bits (PS3.5 8.2.1, 8.2.3), with libjpeg-turbo and CharLS.
+"""Decode JPEG Lossless and JPEG-LS frames of 16 bits (PS3.5 8.2.1, 8.2.3), with libjpeg-turbo and CharLS.
 
-The size in the code stream is checked first, since a decoder would allocate whatever it says. The end marker is
-checked, too, since a decoder fills in what is missing.
+The image size in the code stream is checked before decoding, since a decoder would allocate any size. The end marker is
+checked, too, since a decoder fills in missing pixels of a truncated stream.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from pydicom.uid import UID, JPEGLosslessSV1, JPEGLSLossless, JPEGLSNearLossless
 
 from wslpet.core.arrays import Array
 
-# JPEG Lossless, process 14: pydicom 2 and 3 have different names for it, and one name for two of these.
+# JPEG Lossless, process 14. Given as a number, since pydicom 2 and 3 have different names for it.
 JPEG_LOSSLESS = UID("1.2.840.10008.1.2.4.57")
 JPEG = (JPEG_LOSSLESS, JPEGLosslessSV1, JPEGLSLossless, JPEGLSNearLossless)
 # Markers: start of frame of lossless JPEG and of JPEG-LS, start of scan, start and end of image.
@@ -24,7 +24,7 @@ def decoded_jpeg(code: bytes, syntax: str, rows: int, columns: int) -> Array:
     Raises
     ------
     ValueError
-        when the code stream is truncated, of another size or type, or cannot be decoded.
+        if the code stream is truncated, has another size or type, or cannot be decoded.
     """
     code = code.rstrip(b"\0")
     if not (code.startswith(SOI) and code.endswith(EOI)):
@@ -32,7 +32,7 @@ def decoded_jpeg(code: bytes, syntax: str, rows: int, columns: int) -> Array:
     is_ls = syntax in (JPEGLSLossless, JPEGLSNearLossless)
     if _frame(code) != (SOF55 if is_ls else SOF3, rows, columns, 1):
         raise ValueError("another frame")
-    import imagecodecs  # heavy, and for these alone
+    import imagecodecs  # slow to import, and needed for these transfer syntaxes only
 
     try:
         words = imagecodecs.jpegls_decode(code) if is_ls else imagecodecs.jpeg8_decode(code)
@@ -44,7 +44,7 @@ def decoded_jpeg(code: bytes, syntax: str, rows: int, columns: int) -> Array:
 
 
 def _frame(code: bytes) -> tuple[int, int, int, int]:
-    """Frame header: marker, rows, columns and components (ITU-T T.81 B.2.2, T.87 C.2.2)."""
+    """Parse the frame header: marker, rows, columns and components (ITU-T T.81 B.2.2, T.87 C.2.2)."""
     place = 2
     while place + 4 <= len(code) and code[place] == 0xFF and code[place + 1] != SOS:
         marker, length = code[place + 1], int.from_bytes(code[place + 2 : place + 4], "big")

@@ -1,4 +1,4 @@
-"""Stored pixel values of a PET slice: decoded, within their bits, and without padding."""
+"""Stored pixel values of a PET slice: decoding, unused bits, padding."""
 
 from __future__ import annotations
 
@@ -12,12 +12,18 @@ from wslpet.core.errors import DicomError
 from wslpet.io.dicom.headers import PYDICOM_3, RESEND, Header
 from wslpet.io.dicom.jpeg import JPEG, decoded_jpeg
 
-# Others hold 8 bits or films.
+# Compressed transfer syntaxes that pydicom decodes → its decoder. Others are for 8 bits or for video.
 BY_PYDICOM = {RLELossless: "pydicom" if PYDICOM_3 else "rle", JPEG2000Lossless: "pillow", JPEG2000: "pillow"}
 
 
 def pixels(header: Header, rows: int, columns: int) -> Array:
-    """Stored values (row, column), as signed or unsigned integers."""
+    """Decode the stored values of a slice (row, column), as signed or unsigned 16-bit integers.
+
+    Raises
+    ------
+    DicomError
+        if they are not 16-bit MONOCHROME2 pixels, or are damaged.
+    """
     remedy = "store the series as 16-bit MONOCHROME2, as PET is"
     if header.text("PhotometricInterpretation") != "MONOCHROME2":
         raise header.refusal("PhotometricInterpretation", "not MONOCHROME2", remedy)
@@ -32,9 +38,15 @@ def pixels(header: Header, rows: int, columns: int) -> Array:
 
 
 def padded(header: Header, stored: Array, plane: Array) -> Array:
-    """Pixels with Pixel Padding Value (PS3.3 C.7.5.1.1.2), outside the field of view: (row, column) bool.
+    """Find the pixels with Pixel Padding Value (PS3.3 C.7.5.1.1.2), outside the field of view: (row, column) bool.
 
-    Padding is connected to the edge. Positive pixels of the same value that are not connected to it are tissue.
+    Pixels of this value count as padding if one of them is at the edge of the slice; otherwise only those with a
+    negative SUV do.
+
+    Parameters
+    ----------
+    stored : (row, column) stored values.
+    plane : (row, column) SUV.
     """
     padding = header.stored_value("PixelPaddingValue", stored.dtype)
     if padding is None:

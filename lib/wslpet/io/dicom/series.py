@@ -41,12 +41,12 @@ class Series:
 
     Parameters
     ----------
-    volume : (i, j, k) float32 SUVbw: i the column, j the row, k the slice along the normal, which is the cross product
-        of row and column cosines; the affine is in mm RAS.
-    suv : the SUV conversion, one factor per slice along k.
-    files : of the slices, along k.
-    header : of the slice at k = 0, without pixels.
-    notes : what was inferred rather than read, or left out, one sentence each.
+    volume : (i, j, k) float32 SUVbw: column i, row j, and slice k along the normal, which is the cross product of the
+        row and column cosines.
+    suv : the SUV conversion, with one factor per slice along k.
+    files : files of the slices, along k.
+    header : header of the slice at k = 0, without pixels.
+    notes : sentences on what was inferred or left out.
     """
 
     volume: Volume
@@ -62,8 +62,8 @@ def read_series(source: str | os.PathLike[str] | Sequence[Path]) -> Series:
     Raises
     ------
     DicomError
-        when the files are not one complete static PET series, a header value is missing or invalid, pixels are
-        damaged, or SUV cannot be computed (`wslpet.io.dicom.suv.suv_of`).
+        if the files are not one complete static PET series, a header value is missing or invalid, pixels are damaged,
+        or SUV cannot be computed (`wslpet.io.dicom.suv.suv_of`).
     """
     files, name = files_of(source)
     slices, copies = without_copies([Header(read_dicom(path)) for path in files])
@@ -138,7 +138,7 @@ def _size(header: Header) -> tuple[int, int]:
 
 
 def _values(slices: list[Header], suv: Suv, name: str) -> Array:
-    """SUV, (column, row, slice) float32, each slice by its own rescale slope and factor; frees the pixels."""
+    """Convert to SUV, (column, row, slice) float32, by each slice's rescale slope and factor; deletes the pixels."""
     rows, columns = _size(slices[0])
     values = np.empty((columns, rows, len(slices)), np.float32, order="F")
     for k, header in enumerate(slices):

@@ -87,7 +87,7 @@ def test_no_points_is_no_click():
     [
         ({"lung": [[1, 2, 3]], "oesophagus": [[1, 2, 3]]}, "2 types"),
         ({"stomach": [[1, 2, 3]]}, "unknown cancer type 'stomach'"),
-        ({"background": [[1, 2, 3]]}, "background points .* alone"),
+        ({"background": [[1, 2, 3]]}, "background points .*, but no lesion"),
         ({"lung": [[1, 2, 3]], "background": [[1, 2]]}, "not three voxel indices"),
         ({"lung": [[1, 2, 3]], "contour": "39%"}, "contour '39%' is not one of"),
         ({"lung": [[1, 2, 3]], "contour": ["ours", "ours"]}, "2 contours for 1 points"),

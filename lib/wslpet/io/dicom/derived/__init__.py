@@ -1,1 +1,1 @@
-"""DICOM objects that are derived from a PET series: masks, contours, reports."""
+"""DICOM objects derived from a PET series: segmentations (SEG), contours (RTSTRUCT), reports (SR)."""

@@ -17,15 +17,15 @@ from wslpet.io.dicom.headers import write_dicom
 
 
 def lesion_segmentation(exported: SeriesLesions) -> Dataset:
-    """Make a segmentation with a binary segment for each lesion, in the order of their numbers.
+    """Make a segmentation with one binary segment per lesion, in the order of their numbers.
 
-    A segment's label is the lesion's name, so that it is not taken for the mask of a cancer type; its tracking UID is
-    that of the RTSTRUCT and of the SR.
+    The label of a segment is the lesion's name, so that it is not read as the mask of a cancer type. Its tracking UID
+    is the same as in RTSTRUCT and SR.
 
     Raises
     ------
     DicomError
-        when the headers cannot be referred to.
+        if the series' headers lack elements that a SEG needs.
     """
     labels, ordered = exported.labels.array.transpose(2, 1, 0), in_order(exported)  # (slice, row, column)
     segments = np.zeros(256, np.uint8)
@@ -62,12 +62,12 @@ def lesion_segmentation(exported: SeriesLesions) -> Dataset:
 
 
 def in_order(exported: SeriesLesions) -> list[ExportedLesion]:
-    """Lesions by number; the first is segment 1."""
+    """Return the lesions sorted by number; the first is segment 1."""
     return sorted(exported.lesions, key=lambda lesion: lesion.number)
 
 
 def content(dataset: Dataset) -> bytes:
-    """What is in the DICOM file of an object."""
+    """Return the content of an object's DICOM file."""
     written = BytesIO()
     write_dicom(dataset, written)
     return written.getvalue()

@@ -1,4 +1,4 @@
-"""Lesions of a series on their way into DICOM objects: what SEG, RTSTRUCT and SR have in common."""
+"""Lesions of a series, as the writers of SEG, RTSTRUCT and SR need them."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from wslpet.io.dicom.derived.segmentation import MAKER
 
 @dataclass(frozen=True)
 class ExportedLesion:
-    """One lesion as DICOM objects tell of it.
+    """One lesion of a DICOM object.
 
     Parameters
     ----------
     number : its value in the label volume.
-    cancer_type : its name.
+    cancer_type : name of its cancer type.
     algorithm_type : "AUTOMATIC" (found by the network), "SEMIAUTOMATIC" (from a click) or "MANUAL" (drawn by a person).
-    contour : how its contour was made, in a word or two.
-    person : who clicked or drew; "" if nobody.
-    measures : name of a measure (`report.LESION_MEASURES`) → its value.
+    contour : method of its contour, such as "41 %".
+    person : name of the person who clicked or drew; "" for the network.
+    measures : name of a measure (`report.LESION_MEASURES`) → value.
     """
 
     number: int
@@ -38,7 +38,7 @@ class ExportedLesion:
 
     @property
     def name(self) -> str:
-        """Of its segment, its ROI and its group of measurements."""
+        """Name of its segment, its ROI and its group of measurements."""
         return f"{self.cancer_type} {self.number}"
 
 
@@ -48,20 +48,20 @@ class SeriesLesions:
 
     Parameters
     ----------
-    labels : label values, the lesions' numbers, on any grid; voxels outside the series are cut off.
+    labels : numbers of the lesions, on any grid; voxels outside the series are removed.
     grid : the series' geometry, axes (column, row, slice).
-    headers : of the series' slices along k, without pixels.
-    lesions : of the labels; one without a voxel is left out of every object.
-    stamp : of the annotation: the same series and stamp give the same UIDs, so that objects that are made one after
-        the other refer to each other, and one that is made twice is the same.
-    made : when the annotation was made.
-    version : of the software.
-    burden : measures of all lesions together (`report.BURDEN_MEASURES`) → value.
+    headers : headers of the series' slices along k, without pixels.
+    lesions : the lesions; one without a voxel is left out.
+    stamp : identifies the annotation. The same series and stamp give the same UIDs, so that SEG, RTSTRUCT and SR refer
+        to each other, and an object that is made twice is the same.
+    made : time of the annotation.
+    version : version of the software.
+    burden : name of a measure of all lesions (`report.BURDEN_MEASURES`) → value.
 
     Raises
     ------
     DicomError
-        when no lesion has a voxel on the series, or a label value is no lesion's number.
+        if no lesion has a voxel on the series, or a label value is not the number of a lesion.
     """
 
     labels: Volume
@@ -88,20 +88,20 @@ class SeriesLesions:
 
     @property
     def header(self) -> Dataset:
-        """Of one slice, for what all have in common."""
+        """Header of the first slice, for elements that all slices have in common."""
         return self.headers[0]
 
     def uid(self, *what: str) -> str:
-        """A UID that is the same whenever it is asked for; `what` says of which object or lesion."""
+        """Make the UID of an object or a lesion, named by `what`; the same each time."""
         made: str = generate_uid(entropy_srcs=[MAKER, str(self.header.SeriesInstanceUID), self.stamp, *what])
         return made
 
     def tracking_uid(self, lesion: ExportedLesion) -> str:
-        """Of a lesion in all objects of this annotation (PS3.3 C.8.20.2, (0062,0021))."""
+        """Tracking UID (0062,0021) of a lesion, the same in all objects of this annotation (PS3.3 C.8.20.2)."""
         return self.uid("lesion", str(lesion.number))
 
     def set_times(self, dataset: Dataset) -> None:
-        """Say that an object was made when the annotation was, so that the same UID stands for the same content."""
+        """Set the dates and times of an object to those of the annotation, so that equal UIDs mean equal content."""
         day, clock = self.made.strftime("%Y%m%d"), self.made.strftime("%H%M%S")
         for date in ("ContentDate", "InstanceCreationDate", "SeriesDate", "StructureSetDate"):
             if date in dataset:

@@ -1,4 +1,4 @@
-"""Outlines of a mask's slices along the edges of its pixels."""
+"""Outlines of a mask's slices as polygons along the edges of its pixels."""
 
 from __future__ import annotations
 
@@ -7,24 +7,24 @@ import numpy as np
 from wslpet.core.arrays import Array, BoolArray
 
 Corner = tuple[int, int]
-# Counter-clockwise around a pixel at (0, 0): from which corner to which, and the neighbour beyond that edge.
+# Edges of a pixel at (0, 0), counter-clockwise: first corner, second corner, neighbouring pixel.
 _EDGES = (((0, 0), (1, 0), (0, -1)), ((1, 0), (1, 1), (1, 0)), ((1, 1), (0, 1), (0, 1)), ((0, 1), (0, 0), (-1, 0)))
 
 
 def outlines(inside: BoolArray) -> list[Array]:
-    """Closed polygons around the pixels of a slice, each connected part one; a hole is cut open by a narrow channel.
+    """Make a closed polygon around each connected component of a slice; a channel of zero width leads to each hole.
 
-    The polygons run along pixel edges: their area is that of the pixels, and every pixel centre is half a pixel from
-    them. A channel has no width (the keyhole of PS3.3 C.8.8.6.3), so that CLOSED_PLANAR contours hold holes, too.
+    The polygons run along pixel edges, so that their area is that of the pixels, and every pixel centre is half a pixel
+    from them. The channels (keyholes of PS3.3 C.8.8.6.3) allow CLOSED_PLANAR contours to have holes.
 
     Parameters
     ----------
-    inside : (i, j).
+    inside : (i, j) bool.
 
     Returns
     -------
-    (corner, 2) fractional indices of each polygon, its last corner joined to its first. Pixels that touch at a corner
-    only are parts of their own.
+    the corners (corner, 2) of each polygon as fractional indices; the last corner is joined to the first. Pixels that
+    touch only at a corner are not connected.
     """
     loops = _loops(inside)
     outer = [loop for loop in loops if _area(loop) > 0]
@@ -34,7 +34,7 @@ def outlines(inside: BoolArray) -> list[Array]:
 
 
 def _loops(inside: BoolArray) -> list[list[Corner]]:
-    """Every boundary, its inside to the left; corner (i, j) is that of pixel (i, j) nearest the origin."""
+    """Return all boundaries, with the inside on the left. Corner (i, j) is that of pixel (i, j) nearest the origin."""
     padded = np.pad(inside, 1)
     ahead: dict[Corner, list[Corner]] = {}
     for start, end, (di, dj) in _EDGES:
@@ -58,13 +58,13 @@ def _loops(inside: BoolArray) -> list[list[Corner]]:
 
 
 def _leftmost(here: Corner, choices: list[Corner], step: Corner) -> Corner:
-    """Where two pixels touch at a corner, the turn that stays at the own pixel."""
+    """Choose the next corner: where two pixels touch at a corner, the one that stays at the same pixel."""
     left = (here[0] - step[1], here[1] + step[0])
     return left if left in choices else choices[0]
 
 
 def _open(hole: list[Corner], outer: list[list[Corner]]) -> None:
-    """Join a hole to the boundary that lies next to it in the direction of smaller i."""
+    """Join a hole to the nearest boundary in the direction of smaller i."""
     start = min(hole)
     for i in range(start[0], -1, -1):
         for loop in outer:
@@ -82,7 +82,7 @@ def _area(loop: list[Corner]) -> float:
 
 
 def _without_straight(loop: list[Corner]) -> Array:
-    """The corners at which the direction changes, each once in a row."""
+    """Keep only the corners at which the direction changes."""
     corners = np.array([corner for n, corner in enumerate(loop) if corner != loop[n - 1]], float)
     before, after = corners - np.roll(corners, 1, axis=0), np.roll(corners, -1, axis=0) - corners
     kept: Array = corners[(before != after).any(axis=1)]

@@ -48,7 +48,7 @@ _VOLUME, _GLYCOLYSIS = Code("126032", "DCM", "Metabolic Volume"), Code("126033",
 _TITLE = Code("126000", "DCM", "Imaging Measurement Report")
 _PROCEDURE = Code("363679005", "SCT", "Imaging procedure")
 _PERSON, _DEVICE = CodedConcept("121006", "DCM", "Person"), CodedConcept("121007", "DCM", "Device")
-# Concepts that DICOM has no code for.
+# Coding scheme for concepts that DICOM has no code for.
 _OWN = "99WSLPET"
 
 
@@ -96,16 +96,16 @@ BURDEN_MEASURES = {
 
 
 def measurement_report(exported: SeriesLesions, segmentation: Dataset) -> Dataset:
-    """Make a report with a group of measurements for each lesion, and one for all together.
+    """Make a report with one group of measurements per lesion, and one for all lesions together.
 
     Parameters
     ----------
-    segmentation : of `lesion_segmentation.lesion_segmentation`, whose segments the groups refer to.
+    segmentation : result of `lesion_segmentation.lesion_segmentation`; the groups refer to its segments.
 
     Raises
     ------
     DicomError
-        when the headers cannot be referred to.
+        if the series' headers lack elements that an SR needs.
     """
     headers = [complete_header(header, exported.grid) for header in exported.headers]
     try:

@@ -1,4 +1,4 @@
-"""RTSTRUCT contours → masks on the grid of the PET series that they were drawn on (DICOM PS3.3 C.8.8.6)."""
+"""Read RTSTRUCT contours as masks on the grid of the PET series that they were drawn on (DICOM PS3.3 C.8.8.6)."""
 
 from __future__ import annotations
 

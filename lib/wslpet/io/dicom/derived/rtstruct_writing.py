@@ -16,27 +16,27 @@ from wslpet.io.dicom.derived.outlines import outlines
 from wslpet.io.dicom.derived.rtstruct import LPS_TO_RAS
 from wslpet.io.dicom.derived.segmentation import MAKER, complete_header, person_name
 
-# Of the patient and the study, copied from the series (type 1 to 3 of PS3.3 C.7.1, C.7.2).
+# Elements of the patient and the study that are copied from the series (type 1 to 3 of PS3.3 C.7.1, C.7.2).
 _TAKEN_OVER = """
 SpecificCharacterSet PatientID PatientName PatientBirthDate PatientSex StudyInstanceUID StudyID StudyDate StudyTime
 AccessionNumber ReferringPhysicianName FrameOfReferenceUID PositionReferenceIndicator
 """
 # Display colours by lesion, in turn, RGB.
 _COLOURS = ((230, 60, 50), (245, 160, 40), (80, 190, 80), (60, 120, 230))
-# Study Component Management, retired; readers ask for a class all the same.
+# SOP class of the referenced study: Study Component Management, which is retired, but readers require a class.
 _STUDY_CLASS = "1.2.840.10008.3.1.2.3.1"
 
 
 def rtstruct(exported: SeriesLesions) -> Dataset:
-    """Make a structure set with one ROI for each lesion: closed contours along the pixels' edges in every slice.
+    """Make a structure set with one ROI per lesion: closed contours along the pixels' edges in every slice.
 
-    Whoever asks of a voxel's centre whether it lies inside gets the mask back; the contours' area times the slice
+    The voxels whose centres are inside the contours are those of the mask, and the contours' area times the slice
     distance is the lesion's volume.
 
     Raises
     ------
     DicomError
-        when the series has no frame of reference.
+        if the series has no frame of reference.
     """
     header = complete_header(exported.header, exported.grid)
     if not header.get("FrameOfReferenceUID"):
@@ -124,5 +124,5 @@ def _contours(exported: SeriesLesions, lesion: ExportedLesion) -> Iterator[Datas
 
 
 def _decimals(points: Array) -> list[str]:
-    """Micrometres, in at most 16 characters."""
+    """Format coordinates in mm with three decimals, at most 16 characters each (DS)."""
     return [f"{value:.3f}" for value in points.ravel()]

@@ -1,4 +1,4 @@
-"""Read DICOM SEG (PS3.3 A.51) on any grid as label values; what its writers need of a series' headers."""
+"""Read DICOM SEG (PS3.3 A.51) as label values on the grid of a series; helpers for the writers of derived objects."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from wslpet.core.volume import Volume, resample_labels
 _TAKEN_OVER = """
 PatientID PatientName PatientBirthDate PatientSex AccessionNumber StudyID StudyDate StudyTime ReferringPhysicianName
 """
-# Of a step between planes that is no multiple of their distance, as a share of it.
+# Accepted deviation of a step between planes from a multiple of their distance, as a share of the distance.
 _UNEVEN = 0.05
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0])
 MAKER = "WSL-PET"
@@ -33,8 +33,8 @@ class Maker:
     ----------
     algorithm_type : Segment Algorithm Type (0062,0008): "AUTOMATIC" (the network alone), "SEMIAUTOMATIC" (from a
         click) or "MANUAL" (submitted by a person).
-    version : of the weights, or of the software.
-    person : who drew or clicked; "" if nobody.
+    version : version of the weights, or of the software.
+    person : name of the person who drew or clicked; "" for the network.
     """
 
     algorithm_type: str
@@ -47,14 +47,14 @@ def read_segmentation(path: Path, grid: Volume, values: Mapping[str, int]) -> Vo
 
     Parameters
     ----------
-    path : a segmentation of any software; FRACTIONAL ones are thresholded at half of their maximum.
-    grid : the geometry of the result.
-    values : cancer type → label value; a segment belongs to the type of its Segment Label, ignoring case.
+    path : a segmentation by any software; a FRACTIONAL one is thresholded at half of its maximum.
+    grid : geometry of the result.
+    values : cancer type → label value. The type of a segment is its Segment Label, ignoring case.
 
     Raises
     ------
     DicomError
-        when the file is no segmentation, is damaged, or names a segment that is no type.
+        if the file is not a segmentation, is damaged, or has a segment that is not a cancer type.
     """
     try:
         dataset = dcmread(path)
@@ -86,7 +86,7 @@ def referenced_series(dataset: Dataset) -> list[str]:
 
 
 def complete_header(header: Dataset, grid: Volume) -> Dataset:
-    """Copy of a slice's header with the elements that derived objects need, among them the actual slice spacing."""
+    """Copy a slice's header, and add the elements that derived objects need, such as the actual slice spacing."""
     complete = header[:]  # the elements' dictionary copied, which copy.copy shares
     complete.file_meta = header.file_meta
     for keyword in _TAKEN_OVER.split():
@@ -97,7 +97,7 @@ def complete_header(header: Dataset, grid: Volume) -> Dataset:
 
 
 def person_name(text: str) -> str | None:
-    """A name as one component of a Person Name (PS3.5 6.2); None of nobody."""
+    """Convert a name to one component of a Person Name (PS3.5 6.2); None for an empty name."""
     return text.replace("\\", " ").replace("^", " ").replace("=", " ")[:64].strip() or None
 
 

@@ -1,7 +1,7 @@
 """Write masks as DICOM SEG (PS3.3 A.51).
 
-Apart from `segmentation`, since highdicom and pydicom's dictionaries of codes load for a second or more, which the
-start of a server need not wait for.
+It is separate from `segmentation`, since highdicom and pydicom's dictionaries of codes take a second or more to import,
+which would delay the start of a server.
 """
 
 from __future__ import annotations

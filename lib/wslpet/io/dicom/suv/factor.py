@@ -1,7 +1,7 @@
-"""SUV by body weight (SUVbw, g/ml) from PET headers of any vendor, or a refusal that names the tag.
+"""SUV by body weight (SUVbw, g/ml) from PET headers of any vendor.
 
-By the vendor-neutral rules of the QIBA FDG-PET profile. There are no defaults: the factor follows from the headers, or
-the series is refused. What is inferred rather than read is noted in a sentence.
+The rules are the vendor-neutral ones of the QIBA FDG-PET profile. There are no default values: if the factor does not
+follow from the headers, the series is refused, with the tag. A value that is inferred is reported in a note.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from wslpet.io.dicom.suv.injection import denies_injection, half_life_of, inject
 from wslpet.io.dicom.suv.other_units import counts_to_activity, counts_to_suv, from_other_suv, weight_of
 
 DOSE_BQ: Limits = (1e6, 1e10)
-# Doses below the first are not in Bq. From the second to the first they are in MBq; below it, in MBq or mCi.
+# A dose below NO_DOSE_IN_BQ is not in Bq. From DOSE_IN_MBQ up it is in MBq; below, it could be in MBq or in mCi.
 NO_DOSE_IN_BQ, DOSE_IN_MBQ = 10_000.0, 50.0
 
 
@@ -32,10 +32,11 @@ class Suv:
     ----------
     units : Units (0054,1001): BQML, CNTS, GML or CM2ML.
     factors : one per slice, in the order of the headers: SUV = (stored · slope + intercept) · factor.
-    decay_correction : START, ADMIN or NONE, as the header says.
-    weight_kg, dose_bq, half_life_s, injected, scanned : what the factors were computed from; None where not needed.
-    scan_tag : the element from which `scanned`, the reference time of decay correction, was taken.
-    notes : what was inferred rather than read, a sentence each.
+    decay_correction : Decay Correction (0054,1102): START, ADMIN or NONE.
+    weight_kg, dose_bq, half_life_s, injected : values that the factors were computed from; None if not needed.
+    scanned : reference time of decay correction; None if not needed.
+    scan_tag : the element from which `scanned` was taken.
+    notes : sentences on values that were inferred.
     """
 
     units: str
@@ -51,11 +52,11 @@ class Suv:
 
     @property
     def factor(self) -> float | None:
-        """The factor of the series; None when its slices differ."""
+        """Factor of the series; None if its slices have different factors."""
         return self.factors[0] if len(set(self.factors)) == 1 else None
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-ready, but for the notes; `factor` is a number, or a list of one per slice where they differ."""
+        """Return JSON-ready values without the notes; `factor` is a number, or a list if the slices' factors differ."""
         return {
             "units": self.units,
             "factor": list(self.factors) if self.factor is None else self.factor,
@@ -74,12 +75,12 @@ def suv_of(headers: Sequence[Dataset]) -> Suv:
 
     Parameters
     ----------
-    headers : of every slice, since the earliest acquisition time is needed; without pixels.
+    headers : headers of all slices, since the earliest acquisition time is needed; without pixels.
 
     Raises
     ------
     DicomError
-        when SUV cannot be computed: naming the file, the tag, its value and how to correct it.
+        if SUV cannot be computed; it names the file, the tag, its value and the remedy.
     """
     if not headers:
         raise DicomError("a series without files has no SUV; name its folder")

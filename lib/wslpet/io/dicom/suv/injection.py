@@ -1,4 +1,4 @@
-"""Times that SUV is corrected between: the injection, and the reference time of the image's decay correction."""
+"""Time of injection, and reference time of the image's decay correction: SUV is corrected for the decay between."""
 
 from __future__ import annotations
 
