@@ -1,4 +1,4 @@
-"""Our features against the reference values of IBSI-1's digital phantom: `python -m wslpet.analysis.ibsi FOLDER`."""
+"""Compare the features with the reference values of IBSI-1's digital phantom: `python -m wslpet.analysis.ibsi DIR`."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from wslpet.analysis.radiomics import Feature, catalogue, radiomics
 from wslpet.io.masks import read_mask
 from wslpet.io.readers import decoded
 
-# IBSI counts mm³ where we count ml.
+# Features in ml, for which IBSI's values are in mm³.
 IN_ML = ("volume_ml", "tlg")
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """One feature of the phantom: our value, IBSI's reference value and its tolerance."""
+    """A feature of the phantom: the value of this package, IBSI's reference value and its tolerance."""
 
     feature: Feature
     value: float
@@ -51,7 +51,7 @@ def compare(folder: Path) -> list[Comparison]:
 
 
 def table(comparisons: Iterable[Comparison]) -> str:
-    """The comparison as a Markdown table."""
+    """Format the comparison as a Markdown table."""
     lines = ["| feature | IBSI | ours | reference | tolerance | |", "| --- | --- | --- | --- | --- | --- |"]
     for one in comparisons:
         verdict = "" if one.agrees else f"**deviates**: {one.feature.deviation}"
@@ -73,7 +73,7 @@ def _references(path: Path) -> dict[str, tuple[float, float]]:
 
 
 def _rounding(value: float) -> float:
-    """Half of the third significant digit."""
+    """Return half a unit of the third significant digit."""
     return 0.5 * 10.0 ** (math.floor(math.log10(abs(value))) - 2) if value else 0.0
 
 

@@ -1,4 +1,4 @@
-"""Outcome prediction from features; scaling, selection and fitting see the training folds only."""
+"""Outcome prediction from features; scaling, selection and fitting use the training folds only."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ class Performance:
 
     Parameters
     ----------
-    fold_mean, fold_sd : quantity → over the folds, as in the paper.
-    pooled : quantity → over all patients, with its interval: DeLong's of the AUC, Wilson's of the proportions. Both
-        ignore how the probabilities would vary with other training patients: of 42 shuffled outcomes, DeLong's
-        interval contained 0.5 in 37.
+    fold_mean, fold_sd : quantity → mean and SD over the folds, as in the paper.
+    pooled : quantity → estimate over all patients with a 95 % interval: DeLong's for the AUC, Wilson's for proportions.
+        Both ignore the variation with other training patients: DeLong's interval contained 0.5 for 37 of 42 shuffled
+        outcomes.
     """
 
     fold_mean: dict[str, float]
@@ -53,12 +53,12 @@ def out_of_fold(
     features : (patient, feature); NaN is filled with the training patients' median.
     outcomes : (patient,) 0 or 1.
     folds : indices of the test scans of each fold.
-    patients : whom each scan is of, when there are several scans of a patient; the inner folds keep them together.
+    patients : patient of each scan, if there are several scans of a patient; the inner folds keep them together.
 
     Raises
     ------
     TrainingError
-        when a training fold has fewer than `FEWEST` patients of an outcome.
+        if a training fold has fewer than `FEWEST` patients of an outcome.
     """
     found = np.full(len(outcomes), np.nan)
     groups = np.array(patients) if len(patients) else np.arange(len(outcomes))

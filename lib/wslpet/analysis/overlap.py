@@ -13,10 +13,10 @@ from scipy import ndimage
 from wslpet.core.arrays import Array, BoolArray, FloatArray
 from wslpet.core.volume import Volume
 
-# The threshold baseline climbs from the click to the hottest voxel within this distance, and stays in a box.
+# The threshold baseline starts at the hottest voxel within this distance of the click, and is limited to a box.
 CLIMB_MM = 12.0
 BASELINE_BOX_MM = 80.0
-# Least intersection over union of a mask that is detected by the strict criterion.
+# Smallest intersection over union of a mask that counts as detected by the strict criterion.
 STRICT_IOU = 0.1
 
 
@@ -95,7 +95,7 @@ def hd95(mask: BoolArray, truth: BoolArray, spacing: tuple[float, float, float])
     if not both.any(axis=(1, 2, 3)).all():
         return np.inf if both.any() else 0.0
     window = ndimage.find_objects(both.any(axis=0).astype(np.uint8))[0]
-    # A border, so that a surface at the edge of the window is a surface.
+    # A border of zeros, so that the masks have a surface at the edge of the window, too.
     x, y, z = window
     near = np.pad(both[:, x, y, z], ((0, 0), (1, 1), (1, 1), (1, 1)))[:, None, None]
     one, other = (torch.from_numpy(part.astype(np.uint8)) for part in near)

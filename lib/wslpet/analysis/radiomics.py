@@ -41,7 +41,7 @@ class Feature:
 
 @lru_cache
 def catalogue() -> dict[str, Feature]:
-    """All features by name, in the order of the results."""
+    """Return all features by name, in the order of the results."""
     with open(FEATURES_FILE, newline="", encoding="utf-8") as file:
         found = [
             Feature(row["feature"], row["ibsi"], row["reference"], row["deviation"]) for row in csv.DictReader(file)
@@ -90,7 +90,7 @@ def radiomics(volume: Volume, inside: BoolArray, strict: bool = True, **changes:
 
 
 def settings() -> dict[str, Any]:
-    """The settings of the features, JSON-ready: bin width in SUV, voxel size in mm and the rest."""
+    """Return PyRadiomics' settings as JSON-ready values: bin width in SUV, voxel size in mm, and others."""
     return dict(_extractor(()).settings)
 
 

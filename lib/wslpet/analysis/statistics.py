@@ -31,12 +31,12 @@ def folds(strata: Sequence[Hashable], patients: Sequence[str], n: int = 5, seed:
     Parameters
     ----------
     strata : of each scan, such as its cancer type and outcome.
-    patients : whom each scan is of.
+    patients : patient of each scan.
 
     Raises
     ------
     InputError
-        when there are fewer patients than folds.
+        if there are fewer patients than folds.
     """
     if n < 2 or len(set(patients)) < n:
         raise InputError(f"{len(set(patients))} patients do not make {n} folds; give more patients, or 2 or more folds")
@@ -44,7 +44,7 @@ def folds(strata: Sequence[Hashable], patients: Sequence[str], n: int = 5, seed:
     numbers = {stratum: number for number, stratum in enumerate(dict.fromkeys(strata))}
     classes = np.array([numbers[stratum] for stratum in strata])
     if np.bincount(classes).max() < n:
-        classes = np.zeros_like(classes)  # scikit-learn refuses; nothing is common enough to be spread
+        classes = np.zeros_like(classes)  # no stratum has a scan for each fold, which scikit-learn refuses
     splitter = StratifiedGroupKFold(n, shuffle=True, random_state=seed)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # of strata smaller than the number of folds
@@ -142,7 +142,7 @@ def delong_p(labels: Array, one: Array, other: Array) -> float:
 
 
 def _placements(labels: Array, scores: Array) -> tuple[Array, Array]:
-    # Of each positive the share of negatives below it; of each negative the share of positives above it.
+    # For each positive, the share of negatives below it; for each negative, the share of positives above it.
     positive, negative = scores[labels == 1], scores[labels == 0]
     above = (positive[:, None] > negative) + 0.5 * (positive[:, None] == negative)
     return above.mean(axis=1), above.mean(axis=0)

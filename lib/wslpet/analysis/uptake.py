@@ -54,7 +54,7 @@ def surroundings(volume: Volume, inside: BoolArray) -> tuple[Volume, Array]:
 
 
 def central_voxel(inside: BoolArray, spacing: tuple[float, float, float]) -> Array:
-    """(3,) index of the voxel of the largest connected lesion in (i, j, k) bool that is nearest its centroid."""
+    """Index (3,) of the voxel nearest to the centroid of the largest connected component of (i, j, k) bool."""
     return central_voxels(inside, spacing)[0]
 
 
@@ -74,13 +74,18 @@ def central_voxels(labels: Array, spacing: tuple[float, float, float]) -> list[A
 
 
 def suv_peak(volume: Volume, inside: BoolArray) -> float:
-    """Highest mean over a 1 ml sphere centred on one of the lesion's hottest voxels.
+    """Highest mean in a 1 ml sphere centred on one of the lesion's hottest voxels, SUV (IBSI 0F91).
 
-    The sphere is sampled on a 1.5 mm lattice in patient space, linearly interpolated, so that the answer
-    hardly depends on voxel size or orientation.
+    The sphere is sampled on a lattice of 1.5 mm in patient space, linearly interpolated, so that the result hardly
+    depends on voxel size or orientation.
+
+    Parameters
+    ----------
+    volume : (x, y, z) SUV.
+    inside : (x, y, z) bool, the lesion.
     """
     index = np.argwhere(inside)
-    # A Gaussian of the sphere's spread ranks the centres; the sphere itself is measured at the best hundred.
+    # A Gaussian filter with the sphere's variance ranks the centres; the sphere is evaluated at the best hundred.
     spread = PEAK_RADIUS_MM / np.sqrt(5) / np.array(volume.spacing)
     order = np.argsort(gaussian_filter(volume.array, spread, mode="nearest")[inside])[::-1][:100]
     offsets = _sphere() @ np.linalg.inv(volume.affine[:3, :3]).T  # (sample, 3) in voxels

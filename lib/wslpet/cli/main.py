@@ -1,6 +1,6 @@
-"""The command `wslpet`; `wslpet --help` lists what it can do."""
+"""The command `wslpet`; `wslpet --help` lists its subcommands."""
 
-# Commands import what they need: `--help` and a mistyped option answer at once.
+# Subcommands import their modules when they run, so that `--help` answers at once.
 from __future__ import annotations
 
 import argparse
@@ -16,7 +16,7 @@ from wslpet.core.parallel import wait_asleep
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; returns its exit code: 0 done, 2 input that cannot be used (one line on stderr says what)."""
+    """Run one subcommand. Returns the exit code: 0, or 2 for unusable input, which is named in one line on stderr."""
     wait_asleep()
     parser = _parser()
     args, others = parser.parse_known_args(arguments)

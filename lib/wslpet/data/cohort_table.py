@@ -1,4 +1,4 @@
-"""Annotated patients as a table: one row, one scan, one seed, one cancer type, and what else is known."""
+"""Table of annotated patients: each row has a scan, a seed and a cancer type, and optional columns."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from wslpet.io.tables import Table, parse_table
 
 COLUMNS = ("name", "scan", "cancer_type", "x", "y", "z")
 OPTIONAL = ("patient", "mask", "outcome")
-# Where a patient comes from, in a word or two: every table of a study says so.
+# Column with the data set of a patient, in a few words, which the tables of a study repeat.
 SOURCE = "source"
-# A column of this beginning is a covariate.
+# Prefix of the columns with covariates.
 COVARIATE = "covariate_"
 TABLE = "cohort.csv"
 
@@ -28,14 +28,14 @@ class Row:
 
     Parameters
     ----------
-    number : line of the table, the header being 1.
-    name : of the patient.
-    scan : its file, or the folder of its DICOM series.
+    number : number of the line; the header is line 1.
+    name : name of the scan.
+    scan : file of the scan, or folder of its DICOM series.
     seed : the click and the cancer type.
-    patient : whom the scan is of; scans of one patient are never divided between training and test.
-    mask : the lesion as an expert outlined it, on the scan's grid or another, where there is one.
-    outcome : 1 for the good one (response, survival), 0 for the other, None where it is not known.
-    covariates : name → number; NaN where it is not known.
+    patient : the patient; all scans of one patient are in the same part of a training and test split.
+    mask : file of the lesion as outlined by an expert, on any grid; None without one.
+    outcome : 1 for the good outcome (response, survival), 0 for the other, None if unknown.
+    covariates : name → number, NaN if unknown.
     """
 
     number: int
@@ -49,12 +49,12 @@ class Row:
 
 
 def find_table(path: str | os.PathLike[str]) -> Path:
-    """A table, or the `cohort.csv` of a folder of scans: in it, or in `<folder>-truth` beside it.
+    """Find a cohort's table: the path itself, or `cohort.csv` in a folder of scans or in `<folder>-truth` beside it.
 
     Raises
     ------
     InputError
-        when there is none.
+        if there is none.
     """
     path = Path(path)
     places = [path / TABLE, path.with_name(f"{path.name}-truth") / TABLE] if path.is_dir() else [path]
@@ -67,23 +67,22 @@ def find_table(path: str | os.PathLike[str]) -> Path:
 
 
 def read_table(path: str | os.PathLike[str], types: tuple[str, ...]) -> tuple[list[Row], list[str]]:
-    """The rows of a table that can be used, and what is wrong with the others.
+    """Read the rows of a table that can be used, and the problems of the others.
 
     Parameters
     ----------
-    path : CSV with the columns `COLUMNS`, and perhaps `OPTIONAL` and covariates; others are ignored. Scans and masks
-        are relative to its folder; x, y, z is the seed in mm RAS, and may be empty where the cancer type is
-        "no tumour".
-    types : the cancer types that may be learned.
+    path : CSV with the columns `COLUMNS`, and optionally `OPTIONAL` and covariates; others are ignored. Paths of scans
+        and masks are relative to its folder. x, y, z is the seed in mm RAS; it may be empty for "no tumour".
+    types : the accepted cancer types.
 
     Returns
     -------
-    rows, and one message a bad row, with its number and the remedy.
+    the rows, and one message for each row that cannot be used, with its number and the remedy.
 
     Raises
     ------
     InputError
-        when the table cannot be read, lacks a column, or has no rows.
+        if the table cannot be read, lacks a column, or has no rows.
     """
     path = Path(path)
     table = _table(path)
@@ -97,13 +96,13 @@ def read_table(path: str | os.PathLike[str], types: tuple[str, ...]) -> tuple[li
 
 
 def types_in(path: str | os.PathLike[str]) -> tuple[str, ...]:
-    """The cancer types of a table, "no tumour" not among them, by name; raises as `read_table`."""
+    """Return the cancer types of a table without "no tumour", sorted by name; raises as `read_table`."""
     named = {record["cancer_type"] or "" for _, record in _table(Path(path)).rows}
     return tuple(sorted(named - {"", NO_TUMOUR}))
 
 
 def sources_in(path: str | os.PathLike[str]) -> tuple[str, ...]:
-    """What the table says of where its patients come from, as "phantom (plain)"; nothing where it does not say."""
+    """Return the data sets that the table names for its patients, such as "phantom (plain)"; empty if it names none."""
     return tuple(dict.fromkeys(text for _, record in _table(Path(path)).rows if (text := record.get(SOURCE) or "")))
 
 
@@ -139,7 +138,7 @@ def _row(
         file,
         Seed(cancer_type, position),  # type: ignore[arg-type]
         record.get("patient") or name or file.name,
-        folder / mask if mask else None,  # read, and refused, by whoever needs it
+        folder / mask if mask else None,  # the file is checked when it is read
         _outcome(record),
         {
             column.removeprefix(COVARIATE): _number(record, column, as_number)
@@ -165,7 +164,7 @@ def _number(record: dict[str, str | None], column: str, as_number: Callable[[str
 
 
 def write_table(rows: Sequence[Row], path: str | os.PathLike[str]) -> None:
-    """Write rows as `read_table` reads them: paths relative to the table's folder, positions to a micrometre."""
+    """Write rows in the format of `read_table`: paths relative to the table's folder, positions to 0.001 mm."""
     folder = Path(path).parent.resolve()
     covariates = list(dict.fromkeys(name for row in rows for name in row.covariates))
     with open(path, "w", newline="", encoding="utf-8") as file:

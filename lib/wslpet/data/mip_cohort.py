@@ -1,4 +1,4 @@
-"""Cohorts of MIPs without their volumes: pictures (PNG) or 2D NIfTI with a table of clicks."""
+"""Cohorts of MIPs without the volumes: PNG or 2D NIfTI images with a table of clicks."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from wslpet.method.segmentation.learner import People
 
 TABLE = "cohort.csv"
 COLUMNS = ("image", "cancer_type", "click_x", "click_y")
-# What a table may call a person without a lesion.
+# Cancer types of a person without a lesion.
 LESION_FREE = ("none", NO_TUMOUR)
-# Pixels of a picture that says nothing of them: rows and columns, mm.
+# Distance of rows and of columns of a PNG, which has no spacing, mm.
 PNG_SPACING = (2.0, 2.036)
 SUFFIXES = (".png", ".nii.gz", ".nii")
 
@@ -90,7 +90,7 @@ def read_mip_cohort(folder: str | os.PathLike[str], spacing: tuple[float, float]
 
 
 def people_of(cohort: Sequence[MipPerson]) -> People:
-    """Place everybody in the frame of the body, for `wslpet.method.segmentation.learner.learn`: clicks, no masks."""
+    """Place all images in the frame of the body, with their clicks, for `wslpet.method.segmentation.learner.learn`."""
     frames = [load_reference().place([person.image])[0] for person in cohort]
     placed = zip(cohort, frames, strict=True)
     images = [frame.to_frame(person.image.pixels, person.image.spacing).astype(np.float16) for person, frame in placed]
@@ -129,7 +129,13 @@ def _file(folder: Path, name: str) -> Path | None:
 
 @dataclass(frozen=True)
 class _Placed:
-    """How stored axes became rows and columns. rows_first : the first index is the row; flipped : of each."""
+    """How the stored axes became rows and columns.
+
+    Parameters
+    ----------
+    rows_first : whether the first stored index is the row.
+    flipped : whether rows and columns are reversed.
+    """
 
     rows_first: bool
     flipped: tuple[bool, bool]

@@ -25,8 +25,10 @@ class RealLesion:
 
     Parameters
     ----------
-    name : of the scan, with the lesion's label where it has several. group : the name without its number.
-    volume : (i, j, k) in SUV. truth : (i, j, k) bool, the reader's mask.
+    name : name of the scan, with the lesion's label value if the scan has several lesions.
+    group : name of the scan without its number.
+    volume : (i, j, k) in SUV.
+    truth : (i, j, k) bool, the reader's mask.
     """
 
     name: str
@@ -35,9 +37,9 @@ class RealLesion:
     truth: Array
 
     def clicks(self, number: int = CLICKS) -> Array:
-        """(click, 3) voxels: the centre missed by `CLICK_SD_MM` (SD, per axis), and always on the lesion.
+        """Simulate clicks (click, 3), in voxels: the centre with an error of `CLICK_SD_MM` per axis, inside the lesion.
 
-        The same for the same name.
+        The clicks depend on the name only.
         """
         seed = int.from_bytes(hashlib.sha256(self.name.encode()).digest()[:8], "big")
         rng = np.random.default_rng(seed)
@@ -57,13 +59,13 @@ class RealLesion:
 def real_lesions(folder: Path) -> Iterator[RealLesion]:
     """Yield the lesions of a folder of PET scans in SUV with masks.
 
-    Either `NAME_suv.nii.gz` beside `NAME_mask.nii.gz` (labels are lesions), or folders with one `*image.nii.gz` and one
-    `*mask.nii.gz` each, as the IBSI validation set has them.
+    The folder has either `NAME_suv.nii.gz` beside `NAME_mask.nii.gz` (each label value is a lesion), or subfolders with
+    one `*image.nii.gz` and one `*mask.nii.gz` each, as the IBSI validation set.
 
     Raises
     ------
     InputError
-        when there are none, or a scan has no mask of its shape.
+        if there is no scan, or a scan has no mask of its shape.
     """
     pairs = [
         (p.name.removesuffix("_suv.nii.gz"), p, Path(str(p).replace("_suv.nii", "_mask.nii")))

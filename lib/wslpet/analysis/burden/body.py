@@ -1,4 +1,4 @@
-"""Body of a patient, by which SUV and distances are normalised: lean body mass and body surface area."""
+"""Body of a patient, for the normalisation of SUV and distances: lean body mass and body surface area."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Body:
     ----------
     weight_kg : Patient's Weight (0010,1030).
     size_m : Patient's Size (0010,1020), the height.
-    sex : "M" or "F"; all else counts as not known.
+    sex : "M" or "F"; any other value means unknown.
     """
 
     weight_kg: float | None = None
@@ -50,7 +50,7 @@ NOTHING_KNOWN = Body()
 
 
 def body_of(header: Dataset) -> Body:
-    """Body by a DICOM header; what is missing there, or outside the limits of SUV, is not known."""
+    """Read the body from a DICOM header; values that are missing or outside the limits for SUV are unknown."""
     read = Header(header)
 
     def known(tag: str, limits: tuple[float, float]) -> float | None:

@@ -48,7 +48,7 @@ def add_to(commands: Any) -> None:
 
 @dataclass(frozen=True)
 class _Task:
-    """One scan: its name, its file or the folder of its series, what its headers say, and what is said of it."""
+    """One scan: its name, its file or the folder of its series, elements of its header, and its annotation."""
 
     name: str
     path: Path
@@ -93,7 +93,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _tasks(folder: Path) -> list[_Task]:
-    """Scans by name, with what the log of a server says of them, or else a table."""
+    """Return the scans by name, with their annotations from the log of a server or from a table."""
     from wslpet.data.annotated_scans import annotations_of_log, annotations_of_table, scans_of_table
 
     if folder.is_file():
@@ -105,7 +105,7 @@ def _tasks(folder: Path) -> list[_Task]:
         raise InputError(f"folder {folder} holds no scan; give another")
     log, table = annotations_of_log(folder), annotations_of_table(folder)
     tasks = [_task(name, path, table.get(path.resolve())) for name, path in sorted(scans.items())]
-    # A server names a series by its UID.
+    # On a server, the name of a series is its UID.
     return [replace(one, said=log.get(one.facts.get("SeriesInstanceUID", one.name)) or one.said) for one in tasks]
 
 
@@ -114,7 +114,7 @@ def _task(name: str, path: Path, said: ScanAnnotation | None) -> _Task:
 
 
 def _facts(series: Path) -> dict[str, str]:
-    """What a series' headers say of it; "" where they do not."""
+    """Return elements of a series' header (`FACTS`); "" for those that are missing."""
     from wslpet.analysis.burden.tables import FACTS
     from wslpet.io.dicom.files import find_series
     from wslpet.io.dicom.headers import Header, read_dicom
@@ -140,7 +140,7 @@ def _check_forms(forms: Sequence[str], tasks: Sequence[_Task]) -> None:
 def _measured(
     task: _Task, settings: Settings, weights: Path | None, forms: tuple[str, ...], out: Path
 ) -> PatientRecord:
-    """Measure one scan, and export its lesions. Whatever goes wrong with it is an InputError."""
+    """Measure one scan, and export its lesions. Any failure is raised as InputError."""
     from wslpet.analysis.burden.body import NOTHING_KNOWN, body_of
     from wslpet.analysis.burden.tables import PatientRecord
     from wslpet.io.dicom.series import read_series
@@ -172,7 +172,7 @@ def _burden(task: _Task, volume: Volume, settings: Settings, weights: Path | Non
         return found_burden(task.name, volume, loaded(weights), body, task.facts)
     mask = None if said.mask is None else read_mask(said.mask, volume)
     if mask is not None and said.is_signed and not is_of_mask(said.annotation, mask):
-        mask = None  # a later click counts
+        mask = None  # the annotation in force was clicked after the mask
     scan = annotated_burden(task.name, volume, said.annotation, settings, mask, body, task.facts)
     return scan if said.is_signed else replace(scan, record=scan.record.unsigned())
 

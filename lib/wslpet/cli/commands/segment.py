@@ -192,7 +192,7 @@ def loaded(weights: Path) -> Model:
 def segment_one(
     scan: tuple[str, Path], weights: Path | None, seed: Any, sure: bool, out: Path, shown: Path, resume: bool = False
 ) -> str:
-    """Segment one scan: its name, which may contain folders, and its path. Its JSON comes last, whole or not at all."""
+    """Segment one scan, given by its name, which may contain folders, and its path. Its JSON is written last."""
     from wslpet.core.atomic_io import replacing
     from wslpet.io.dicom.series import read_series
     from wslpet.io.masks import write_mask

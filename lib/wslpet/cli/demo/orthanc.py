@@ -1,4 +1,4 @@
-"""Orthanc with its DICOMweb plugin, on loopback, for the demo and the tests; not a PACS for patients."""
+"""Orthanc with its DICOMweb plugin as a local PACS for the demo and the tests; not a PACS for patients."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from wslpet.core.errors import InputError
 from wslpet.core.volume import Volume
 from wslpet.data.cohort_table import Row
 
-# Distance of a simulated click from the lesion's centre, SD per axis, as of annotators.
+# SD per axis of the distance of a simulated click from the lesion's centre, as of annotators.
 CLICK_SD_MM = 4.0
 
 _NUMBER = re.compile(r"[+-]?\d+(?:[.,]\d+)?", re.ASCII)
@@ -29,12 +29,12 @@ class Options:
 
     Parameters
     ----------
-    cancer_type : of all patients, if the data set does not give it.
-    jitter_mm : SD per axis of the click that is simulated where there is a mask and no click.
-    horizon_days : follow-up after which an outcome counts; three years.
-    masks : folder for masks that have to be written.
-    roi : name of the contour that is the lesion, in an RTSTRUCT.
-    renamed : former name of a cancer type → its name now, for seeds that a server collected under the former.
+    cancer_type : cancer type of all patients, if the data set does not give it.
+    jitter_mm : SD per axis of a click that is simulated in a mask.
+    horizon_days : time after which the outcome is taken; three years.
+    masks : folder for masks that are written.
+    roi : name of the lesion's contour in an RTSTRUCT.
+    renamed : former name of a cancer type → its present name, for seeds with the former name.
     """
 
     cancer_type: str | None = None
@@ -47,21 +47,21 @@ class Options:
 
 @dataclass
 class Imported:
-    """Imported rows, and one message for each that cannot be used, with its row or folder and the remedy."""
+    """Imported rows, and one message for each patient that cannot be used, with row or folder and the remedy."""
 
     rows: list[Row] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
 
 
 def click_in(mask: Volume, name: str, jitter_mm: float) -> tuple[float, float, float]:
-    """Simulate a click on the lesion of a mask, mm RAS: its centre with a random error, but inside the lesion.
+    """Simulate a click on the lesion of a mask, mm RAS: the lesion's centre with a random error, inside the lesion.
 
-    Deterministic for the same name and grid.
+    The click depends on the mask and the name only.
 
     Raises
     ------
     InputError
-        when the mask is empty.
+        if the mask is empty.
     """
     inside = mask.array > 0
     if not inside.any():
@@ -75,7 +75,7 @@ def click_in(mask: Volume, name: str, jitter_mm: float) -> tuple[float, float, f
 
 
 def read_csv(path: Path, columns: tuple[str, ...]) -> list[tuple[int, dict[str, str]]]:
-    """Read a CSV as (row number, record); raises InputError when it cannot be read or lacks one of the columns."""
+    """Read a CSV as (row number, record). Raises InputError if it cannot be read or lacks one of the columns."""
     try:
         with open(path, newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file)
@@ -88,7 +88,7 @@ def read_csv(path: Path, columns: tuple[str, ...]) -> list[tuple[int, dict[str, 
 
 
 def number(text: str) -> float:
-    """The number that a text begins with, as "062Y" is 62 and "62,5" is 62.5; NaN where it begins with none."""
+    """Return the number at the start of a text: 62 for "062Y", 62.5 for "62,5"; NaN if there is none."""
     found = _NUMBER.match(text.strip())
     return math.nan if found is None else float(found[0].replace(",", "."))
 

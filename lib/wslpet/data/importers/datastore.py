@@ -1,4 +1,4 @@
-"""Import the studies folder of a server: the seeds collected on it become a cohort.
+"""Import the studies folder of a server: the seeds that were collected there become a cohort.
 
 FOLDER/<image>.nii.gz, .nii, .nrrd, .mha            scans, or
 FOLDER/.wslpet/series/<uid>/<uid>.nii               DICOM series in SUV, from a folder or a PACS

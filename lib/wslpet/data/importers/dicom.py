@@ -1,6 +1,6 @@
 """Import DICOM PET series with contours: RTSTRUCT, or DICOM SEG with a segment named after the cancer type.
 
-FOLDER/**/*                                         each series in a folder of its own; contours of the same study
+FOLDER/**/*                                         each series in its own folder, with contours of the same study
 """
 
 from __future__ import annotations

@@ -28,9 +28,9 @@ HIDDEN = 16
 NETWORKS = 3
 EPOCHS = 40
 BATCH = 48
-# The score learns from the voxels as they are and from boxes of these sizes only. From the thinned and smaller boxes
-# that clicks are answered in it learns worse: 40 plain phantoms 0.92 in place of 0.94, 6 lesions of lung, head and neck
-# 0.77 in place of 0.80.
+# Sizes of the boxes, with all voxels, that the score is trained on. Trained on the smaller and thinned boxes that are
+# used for clicks, it is worse: Dice 0.92 instead of 0.94 on 40 plain phantoms, 0.77 instead of 0.80 on 6 lesions of
+# lung, head and neck.
 LEARNED_FROM_MM = REACHES_MM[1:]
 FOLDS = 5
 
@@ -39,9 +39,16 @@ Candidates = tuple[Array, Array]
 
 
 def around(ras: Volume, truth: Array, point: Array, uncertainty_mm: float) -> list[Candidates]:
-    """All contours around a point (fractional voxel) with their Dice: those in the smallest box that holds the lesion.
+    """Return the candidate contours around a point, with their Dice, in the smallest box that contains the lesion.
 
-    Where that is the smallest box of all, those in the next one, too. No group where there is none.
+    If this is the smallest box of all, the candidates of the next box are returned, too, as a second group.
+
+    Parameters
+    ----------
+    ras : (x, y, z) SUV.
+    truth : (x, y, z) bool, the lesion.
+    point : (3,) fractional voxel.
+    uncertainty_mm : SD of the point about the lesion's centre.
     """
     far = float((np.abs(np.argwhere(truth) - point) * ras.spacing).max()) + MARGIN_MM
     needed = next((n for n, reach in enumerate(LEARNED_FROM_MM) if reach > far), len(LEARNED_FROM_MM) - 1)
@@ -51,7 +58,7 @@ def around(ras: Volume, truth: Array, point: Array, uncertainty_mm: float) -> li
 
 
 def of_phantom(seed: int, preset: str) -> list[Candidates]:
-    """Around a phantom's click, and around a point as far off as a CAM's."""
+    """Candidates around a phantom's click, and around a point with the error of a CAM's maximum."""
     patient = make_patient(seed, PRESETS[preset])
     ras, truth = patient.volume.to_ras(), patient.truth.to_ras().array > 0
     click = ras.to_index(np.array(patient.seed.position))
@@ -65,22 +72,22 @@ def of_phantom(seed: int, preset: str) -> list[Candidates]:
 
 
 def of_scene(seed: int) -> list[Candidates]:
-    """Around the click of a scene."""
+    """Candidates around the click of a scene."""
     scene = make_scene(seed)
     return around(scene.volume, scene.truth, scene.click, CLICK_SD_MM)
 
 
 def of_lesion(lesion: RealLesion) -> list[Candidates]:
-    """Around each click on a real lesion."""
+    """Candidates around each click on a real lesion."""
     ras, truth = lesion.volume.to_ras(), lesion.volume.with_array(lesion.truth).to_ras().array
     clicks = ras.to_index(lesion.volume.to_world(lesion.clicks()))
     return [group for click in clicks for group in around(ras, truth, click, CLICK_SD_MM)]
 
 
 def fit(groups: list[Candidates], epochs: int = EPOCHS, seed: int = 0) -> ContourScore:
-    """Maximise the expected Dice of a softmax over each group's candidates.
+    """Fit the score: maximise the expected Dice of a softmax over the candidates of each group.
 
-    `NETWORKS` networks that begin at different numbers see the same batches; the score is their mean.
+    The score is the mean of `NETWORKS` networks with different initial weights, which are trained on the same batches.
     """
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
@@ -120,7 +127,7 @@ def _expected(scores: torch.Tensor, dice: torch.Tensor, of_group: torch.Tensor, 
 
 
 def achieved(score: ContourScore, groups: list[Candidates]) -> tuple[float, float]:
-    """Mean Dice of the contours that are selected, and of the best candidates."""
+    """Return the mean Dice of the selected contours, and of the best candidates."""
     return (
         float(np.mean([dice[_selected(score, features)] for features, dice in groups])),
         float(np.mean([dice.max() for _, dice in groups])),
@@ -136,7 +143,7 @@ def _seeds(preset: str, patients: int) -> range:
 
 
 def cross_validated(cases: list[list[Candidates]], phantoms: list[Candidates]) -> float:
-    """Mean Dice of real lesions, each by a score that saw the phantoms and the lesions of other folds."""
+    """Return the mean Dice of real lesions, each with a score fitted to the phantoms and the lesions of other folds."""
     chosen = []
     for fold in range(FOLDS):
         seen = [group for number, case in enumerate(cases) if number % FOLDS != fold for group in case]
@@ -146,7 +153,7 @@ def cross_validated(cases: list[list[Candidates]], phantoms: list[Candidates]) -
 
 
 def main() -> None:
-    """Draw phantoms, fit on all, write the file; report on a fifth by a fit on the rest, and on real lesions."""
+    """Simulate phantoms, fit the score, write it; report the Dice on a fifth (fit on the rest) and on lesions."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--patients", type=int, default=80)
     parser.add_argument("--scenes", type=int, default=550)

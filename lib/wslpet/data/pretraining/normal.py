@@ -19,20 +19,20 @@ from wslpet.method.shipped import NORMAL_REFERENCE
 
 PRESET = "lifelike"
 FIRST_SEED = 900_000
-# A template is made of scans that reach from the head to the thighs; others are fitted to it.
+# The template is made of scans from the head to the thighs, which are longer than this; others are fitted to it.
 WHOLE_MM = 880.0
 TEMPLATE_PEOPLE = 24
 
 
 def phantom_people(count: int, preset: str = PRESET) -> Iterator[tuple[MipImage, MipImage]]:
-    """MIPs of phantoms without a tumour."""
+    """Yield the MIPs of phantoms without a tumour."""
     settings = replace(PRESETS[preset], no_tumour_fraction=1.0)
     for seed in tqdm(range(FIRST_SEED, FIRST_SEED + count), unit="phantom", disable=None):
         yield display_images(project(make_patient(seed, settings).volume.to_ras()))
 
 
 def build_reference(people: list[tuple[MipImage, MipImage]]) -> Reference:
-    """Template of those who are whole, atlas of all."""
+    """Build the template from whole bodies, and the atlas from all phantoms."""
     whole = [images for images in people if images[0].pixels.shape[0] * images[0].spacing[0] > WHOLE_MM]
     template, weight = build_template(whole[:TEMPLATE_PEOPLE])
     reference = Reference(template, weight, Atlas(np.zeros((2, 2, 1, 1)), 0))
@@ -44,7 +44,7 @@ def build_reference(people: list[tuple[MipImage, MipImage]]) -> Reference:
 
 
 def main() -> None:
-    """Draw phantoms, build, write."""
+    """Simulate phantoms, build the reference, and write it."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--people", type=int, default=100)
     parser.add_argument("--preset", default=PRESET)

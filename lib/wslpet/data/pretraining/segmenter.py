@@ -26,13 +26,13 @@ from wslpet.method.projection.mip import project
 from wslpet.method.shipped import SHIPPED_SEGMENTER
 
 PRESET = "lifelike"
-# Tests and measurements use seeds below; those of the CAM network's phantoms lie below, too.
-# The 40 from 500,000 on judged it.
+# Tests, measurements and the CAM network's training use smaller random seeds. The 40 phantoms from 500,000 on were used
+# to evaluate the segmenter.
 FIRST_SEED = 500_040
 PEOPLE = 210
-# A phantom of these voxels takes a second of one core, one of a scanner's own voxels four.
+# Simulating a phantom with this voxel size takes one second, with a scanner's own voxel size four.
 VOXEL_MM = (4.07, 4.07, GRID_MM)
-# A lesion's pixel is hidden, and unknown to the training, where something else along the ray is hotter.
+# A pixel of a lesion is hidden if another tissue along the ray is hotter; hidden pixels have no weight in the training.
 OWN_SHARE = 0.999
 WINDOW = (192, 112)
 # SUV at which displays saturate.
@@ -43,12 +43,13 @@ LESION_WEIGHT = 3.0
 
 @dataclass(frozen=True, eq=False)
 class PhantomMip:
-    """The coronal MIP of a phantom as it is displayed, on the segmenter's grid.
+    """Coronal MIP of a phantom in the orientation of a display, on the segmenter's grid.
 
     Parameters
     ----------
     image : (row, column) SUV.
-    lesions, visible : (row, column) bool: lesions, and where they are the hottest along the ray.
+    lesions : (row, column) bool, pixels whose ray passes a lesion.
+    visible : (row, column) bool, pixels of `lesions` whose maximum is in a lesion.
     """
 
     image: FloatArray
@@ -123,7 +124,7 @@ def _degraded(image: Array, rng: np.random.Generator) -> Array:
 def train_coarse(
     people: Sequence[PhantomMip], steps: int, random_seed: int = 0, report: Callable[[int, float], None] | None = None
 ) -> CoarseNet:
-    """Train the network. report : called with the step and its loss."""
+    """Train the network; `report` is called with the step and its loss."""
     rng = np.random.default_rng(random_seed)
     torch.manual_seed(random_seed)
     network = CoarseNet()
@@ -153,7 +154,7 @@ def _loss(logits: Tensor, lesions: Tensor, weight: Tensor) -> Tensor:
 
 
 def main() -> None:
-    """Simulate the people, train, write the network."""
+    """Simulate the phantoms, train the network, and write it."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--people", type=int, default=PEOPLE)
     parser.add_argument("--steps", type=int, default=STEPS)

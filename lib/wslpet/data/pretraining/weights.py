@@ -19,13 +19,13 @@ from wslpet.method.network.inputs import Example, load_example, prepare, save_ex
 from wslpet.method.training.augmentation import Augmentation
 from wslpet.method.training.trainer import EpochReport, train
 
-# Preset → its first phantom seed; tests and measurements use seeds below them.
+# Preset → its first random seed of a phantom; tests and measurements use smaller ones.
 FIRST_SEED = {"train": 100_000, "train-mimics": 200_000}
 
 
 @dataclass(frozen=True)
 class Stage:
-    """A stage of the training, which starts from the weights of the stage before.
+    """A stage of the training. Each stage starts from the weights of the stage before.
 
     Parameters
     ----------
