@@ -100,7 +100,7 @@ def hd95(mask: BoolArray, truth: BoolArray, spacing: tuple[float, float, float])
     near = np.pad(both[:, x, y, z], ((0, 0), (1, 1), (1, 1), (1, 1)))[:, None, None]
     one, other = (torch.from_numpy(part.astype(np.uint8)) for part in near)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)  # of MONAI's own calls within itself
+        warnings.simplefilter("ignore", FutureWarning)  # raised by MONAI's internal calls
         found = compute_hausdorff_distance(one, other, include_background=True, percentile=95, spacing=list(spacing))
     return float(found)
 

@@ -47,7 +47,7 @@ def folds(strata: Sequence[Hashable], patients: Sequence[str], n: int = 5, seed:
         classes = np.zeros_like(classes)  # no stratum has a scan for each fold, which scikit-learn refuses
     splitter = StratifiedGroupKFold(n, shuffle=True, random_state=seed)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # of strata smaller than the number of folds
+        warnings.simplefilter("ignore", UserWarning)  # raised for strata smaller than the number of folds
         return [test for _, test in splitter.split(classes, classes, patients)]
 
 

@@ -37,7 +37,7 @@ from wslpet.server.tasks.infer import DelineateClick, FindTumour
 from wslpet.server.tasks.predictions import Predictions
 from wslpet.server.tasks.scoring import Radiomics
 from wslpet.server.tasks.strategies import First, Random, Review, Uncertainty
-from wslpet.server.tasks.train import LearnFromSeeds
+from wslpet.server.tasks.training.train import LearnFromSeeds
 
 SWITCH_SECONDS = 0.0005
 

@@ -14,7 +14,7 @@ from wslpet.server.configuration import configuration_from
 from wslpet.server.storage.datastore import SeededDatastore
 from wslpet.server.storage.opening import open_studies
 from wslpet.server.tasks.active_model import ActiveModel
-from wslpet.server.tasks.train import LearnFromSeeds
+from wslpet.server.tasks.training.train import LearnFromSeeds
 
 RENAMED = Settings(types=("lung", "esophagus"))
 

@@ -12,7 +12,7 @@ LEFT_OUT = "left-out.txt"
 
 
 class _Sent(io.RawIOBase):
-    """What an archive writes, to be taken away piece by piece."""
+    """File object for an archive, whose content is read and removed piece by piece."""
 
     def __init__(self) -> None:
         self._pieces: list[bytes] = []
@@ -27,7 +27,7 @@ class _Sent(io.RawIOBase):
         return len(content)
 
     def taken(self) -> bytes:
-        """What was written since the last time."""
+        """Return and remove what was written since the last call."""
         pieces, self._pieces = self._pieces, []
         return b"".join(pieces)
 

@@ -22,7 +22,7 @@ MARGIN_MM = 10.0
 
 @dataclass(frozen=True)
 class Origin:
-    """Where a lesion's contour comes from.
+    """Origin of a lesion's contour.
 
     Parameters
     ----------

@@ -25,12 +25,12 @@ class PairAgreement:
 
     Parameters
     ----------
-    readers : the two names.
-    types : cancer type that each says.
-    lesions : how many each outlines.
-    matched : lesions of both that are the same: see `matched_lesions`.
-    dice : of all lesions' voxels together; 1 where neither outlines any.
-    tmtv_ml : total metabolic tumour volume of each.
+    readers : names of the two readers.
+    types : each reader's cancer type.
+    lesions : each reader's number of lesions.
+    matched : number of lesions that both have, see `matched_lesions`.
+    dice : Dice of the voxels of all lesions; 1 if neither has a lesion.
+    tmtv_ml : each reader's total metabolic tumour volume.
     """
 
     readers: tuple[str, str]
@@ -47,7 +47,7 @@ class PairAgreement:
 
     @property
     def tmtv_difference_ml(self) -> float:
-        """Of the second reader, minus that of the first."""
+        """Difference of TMTV, the second reader's minus the first's, ml."""
         return self.tmtv_ml[1] - self.tmtv_ml[0]
 
     def to_dict(self) -> dict[str, Any]:
@@ -124,7 +124,7 @@ def compare(
 
 
 def summarise(pairs: Iterable[PairAgreement]) -> list[CohortAgreement]:
-    """Each two readers over their common patients, by name."""
+    """Summarise each pair of readers over their common patients, sorted by name."""
     by_readers: dict[tuple[str, str], list[PairAgreement]] = defaultdict(list)
     for pair in pairs:
         by_readers[pair.readers].append(pair)

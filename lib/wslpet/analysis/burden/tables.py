@@ -14,7 +14,7 @@ from wslpet.analysis.burden.lesions import LesionMeasures, Origin
 from wslpet.analysis.burden.patient import Burden, burden_of
 from wslpet.io.tables import guarded
 
-# Which scan a row is of: the image's name, and what DICOM says of a series; empty of files.
+# Columns that identify the scan: the image's name, and elements of a series' DICOM header, which are empty for files.
 FACTS = ("PatientID", "StudyDate", "SeriesInstanceUID", "SeriesDescription")
 SCAN_COLUMNS = ("image", *FACTS)
 _MEASURES = ("volume_ml", "suv_max", "suv_peak", "suv_mean", "tlg", "sul_max", "sul_peak", "sul_mean", "tlg_sul")
@@ -37,17 +37,17 @@ State = Literal["measured", "no tumour", "not annotated", "failed"]
 
 @dataclass(frozen=True)
 class PatientRecord:
-    """What the tables say of one scan.
+    """Content of the tables for one scan.
 
     Parameters
     ----------
-    image : its name.
-    facts : `FACTS` → text, of a DICOM series.
-    state : "measured"; "no tumour" where somebody says so or nothing was found; "not annotated"; "failed".
-    reason : of "failed", in a sentence.
-    lesions : by number.
-    body : of the patient.
-    origin : of the patient's annotation, whether it has lesions or not; None without one.
+    image : name of the image.
+    facts : keyword of `FACTS` → text, for a DICOM series.
+    state : "measured"; "no tumour" if a reader says so or nothing was found; "not annotated"; "failed".
+    reason : reason for "failed", as a sentence.
+    lesions : measures of the lesions, by number.
+    body : weight, height and sex of the patient.
+    origin : origin of the patient's annotation, with lesions or without; None without an annotation.
     """
 
     image: str
@@ -63,7 +63,7 @@ class PatientRecord:
         return asdict(self)
 
     def unsigned(self) -> PatientRecord:
-        """The same without who and when, of an annotation that does not say it."""
+        """Return the record without user and time, for an annotation that has neither."""
         lesions = tuple(replace(one, origin=replace(one.origin, user="", time="")) for one in self.lesions)
         origin = None if self.origin is None else replace(self.origin, user="", time="")
         return replace(self, lesions=lesions, origin=origin)
@@ -87,7 +87,7 @@ class PatientRecord:
 
 
 def rounded(value: float) -> float:
-    """A measure with as many digits as tables and reports give it."""
+    """Round a measure to the number of digits in tables and reports."""
     return float(f"{value:.{DIGITS}g}")
 
 

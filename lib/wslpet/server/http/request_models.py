@@ -182,7 +182,7 @@ class TrainRequest(_Options):
     ] = None
     pretrained: Annotated[bool | None, Field(description="true or false")] = None
     from_scratch: Annotated[bool, Field(description="true or false")] = False
-    # What MONAI Label and its viewers add, and what means nothing here.
+    # Keys that MONAI Label and its viewers send and that have no effect here.
     model: Unread = None
     client_id: Unread = None
     device: Unread = None

@@ -19,10 +19,10 @@ from wslpet.method.training.judging import FEWEST, LEVEL
 from wslpet.method.training.parts import split
 from wslpet.server.errors import Conflict
 from wslpet.server.page.schemas.training import Run, Training, TrainingProgress, TrainOptions
-from wslpet.server.tasks import decision
-from wslpet.server.tasks.decision import CANDIDATE_FILE, Decision, decisions, run_id
-from wslpet.server.tasks.train import LearnFromSeeds
-from wslpet.server.tasks.training_record import RUN_FILE
+from wslpet.server.tasks.training import decision
+from wslpet.server.tasks.training.decision import CANDIDATE_FILE, Decision, decisions, run_id
+from wslpet.server.tasks.training.train import LearnFromSeeds
+from wslpet.server.tasks.training.training_record import RUN_FILE
 
 TASK = "wslpet"
 RUNS_SHOWN = 30
@@ -55,7 +55,7 @@ def stop() -> None:
 
 
 def decide(app: Any, run: str, use: bool, user: str) -> None:
-    """Use a run's weights or keep those before; errors as of `wslpet.server.tasks.decision.decide`."""
+    """Use a run's weights or keep those before; errors as of `wslpet.server.tasks.training.decision.decide`."""
     decision.decide(app.weights.history, run, use, user)
 
 

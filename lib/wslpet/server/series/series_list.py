@@ -107,7 +107,7 @@ class SeriesList(SeededDatastore):
 
     @property
     def source(self) -> SeriesSource:
-        """Where the series come from."""
+        """Source of the series."""
         return self._source
 
     def _series(self, image_id: Any) -> FoundSeries | None:

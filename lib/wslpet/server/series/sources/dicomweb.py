@@ -274,7 +274,7 @@ def _trouble(error: requests.RequestException) -> str:
     return "cannot be reached; start it, or check the address"
 
 
-# What a viewer may reach with the server's login. A PACS has more below the same address: Orthanc, its peers.
+# Resources that a viewer may reach with the server's login. A PACS may have others there, as Orthanc's peers.
 _RESOURCES = ("studies", "series", "instances")
 
 

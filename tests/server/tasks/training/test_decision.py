@@ -12,8 +12,8 @@ from wslpet.core.settings import Settings
 from wslpet.method.network.checkpoint import Model, load_model, new_network, save_model
 from wslpet.method.network.registry import ModelRegistry
 from wslpet.server.errors import Conflict, UnknownName
-from wslpet.server.tasks.decision import CANDIDATE_FILE, decide, decisions
-from wslpet.server.tasks.training_record import RUN_FILE
+from wslpet.server.tasks.training.decision import CANDIDATE_FILE, decide, decisions
+from wslpet.server.tasks.training.training_record import RUN_FILE
 
 RUN = "train_01/20270102-030405"
 

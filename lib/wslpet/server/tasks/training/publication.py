@@ -44,7 +44,7 @@ def _not_better(judgement: Judgement, history: Mapping[str, Any]) -> str:
 
 
 def not_judged(history: Mapping[str, Any]) -> str:
-    """What the patients who judge say nothing of, as a sentence; empty when there is nothing."""
+    """Return a sentence on the types that no held-out patient has, which are not evaluated; "" if there are none."""
     if not history["judging"]:
         return "Nobody was kept to judge, so how good it is on other patients is not known."
     left = {name: n for name, n in history["patients"].items() if n and name not in history["judged"]}

@@ -20,7 +20,7 @@ from wslpet.core.errors import ModelError
 from wslpet.method.network.checkpoint import Model, load_model
 from wslpet.method.network.registry import ModelRegistry
 from wslpet.server.errors import Conflict, UnknownName, quoted
-from wslpet.server.tasks.training_record import RUN_FILE
+from wslpet.server.tasks.training.training_record import RUN_FILE
 
 LOG_FILE = "decisions.jsonl"
 CANDIDATE_FILE = "model.pt"
@@ -28,15 +28,15 @@ CANDIDATE_FILE = "model.pt"
 
 @dataclass(frozen=True)
 class Decision:
-    """What somebody decided about a run's weights.
+    """A person's decision about the weights of a run.
 
     Parameters
     ----------
-    run : its id, name/time.
-    version : of its weights.
-    use : whether they answer from now on; else those before.
-    user, time : who and when, ISO 8601 in UTC.
-    verdict : of the test, "better", "worse" or "cannot tell"; empty where nothing was compared.
+    run : id of the run, name/time.
+    version : version of its weights.
+    use : whether these weights are used from now on, or those before.
+    user, time : name of the person, and time, ISO 8601 in UTC.
+    verdict : result of the test: "better", "worse" or "cannot tell"; "" if nothing was compared.
     """
 
     run: str

@@ -8,7 +8,7 @@ from wslpet.core.settings import Settings
 from wslpet.method.network.checkpoint import Model, new_network
 from wslpet.method.training.judging import Answer, Judged, Judgement, Verdict
 from wslpet.method.training.trainer import EpochReport, Trained
-from wslpet.server.tasks.publication import not_judged, objection
+from wslpet.server.tasks.training.publication import not_judged, objection
 
 LUNG, OESOPHAGUS = Answer(True, "lung", 4.0), Answer(False, "oesophagus", 90.0)
 

@@ -30,9 +30,9 @@ from wslpet.method.training.trainer import EpochReport, Trained, train
 from wslpet.server.http.request_models import TrainRequest, parsed
 from wslpet.server.storage.datastore import SeededDatastore
 from wslpet.server.tasks.active_model import ActiveModel
-from wslpet.server.tasks.decision import CANDIDATE_FILE
-from wslpet.server.tasks.publication import comparable, not_judged, objection, same_network
-from wslpet.server.tasks.training_record import TrainingRecord, read_stats
+from wslpet.server.tasks.training.decision import CANDIDATE_FILE
+from wslpet.server.tasks.training.publication import comparable, not_judged, objection, same_network
+from wslpet.server.tasks.training.training_record import TrainingRecord, read_stats
 
 logger = logging.getLogger(__name__)
 
@@ -62,7 +62,7 @@ class LearnFromSeeds(TrainTask):
         }
 
     def stats(self) -> dict[str, Any]:
-        """As `wslpet.server.tasks.training_record.read_stats`."""
+        """As `wslpet.server.tasks.training.training_record.read_stats`."""
         return read_stats(self._stats_file)
 
     def check(self, request: Mapping[str, Any], datastore: SeededDatastore) -> None:

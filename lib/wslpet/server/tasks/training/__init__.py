@@ -1,0 +1,1 @@
+"""Training task: the task itself, its record, the publication of weights and the decision on them."""
