@@ -1,28 +1,28 @@
 # Every target sets up what it needs: a .venv with the pinned versions, rebuilt only when the pins change.
-# The first that runs: pyenv has commands for Pythons that are not switched on.
+# The first Python that runs: pyenv also has commands for versions that are not enabled.
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3.10 python3; do $$p -c 1 2>/dev/null && command -v $$p && break; done)
 VENV := .venv
 PYTHONS ?= 3.10 3.11 3.12 3.13
 RUN := $(VENV)/bin/python
 PINS := requirements.txt requirements-dev.txt pyproject.toml lib/wslpet/cli/serving/setup.py
 READY := $(VENV)/ready-$(shell cat $(PINS) | cksum | cut -d' ' -f1)
-# Apart from .venv: the site generator's packages are no part of the deployment.
+# The site generator has its own environment, since its packages are not part of the deployment.
 DOCS_VENV := .venv-docs
 DOCS_READY := $(DOCS_VENV)/ready-$(shell cksum < requirements-docs.txt | cut -d' ' -f1)
-# An index of CPU builds of torch, from PyTorch's page "Get started"; by default pip takes the registry's build, with CUDA.
+# Package index with CPU builds of torch, from PyTorch's page "Get started". By default pip installs a build with CUDA.
 TORCH_INDEX ?=
 HOST ?= 127.0.0.1
 PORT ?= 8000
-# The address of an OpenID Connect issuer turns accounts on; see SECURITY.md.
+# URL of an OpenID Connect issuer, which turns accounts on; see SECURITY.md.
 OIDC ?=
 ACCOUNTS := $(if $(OIDC),MONAI_LABEL_AUTH_ENABLE=true MONAI_LABEL_AUTH_REALM_URI="$(OIDC)")
 DEMO ?= demo/fed
 START = exec env PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(ACCOUNTS) $(RUN) -m wslpet
-# Not 8042, which an Orthanc that is here already would have.
+# Not 8042, which an Orthanc that is installed already uses.
 PACS_PORT ?= 8142
 PACS := http://127.0.0.1:$(PACS_PORT)/dicom-web
 
-# Phantom patients of no other seed: not the training cohort's, not those of the end-to-end figures.
+# The study's phantoms have random seeds of their own: neither those of the training nor those of the end-to-end figures.
 STUDY := work/study
 # How much study-real trains: small, full, or try.
 PLAN ?= full
@@ -32,8 +32,8 @@ PLAN ?= full
 
 help:
 	@echo "make demo              phantom cohort, server on http://$(HOST):$(PORT)"
-	@echo "make demo-clicks       in another terminal: its clicks and a training by themselves, and what they brought"
-	@echo "make demo-score        what is found in the demo's patients that nobody clicked"
+	@echo "make demo-clicks       in another terminal: simulated clicks, a training, and the improvement"
+	@echo "make demo-score        evaluates the weights in use on the demo's patients without a click"
 	@echo "make demo-pacs         phantoms as DICOM on a PACS (Orthanc), for OHIF; installs it"
 	@echo "make test              set up and run the tests"
 	@echo "make test-fast         the tests that start no server and train nothing, in two minutes"
@@ -45,8 +45,8 @@ help:
 	@echo "make serve STUDIES=DIR server on your own scans: NIfTI in SUV, DICOM PET, or a DICOMweb address"
 	@echo "make e2e               clicks, training and masks over HTTP, with figures"
 	@echo "make bench             speed and memory, against the limit and MONAI Label's usual way"
-	@echo "make study             the paper's comparison on 60 phantom patients, in a hurry: work/study/small/report.html"
-	@echo "make study-full        the same on 100 hard ones, trained for longer: an hour or two"
+	@echo "make study             the paper's comparison on 60 phantom patients, short: work/study/small/report.html"
+	@echo "make study-full        the same on 100 hard phantoms, with longer trainings: an hour or two"
 	@echo "make study-real MIPS=DIR  the comparison on MIPs of real people with masks, resumable: some hours"
 	@echo "make kills             the server and its writers killed 200 times each, nothing lost"
 	@echo "make fuzz              ten minutes of made-up requests, no failure"
@@ -91,18 +91,18 @@ serve: setup
 test: setup
 	$(RUN) -m pytest -n 2 --dist loadfile $(ARGS)
 
-# From clean clones of HEAD, an environment each; the table is in work/pythons.
+# From clean clones of HEAD, one environment per Python version; the table is in work/pythons.
 test-pythons:
 	tools/try-pythons $(PYTHONS)
 
 test-fast: setup
 	$(RUN) -m pytest -n 2 --dist loadfile -m "not slow" $(ARGS)
 
-# Lines that only a server process runs are not counted: it is another process.
+# Lines that run only in a server process are not counted, since it is another process.
 coverage: setup
 	$(RUN) -m pytest -n 2 --dist loadfile --cov --cov-report=term $(ARGS)
 
-# A viewer that is missing fails here; in `make test` its tests are skipped, unless VIEWERS=required.
+# A missing viewer fails here. In `make test` its tests are skipped, unless VIEWERS=required.
 test-viewers: setup
 	@tools/debian-packages orthanc orthanc-dicomweb chromium
 	VIEWERS=required $(RUN) -m pytest tests/browser $(ARGS)
@@ -113,7 +113,7 @@ lint: setup
 	$(RUN) -m mypy
 	$(VENV)/bin/lint-imports
 
-# The site's page of commands is their own help, which needs the package.
+# The site's page of commands is generated from their help texts, for which the package must be installed.
 docs: setup $(DOCS_READY)
 	NO_MKDOCS_2_WARNING=1 WSLPET_PYTHON=$(RUN) $(DOCS_VENV)/bin/python -m mkdocs build --strict --quiet
 	@echo work/site/index.html
@@ -157,7 +157,7 @@ fuzz: setup
 soak: setup
 	$(RUN) -m benchmarks.soak $(ARGS)
 
-# Strict: a package that the advisory service does not know fails, and is not passed over in silence.
+# --strict: a package that the advisory service does not know is an error.
 audit: setup
 	mkdir -p work
 	$(RUN) -m pip list --format=freeze --exclude-editable | sed 's/+[a-z0-9.]*$$//' > work/installed.txt

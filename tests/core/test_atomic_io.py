@@ -9,7 +9,7 @@ from wslpet.core.atomic_io import locked
 from wslpet.core.errors import BusyError
 
 
-def test_a_lock_that_another_holds_for_too_long_is_an_error(tmp_path, caplog):
+def test_a_lock_held_beyond_the_time_limit_raises_busy(tmp_path, caplog):
     place = tmp_path / "store.lock"
     with locked(FileLock(place)), pytest.raises(BusyError, match=r"store\.lock was held"), locked(FileLock(place), 0.0):
         pass
@@ -18,7 +18,7 @@ def test_a_lock_that_another_holds_for_too_long_is_an_error(tmp_path, caplog):
         pass
 
 
-def test_a_lock_may_be_taken_again_by_who_holds_it_and_is_free_after_an_error(tmp_path):
+def test_a_thread_lock_is_reentrant_and_free_after_an_error(tmp_path):
     lock = FileLock(tmp_path / "store.lock")
     with pytest.raises(ZeroDivisionError), locked(lock, 0.0), locked(lock, 0.0):
         raise ZeroDivisionError

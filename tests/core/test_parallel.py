@@ -29,7 +29,7 @@ def halved(number: int) -> int:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 2])
-def test_answers_and_refusals_come_in_order(workers):
+def test_results_and_errors_are_yielded_in_the_order_of_the_items(workers):
     answers = list(over(halved, [0, 2, 3, 8, 4], workers))
     told = [answer if isinstance(answer, int) else str(answer) for answer in answers]
     assert told[:3] == [0, 1, "3 is odd"] and told[4:] == [2]
@@ -38,7 +38,7 @@ def test_answers_and_refusals_come_in_order(workers):
 
 
 @pytest.mark.slow
-def test_no_more_is_begun_than_workers_can_take_soon(tmp_path):
+def test_at_most_twice_as_many_items_as_workers_are_dispatched(tmp_path):
     taken = []
 
     class Items(list):
@@ -103,21 +103,21 @@ def test_a_dask_cluster_takes_the_same_work():
 
 
 @pytest.mark.slow
-def test_a_scheduler_that_does_not_answer_is_told():
+def test_a_dask_scheduler_that_does_not_answer_is_an_input_error():
     with pytest.raises(InputError, match="does not answer"):
         list(over(halved, [2], scheduler="tcp://127.0.0.1:9"))
 
 
-def test_nothing_to_do():
+def test_no_items_give_no_results():
     assert list(over(halved, [], 4)) == []
 
 
 @pytest.mark.slow
-def test_a_process_that_dies_is_told():
+def test_a_process_that_dies_is_an_input_error():
     with pytest.raises(InputError, match=r"a process died, .* fewer --workers"):
         list(over(halved, [0, 6], 2))
 
 
-def test_workers_are_one_or_more():
+def test_fewer_than_one_worker_is_refused():
     with pytest.raises(InputError, match="--workers 0"):
         over(halved, [2], 0)

@@ -9,7 +9,7 @@ from wslpet.core.seeds import NO_TUMOUR
 from wslpet.core.settings import PRESETS, Settings, settings_from
 
 
-def test_the_papers_preset_is_the_papers():
+def test_the_preset_paper_has_the_papers_settings():
     paper = PRESETS["paper"]
     assert paper.stride == 16
     assert (paper.pooling, paper.intensity, paper.suv_limit, paper.batch_size) == ("average", "linear", 30.0, 8)
@@ -22,7 +22,7 @@ def test_labels_follow_the_configured_order():
     assert settings.classes == ("breast", "cervix", "larynx", NO_TUMOUR)
 
 
-def test_settings_survive_json():
+def test_settings_are_restored_from_their_json():
     settings = settings_from("paper", epochs=3)
     assert settings_from(**json.loads(json.dumps(settings.to_dict()))) == settings
 
@@ -56,5 +56,5 @@ def test_a_misspelt_preset_is_refused():
         settings_from("papper")
 
 
-def test_the_default_is_the_default():
+def test_the_preset_default_has_the_default_settings():
     assert settings_from() == Settings()

@@ -20,7 +20,7 @@ def places(volume: Volume) -> dict[float, np.ndarray]:
 
 @pytest.mark.parametrize("tilt", [0.0, 12.0])
 @pytest.mark.parametrize(("permutation", "flips"), STORAGES)
-def test_every_storage_reorients_to_ras(permutation, flips, tilt):
+def test_a_volume_of_any_stored_orientation_is_reoriented_to_ras(permutation, flips, tilt):
     original = numbered(tilt)
     stored = stored_as(original, permutation, flips)
     ras = stored.to_ras()
@@ -30,7 +30,7 @@ def test_every_storage_reorients_to_ras(permutation, flips, tilt):
 
 
 @pytest.mark.parametrize(("permutation", "flips"), STORAGES[::5])
-def test_reorienting_leaves_every_value_at_its_place_in_the_world(permutation, flips):
+def test_reorienting_keeps_the_world_position_of_every_voxel(permutation, flips):
     stored = stored_as(numbered(7.0), permutation, flips)
     before, after = places(stored), places(stored.to_ras())
     assert before.keys() == after.keys()
@@ -38,12 +38,12 @@ def test_reorienting_leaves_every_value_at_its_place_in_the_world(permutation, f
 
 
 @pytest.mark.parametrize(("permutation", "flips"), STORAGES)
-def test_an_array_of_the_ras_grid_comes_back_as_stored(permutation, flips):
+def test_from_ras_is_the_inverse_of_in_ras(permutation, flips):
     stored = stored_as(numbered(), permutation, flips)
     np.testing.assert_array_equal(stored.from_ras(stored.to_ras().array), stored.array)
 
 
-def test_reorienting_copies_nothing():
+def test_reoriented_arrays_are_views():
     stored = stored_as(numbered(), (2, 0, 1), (True, False, True))
     assert np.shares_memory(stored.to_ras().array, stored.array)
 
@@ -65,7 +65,7 @@ def test_index_and_world_are_inverse():
         ((0, 0, np.nan), False),
     ],
 )
-def test_contains_counts_half_a_voxel_of_border(index, inside):
+def test_contains_includes_half_a_voxel_beyond_the_outer_centres(index, inside):
     assert numbered().contains(np.array(index)) is inside
 
 
@@ -108,6 +108,6 @@ def test_building_a_volume_leaves_the_callers_affine_alone():
         ((4, 4, 4), np.array([[1, 1, 0, 0], [0, 0, 1, 0], [0, 0, 1, 0], [0, 0, 0, 1]]), "singular"),
     ],
 )
-def test_what_is_no_geometry_is_refused(shape, affine, said):
+def test_an_unusable_geometry_is_refused(shape, affine, said):
     with pytest.raises(GeometryError, match=f"case: .*{said}"):
         Volume(np.zeros(shape, np.float32), affine, name="case")

@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.mark.parametrize(("given", "kept"), [(None, "PASSIVE"), ("ACTIVE", "ACTIVE")])
-def test_a_setting_that_is_there_stays(monkeypatch, given, kept):
+def test_omp_wait_policy_that_is_set_is_not_changed(monkeypatch, given, kept):
     monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
     if given:
         monkeypatch.setenv("OMP_WAIT_POLICY", given)
@@ -21,7 +21,7 @@ def test_a_setting_that_is_there_stays(monkeypatch, given, kept):
     assert os.environ["OMP_WAIT_POLICY"] == kept
 
 
-def test_the_commands_say_so_before_torch_reads_it():
+def test_commands_set_omp_wait_policy_before_torch_is_imported():
     environment = {name: value for name, value in os.environ.items() if not name.startswith("OMP_")}
     asked = [sys.executable, "-m", "wslpet", "model"]  # loads torch, whose OpenMP then tells its settings
     done = subprocess.run(

@@ -25,7 +25,7 @@ def table(folder, *lines: str):
     return path
 
 
-def test_what_is_written_is_read_again(folder, tmp_path_factory):
+def test_a_written_table_is_read_back(folder, tmp_path_factory):
     a, b = folder / "a.nii.gz", folder / "b.nii.gz"
     rows = [
         Row(2, "one", a, Seed("lung", (-31.25, 7.5, 410.125)), "p1", folder / "m.nii.gz", 1, {"age": 61}),

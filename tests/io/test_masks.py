@@ -29,7 +29,7 @@ def test_a_mask_is_written_where_the_scan_is(tmp_path, extension):
 @pytest.mark.parametrize("compress", [True, False])
 @pytest.mark.parametrize("extension", [".nii.gz", ".nii", ".nrrd", ".mha"])
 @pytest.mark.parametrize("slices", [None, slice(1, 3), slice(0, 0), slice(0, 5), slice(4, 5)])
-def test_a_mask_in_memory_is_the_file(tmp_path, extension, compress, slices, monkeypatch):
+def test_mask_content_equals_the_written_file(tmp_path, extension, compress, slices, monkeypatch):
     monkeypatch.setattr("wslpet.io.masks._NOTHING_BYTES", 7)
     array = np.zeros((3, 4, 5), np.uint8, order="F")
     array[1, 2:, slices or slice(2, 4)] = 2
@@ -41,7 +41,7 @@ def test_a_mask_in_memory_is_the_file(tmp_path, extension, compress, slices, mon
     assert np.array_equal(memory.affine, file.affine)
 
 
-def test_a_nifti_mask_is_bytes(tmp_path):
+def test_a_nifti_mask_is_stored_as_uint8(tmp_path):
     volume = original()
     write_mask(volume.with_array(np.ones(SHAPE, np.uint8), "label"), tmp_path / "mask.nii.gz")
     assert nib.load(tmp_path / "mask.nii.gz").get_data_dtype() == np.uint8

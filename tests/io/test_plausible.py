@@ -68,7 +68,7 @@ NO_SUV = {
 
 
 @pytest.mark.parametrize("name", NO_SUV)
-def test_what_is_no_suv_is_refused_with_its_figure(name):
+def test_an_image_not_in_suv_is_refused_with_the_value(name):
     array, said = NO_SUV[name]
     with pytest.raises(InputError, match=rf"image x\.nii.*{said}.*(give the PET in SUV|convert it to SUVbw first)"):
         check(array())
@@ -94,11 +94,11 @@ SUV = {
 
 
 @pytest.mark.parametrize("name", SUV)
-def test_what_is_suv_is_taken(name):
+def test_images_in_suv_are_accepted(name):
     check(SUV[name]())
 
 
-def test_a_series_whose_header_tells_is_not_judged_by_its_values():
+def test_a_dicom_series_is_not_checked_for_plausible_values():
     check(mask() * 3 - 1.5, from_file=False)
     for absurd in (np.full((3, 3, 3), np.nan), np.zeros((3, 3, 3)), np.full((3, 3, 3), 2e4)):
         with pytest.raises(InputError):
@@ -107,7 +107,7 @@ def test_a_series_whose_header_tells_is_not_judged_by_its_values():
 
 @pytest.mark.parametrize("factor", [0.5, 1.0, 2.0])
 @pytest.mark.parametrize("preset", PRESETS)
-def test_phantoms_are_taken(preset, factor):
+def test_phantoms_pass_the_plausibility_checks(preset, factor):
     check(make_patient(11, PRESETS[preset]).volume.array * factor)
 
 
@@ -119,7 +119,7 @@ def _real() -> list[Path]:
 @pytest.mark.slow
 @pytest.mark.skipif(not _real(), reason=f"no real scans in {DATA}")
 @pytest.mark.parametrize("spacing", [None, 0.8, 1.6])
-def test_real_scans_are_taken(spacing):
+def test_real_scans_pass_the_plausibility_checks(spacing):
     """As they are and resampled, in bodies of half and twice the weight."""
     for path in _real():
         array = read_volume(path).array

@@ -62,7 +62,7 @@ def test_index_and_position_are_inverse(volume, position):
 
 @quick
 @given(volumes(), st.data())
-def test_what_is_cropped_stays_in_place(volume, data):
+def test_a_cropped_volume_keeps_its_world_position(volume, data):
     window = []
     for n, at in zip(volume.shape, np.argwhere(volume.array == 7)[0], strict=True):
         window.append(slice(data.draw(st.integers(0, int(at))), data.draw(st.integers(int(at) + 1, n))))
@@ -80,7 +80,7 @@ def test_a_mask_that_is_written_lies_where_it_did(tmp_path, volume, extension):
 
 @quick
 @given(st.text(min_size=1), st.tuples(numbers, numbers, numbers), st.none() | st.tuples(numbers, numbers, numbers))
-def test_a_seed_survives_its_record(cancer_type, position, index):
+def test_a_seed_is_restored_from_its_record(cancer_type, position, index):
     seed = Seed(cancer_type, position, index)
     assert Seed.from_dict(seed.to_dict()) == seed
 
@@ -98,7 +98,7 @@ def _scans(folder: Path) -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize("extension", [".nii", ".nii.gz", ".nrrd", ".mha"])
-def test_readers_take_a_scan_or_refuse_it(tmp_path, extension):
+def test_readers_read_or_refuse_any_bytes_without_crashing(tmp_path, extension):
     good = _scans(tmp_path)[extension]
     path = tmp_path / f"fuzzed{extension}"
 

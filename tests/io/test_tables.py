@@ -40,7 +40,7 @@ def parsed(content: bytes | str):
         "image,x,note\r\n\r\np,-80.5,a note\r\n,,\r\n",
     ],
 )
-def test_the_same_table_however_it_was_saved(content):
+def test_a_table_is_read_equally_from_any_csv_dialect(content):
     table = parsed(content)
     assert table.columns == ("image", "x", "note")
     ((_, row),) = table.rows
@@ -77,7 +77,7 @@ def test_a_number_with_two_kinds_of_marks_is_none(text):
         (codecs.BOM_UTF16_LE + b"i\x00m", "cannot be read as CSV"),
     ],
 )
-def test_what_cannot_be_read_is_refused_in_words(content, words):
+def test_an_unreadable_table_is_refused_with_the_remedy(content, words):
     with pytest.raises(InputError, match=words):
         parsed(content)
 
@@ -97,10 +97,10 @@ def test_formulas_become_text(text):
 
 
 @pytest.mark.parametrize("text", ["", "lung", "O'Neill", "'quoted'", "a=b", "2026-11-26T10:00:00.000+00:00"])
-def test_other_text_stays(text):
+def test_text_that_is_no_formula_is_unchanged(text):
     assert guarded(text) == unguarded(text) == text
 
 
 @given(st.text(alphabet="'=+-@\t\ra1", max_size=6))
-def test_what_goes_out_comes_in_again(text):
+def test_guarded_text_is_restored(text):
     assert unguarded(guarded(text)) == text

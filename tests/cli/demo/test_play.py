@@ -109,7 +109,7 @@ def test_judging_alone_changes_nothing_and_a_perfect_answer_is_perfect(served, p
     assert demo._judged(scans[0].name, ~scans[0].truth(), "other")[:2] == (False, False)
 
 
-def test_what_cannot_be_is_said(served, played, tmp_path, capsys):
+def test_a_missing_truth_or_server_is_an_error_with_the_reason(served, played, tmp_path, capsys):
     server, scans = served
     assert main(["demo-clicks", str(server.studies), "--url", "http://127.0.0.1:9"]) == 2
     assert "no server answers at http://127.0.0.1:9" in capsys.readouterr().err

@@ -24,7 +24,7 @@ def files(folder):
 
 
 @pytest.mark.parametrize("content", [b"", b"short", LARGE])
-def test_what_is_kept_comes_back_also_to_others(tmp_path, content):
+def test_a_value_is_read_back_also_by_another_cache_on_the_folder(tmp_path, content):
     cache = DiskCache(tmp_path / "kept", MUCH)
     assert cache.get("key") is None and "key" not in cache and len(cache) == 0
     assert not (tmp_path / "kept").exists()
@@ -35,7 +35,7 @@ def test_what_is_kept_comes_back_also_to_others(tmp_path, content):
     assert cache.get("key") is None and files(tmp_path) == []
 
 
-def test_what_was_used_least_recently_goes(tmp_path):
+def test_the_least_recently_used_value_is_removed(tmp_path):
     cache = DiskCache(tmp_path / "kept", 40 * len(LARGE))
     for n in range(60):
         cache.set(str(n), LARGE)
@@ -65,7 +65,7 @@ def test_a_bit_that_flipped_is_a_miss(tmp_path):
     assert cache.get("key") is None
 
 
-def test_an_index_that_is_damaged_is_made_anew(tmp_path):
+def test_a_damaged_index_is_deleted_and_created_again(tmp_path):
     DiskCache(tmp_path / "kept", MUCH).set("key", LARGE)
     for file in (tmp_path / "kept").glob("cache.db*"):
         file.write_bytes(b"no database" * 1000)
@@ -90,14 +90,14 @@ def test_a_pickle_is_never_loaded(tmp_path):
     assert (tmp_path / "sprung").exists()
 
 
-def test_a_folder_that_cannot_be_made_is_no_error(tmp_path, caplog):
+def test_a_folder_that_cannot_be_created_is_a_miss_not_an_error(tmp_path, caplog):
     (tmp_path / "kept").write_text("a file is here")
     cache = DiskCache(tmp_path / "kept", MUCH)
     cache.set("key", LARGE)
     assert cache.get("key") is None and "its content is computed again" in caplog.text
 
 
-def test_a_disk_that_is_full_keeps_nothing(tmp_path, monkeypatch):
+def test_a_value_is_not_stored_on_a_full_disk(tmp_path, monkeypatch):
     cache = DiskCache(tmp_path / "kept", MUCH)
     cache.set("key", LARGE)
 
@@ -109,7 +109,7 @@ def test_a_disk_that_is_full_keeps_nothing(tmp_path, monkeypatch):
     assert cache.get("key") == LARGE and cache.get("other") is None
 
 
-def test_an_index_that_others_lock_is_not_waited_for(tmp_path, monkeypatch):
+def test_a_locked_index_is_a_miss(tmp_path, monkeypatch):
     monkeypatch.setattr("wslpet.io.cache.disk_cache.LOCK_SECONDS", 0.1)
     cache = DiskCache(tmp_path / "kept", MUCH)
     cache.set("key", LARGE)
@@ -136,7 +136,7 @@ def test_many_threads_and_caches_share_a_folder(tmp_path):
         assert all(pool.map(use, range(40)))
 
 
-def test_a_writer_that_is_killed_leaves_whole_values_and_no_litter(tmp_path):
+def test_a_killed_writer_leaves_complete_values_and_no_stray_files(tmp_path):
     for _ in range(10):
         child = os.fork()
         if child == 0:
@@ -163,7 +163,7 @@ def test_files_that_the_index_does_not_name_are_removed(tmp_path):
     assert cache.get("key") == LARGE
 
 
-def test_arrays_come_back(tmp_path):
+def test_packed_arrays_are_restored(tmp_path):
     arrays = {"a": np.arange(6, dtype=np.float32).reshape(2, 3), "name": np.array("case")}
     back = unpack_arrays(pack_arrays(arrays))
     assert back.keys() == arrays.keys()

@@ -9,7 +9,7 @@ from tests.helpers.synthetic import write_scan
 from wslpet.io.cache.scan_key import scan_key
 
 
-def test_a_file_that_is_what_it_was_is_not_read_again(tmp_path, monkeypatch):
+def test_the_key_of_an_unchanged_file_comes_from_memory(tmp_path, monkeypatch):
     monkeypatch.setattr("wslpet.io.cache.scan_key._SETTLED_NS", 0)
     path = write_scan(tmp_path, "case").path
     time.sleep(0.05)  # beyond the tick of the disk's clock
@@ -24,7 +24,7 @@ def test_a_file_that_is_what_it_was_is_not_read_again(tmp_path, monkeypatch):
     assert scan_key(path) != before
 
 
-def test_a_file_that_changed_just_now_is_read_again(tmp_path, monkeypatch):
+def test_the_key_of_a_file_that_changed_just_now_is_computed_again(tmp_path, monkeypatch):
     path = write_scan(tmp_path, "case").path
     scan_key(path)
     monkeypatch.setattr("wslpet.io.cache.scan_key._digest", lambda path: "it was read")

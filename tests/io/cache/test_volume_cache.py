@@ -27,7 +27,7 @@ def never_waits(scans, monkeypatch):
     monkeypatch.setattr(scans._changed, "wait", lambda *_: pytest.fail("it waits for what only itself can give"))
 
 
-def test_memory_is_bounded_whoever_exceeds_it_waits(tmp_path):
+def test_a_thread_waits_while_volumes_in_use_fill_the_memory(tmp_path):
     paths = [write_scan(tmp_path, f"case{n}").path for n in range(5)]
     size = decoded_bytes(paths[0])
     assert size == read_volume(paths[0]).array.nbytes
@@ -50,14 +50,14 @@ def test_memory_is_bounded_whoever_exceeds_it_waits(tmp_path):
     assert scans._total() <= 2 * size
 
 
-def test_a_volume_beyond_the_bound_is_read_alone(tmp_path):
+def test_a_volume_larger_than_the_limit_is_read_when_no_other_is_in_use(tmp_path):
     path = write_scan(tmp_path, "case").path
     scans = VolumeCache(read, memory_bytes=1)
     with scans.checkout(path) as volume:
         assert volume.array.size
 
 
-def test_the_volume_used_least_recently_goes(tmp_path):
+def test_the_least_recently_used_volume_is_removed(tmp_path):
     names = []
 
     def counting(key, path):
@@ -71,7 +71,7 @@ def test_the_volume_used_least_recently_goes(tmp_path):
     assert names == ["one.nii.gz", "two.nii.gz", "three.nii.gz", "two.nii.gz"]
 
 
-def test_a_thread_that_holds_one_scan_is_given_another(tmp_path, monkeypatch):
+def test_a_thread_that_holds_a_volume_may_exceed_the_limit(tmp_path, monkeypatch):
     paths = [write_scan(tmp_path, name).path for name in ("one", "two", "three", "four")]
     scans = VolumeCache(read, memory_bytes=decoded_bytes(paths[0]))
     never_waits(scans, monkeypatch)
@@ -84,7 +84,7 @@ def test_a_thread_that_holds_one_scan_is_given_another(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("same", [True, False])
-def test_whoever_waits_too_long_is_told_why(tmp_path, same):
+def test_a_wait_beyond_the_limit_raises_busy_with_the_reason(tmp_path, same):
     held, asked = (write_scan(tmp_path, name).path for name in ("held", "asked"))
     scans = VolumeCache(read, memory_bytes=decoded_bytes(held), wait_seconds=0.0)
     if same:  # another thread reads it, and does not come to an end
@@ -95,7 +95,7 @@ def test_whoever_waits_too_long_is_told_why(tmp_path, same):
         volume_of(scans, asked)
 
 
-def test_a_wait_is_told_in_the_log(tmp_path, caplog, monkeypatch):
+def test_a_wait_is_logged(tmp_path, caplog, monkeypatch):
     held, asked = (write_scan(tmp_path, name).path for name in ("held", "asked"))
     scans = VolumeCache(read, memory_bytes=decoded_bytes(held))
     entry = scans._volumes[scan_key(held)] = _Entry(decoded_bytes(held), read_volume(held))

@@ -58,7 +58,7 @@ def same_in_the_world(read: Volume, written: Volume, steps: float = 0.51) -> boo
 @pytest.mark.parametrize("tilt", [0.0, 11.0])
 @pytest.mark.parametrize("descending", [False, True])
 @pytest.mark.parametrize(("permutation", "flips"), STORAGES[::5])
-def test_what_is_written_is_read_at_its_place(tmp_path, permutation, flips, descending, tilt):
+def test_a_written_series_is_read_in_its_world_position(tmp_path, permutation, flips, descending, tilt):
     stored = stored_as(small_volume(tilt), permutation, flips)
     files = write_series(stored, tmp_path, "x", descending=descending)
     series = read_series(tmp_path)
@@ -292,7 +292,7 @@ def test_rounded_positions_are_no_gaps(tmp_path):
     assert read_series(tmp_path).volume.spacing[2] == pytest.approx(5.0, abs=0.02)
 
 
-def test_what_lies_beside_the_slices_is_left_alone(tmp_path):
+def test_other_files_beside_the_slices_are_ignored(tmp_path):
     small_series(tmp_path / "series" / "below")
     for name in ("DICOMDIR", "README", "notes.txt", ".DS_Store", "report.pdf"):
         (tmp_path / "series" / name).write_bytes(b"no slice")

@@ -121,7 +121,7 @@ def test_a_scan_and_its_masks_lie_where_itk_sees_them(tmp_path, sform, axes, cod
 
 @settings(deadline=None, max_examples=120, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
-def test_it_holds_for_any_two_forms(tmp_path, data):
+def test_the_affine_is_that_of_itk_for_any_qform_and_sform(tmp_path, data):
     spacing = np.array(data.draw(st.tuples(*[st.floats(0.8, 8)] * 3)))
     axes = np.eye(3)[:, data.draw(st.permutations(range(3)))] * data.draw(st.tuples(*[st.sampled_from([-1, 1])] * 3))
     tilt = Rotation.from_euler("xyz", data.draw(st.tuples(*[st.floats(-25, 25)] * 3)), degrees=True).as_matrix()

@@ -18,7 +18,7 @@ def test_bad_input(clinic, name):
     assert answer(name, clinic.server.url) == TABLE[name]
 
 
-def test_the_server_goes_on(clinic):
+def test_the_server_answers_after_all_bad_inputs(clinic):
     assert requests.get(f"{clinic.server.url}/info/", timeout=60).ok
     assert clinic.server.seeds(IMAGE) == []
     objects = requests.get(f"{clinic.server.url}/datastore/?output=all", timeout=60).json()["objects"]

@@ -55,7 +55,7 @@ def test_an_unknown_key_is_refused_and_the_known_ones_are_told(what):
     assert set(told) <= set(MODELS[what].model_fields)
 
 
-def test_what_means_nothing_is_not_told():
+def test_ignored_keys_are_not_listed_in_a_refusal():
     assert refusal("train", x=1).rpartition("known are ")[2] == "from_scratch, max_epochs, name, pretrained, val_split"
     assert refusal("activelearning", x=1).endswith("known are client_id, exclude, strategy")
     told = refusal("infer", x=1).rpartition("known are ")[2].split(", ")
@@ -68,7 +68,7 @@ def test_a_long_unknown_key_is_cut(what):
 
 
 @pytest.mark.parametrize("what", ["infer", "batch infer", "activelearning", "scoring"])
-def test_none_is_as_good_as_nothing(what):
+def test_none_means_the_default(what):
     options = dict.fromkeys(MODELS[what].model_fields)
     assert parsed(MODELS[what], what, options) == parsed(MODELS[what], what, {})
 

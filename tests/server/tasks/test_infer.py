@@ -77,7 +77,7 @@ def test_ohif_gets_a_nrrd(clinic, name):
     assert_is_tumour(sitk.GetArrayFromImage(image).T, np.diag([-1, -1, 1, 1]) @ affine, scan, 1)
 
 
-def test_the_json_says_it_all(clinic):
+def test_the_json_answer_has_all_measures(clinic):
     scan = clinic.scans["ras_lung"]
     answer = clinic.server.click(scan.name, "lung", scan.click, output="json").json()
     (lesion,) = answer["lesions"]
@@ -96,7 +96,7 @@ def test_image_output_is_the_file_alone(clinic):
     assert_is_tumour(np.asarray(image.dataobj), image.affine, scan, 1)
 
 
-def test_no_temporary_file_stays(clinic):
+def test_inference_leaves_no_temporary_files(clinic):
     scan = clinic.scans["lps_lung"]
     for output in ("image", "json", "all"):
         assert clinic.server.click(scan.name, "lung", scan.click, output=output).ok
@@ -107,7 +107,7 @@ def test_no_temporary_file_stays(clinic):
     assert left == []
 
 
-def test_clicks_supersede_and_none_is_lost(clinic):
+def test_a_later_click_supersedes_and_both_stay_in_the_log(clinic):
     scan = clinic.scans["off_origin_lung"]
     before = clinic.server.seeds(scan.name)
     for cancer_type in ("lung", "oesophagus", "lung"):

@@ -61,7 +61,7 @@ def studies(tmp_path):
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
 @pytest.mark.parametrize("spoil", [ct, cut_off, four_dimensional, empty])
-def test_a_file_that_cannot_be_used_is_passed_over(studies, strategy, spoil):
+def test_an_unusable_image_is_skipped(studies, strategy, spoil):
     for name in ("a_bad", "c_bad"):
         spoil(studies / f"{name}.nii.gz")
     write_scan(studies, "b_good")
@@ -73,7 +73,7 @@ def test_a_file_that_cannot_be_used_is_passed_over(studies, strategy, spoil):
     assert store.waiting() == [] and set(store.unusable()) == {"a_bad", "c_bad"}
 
 
-def test_an_error_that_nobody_thought_of_is_passed_over_too(studies, monkeypatch):
+def test_an_unexpected_error_skips_the_image(studies, monkeypatch):
     for name in ("a", "b"):
         write_scan(studies, name)
     store = opened(studies)
@@ -89,7 +89,7 @@ def test_an_error_that_nobody_thought_of_is_passed_over_too(studies, monkeypatch
     assert store.unusable() == {"a": "MemoryError"}
 
 
-def test_a_file_that_is_mended_is_served(studies):
+def test_an_image_is_offered_again_after_its_file_changed(studies):
     ct(studies / "case.nii.gz")
     store = opened(studies)
     assert First()({}, store) is None
@@ -98,7 +98,7 @@ def test_a_file_that_is_mended_is_served(studies):
 
 
 @pytest.mark.parametrize("error", [PacsError("the PACS cannot be reached"), StorageError("the disk is full")])
-def test_what_cannot_be_reached_is_not_done(studies, monkeypatch, error):
+def test_unreachable_images_do_not_count_as_annotated(studies, monkeypatch, error):
     for name in ("a", "b"):
         write_scan(studies, name)
     store = opened(studies)
@@ -118,7 +118,7 @@ def test_what_cannot_be_reached_is_not_done(studies, monkeypatch, error):
     assert store.unusable() == {}
 
 
-def test_a_source_that_is_silent_may_have_more_patients(studies):
+def test_no_patient_left_is_an_error_while_the_pacs_does_not_answer(studies):
     store = opened(studies)
     store._listing.trouble = PacsError("the PACS cannot be reached")
     with pytest.raises(PacsError):
@@ -151,7 +151,7 @@ def test_a_cohort_without_a_usable_scan_looks_unusable(studies, page):
     assert "SUV" in told.message
 
 
-def test_what_is_done_looks_done(studies, page):
+def test_annotated_patients_count_as_completed(studies, page):
     write_scan(studies, "a")
     ct(studies / "b.nii.gz")
     page().datastore.seeds.append("a", Seed("lung", (0, 0, 0)))
@@ -172,7 +172,7 @@ def test_scores_are_kept_of_images_that_are_there(studies):
 
 
 @pytest.mark.slow
-def test_a_server_passes_over_and_says_so(studies, tmp_path):
+def test_a_server_skips_unusable_images_and_logs_why(studies, tmp_path):
     ct(studies / "case01_CT.nii.gz")
     write_scan(studies, "case01_PET")
     store = SeededDatastore(str(studies), Settings())

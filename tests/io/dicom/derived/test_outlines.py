@@ -64,7 +64,7 @@ def test_holes_in_a_row_and_an_island_in_one():
 
 @settings(max_examples=300, deadline=None)
 @given(arrays(bool, st.tuples(st.integers(1, 9), st.integers(1, 9))))
-def test_any_mask_comes_back(inside):
+def test_outlines_of_any_mask_give_the_mask_back(inside):
     polygons = outlines(inside)
     np.testing.assert_array_equal(filled(polygons, inside.shape), inside)
     assert sum(map(area, polygons)) == inside.sum()

@@ -186,7 +186,7 @@ def test_masks_of_another_grid_are_put_where_they_are(tmp_path):
     np.testing.assert_array_equal(back.array, expected.reshape(SHAPE))
 
 
-def test_outside_there_is_nothing(tmp_path):
+def test_a_mask_outside_the_series_is_empty(tmp_path):
     volume, headers = stored_series("head_first", tmp_path)
     far = np.array(volume.affine)
     far[:3, 3] += 900
@@ -197,7 +197,7 @@ def test_outside_there_is_nothing(tmp_path):
     assert not (tmp_path / "s.dcm").exists()
 
 
-def test_what_cannot_be_written_is_said(tmp_path):
+def test_a_mask_that_cannot_be_a_seg_is_refused(tmp_path):
     volume, headers = stored_series("head_first", tmp_path)
     with pytest.raises(DicomError, match="label value 7"):
         write_segmentation(volume.with_array(hot(volume).array * 7), volume, headers, NAMES, AUTOMATIC, tmp_path / "s")
@@ -206,7 +206,7 @@ def test_what_cannot_be_written_is_said(tmp_path):
         write_segmentation(hot(volume), volume, headers, NAMES, AUTOMATIC, tmp_path / "s.dcm")
 
 
-def test_what_cannot_be_read_is_said(tmp_path):
+def test_a_file_that_is_no_seg_of_the_types_is_refused(tmp_path):
     volume, headers = stored_series("head_first", tmp_path)
     path = tmp_path / "s.dcm"
     write_segmentation(hot(volume), volume, headers, NAMES, AUTOMATIC, path)

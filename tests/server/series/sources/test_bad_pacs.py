@@ -108,7 +108,7 @@ def test_an_answer_without_series_that_can_be_used_is_an_empty_list(pacs, opened
         store.image_path("../../../etc/passwd")
 
 
-def test_a_pacs_that_knows_no_pages_ends(pacs, opened):
+def test_a_search_of_a_pacs_without_paging_ends(pacs, opened):
     pacs.search = "endless"
     assert opened(pacs.url).list_images() == [pacs.uid]
 
@@ -128,7 +128,7 @@ def test_a_pacs_that_knows_no_pages_ends(pacs, opened):
         ("junk", "not DICOMweb"),
     ],
 )
-def test_a_fetch_that_fails_keeps_nothing(pacs, opened, how, said):
+def test_a_failed_download_leaves_no_files(pacs, opened, how, said):
     store = opened(pacs.url)
     pacs.fetch = how
     with pytest.raises(PacsError, match=said) as caught:
@@ -183,7 +183,7 @@ def test_a_series_that_grew_is_fetched_again(opened, tmp_path):
 
 
 @pytest.mark.parametrize("url", ["http://", "https://:80/x", "http://host:port/x"])
-def test_an_address_that_is_none(url):
+def test_an_invalid_dicomweb_url_is_refused(url):
     with pytest.raises(InputError, match="no DICOMweb address"):
         open_studies(url, Settings())
 

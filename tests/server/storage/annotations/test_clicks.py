@@ -109,7 +109,7 @@ def test_no_points_is_no_click():
         ({"lung": [[1, 2, 3]] * (MAX_POINTS + 1)}, "at most"),
     ],
 )
-def test_what_is_no_click_is_refused(request_, said):
+def test_an_invalid_click_is_refused(request_, said):
     with pytest.raises(SeedError, match=said):
         clicks_in(request_, TYPES)
 

@@ -83,12 +83,12 @@ def test_what_cannot_be_used_is_refused(service, scan, change, words):
     assert said(service) == []
 
 
-def test_an_unknown_image_is_refused_before_anybody_waits(service):
+def test_an_unknown_image_is_refused_before_waiting_for_a_processor(service):
     with processors, pytest.raises(UnknownName):
         service.check(AnnotationRequest("nobody", NO_TUMOUR, "Ann"))
 
 
-def test_a_sessions_click_is_answered_and_teaches_nothing(service, scan):
+def test_a_click_in_a_session_is_answered_and_not_recorded(service, scan):
     click = AnnotationRequest(None, "lung", "Ann", (Place(scan.click),), path=scan.path)
     assert service.annotate(click, lambda opened, seed: seed.cancer_type).answer == "lung"
     assert said(service) == []
@@ -109,14 +109,14 @@ def test_without_an_id_it_is_the_same_click_until_it_was_seen(service, scan):
     assert not service.check(AnnotationRequest("case", "lung", "Ann", (Place(scan.click),), seen=1)).known
 
 
-def test_what_others_said_meanwhile_is_told(service, scan):
+def test_annotations_of_others_since_then_are_returned(service, scan):
     other = service.check(AnnotationRequest("case", NO_TUMOUR, "Ben"))
     assert service.check(AnnotationRequest("case", "lung", "Ann", (Place(scan.click),))).meanwhile == (
         other.annotation,
     )
 
 
-def test_the_newest_is_withdrawn_and_the_one_before_counts_again(service, scan):
+def test_withdrawing_the_newest_annotation_makes_the_one_before_valid(service, scan):
     first = service.check(AnnotationRequest("case", NO_TUMOUR, "Ben")).annotation
     second = service.check(AnnotationRequest("case", "lung", "Ann", (Place(scan.click),), seen=1)).annotation
     with pytest.raises(Conflict):
@@ -127,7 +127,7 @@ def test_the_newest_is_withdrawn_and_the_one_before_counts_again(service, scan):
     assert history[0][0] == first and isinstance(history[-1][0], Withdrawal)
 
 
-def test_who_repeats_a_lesion_among_others_did_not_find_it(service, scan):
+def test_a_repeated_seed_keeps_user_and_time_of_its_first_record(service, scan):
     first = service.check(AnnotationRequest("case", "lung", "Ann", (Place(scan.click),))).annotation
     aside = Place([v + 1 for v in scan.click], contour=ContourChoice("41 %"))
     request = AnnotationRequest("case", "lung", "Ben", (Place(scan.click), aside), (Place([4, 4, 4]),), seen=1)
