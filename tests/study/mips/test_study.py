@@ -131,3 +131,24 @@ def test_people_and_types_of_the_cohort_are_those_of_the_reader(folder, out):
     assert cohort.types == ("lung", "lymphoma") and cohort.ill.sum() == 8
     assert json.loads((out / f"cache/frames-cohort-{PEOPLE}.json").read_text())[0]["scale"] == [1.0, 1.0]
     assert not learned_types([])
+
+
+def test_systems_that_share_a_network_are_run_fold_by_fold(folder, out):
+    study = open_mip_study(folder, out, "try", n_folds=2, systems=("cams_fcn", "cams", "click_41", "one_click-guard"))
+    assert [(run.system, run.fold) for run in study.runs()] == [
+        ("click_41", 0),
+        ("click_41", 1),
+        ("cams", 0),
+        ("cams_fcn", 0),
+        ("cams", 1),
+        ("cams_fcn", 1),
+        ("one_click-guard", 0),
+        ("one_click-guard", 1),
+    ]
+
+
+def test_specks_are_part_of_what_a_study_is_of(folder, out):
+    study = open_mip_study(folder, out, "try", n_folds=2, systems=("click_41",), smallest_mm2=0.0)
+    assert study.task.smallest_mm2 == 0.0
+    with pytest.raises(InputError, match="another cohort or plan"):
+        open_mip_study(folder, out, "try", n_folds=2, systems=("click_41",), resume=True)

@@ -27,6 +27,7 @@ def add_to(commands: Any) -> None:
     study.add_argument("--workers", type=int, default=os.cpu_count() or 1, metavar="N", help="runs at a time")
     study.add_argument("--resume", action="store_true", help="go on with what is in DIR")
     study.add_argument("--curve", action="store_true", help="of MIPs: learn from 10, 20 and 40 patients as well")
+    study.add_argument("--specks", type=float, metavar="MM2", help="of MIPs: least component of a mask (default: 28)")
     study.add_argument("--report-only", action="store_true", help="of MIPs: report the folds that are done")
     study.set_defaults(command=run)
 
@@ -38,8 +39,9 @@ def run(args: argparse.Namespace) -> None:
 
     if is_mip_cohort(args.cohort):
         return _run_on_mips(args)
-    if args.curve or args.report_only:
-        raise InputError(f"{args.cohort} is no cohort of MIPs; --curve and --report-only are for one: leave them out")
+    if args.curve or args.report_only or args.specks is not None:
+        asked = "--curve, --specks and --report-only"
+        raise InputError(f"{args.cohort} is no cohort of MIPs; {asked} are for one: leave them out")
     return _run_on_scans(args)
 
 
@@ -53,10 +55,11 @@ def _command() -> list[str]:
 
 def _run_on_mips(args: argparse.Namespace) -> None:
     from wslpet.study.mips.report import write_mip_report
-    from wslpet.study.mips.study import make_mip_study, open_mip_study
+    from wslpet.study.mips.study import SMALLEST_MM2, make_mip_study, open_mip_study
 
+    names, specks = _names(args), SMALLEST_MM2 if args.specks is None else args.specks
     study = open_mip_study(
-        args.cohort, args.out, args.plan, args.seed, args.folds, _names(args), args.resume, args.workers, args.curve
+        args.cohort, args.out, args.plan, args.seed, args.folds, names, args.resume, args.workers, args.curve, specks
     )
     if not args.report_only:
         make_mip_study(study, args.workers)

@@ -35,8 +35,12 @@ def draw_all(study: MipStudy, rows: list[Judged], folder: Path, data: str) -> di
     return {name: f"{text} {data[:1].upper()}{data[1:]}." for name, (done, text) in drawn.items() if done}
 
 
+OTHERS = tuple(colour for colour in COLOURS if colour != OURS_COLOUR)
+MOST_FALSE_PLACES = 4.0
+
+
 def _colour(name: str, number: int) -> str:
-    return OURS_COLOUR if name == REFERENCE else COLOURS[number % len(COLOURS)]
+    return OURS_COLOUR if name == REFERENCE else OTHERS[number % len(OTHERS)]
 
 
 def dice_boxes(rows: list[Judged], path: Path) -> bool:
@@ -67,10 +71,13 @@ def froc_curves(rows: list[Judged], path: Path) -> bool:
     figure, (axes,) = panels_of(1, 6.0, 4.2)
     for number, one in enumerate(own):
         steps = results.froc(one.outcomes)
-        line = "-" if number < len(COLOURS) else "--"
+        steps = steps[steps[:, 0] <= MOST_FALSE_PLACES]
+        line = "-" if number < len(OTHERS) else "--"
         colour = _colour(one.system.name, number)
         axes.plot(steps[:, 0], steps[:, 1], line, color=colour, lw=1.2, label=one.title)
-    axes.set(xlim=(0, 4), ylim=(0, None), xlabel="false places a person", ylabel="share of all lesions found")
+    axes.set(
+        xlim=(0, MOST_FALSE_PLACES), ylim=(0, None), xlabel="false places a person", ylabel="share of all lesions found"
+    )
     axes.grid(color="0.9")
     axes.legend(fontsize=6, frameon=False)
     return saved(figure, path)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from wslpet.study.mips.cohort import Cohort
 from wslpet.study.mips.judging import Outcome, judge
-from wslpet.study.mips.systems.case import Case, Effort
+from wslpet.study.mips.systems.case import Case, Effort, print_line
 from wslpet.study.mips.systems.registry import predictions
 
 ALL = "all"
@@ -116,20 +116,32 @@ def _executed(run: Run, threads: int | None) -> None:
         torch.set_num_threads(threads)
     assert _task is not None
     start = time.process_time()
-    case = Case(run.system, _task.train, run.learn_from, _task.test, run.judged, _task.effort)
+    log: list[str] = []
+
+    def report(line: str) -> None:
+        log.append(line)
+        print_line(line)
+
+    case = Case(run.system, _task.train, run.learn_from, _task.test, run.judged, _task.effort, report)
     found = predictions(case)
     seconds = time.process_time() - start
     people = [_task.test.people[k] for k in run.judged]
     rows = [judge(person, one, _task.smallest_mm2).to_json() for person, one in zip(people, found, strict=True)]
     path = _task.file(run)
     part = path.with_suffix(".part")
-    part.write_text(json.dumps({"cpu_seconds": round(seconds, 1), "people": rows}))
+    part.write_text(json.dumps({"cpu_seconds": round(seconds, 1), "log": log, "people": rows}))
     part.replace(path)
 
 
 def outcomes_of(run: Run, task: Task) -> list[Outcome]:
     """What was judged in a run."""
     return [Outcome(**row) for row in json.loads(task.file(run).read_text())["people"]]
+
+
+def log_of(run: Run, task: Task) -> list[str]:
+    """Lines of the training."""
+    lines: list[str] = json.loads(task.file(run).read_text()).get("log", [])
+    return lines
 
 
 def seconds_of(run: Run, task: Task) -> float | None:

@@ -13,7 +13,7 @@ from wslpet.core.errors import InputError
 from wslpet.study.design.study import check_place, claim
 from wslpet.study.mips.cohort import Cohort, load
 from wslpet.study.mips.judging import Outcome
-from wslpet.study.mips.runs import Run, Task, execute, outcomes_of, seconds_of
+from wslpet.study.mips.runs import Run, Task, execute, log_of, outcomes_of, seconds_of
 from wslpet.study.mips.systems.case import Effort
 from wslpet.study.mips.systems.registry import SYSTEMS, system_of
 
@@ -24,27 +24,25 @@ SMALLEST_MM2 = 28.0
 REFERENCE = "one_click"
 # Control: the CAM network with the distance loss, from labels that were shuffled.
 CONTROL = "cam_distance+shuffled"
-# Cheap ones first, so that a study that was stopped has a table.
+# Cheap ones first, so that a study that was stopped has a table. Those of a group share a network in each fold.
 ORDER = (
-    "threshold",
-    "atlas",
-    "click_41",
-    "shipped",
-    "shipped_cam",
-    "cams",
-    "cams_told",
-    "cams_fcn",
-    "paper",
-    "unet",
-    REFERENCE,
-    "full_masks",
-    "every_lesion",
-    "cam_distance",
-    CONTROL,
+    ("threshold",),
+    ("atlas",),
+    ("click_41",),
+    ("shipped",),
+    ("shipped_cam",),
+    ("cams", "cams_told", "cams_fcn"),
+    ("paper",),
+    ("unet",),
+    (REFERENCE,),
+    ("full_masks",),
+    ("every_lesion",),
+    ("cam_distance",),
+    (CONTROL,),
 )
 EFFORTS = {
     # About an hour of CPU in all; ours learns as by default.
-    "small": Effort(epochs=10, cam_epochs=15, paper_epochs=20, fcn_epochs=4, unet_steps=500),
+    "small": Effort(cam_epochs=15, paper_epochs=20, fcn_epochs=4, unet_steps=500),
     "full": Effort(),
     # Every loop, and nothing else: tests that a cohort can be read and a report written.
     "try": Effort(steps=4, epochs=1, cam_epochs=1, paper_epochs=1, fcn_epochs=1, unet_steps=4),
@@ -79,11 +77,17 @@ class MipStudy:
         return self.task.train
 
     def runs(self) -> list[Run]:
-        """Every run, the folds of one system after the other; the learning curve comes last."""
+        """Every run, the folds of one group of systems after the other; the learning curve comes last."""
         seed = self.task.effort.seed
         parts = list(enumerate(self.cohort.parts(self.folds, seed)))
-        ordered = sorted(self.names, key=lambda name: ORDER.index(name) if name in ORDER else len(ORDER))
-        runs = [Run(name, 0, fold, tuple(a), tuple(b)) for name in ordered for fold, (a, b) in parts]
+        others = tuple((name,) for name in self.names if not any(name in group for group in ORDER))
+        runs = [
+            Run(name, 0, fold, tuple(a), tuple(b))
+            for group in (*ORDER, *others)
+            for fold, (a, b) in parts
+            for name in group
+            if name in self.names
+        ]
         if self.curve:
             runs += [
                 Run(name, size, fold, tuple(self.cohort.some(a, size, seed)), tuple(b))
@@ -104,6 +108,10 @@ class MipStudy:
         known = [time for time in times if time is not None]
         return sum(known) / len(known) if known else None
 
+    def log(self, name: str) -> list[str]:
+        """Lines of the trainings of all folds that are done."""
+        return [line for run in self._kept(name, 0) for line in log_of(run, self.task)]
+
     def folds_done(self, name: str) -> int:
         """Number of folds that are done."""
         return len(self._kept(name, 0))
@@ -122,6 +130,7 @@ def open_mip_study(
     resume: bool = False,
     workers: int = 1,
     curve: bool = False,
+    smallest_mm2: float = SMALLEST_MM2,
 ) -> MipStudy:
     """Read a cohort of MIPs with masks, place everybody in the frame of the body, and assign the folds.
 
@@ -129,6 +138,7 @@ def open_mip_study(
     ----------
     plan : a name of `EFFORTS`.
     systems : names; none is all of them, and the control.
+    smallest_mm2 : of the components of a predicted mask, of every system alike; smaller ones are left out.
 
     Raises
     ------
@@ -143,18 +153,19 @@ def open_mip_study(
     listed = [name for name in SYSTEMS if name in names]
     effort = Effort(**{**asdict(EFFORTS[plan]), "seed": seed})
     number = FOLDS if n_folds is None else n_folds
-    stamp = _stamp(cohort, effort, number)
+    stamp = _stamp(cohort, effort, number, smallest_mm2)
     check_place(folder, stamp, resume)
     people = load(cohort, folder / "cache", workers)
     claim(folder, stamp)
-    task = Task(people, people, effort, folder / "runs", SMALLEST_MM2)
+    task = Task(people, people, effort, folder / "runs", smallest_mm2)
     return MipStudy(folder, task, number, (*listed, *(name for name in names if name not in SYSTEMS)), curve)
 
 
-def _stamp(cohort: Path, effort: Effort, number: int) -> dict[str, Any]:
+def _stamp(cohort: Path, effort: Effort, number: int, smallest_mm2: float) -> dict[str, Any]:
     """Everything that the results depend on, to tell whether the study can be resumed."""
     digest = hashlib.sha256((cohort / "cohort.csv").read_bytes()) if (cohort / "cohort.csv").is_file() else None
-    return {"effort": asdict(effort), "folds": number, "cohort": digest.hexdigest() if digest else ""}
+    made = {"effort": asdict(effort), "folds": number, "smallest_mm2": smallest_mm2}
+    return {**made, "cohort": digest.hexdigest() if digest else ""}
 
 
 def make_mip_study(study: MipStudy, workers: int = 1, progress: Callable[[int, int, Run], None] | None = None) -> None:
@@ -164,4 +175,4 @@ def make_mip_study(study: MipStudy, workers: int = 1, progress: Callable[[int, i
 
 def plan_of(study: MipStudy) -> str:
     """The budget, as JSON."""
-    return json.dumps({**asdict(study.task.effort), "folds": study.folds, "smallest_mm2": SMALLEST_MM2})
+    return json.dumps({**asdict(study.task.effort), "folds": study.folds, "smallest_mm2": study.task.smallest_mm2})

@@ -13,7 +13,7 @@ from wslpet.analysis.statistics import Estimate, bootstrap, wilson
 from wslpet.study.mips import results
 from wslpet.study.mips.judging import WITHIN_MM, Outcome
 from wslpet.study.mips.results import FALSE_PLACES, SENSITIVITY, Comparison
-from wslpet.study.mips.study import CONTROL, REFERENCE, SMALLEST_MM2, MipStudy
+from wslpet.study.mips.study import CONTROL, REFERENCE, MipStudy
 from wslpet.study.mips.systems.registry import MipSystem, system_of
 from wslpet.study.results.tables import NONE, NOT_LEARNED, Table, interval, shown_p
 
@@ -97,14 +97,18 @@ def all_tables(study: MipStudy, data: str) -> list[Table]:
     """All tables; `data` describes the cohort."""
     rows = judged(study)
     tests = sum(len(one.adjusted) for one in rows)
-    tables = [outlines(rows, data, tests), finding(rows, data, tests), presence(rows, data, tests)]
+    tables = [
+        outlines(rows, data, tests, study.task.smallest_mm2),
+        finding(rows, data, tests),
+        presence(rows, data, tests),
+    ]
     tables += [by_type(rows, data), by_size(rows, data)]
     control = study.outcomes(CONTROL) if CONTROL in study.names else []
     tables += [shuffled(control, data)] if control else []
     return [*tables, cost(study, rows, data), who(rows)]
 
 
-def outlines(rows: Sequence[Judged], data: str, tests: int) -> Table:
+def outlines(rows: Sequence[Judged], data: str, tests: int, smallest_mm2: float) -> Table:
     """Dice of all lesions."""
     return Table(
         "outlines",
@@ -115,8 +119,8 @@ def outlines(rows: Sequence[Judged], data: str, tests: int) -> Table:
             "Dice of the mask and the expert's, all lesions of a patient together: mean [95 % interval, bootstrap over "
             f"patients]. p: Wilcoxon's signed-rank test against {_title(REFERENCE)}, adjusted by Holm's method for the "
             f"{tests} tests of the first three tables. Effect: matched-pairs rank-biserial correlation, positive where "
-            "the row is ahead. False parts: components of the mask that overlap no lesion, mean; components below "
-            f"{SMALLEST_MM2:.0f} mm² are left out of every mask.",
+            "the row is ahead. False parts: components of the mask that overlap no lesion, mean.",
+            *([f"Components below {smallest_mm2:g} mm² are left out of every mask."] if smallest_mm2 else []),
             *_notes(rows),
         ),
     )
@@ -303,7 +307,10 @@ def cost(study: MipStudy, rows: Sequence[Judged], data: str) -> Table:
         f"Annotation and training of a fold: {data}.",
         ("method", "annotated patients", "CPU minutes", "Dice"),
         tuple(row(one) for one in rows),
-        ("CPU time of one process to learn and to predict the fold's people, mean over the folds.",),
+        (
+            "CPU time of one process to learn and to predict the fold's people, mean over the folds.",
+            *(f"{line[:1].upper()}{line[1:]}." for line in study.log("unet")),
+        ),
     )
 
 

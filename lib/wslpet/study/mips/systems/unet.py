@@ -120,7 +120,9 @@ def _scaled(image: Array) -> Tensor:
 def predict_unet(case: Case) -> list[Prediction]:
     """Learn, and predict masks at probability 0.5; the score of a person is the mean of its highest probabilities."""
     network, curve = learn_unet(case.cohort, case.learn_from, case.effort.unet_steps, case.effort.seed)
-    case.report(f"unet: Dice of held-out patients {', '.join(f'{step}: {dice:.3f}' for step, dice in curve)}")
+    case.report(
+        f"U-Net, Dice of held-out patients after steps {', '.join(f'{step}: {dice:.2f}' for step, dice in curve)}"
+    )
     result, shape = [], case.test.images.shape[2:]
     for k, small in zip(case.numbers, _probabilities(network, case.test, case.numbers), strict=True):
         framed = enlarged(small[0], shape)
