@@ -69,7 +69,7 @@ class Settings:
     pooling: str = "log-sum-exp"
     distance: str = "likelihood"
     distance_weight: float = 1.0
-    least_evidence: float = 0.001
+    least_evidence: float = 0.1
     epochs: int = 50
     batch_size: int = 8
     learning_rate: float = 2e-3

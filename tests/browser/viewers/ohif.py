@@ -75,7 +75,7 @@ class Ohif:
         self._wait(f"() => {group}.getToolOptions('{TOOL}')?.mode === 'Active'")
         # A point placed before the row is marked has no label. OHIF can lose a press while it renders: press again.
         row = self.page.locator("tr.clickable-row:visible", has_text=cancer_type)
-        marked = self.page.locator('tr.clickable-row[style*="darkblue"]:visible', has_text=cancer_type)
+        marked = self.page.locator('tr.clickable-row[style*="dark"]:visible', has_text=cancer_type)
         for _ in range(PATIENCE_MS // PRESS_AGAIN_MS):
             row.click()
             with suppress(TimeoutError):
