@@ -71,11 +71,12 @@ class WSLPETApp(MONAILabelApp):
         if install([*front.routes(), *routes()], self.configuration.open_routes):
             wait_asleep()  # for the training, which runs in a process of its own
             # One thread per request, since requests run in parallel. With more threads the clicks of eight viewers take
-            # 1.24 times as long (median; p95 1.34), the slowest /info/ 1.46 times (benchmarks/results/switches.md).
+            # 1.24 times as long (median; p95 1.34), the slowest /info/ 1.46 times (benchmarks/results/switches.md,
+            # measured at a load of 11 to 14).
             torch.set_num_threads(1)
             threadpool_limits(1)
             # A thread waits for the GIL up to this interval; Python's default is 5 ms. With the default, p95 of eight
-            # viewers' clicks is 1.24 times as long, the slowest /info/ 1.55 times.
+            # viewers' clicks is 1.24 times as long (quartiles 0.98 to 1.70), the slowest /info/ 1.55 times.
             sys.setswitchinterval(SWITCH_SECONDS)
             threading.Thread(target=warm_up, daemon=True).start()
 

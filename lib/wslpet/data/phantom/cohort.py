@@ -123,12 +123,13 @@ def _write_one(
     dicom: bool,
     index: int,
 ) -> dict[str, Any]:
-    patient = make_patient(seed * SEEDS_PER_COHORT + index, settings, jitter_mm=jitter_mm)
+    patient_seed = seed * SEEDS_PER_COHORT + index
+    patient = make_patient(patient_seed, settings, jitter_mm=jitter_mm)
     name = f"patient-{index:04d}"
     code = orientation
     shift: Array = np.zeros(3)
     if orientation == "mixed":
-        rng = stream(seed * SEEDS_PER_COHORT + index, "orientation")
+        rng = stream(patient_seed, "orientation")
         code, shift = str(rng.choice(ORIENTATIONS)), rng.uniform(-250, 250, size=3)
     scan, mask = (_stored(volume, shift, code, name) for volume in (patient.volume, patient.truth))
     scan_name = name if dicom else f"{name}.nii.gz"
@@ -138,20 +139,27 @@ def _write_one(
     else:
         save_scan(scan, folder / scan_name)
     save_mask(mask, truths / f"{name}.nii.gz")
-    x, y, z = np.array(patient.seed.position) + shift
+    position = np.array(patient.seed.position) + shift
+    return {
+        **_row(patient, settings),
+        "name": name,
+        "scan": f"../{folder.name}/{scan_name}",
+        **{axis: round(float(value), 3) for axis, value in zip("xyz", position, strict=True)},
+        "mask": f"{name}.nii.gz",
+        "orientation": code,
+        "seed": patient_seed,
+    }
+
+
+def _row(patient: Patient, settings: CohortSettings) -> dict[str, Any]:
+    """Return the columns of cohort.csv that depend on the patient alone."""
     primary = patient.lesions[0] if patient.lesions else None
     volume_ml = sum(lesion.volume_ml for lesion in patient.lesions)
     heterogeneity, outcome = patient.description["heterogeneity"], None
     if primary is not None:
         outcome = draw_outcome(patient.description["seed"], volume_ml, heterogeneity, settings)
     return {
-        "name": name,
-        "scan": f"../{folder.name}/{scan_name}",
         "cancer_type": patient.cancer_type,
-        "x": round(float(x), 3),
-        "y": round(float(y), 3),
-        "z": round(float(z), 3),
-        "mask": f"{name}.nii.gz",
         "arms": patient.description["arms"],
         "fov": patient.description["fov"],
         "scanner": patient.description["scanner"],
@@ -160,8 +168,6 @@ def _write_one(
         "volume_ml": "" if primary is None else round(volume_ml, 3),
         "suv_max": "" if primary is None else primary.suv_max,
         "nodes": max(len(patient.lesions) - 1, 0),
-        "orientation": code,
-        "seed": seed * SEEDS_PER_COHORT + index,
         "heterogeneity": "" if primary is None else round(heterogeneity, 4),
         "outcome": "" if outcome is None else outcome.good,
         "outcome_probability": "" if outcome is None else round(outcome.probability, 4),

@@ -34,12 +34,12 @@ _WAIT = "to start without scans and wait for them, say --conf wait_for_scans tru
 
 
 def is_remote(studies: str) -> bool:
-    """Whether the studies are a PACS."""
+    """Whether the studies are on a PACS."""
     return studies.startswith(("http://", "https://"))
 
 
 def cache_folder(url: str) -> Path:
-    """A folder for each service, beside that of MONAI Label's own DICOMweb datastore, whose NIfTI is in Bq/ml."""
+    """Return the cache folder of a DICOMweb service. MONAI Label's own folder is not used: its files are in Bq/ml."""
     folder = server.MONAI_LABEL_DICOMWEB_CACHE_PATH.strip()
     root = Path(folder) if folder else Path.home() / ".cache" / "monailabel" / "dicom"
     name = hashlib.sha256(url.strip().rstrip("/").encode()).hexdigest()[:24]

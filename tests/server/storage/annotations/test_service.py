@@ -88,6 +88,14 @@ def test_an_unknown_image_is_refused_before_waiting_for_a_processor(service):
         service.check(AnnotationRequest("nobody", NO_TUMOUR, "Ann"))
 
 
+def test_a_click_on_an_image_that_is_removed_meanwhile_is_not_recorded(service, scan):
+    datastore = service._datastore
+    click = AnnotationRequest("case", "lung", "Ann", (Place(scan.click),))
+    with pytest.raises(UnknownName):
+        service.annotate(click, lambda opened, seed: datastore.remove_image("case"))
+    assert datastore.seeds.get("case") == []
+
+
 def test_a_click_in_a_session_is_answered_and_not_recorded(service, scan):
     click = AnnotationRequest(None, "lung", "Ann", (Place(scan.click),), path=scan.path)
     assert service.annotate(click, lambda opened, seed: seed.cancer_type).answer == "lung"
