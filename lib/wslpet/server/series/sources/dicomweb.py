@@ -19,22 +19,23 @@ import pydicom
 import requests
 from dicomweb_client import DICOMwebClient
 from pydicom.dataset import Dataset
-from requests.adapters import HTTPAdapter
 
 from wslpet.core.errors import InputError
 from wslpet.io.dicom.derived.segmentation import referenced_series, segment_names
 from wslpet.io.dicom.headers import write_dicom
 from wslpet.server.errors import PacsError, quoted
+from wslpet.server.series.sources.http_session import new_session, trouble
 from wslpet.server.series.sources.source import FACTS, FoundSegmentation, FoundSeries, facts_of, is_uid, why_left_out
 
 logger = logging.getLogger(__name__)
 
-CONNECT_SECONDS = 5.0
 # Time limit of the download of one series, also if the PACS keeps sending slowly.
 DOWNLOAD_SECONDS = 900.0
 _FIELDS = [*FACTS, "NumberOfSeriesRelatedInstances"]
 _JUDGED_BY = ["SOPClassUID", "CorrectedImage", "SeriesType"]
 _MAX_PAGES = 1000
+# Resources that a viewer may reach with the server's login. A PACS may have others there, as Orthanc's peers.
+_RESOURCES = ("studies", "series", "instances")
 
 
 class DicomWeb:
@@ -60,10 +61,7 @@ class DicomWeb:
         prefixes: tuple[str | None, str | None, str | None] = (None, None, None),
         read_seconds: float = 30.0,
     ) -> None:
-        self._session = session = requests.Session()
-        session.auth = login
-        for scheme in ("http://", "https://"):
-            session.mount(scheme, _TimeLimitAdapter(read_seconds))
+        self._session = session = new_session(login, read_seconds)
         qido, wado, stow = prefixes
         self._prefixes = {"qido": qido, "wado": wado, "stow": stow, "": None}
         self._client = DICOMwebClient(url, session, qido, wado, stow)
@@ -230,7 +228,7 @@ class DicomWeb:
         except (InputError, OSError) as error:
             if not isinstance(error, requests.RequestException):
                 raise
-            raise self._wrong(f"{what}, and {_trouble(error)}") from error
+            raise self._wrong(f"{what}, and {trouble(error)}") from error
         except Exception as error:  # the client raises nearly any exception for an answer that is not DICOMweb
             logger.debug("the PACS did not answer as DICOMweb", exc_info=True)
             raise self._wrong(f"{what}, and answered what is not DICOMweb ({type(error).__name__})") from error
@@ -254,37 +252,3 @@ def _header(metadata: Mapping[str, Any]) -> Dataset:
 
 
 _TAGS_JUDGED_BY = [f"{pydicom.datadict.tag_for_keyword(keyword):08X}" for keyword in _JUDGED_BY]
-
-
-def _trouble(error: requests.RequestException) -> str:
-    response = error.response
-    if isinstance(error, requests.Timeout) or "timed out" in str(error):
-        return "did not answer in time; look after it, or try again"
-    if response is not None and response.status_code in (401, 403):
-        return (
-            f"refused the login ({response.status_code}); set MONAI_LABEL_DICOMWEB_USERNAME and "
-            "MONAI_LABEL_DICOMWEB_PASSWORD"
-        )
-    if response is not None:
-        return f"answered {response.status_code} {response.reason}; look into its log"
-    if isinstance(error, requests.exceptions.ChunkedEncodingError):
-        return "broke off in the middle of its answer; try again"
-    if isinstance(error, requests.exceptions.JSONDecodeError):
-        return "answered what is not DICOMweb (no JSON); check the address"
-    return "cannot be reached; start it, or check the address"
-
-
-# Resources that a viewer may reach with the server's login. A PACS may have others there, as Orthanc's peers.
-_RESOURCES = ("studies", "series", "instances")
-
-
-class _TimeLimitAdapter(HTTPAdapter):
-    """HTTP adapter with time limits for the connection and for each part of an answer."""
-
-    def __init__(self, read_seconds: float) -> None:
-        self._seconds = (CONNECT_SECONDS, read_seconds)
-        super().__init__()
-
-    def send(self, request: Any, *args: Any, **kwargs: Any) -> requests.Response:
-        kwargs["timeout"] = self._seconds  # dicomweb-client 0.61 and newer pass 20 s
-        return super().send(request, *args, **kwargs)
