@@ -143,7 +143,7 @@ def as_csv(columns: Sequence[str], rows: Iterable[Mapping[str, str]]) -> bytes:
 
 
 def csv_lines(columns: Sequence[str], rows: Iterable[Mapping[str, str]], separator: str = ",") -> Iterator[str]:
-    """The header and the rows, each as soon as it is there."""
+    """Yield the header and the rows as lines of CSV, one at a time."""
     line = io.StringIO()
     writer = csv.DictWriter(line, columns, delimiter=separator, lineterminator="\r\n")
     for row in chain([dict(zip(columns, columns, strict=True))], rows):

@@ -63,7 +63,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _flag(name: str) -> str:
-    """The option whose value `args` has under a name."""
+    """Return the command-line option of an attribute of `args`."""
     return "--" + {"start": "from", "random_seed": "seed"}.get(name, name).replace("_", "-")
 
 

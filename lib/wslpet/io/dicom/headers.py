@@ -207,7 +207,7 @@ class Header:
         return items
 
     def item(self, tag: str, remedy: str) -> Header:
-        """The single item of a sequence; raises DicomError when there is none or more than one."""
+        """Return the single item of a sequence. Raises DicomError if there is none, or more than one."""
         items = self.items(tag, remedy)
         if len(items) > 1:
             raise DicomError(f"{self.file}: {self._name(Tag(tag))} has {len(items)} items, not one; {remedy}")

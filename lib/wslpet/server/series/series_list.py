@@ -62,7 +62,7 @@ class SeriesList(SeededDatastore):
         return super().list_images()
 
     def image_path(self, image_id: Any) -> Path:
-        """The image's file in SUV. A series is fetched and converted at its first use.
+        """Return the image's file in SUV. A series is fetched and converted at its first use.
 
         Raises
         ------
@@ -80,7 +80,7 @@ class SeriesList(SeededDatastore):
         return super().image_path(image_id)
 
     def status(self) -> dict[str, Any]:
-        """The counts, and "trouble" if the source does not answer."""
+        """As `SeededDatastore.status`, with "trouble" if the source does not answer."""
         self._listing.renew()
         status = super().status()
         return {**status, "trouble": self.trouble} if self.trouble else status

@@ -138,7 +138,7 @@ class AnnotatedImages(ImageList):
         return True
 
     def volume(self, image_id: Any) -> Volume:
-        """The scan in SUV, as stored, read-only; errors as `image_path` and `wslpet.io.readers.read_volume`."""
+        """Return the scan in SUV, as stored, read-only; errors as `image_path` and `wslpet.io.readers.read_volume`."""
         return self.scans.volume(self.image_path(image_id))
 
     def checkout(self, image_id: Any) -> AbstractContextManager[Volume]:

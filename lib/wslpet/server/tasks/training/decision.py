@@ -1,7 +1,7 @@
-"""A person's decision on weights that a training made: to use them, or to keep those that were in use before.
+"""Decision of a person on trained weights: to use them, or to keep those that were in use before.
 
-Each decision is a line of `decisions.jsonl` in the folder of the published weights: who, when, which run, which
-version, what the test had said. It is on disk before `decide` returns, and nothing is ever rewritten.
+Each decision is a line of `decisions.jsonl` in the folder of the published weights: user, time, run, version, and the
+result of the test. It is on disk before `decide` returns; lines are never changed.
 """
 
 from __future__ import annotations
@@ -48,16 +48,22 @@ class Decision:
 
 
 def decide(registry: ModelRegistry, run: str, use: bool, user: str) -> Decision:
-    """Publish a run's weights, or keep those before, and record who decided.
+    """Publish the weights of a run, or go back to those before, and record the decision.
+
+    Parameters
+    ----------
+    run : id of the run, name/time.
+    use : whether the weights of the run are used.
+    user : name of the person who decides.
 
     Raises
     ------
     UnknownName
-        when there is no such run.
+        if there is no such run.
     Conflict
-        when its weights were not kept: it is of an older version, failed, or still runs.
+        if the run left no weights: it is of an older version, failed, or is still running.
     ModelError
-        when they cannot be read, or nothing was in use before them; nothing changes.
+        if the weights cannot be read, or no weights were in use before them; nothing is changed.
     """
     folder = registry.file.parent
     record = next((file for file in folder.glob(f"*/*/{RUN_FILE}") if run_id(file) == run), None)
@@ -77,7 +83,7 @@ def decide(registry: ModelRegistry, run: str, use: bool, user: str) -> Decision:
 
 
 def decisions(registry: ModelRegistry) -> list[Decision]:
-    """All of them, oldest first."""
+    """Read all decisions, oldest first."""
     try:
         lines = (registry.file.parent / LOG_FILE).read_text(encoding="utf-8").splitlines()
     except FileNotFoundError:
@@ -86,7 +92,7 @@ def decisions(registry: ModelRegistry) -> list[Decision]:
 
 
 def run_id(record: Path) -> str:
-    """Id of a run, from the path of its record."""
+    """Return the id of a run, from the path of its record."""
     return f"{record.parent.parent.name}/{record.parent.name}"
 
 
@@ -98,7 +104,7 @@ def _apply(registry: ModelRegistry, model: Model, use: bool) -> None:
         try:
             registry.rollback()
         except ModelError:
-            registry.withdraw()  # the shipped weights answer again
+            registry.withdraw()  # the shipped weights are used again
 
 
 def _append(log: Path, decision: Decision) -> None:
