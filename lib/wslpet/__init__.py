@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Any
 __version__ = "2.0.0.dev0"
 
 if TYPE_CHECKING:
-    from wslpet.client import Client
     from wslpet.core.seeds import Annotation, ContourChoice, Seed
     from wslpet.core.settings import Settings
     from wslpet.core.volume import Volume
+    from wslpet.io.client import Client
     from wslpet.io.readers import read_volume as read_scan
     from wslpet.method.inference.pipeline import delineate, find_lesions
     from wslpet.method.network.checkpoint import load_model
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 _PUBLIC = {
     "Annotation": ("wslpet.core.seeds", "Annotation"),
-    "Client": ("wslpet.client", "Client"),
+    "Client": ("wslpet.io.client", "Client"),
     "ContourChoice": ("wslpet.core.seeds", "ContourChoice"),
     "Seed": ("wslpet.core.seeds", "Seed"),
     "Settings": ("wslpet.core.settings", "Settings"),

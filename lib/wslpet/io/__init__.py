@@ -1,1 +1,1 @@
-"""Input and output: scans as volumes in SUV from files and DICOM series; masks, contours and reports to files."""
+"""Input and output: scans as volumes in SUV from files and DICOM series; masks to files; client of a server."""

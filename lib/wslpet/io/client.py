@@ -1,4 +1,4 @@
-"""Client of a running server, without torch and without packages beyond Python's own.
+"""Client of a running server. It needs Python's standard library only.
 
 >>> import wslpet
 >>> server = wslpet.Client("http://127.0.0.1:8000")

@@ -12,8 +12,8 @@ import pytest
 
 from tests.helpers.app_server import ROOT, Server
 from tests.helpers.synthetic import write_scan
-from wslpet.client import Client
 from wslpet.core.errors import InputError
+from wslpet.io.client import Client
 from wslpet.io.masks import read_mask
 from wslpet.io.readers import read_volume
 from wslpet.method.inference.pipeline import find_lesions
@@ -21,7 +21,7 @@ from wslpet.method.network.checkpoint import load_model
 
 
 def test_the_client_loads_neither_torch_nor_numpy():
-    code = "import sys, wslpet.client; print({'torch', 'numpy', 'requests'} & set(sys.modules))"
+    code = "import sys, wslpet.io.client; print({'torch', 'numpy', 'requests'} & set(sys.modules))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "set()\n"
 
 
