@@ -8,8 +8,8 @@ and lets the patient turn. Prints the medians of what the page itself measures, 
 * a notch of the wheel or an arrow key, until the slice is drawn;
 * from one frame to the next while the patient turns.
 
-"Drawn" is when the frame was handed to the screen. With `--pictures`, the server also learns from the clicks. The
-pictures of several readers are made by `python -m benchmarks.page.review_pictures`.
+"Drawn" is when the frame was handed to the screen. With `--pictures`, the server also learns from the clicks. Other
+pictures of the page are made by tests: PICTURES=docs/images, tests/browser/page/test_two_readers.py, test_real_scan.py.
 """
 
 from __future__ import annotations

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 import numpy as np
 from playwright.sync_api import Browser, Page
 
@@ -71,6 +74,13 @@ class Annotator:
     def seed(self) -> np.ndarray:
         """Where the cross is, mm RAS."""
         return np.array((self.page.locator("#annotate").get_attribute("data-seed") or "").split(), dtype=float)
+
+    def picture(self, name: str) -> None:
+        """Keep the screen as `page-NAME.png` of the folder PICTURES, for the documents; without it nothing."""
+        if folder := os.environ.get("PICTURES"):
+            self.page.evaluate("document.querySelector('#notices').replaceChildren()")
+            self.page.wait_for_timeout(1500)
+            self.page.screenshot(path=Path(folder) / f"page-{name}.png")
 
     def close(self) -> None:
         self.context.close()

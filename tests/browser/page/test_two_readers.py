@@ -1,12 +1,13 @@
 """Twenty phantoms with one to six lesions, read blind by two readers, reviewed; the tables are what the server holds.
 
-Clicks and keys in Chromium for two patients, the page's own requests for the rest.
+Clicks and keys in Chromium for two patients, the page's own requests for the rest. PICTURES=DIR: `Annotator.picture`.
 """
 
 from __future__ import annotations
 
 import csv
 import io
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -128,6 +129,11 @@ def review_by_hand(ward: Ward, browser: Browser) -> None:
     page = reviewer.page
     page.locator("nav a[href='#cohort']").click()
     page.locator("#filters button", has_text="to review 20").click()
+    if "PICTURES" in os.environ:
+        page.locator("#agreement summary", has_text=f"agreement of readers: {PATIENTS}").click()
+        page.wait_for_timeout(15_000)  # until the thumbnails have their outlines
+        reviewer.picture("agreement")
+        page.locator("#agreement summary").click()
     page.locator(f".card[data-image='{BY_HAND[1]}']").click()
     page.locator(f"#annotate[data-drawn='{BY_HAND[1]}'][data-readings='2']").wait_for()
     assert "to be reviewed" in page.locator("#review-state").text_content()
@@ -137,6 +143,7 @@ def review_by_hand(ward: Ward, browser: Browser) -> None:
     page.locator(f"#annotate[data-lesions='{len(ward.clicks(BY_HAND[1], 'Ann'))}']").wait_for()
     assert page.locator("#readings button[aria-pressed='true']").text_content().startswith("Ann: ")
     assert page.locator("#save").text_content().startswith("Save consensus")
+    reviewer.picture("review")
     reviewer.press("Enter", "Enter")
     reviewer.wait_for_other(BY_HAND[1])
     reviewer.saved()
