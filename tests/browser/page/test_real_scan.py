@@ -95,13 +95,13 @@ def test_three_places_are_clicked_one_is_corrected_and_table_and_report_are_the_
     rita.picture("real-clicked")
     before = volumes(rita)
     page.locator("#lesions tbody button").first.click()
-    page.locator("#grow").click()
+    page.locator("#shrink").click()
     page.wait_for_function(
-        "before => parseFloat(document.querySelector('#lesions tbody td:nth-child(2)').textContent) > before",
+        "before => parseFloat(document.querySelector('#lesions tbody td:nth-child(2)').textContent) < before",
         arg=before[0],
     )
     corrected = volumes(rita)
-    assert corrected[0] > before[0] and corrected[1:] == before[1:]
+    assert corrected[0] < before[0] and corrected[1:] == before[1:]
     rita.picture("real-corrected")
     page.locator("#types button[value='sarcoma']").click()
     rita.press("Enter", "Enter")  # once more where a click is doubted
