@@ -107,7 +107,8 @@ def test_three_places_are_clicked_one_is_corrected_and_table_and_report_are_the_
     rita.press("Enter", "Enter")  # once more where a click is doubted
     page.locator("#title", has_text="No patient is left").wait_for()
     rita.saved()
-    page.goto(f"{page.url.partition('#')[0]}#annotate/{uid}")
+    page.locator("nav a[href='#cohort']").click()
+    page.locator(f".card[data-image='{uid}']").click()
     page.locator(f"#annotate[data-lesion='{uid}'][data-lesions='3']").wait_for()
     page.locator("#take-home summary").click()
     report = pydicom.dcmread(io.BytesIO(saved(rita, "#exports button:has-text('DICOM SR')")))
