@@ -48,6 +48,7 @@ def table(content: bytes) -> list[dict[str, str]]:
 
 def test_the_figures_of_a_patient_are_saved_as_pdf(tom: Annotator) -> None:
     tom.page.locator("#annotate[data-drawn='bert']").wait_for()
+    assert tom.page.locator("#ohif").is_hidden()  # a file is on no PACS
     tom.page.locator("#take-home summary").click()
     with tom.page.expect_download() as download:
         tom.page.locator("#exports button", has_text="Figures PDF").click()

@@ -34,6 +34,7 @@ from wslpet.server.page.schemas.annotations import (
 from wslpet.server.page.schemas.names import Plane
 from wslpet.server.series.ct import FusedCt
 from wslpet.server.series.datastore import SeriesDatastore
+from wslpet.server.series.sources.dicomweb import DicomWeb
 from wslpet.server.storage.annotations.holds import VIEWER_SECONDS, Holds
 from wslpet.server.storage.annotations.requests import AnnotationRequest, Place
 from wslpet.server.storage.annotations.service import AnnotationService
@@ -136,6 +137,7 @@ class AnnotationPage:
             suv_step=_suv_step(views),
             notes=self.datastore.notes(image_id),
             ct=self._ct.path(image_id) is not None,
+            study=self._study(image_id),
             history=self.history(image_id, reader),
             readings=self.readings(image_id, reader),
         )
@@ -152,6 +154,11 @@ class AnnotationPage:
             open=here.complete,
             reviewed=here.consensus is not None,
         )
+
+    def _study(self, image_id: str) -> str:
+        """StudyInstanceUID of a series on a PACS, where OHIF opens it; "" of a file or a folder."""
+        on_pacs = isinstance(self.datastore.source, DicomWeb)
+        return self.datastore.facts(image_id).get("StudyInstanceUID", "") if on_pacs else ""
 
     def title(self, image_id: str) -> str:
         facts = self.datastore.facts(image_id)

@@ -58,6 +58,7 @@ class Patient(BaseModel):
     affine: list[list[float]] = Field(description="4 × 4, RAS voxel → mm RAS")
     suv_step: float = Field(description="SUV of one step of the numbers in MIPs and slices")
     notes: list[str] = Field(default=[], description="what was inferred, not read, of a DICOM series' SUV, in words")
+    study: str = Field(default="", description="StudyInstanceUID of a series on a PACS, for OHIF; empty of others")
     ct: bool = Field(default=False, description="whether a CT lies beside it, which comes as `ct`")
     history: list[Annotation] = Field(description="newest last")
     readings: ReadingState | None = Field(default=None, description="None where one reader reads a patient")

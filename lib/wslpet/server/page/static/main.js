@@ -15,7 +15,7 @@ const outbox = new Outbox();
 sessionStorage.client ??= Math.random().toString(36).slice(2);
 
 const KEYS = [
-  ["1 … 9", "cancer type", /^[1-9]$/, (key) => annotator.choose(Number(key) - 1)],
+  ["1 … 9", "cancer type", /^[1-9]$/, (key) => annotator.lesions.chooseType(Number(key) - 1)],
   ["Enter", "save, and on to the next patient", /^Enter$/, (key, event) => annotator.save(event.timeStamp)],
   ["Z", "undo: the last change, then the last patient saved or skipped; Ctrl+Z, too", /^z$/i, () => annotator.undo()],
   ["N", "skip this patient", /^n$/i, () => annotator.skip()],

@@ -1,9 +1,8 @@
 // One patient after the other: a click, a type, Enter.
 import { aborted, call, image } from "../common/api.js";
 import { Controls } from "./controls.js";
-import { added, deskOf, empty, typed } from "./desk.js";
+import { added, deskOf, empty } from "./desk.js";
 import { draftOf, dropDraft, keepDraft, openDraft } from "./drafts.js";
-import { inWords, toWorld } from "../views/geometry.js";
 import { LesionDesk } from "./lesion_desk.js";
 import { failed, notice } from "../common/notices.js";
 import { measure } from "../common/measure.js";
@@ -11,12 +10,11 @@ import { Opinion } from "./opinion.js";
 import { Review, saidBefore } from "./review.js";
 import { Patients } from "../common/patients.js";
 import { NextPatients } from "./queue.js";
-import { drawExports, drawHistory, drawNotes, drawTypes } from "./sheet.js";
+import { drawExports, drawHistory, drawNotes, drawTypes, fetchingWords, lackingWords, nobodyWords, readoutWords } from "./sheet.js";
 import { Viewer } from "../views/viewer.js";
 
 const FETCHING_MS = 400; // a wait this long is said
 const IDLE_MS = 10000;
-const HOVER_WORDS = "Click on the tumour, in any picture.";
 const $ = (selector) => document.querySelector(selector);
 
 export class Annotator {
@@ -40,8 +38,8 @@ export class Annotator {
     });
     this.viewer = new Viewer($("#annotate"));
     this.controls = new Controls(this.viewer);
-    this.opinion = new Opinion(this.viewer, this.root, (...found) => this.accept(...found));
-    drawTypes(configuration.classes, (number) => this.choose(number));
+    this.opinion = new Opinion(this.viewer, this.root, (...found) => this.lesions.accept(...found));
+    drawTypes(configuration.classes, (number) => this.lesions.chooseType(number));
     this.lesions = new LesionDesk(this.viewer, configuration, (text) => this.#say(text));
     this.review = new Review(this.viewer, configuration, {
       take: (desk) => { this.lesions.before.push(this.lesions.desk); this.#put(desk); }, annotator,
@@ -109,7 +107,7 @@ export class Annotator {
     if (!this.root.hidden) history.replaceState(null, "", `#annotate/${encodeURIComponent(name)}`);
     if (this.#trail.at(-1) !== name) this.#trail = [...this.#trail.slice(-100), name];
     $("#previous").disabled = this.#trail.length < 2;
-    drawExports(name);
+    drawExports(name, this.patient.study);
   }
 
   openByAddress(name) {
@@ -172,11 +170,9 @@ export class Annotator {
 
   // A patient on the way: a series that a PACS sends first takes a while, and the page says so at once.
   #fetching(name) {
-    const series = /^[0-9.]+$/.test(name);
-    const words = series ? "The next patient is being fetched from the archive and converted to SUV; the first use of a series can take a minute." : `${name} is being read.`;
     $("#busy").textContent = "fetching a patient…";
     if (this.patient) return;
-    $("#empty").textContent = `${words} The cohort can be looked at meanwhile.`;
+    $("#empty").textContent = fetchingWords(name);
     $("#empty").hidden = false;
     this.root.classList.add("none");
   }
@@ -194,9 +190,8 @@ export class Annotator {
     const { patient, lesions: { desk, tried }, lesions: { desk: { type } } } = this;
     if (!patient || this.#moving) return;
     if (!this.configuration.may_annotate) return this.#say("Your account may look, not annotate; ask your administrator.");
-    if (!type) return this.#say("Choose the cancer type first: a key from 1 up, or its button.");
-    const none = type === this.configuration.no_tumour;
-    if (!desk.seeds.length && !none) return this.#say("Click on the tumour first, in any picture.");
+    const none = type === this.configuration.no_tumour, lacking = lackingWords(desk, none);
+    if (lacking) return this.#say(lacking);
     const { trouble, doubt, asked } = none ? {} : tried;
     if (trouble) return this.#say(trouble, "trouble");
     if (doubt && !asked && !sure) {
@@ -276,17 +271,6 @@ export class Annotator {
     await this.save(performance.now(), true);
   }
 
-  choose(number) {
-    const type = this.configuration.classes[number];
-    if (type && this.patient) this.lesions.change(typed(this.lesions.desk, type));
-  }
-
-  // Accept findings of the model: positions in mm, the type where none is chosen yet.
-  accept(positions, type) {
-    const { desk } = this.lesions;
-    if (this.patient) this.lesions.change(added({ ...desk, type: desk.type ?? type }, ...positions));
-  }
-
   // Others may have annotated; the patient on the screen says so.
   async othersAnnotated() {
     const { patient } = this;
@@ -354,11 +338,9 @@ export class Annotator {
     this.viewer.clear();
     this.root.classList.add("none");
     const { left } = this.coming;
-    const skipped = this.coming.skipped.size ? ` ${this.coming.skipped.size} skipped; N shows them again.` : "";
     $("#title").textContent = left?.image === null ? "No patient is left" : "No patient could be opened";
     drawNotes([]);
-    const silent = this.#silent || this.coming.silent;
-    $("#empty").textContent = silent ? "The server does not answer. The next patient opens when it does." : `${left?.message ?? ""}${skipped} The cohort shows them all.`;
+    $("#empty").textContent = nobodyWords(this.coming, this.#silent || this.coming.silent);
     $("#empty").hidden = false;
     this.lesions.of(null);
     this.#refresh();
@@ -385,10 +367,7 @@ export class Annotator {
   }
 
   #readout(at) {
-    const { patient } = this, seed = this.lesions.desk.seeds.at(-1);
-    if (!patient) return void ($("#readout").textContent = "");
-    if (at) $("#readout").textContent = `SUV ${at.suv.toFixed(2)}   ${inWords(toWorld(patient.affine, at.voxel))}`;
-    else $("#readout").textContent = seed ? `Seed   ${inWords(seed.position)}` : HOVER_WORDS;
+    $("#readout").textContent = this.patient ? readoutWords(this.patient, at, this.lesions.desk.seeds.at(-1)) : "";
   }
 
   get root() {

@@ -4,7 +4,7 @@ import { measure, painted } from "../common/measure.js";
 import { failed } from "../common/notices.js";
 import { toVoxel, toWorld } from "../views/geometry.js";
 import { decoded } from "../views/lesion.js";
-import { added, contoured, cut, empty, primary, removed, sameLesions } from "./desk.js";
+import { added, contoured, cut, empty, primary, removed, sameLesions, typed } from "./desk.js";
 import { LesionList } from "./lesions.js";
 
 const $ = (selector) => document.querySelector(selector);
@@ -54,6 +54,17 @@ export class LesionDesk extends EventTarget {
     this.chosen = n;
     this.viewer.look(toVoxel(this.patient.affine, lesion.centroid));
     this.#draw();
+  }
+
+  // By its number among the classes.
+  chooseType(number) {
+    const type = this.configuration.classes[number];
+    if (type && this.patient) this.change(typed(this.desk, type));
+  }
+
+  // Take findings of the model over: positions in mm, the type where none is chosen yet.
+  accept(positions, type) {
+    if (this.patient) this.change(added({ ...this.desk, type: this.desk.type ?? type }, ...positions));
   }
 
   next() {
