@@ -114,7 +114,6 @@ def test_three_places_are_clicked_one_is_corrected_and_table_and_report_are_the_
     report = pydicom.dcmread(io.BytesIO(saved(rita, "#exports button:has-text('DICOM SR')")))
     page.locator("nav a[href='#cohort']").click()
     page.locator(".card[data-marks='true']").wait_for()
-    rita.picture("real-cohort")
     rows = list(csv.DictReader(io.StringIO(saved(rita, "#export-lesions").decode("utf-8-sig"), newline="")))
     assert [float(row["volume_ml"]) for row in rows] == pytest.approx(corrected, abs=0.05)
     assert {(row["PatientID"], row["user"], row["cancer_type"]) for row in rows} == {("STS_001", "Rita", "sarcoma")}

@@ -1,4 +1,4 @@
-"""From a patient on the page to the same study in OHIF, also where a study is PET alone."""
+"""From a patient on the page to the same study in OHIF; that OHIF shows it there is tested in `test_ohif`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from collections.abc import Iterator
 import pytest
 
 from tests.browser.page.annotator import Annotator
-from tests.browser.viewers.ohif import Ohif
 from tests.browser.viewers.ward import Ward
 from tests.helpers.app_server import Server
 from tests.helpers.browser import chromium
@@ -30,8 +29,5 @@ def test_the_page_opens_the_study_in_ohif(ward: Ward, server: Server) -> None:
         with ann.page.expect_popup() as opened:
             ann.page.locator("#ohif").click()
         opened.value.wait_for_url(f"{server.url}/ohif/monai-label?StudyInstanceUIDs={patient.study}")
-        ohif = Ohif(opened.value, server.url)
-        ohif.open(patient.study)
-        ohif.connect()
         ann.page.goto("about:blank")
         ann.close()
