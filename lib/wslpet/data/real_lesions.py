@@ -14,9 +14,9 @@ import numpy as np
 from wslpet.core.arrays import Array
 from wslpet.core.errors import InputError
 from wslpet.core.volume import Volume
+from wslpet.data.phantom.scenes import simulated_click
 
 CLICKS = 5
-CLICK_SD_MM = 4.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,17 +43,8 @@ class RealLesion:
         """
         seed = int.from_bytes(hashlib.sha256(self.name.encode()).digest()[:8], "big")
         rng = np.random.default_rng(seed)
-        inside = np.argwhere(self.truth)
-        centre = inside.mean(axis=0)
-        return np.array([self._click(rng, inside, centre) for _ in range(number)])
-
-    def _click(self, rng: np.random.Generator, inside: Array, centre: Array) -> Array:
-        for _ in range(80):
-            voxel: Array = np.rint(centre + rng.normal(0.0, CLICK_SD_MM, 3) / self.volume.spacing).astype(int)
-            if (voxel >= 0).all() and (voxel < self.truth.shape).all() and self.truth[tuple(voxel)]:
-                return voxel
-        anywhere: Array = inside[rng.integers(len(inside))]
-        return anywhere
+        spacing = np.array(self.volume.spacing)
+        return np.array([simulated_click(rng, self.truth, spacing) for _ in range(number)])
 
 
 def real_lesions(folder: Path) -> Iterator[RealLesion]:

@@ -77,7 +77,7 @@ def make_scene(seed: int) -> Scene:
         spacing = step
     truth = blurred >= READERS_SHARE * blurred.max()
     volume = Volume(np.maximum(scan, 0).astype(np.float32), np.diag([*spacing, 1.0]), "SUV", f"scene-{seed}")
-    return Scene(kind, volume, truth, _click(rng, truth, spacing))
+    return Scene(kind, volume, truth, simulated_click(rng, truth, spacing).astype(float))
 
 
 def _radius(rng: np.random.Generator, kind: str) -> float:
@@ -150,11 +150,23 @@ def _pattern(rng: np.random.Generator, own: Array, spacing: Array, radius: float
     return scaled
 
 
-def _click(rng: np.random.Generator, truth: Array, spacing: Array) -> Array:
+def simulated_click(rng: np.random.Generator, truth: Array, spacing: Array) -> Array:
+    """Simulate a click on a lesion: its centre with an error of `CLICK_SD_MM` (SD per axis), inside the lesion.
+
+    Parameters
+    ----------
+    truth : (i, j, k) bool, the lesion.
+    spacing : (3,) voxel size, mm.
+
+    Returns
+    -------
+    voxel (3,); a random one of the lesion, if 80 tries are outside.
+    """
     inside: Array = np.argwhere(truth)
+    centre = inside.mean(axis=0)
     for _ in range(80):
-        voxel: Array = np.rint(inside.mean(axis=0) + rng.normal(0.0, CLICK_SD_MM, 3) / spacing).astype(int)
+        voxel: Array = np.rint(centre + rng.normal(0.0, CLICK_SD_MM, 3) / spacing).astype(int)
         if (voxel >= 0).all() and (voxel < truth.shape).all() and truth[tuple(voxel)]:
-            return voxel.astype(float)
-    anywhere: Array = inside[rng.integers(len(inside))].astype(float)
+            return voxel
+    anywhere: Array = inside[rng.integers(len(inside))]
     return anywhere
