@@ -142,7 +142,7 @@ def review_by_hand(ward: Ward, browser: Browser) -> None:
     reviewer.press("v")
     page.locator(f"#annotate[data-lesions='{len(ward.clicks(BY_HAND[1], 'Ann'))}']").wait_for()
     assert page.locator("#readings button[aria-pressed='true']").text_content().startswith("Ann: ")
-    assert page.locator("#save").text_content().startswith("Save consensus")
+    assert page.locator("#save").text_content().startswith("Consensus")
     reviewer.picture("review")
     reviewer.press("Enter", "Enter")
     reviewer.wait_for_other(BY_HAND[1])

@@ -70,7 +70,8 @@ export class Review {
   #draw() {
     const { readings } = this.#patient ?? {};
     $("#review").hidden = !readings;
-    $("#save").firstChild.textContent = this.deciding ? "Save consensus " : "Save, next ";
+    $("#save").firstChild.textContent = this.deciding ? "Consensus " : "Save, next ";
+    $("#save").title = this.deciding ? "Save this as the consensus, next" : "";
     $("#annotate").dataset.readings = this.#found?.readings.length ?? "";
     if (!readings) return;
     const done = `${readings.done} of ${readings.needed} readers`;
