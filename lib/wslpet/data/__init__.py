@@ -1,1 +1,1 @@
-"""Cohorts: tables, importers of published data sets, phantoms, and what ships that was learned from them."""
+"""Cohorts: tables, importers of published data sets, logs of servers, phantoms, training of the shipped weights."""

@@ -99,11 +99,15 @@ def pelvis(p: Painter) -> None:
     )
     _urine(p, rng, bladder)
     if body.sex == "male":
-        value = float(rng.uniform(1.2, 4.0))
-        for s in (1, -1):
-            p.blob(f"testis {s}", (17 * s, 74, -42), (13, 15, 20), value, jitter=6, edge=6.0)
-        shaft = np.array([(0, 60, 0), (4, 88, -25), (rng.normal(0, 14), 84, -80)], dtype=float)
-        p.cord("penis", smooth_path(shaft, 10), 12.0, muscle * rng.uniform(1.2, 3.0), edge=8.0)
+        _testes_and_penis(p, rng, muscle)
+
+
+def _testes_and_penis(p: Painter, rng: np.random.Generator, muscle: float) -> None:
+    value = float(rng.uniform(1.2, 4.0))
+    for s in (1, -1):
+        p.blob(f"testis {s}", (17 * s, 74, -42), (13, 15, 20), value, jitter=6, edge=6.0)
+    shaft = np.array([(0, 60, 0), (4, 88, -25), (rng.normal(0, 14), 84, -80)], dtype=float)
+    p.cord("penis", smooth_path(shaft, 10), 12.0, muscle * rng.uniform(1.2, 3.0), edge=8.0)
 
 
 def _urine(p: Painter, rng: np.random.Generator, bladder: float) -> None:
