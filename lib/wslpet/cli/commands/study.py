@@ -64,7 +64,8 @@ def _run_on_mips(args: argparse.Namespace) -> None:
     if not args.report_only:
         make_mip_study(study, args.workers)
     page = write_mip_report(study, _command())
-    print(f"{page}: {len(study.names)} systems, {len(study.cohort.people)} people, {study.folds} folds")
+    done = sum(study.folds_done(name) > 0 for name in study.names)
+    print(f"{page}: {done} systems, {len(study.cohort.people)} people, {study.folds} folds")
 
 
 def _run_on_scans(args: argparse.Namespace) -> None:

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from wslpet.study.mips import results
+from wslpet.study.mips.results import Judged
 from wslpet.study.mips.study import CURVE, CURVE_SYSTEMS, REFERENCE, MipStudy
 from wslpet.study.mips.systems.registry import system_of
-from wslpet.study.mips.tables import Judged
 from wslpet.study.report.figures import COLOURS, OURS_COLOUR, panels_of, saved
 
 

@@ -8,9 +8,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from wslpet.study.mips.figures import draw_all
+from wslpet.study.mips.results import judged
 from wslpet.study.mips.study import REFERENCE, MipStudy, plan_of
 from wslpet.study.mips.systems.registry import system_of
-from wslpet.study.mips.tables import all_tables, judged
+from wslpet.study.mips.tables import all_tables
 from wslpet.study.report.report import Pages, made_by
 
 TITLE = "WSL-PET: the study on MIPs of real people"

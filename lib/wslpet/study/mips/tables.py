@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -12,85 +11,13 @@ from wslpet.analysis.overlap import STRICT_IOU
 from wslpet.analysis.statistics import Estimate, bootstrap, wilson
 from wslpet.study.mips import results
 from wslpet.study.mips.judging import WITHIN_MM, Outcome
-from wslpet.study.mips.results import FALSE_PLACES, SENSITIVITY, Comparison
+from wslpet.study.mips.results import FALSE_PLACES, SENSITIVITY, Judged, judged
 from wslpet.study.mips.study import CONTROL, REFERENCE, MipStudy
-from wslpet.study.mips.systems.registry import MipSystem, system_of
-from wslpet.study.results.tables import NONE, NOT_LEARNED, Table, interval, shown_p
+from wslpet.study.mips.systems.registry import system_of
+from wslpet.study.results.tables import NONE, NOT_LEARNED, Table, interval
 
 # Areas of lesions, cm², that sensitivity is told of.
 AREAS = (0.0, 0.5, 2.0, 10.0, np.inf)
-
-
-@dataclass(frozen=True, eq=False)
-class Judged:
-    """A system and what was judged of it, on the folds that are done.
-
-    Parameters
-    ----------
-    complete : whether all folds are done.
-    comparison : with the reference, on the people that both have judged; None of the reference itself.
-    adjusted : quantity → p-value adjusted by Holm's method over all tests of the study.
-    """
-
-    system: MipSystem
-    outcomes: list[Outcome]
-    complete: bool
-    comparison: Comparison | None
-    adjusted: dict[str, float]
-
-    @property
-    def title(self) -> str:
-        """With the number of patients where folds are missing."""
-        return self.system.title if self.complete else f"{self.system.title} ({len(self.ill)} patients)"
-
-    @property
-    def ill(self) -> list[Outcome]:
-        """Of the patients."""
-        return [one for one in self.outcomes if one.ill]
-
-    @property
-    def counts(self) -> bool:
-        """Whether its masks mean anything: a system that needs the types must tell them."""
-        return not self.system.needs_type or results.learned_types(self.outcomes)
-
-    def effect(self, quantity: str, form: str) -> str:
-        """Effect size against the reference."""
-        value = None if self.comparison is None else self.comparison.effect[quantity]
-        return NONE if value is None or quantity not in self.adjusted else f"{value:{form}}"
-
-    def p(self, quantity: str) -> str:
-        """Adjusted p-value."""
-        return shown_p(self.adjusted.get(quantity))
-
-
-def judged(study: MipStudy) -> list[Judged]:
-    """All systems with at least one fold done, the control left out."""
-    found = {name: study.outcomes(name) for name in study.names if name != CONTROL}
-    found = {name: outcomes for name, outcomes in found.items() if outcomes}
-    comparisons = {
-        name: results.compare(outcomes, found[REFERENCE])
-        for name, outcomes in found.items()
-        if name != REFERENCE and REFERENCE in found
-    }
-    tested = {name: _tested(system_of(name), found[name], one) for name, one in comparisons.items()}
-    adjusted = results.adjusted(tested)
-    return [
-        Judged(
-            system_of(name),
-            outcomes,
-            study.folds_done(name) == study.folds,
-            comparisons.get(name),
-            {key: p for (own, key), p in adjusted.items() if own == name},
-        )
-        for name, outcomes in found.items()
-    ]
-
-
-def _tested(system: MipSystem, outcomes: Sequence[Outcome], one: Comparison) -> Comparison:
-    """The tests that mean something: not of masks from types that were not learned, not of scores that say nothing."""
-    counts = not system.needs_type or results.learned_types(outcomes)
-    left_out = (() if counts else ("dice", "strongest_place")) + (() if system.tells_presence else ("auc",))
-    return Comparison({key: None if key in left_out else p for key, p in one.p.items()}, one.effect)
 
 
 def all_tables(study: MipStudy, data: str) -> list[Table]:
