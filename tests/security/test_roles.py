@@ -49,7 +49,10 @@ LEAST = {
         GET /wslpet/api/images/{image}/thumbnail /wslpet/api/images/{image}/prediction
         GET /wslpet/api/images/{image}/annotations /wslpet/api/images/{image}/export
         GET /wslpet/api/lesions.csv /wslpet/api/patients.csv /wslpet/api/agreement /wslpet/api/agreement.csv
-        GET /wslpet/api/images/{image}/readings
+        GET /wslpet/api/images/{image}/readings /wslpet/api/masks.zip
+        GET /wslpet/api/radiomics /wslpet/api/radiomics.csv
+        POST /wslpet/api/radiomics
+        DELETE /wslpet/api/radiomics
         POST /wslpet/api/next /wslpet/api/status /wslpet/api/images/{image}/delineation
     """,
     "annotator": """
@@ -66,6 +69,7 @@ LEAST = {
         PUT /model/{model}
         DELETE /model/{model} /train/ /batch/infer /datastore/ /datastore/image /datastore/label
         POST /train/ /train/{model} /batch/infer/{model} /reload /wslpet/api/training
+        POST /wslpet/api/training/decision
         DELETE /wslpet/api/training
     """,
 }

@@ -28,6 +28,7 @@ from wslpet.server.series import listing
 from wslpet.server.series.datastore import SeriesDatastore
 from wslpet.server.series.sources.folder import DicomFolder
 from wslpet.server.series.sources.source import FoundSegmentation
+from wslpet.server.storage.annotations.requests import AnnotationRequest, Place
 from wslpet.server.storage.annotations.service import AnnotationService
 
 
@@ -186,8 +187,9 @@ def test_a_refused_series_is_listed_with_its_reason(studies, opened):
         store.image_path(patient.uid)
     assert "Number of Slices" in store.get_image_info(patient.uid)["refused"]
     assert store.waiting() == []
+    click = AnnotationRequest(patient.uid, "lung", "Ann", (Place((1, 2, 3)),))
     with pytest.raises(DicomError):
-        store.seeds.append(patient.uid, Seed("lung", (1, 2, 3)))
+        AnnotationService(store, Settings()).check(click)
     assert store.seeds.get(patient.uid) == []
 
 
