@@ -10,8 +10,9 @@ from wslpet.io.masks import read_mask
 from wslpet.io.readers import read_volume
 from wslpet.study.design import study as studying
 from wslpet.study.design.plan import PLANS
-from wslpet.study.design.study import make_study, open_study
+from wslpet.study.design.study import open_study
 from wslpet.study.execution.runs import Run, execute, features_in, is_kept, mask_in, measured_in
+from wslpet.study.execution.schedule import make_study
 from wslpet.study.systems import SYSTEMS
 from wslpet.study.systems.clicks import MTV
 from wslpet.study.systems.system import FittedSystem, Prediction, System

@@ -25,7 +25,7 @@ from wslpet.data.importers.common import CLICK_SD_MM, click_in
 from wslpet.io.masks import read_mask
 from wslpet.io.readers import read_volume
 from wslpet.method.inference.pipeline import delineate
-from wslpet.study.results.tables import Table, interval, shown_p
+from wslpet.study.results.text_table import Table, interval, shown_p
 
 Delineation = Callable[[Volume, Array], Array]
 

@@ -10,12 +10,14 @@ import pytest
 from tests.helpers.study_cohort import write_study_cohort
 from wslpet.analysis.statistics import Estimate
 from wslpet.study.design.paper import PAPER
-from wslpet.study.design.study import make_study, open_study
+from wslpet.study.design.study import open_study
+from wslpet.study.execution.schedule import make_study
 from wslpet.study.execution.stability import measured_stability
 from wslpet.study.report.report import write_report
 from wslpet.study.results.outcomes import Known, Outcome, Shuffled, outcome_of, shuffled
 from wslpet.study.results.results import read_results
-from wslpet.study.results.tables import Table, all_tables
+from wslpet.study.results.tables import all_tables
+from wslpet.study.results.text_table import Table
 from wslpet.study.systems import SYSTEMS
 from wslpet.study.systems.system import FittedSystem, Prediction
 

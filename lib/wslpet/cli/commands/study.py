@@ -70,7 +70,8 @@ def _run_on_mips(args: argparse.Namespace) -> None:
 
 def _run_on_scans(args: argparse.Namespace) -> None:
     from wslpet.data.cohort_table import find_table, sources_in
-    from wslpet.study.design.study import make_study, open_study
+    from wslpet.study.design.study import open_study
+    from wslpet.study.execution.schedule import make_study
     from wslpet.study.execution.stability import measured_stability
     from wslpet.study.report.report import write_report
     from wslpet.study.results.results import read_results

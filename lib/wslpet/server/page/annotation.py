@@ -1,4 +1,4 @@
-"""What the annotation page shows of a patient, and its clicks, as the annotation service takes them."""
+"""Patients on the annotation page: the next one, their annotations on record, and new clicks."""
 
 from __future__ import annotations
 
@@ -8,17 +8,14 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
-
 from wslpet.core import seeds
-from wslpet.core.arrays import Array
 from wslpet.core.errors import InputError
 from wslpet.core.seeds import NO_TUMOUR
 from wslpet.core.settings import Settings
 from wslpet.data.log_records import LogRecord, Remark, Withdrawal
 from wslpet.method.inference.pipeline import delineate
-from wslpet.method.projection.mip import Views, rotated_mip
 from wslpet.server.errors import Conflict, quoted
+from wslpet.server.page.images import PatientImages, suv_step
 from wslpet.server.page.schemas.annotations import (
     AnnotatedSeed,
     Annotation,
@@ -31,8 +28,6 @@ from wslpet.server.page.schemas.annotations import (
     Saved,
     Withdraw,
 )
-from wslpet.server.page.schemas.names import Plane
-from wslpet.server.series.ct import FusedCt
 from wslpet.server.series.datastore import SeriesDatastore
 from wslpet.server.series.sources.dicomweb import DicomWeb
 from wslpet.server.storage.annotations.holds import VIEWER_SECONDS, Holds
@@ -41,17 +36,14 @@ from wslpet.server.storage.annotations.service import AnnotationService
 from wslpet.server.tasks.findings import Contour, Delineated, Prediction, delineated
 from wslpet.server.tasks.predictions import Predictions
 
-_STEPS = 65535
 # The strategy that gives patients to a reviewer.
 REVIEW = "review"
 # Before the name of whoever has a patient open in a viewer; a browser's own text is another one.
 _VIEWER = "viewer "
-# By the axis that a slice lies across, x, y, z in RAS.
-PLANES: tuple[Plane, ...] = ("sagittal", "coronal", "axial")
 
 
 class AnnotationPage:
-    """Patients as the page shows them: who is next, what they look like, what was said of them.
+    """The next patient of a reader, a patient's data and history, and what readers send.
 
     Parameters
     ----------
@@ -64,7 +56,7 @@ class AnnotationPage:
         self.predictions = predictions
         self.settings = settings
         self.annotations = AnnotationService(datastore, settings)
-        self._ct = FusedCt(datastore)
+        self.images = PatientImages(datastore, self.annotations)
         self._app = app
         self._held = Holds()
         self._choosing = threading.Lock()
@@ -134,9 +126,9 @@ class AnnotationPage:
             shape=(x, y, z),
             spacing=(sx, sy, sz),
             affine=views.affine.tolist(),
-            suv_step=_suv_step(views),
+            suv_step=suv_step(views),
             notes=self.datastore.notes(image_id),
-            ct=self._ct.path(image_id) is not None,
+            ct=self.images.has_ct(image_id),
             study=self._study(image_id),
             history=self.history(image_id, reader),
             readings=self.readings(image_id, reader),
@@ -164,32 +156,6 @@ class AnnotationPage:
         facts = self.datastore.facts(image_id)
         described = [facts[key] for key in ("PatientID", "StudyDate", "SeriesDescription") if facts.get(key)]
         return " · ".join(described) or image_id
-
-    def mips(self, image_id: str) -> bytes:
-        """Little-endian uint16, (u, z) each: coronal MIP, its depth, sagittal MIP, its depth."""
-        views = self.datastore.views(image_id)
-        step = _suv_step(views)
-        return b"".join(_steps(view.mip, step) + view.depth.astype("<u2").tobytes() for view in views)
-
-    def turned(self, image_id: str, degrees: float) -> bytes:
-        """Little-endian uint16, (u, z) each: the MIP from a side, and the x and y that its pixels came from."""
-        with self.annotations.opened(self.datastore.image_path(image_id)) as scan:
-            rotated = rotated_mip(scan.volume.to_ras(), degrees)
-        step = _suv_step(self.datastore.views(image_id))
-        x, y = (rotated.column[..., axis].astype("<u2").tobytes() for axis in (0, 1))
-        return _steps(rotated.mip, step) + x + y
-
-    def slices(self, image_id: str, plane: Plane, index: int, count: int) -> bytes:
-        """Little-endian uint16: slices of the RAS volume one after the other, in the patient's SUV steps.
-
-        Axial ones are (x, y), coronal ones (x, z), sagittal ones (y, z); fewer than `count` at the volume's end.
-        """
-        ras = self.datastore.volume(image_id).to_ras()
-        return _steps(sliced(ras.array, image_id, plane, index, count), _suv_step(self.datastore.views(image_id)))
-
-    def ct_slices(self, image_id: str, plane: Plane, index: int, count: int) -> bytes:
-        """Little-endian int16 in HU: as `slices`, of the CT on the same voxels; errors also as of `FusedCt.array`."""
-        return sliced(self._ct.array(image_id), image_id, plane, index, count).astype("<i2").tobytes()
 
     def delineate(self, image_id: str, click: Click) -> Delineated | None:
         """Delineate the lesions at clicks, with what is doubtful about them; None for "no tumour".
@@ -270,15 +236,6 @@ class AnnotationPage:
         return holder.startswith(_VIEWER) and self.datastore.readings.of(image_id).of(reader) is not None
 
 
-def sliced(array: Array, image_id: str, plane: Plane, index: int, count: int) -> Array:
-    """`count` slices (slice, u, v) of a RAS array (x, y, z) from one on; raises InputError where there is none."""
-    axis = PLANES.index(plane)
-    if not 0 <= index < array.shape[axis]:
-        there = f"there are 0 to {array.shape[axis] - 1}"
-        raise InputError(f"{plane} slice {index} of {quoted(image_id)} does not exist; {there}")
-    return np.moveaxis(array, axis, 0)[index : index + count]
-
-
 def _annotation(said: LogRecord, counts: bool = False, own: bool = False) -> Annotation:
     if isinstance(said, Withdrawal):
         return Annotation(kind="withdrawn", user=said.user, time=said.time)
@@ -311,11 +268,3 @@ def _request(image_id: str, click: Click, user: str) -> AnnotationRequest:
         lesions = (Place(position=click.position),)
     background = tuple(Place(position=position) for position in click.background)
     return AnnotationRequest(image_id, click.cancer_type, user, lesions, background)
-
-
-def _suv_step(views: Views) -> float:
-    return max(float(views.coronal.mip.max()), 1e-3) / _STEPS
-
-
-def _steps(suv: Array, step: float) -> bytes:
-    return np.rint(np.clip(suv / np.float32(step), 0, _STEPS)).astype("<u2").tobytes()

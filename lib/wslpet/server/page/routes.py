@@ -159,7 +159,7 @@ def mips(image: Image, user: AnyUser) -> Response:
     voxel y that each pixel came from, the sagittal MIP (u = y), the voxel x that each came from.
     """
     _note_activity()
-    return Response(_page().mips(image), media_type="application/octet-stream")
+    return Response(_page().images.mips(image), media_type="application/octet-stream")
 
 
 @router.get("/images/{image}/mips/{degrees}", response_class=Response, responses=_BINARY)
@@ -170,7 +170,7 @@ def turned_mip(image: Image, degrees: Annotated[float, InPath(ge=0, lt=360)], us
     pixels are square.
     """
     _note_activity()
-    return Response(_page().turned(image, degrees), media_type="application/octet-stream")
+    return Response(_page().images.rotated_mip(image, degrees), media_type="application/octet-stream")
 
 
 @router.get("/images/{image}/slices/{plane}/{index}", response_class=Response, responses=_BINARY)
@@ -180,14 +180,14 @@ def slices(image: Image, plane: Plane, index: int, user: AnyUser, count: SliceCo
     Axial ones are (x, y), coronal ones (x, z), sagittal ones (y, z); the last axis runs fastest.
     """
     _note_activity()
-    return Response(_page().slices(image, plane, index, count), media_type="application/octet-stream")
+    return Response(_page().images.slices(image, plane, index, count), media_type="application/octet-stream")
 
 
 @router.get("/images/{image}/ct/{plane}/{index}", response_class=Response, responses=_BINARY)
 def ct_slices(image: Image, plane: Plane, index: int, user: AnyUser, count: SliceCount = 1) -> Response:
     """Slices of the CT beside the PET, on the PET's voxels: little-endian int16 in HU, in the order of `slices`."""
     _note_activity()
-    return Response(_page().ct_slices(image, plane, index, count), media_type="application/octet-stream")
+    return Response(_page().images.ct_slices(image, plane, index, count), media_type="application/octet-stream")
 
 
 @router.get("/images/{image}/thumbnail", response_class=Response, responses=_PNG)

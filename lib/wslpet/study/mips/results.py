@@ -23,7 +23,7 @@ from wslpet.core.arrays import Array, BoolArray, FloatArray
 from wslpet.study.mips.judging import Outcome
 from wslpet.study.mips.study import CONTROL, REFERENCE, MipStudy
 from wslpet.study.mips.systems.registry import MipSystem, system_of
-from wslpet.study.results.tables import NONE, shown_p
+from wslpet.study.results.text_table import NONE, shown_p
 
 # False places a person at which the sensitivity for lesions is told (FROC).
 FALSE_PLACES = (0.5, 1.0, 2.0)

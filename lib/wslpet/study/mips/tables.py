@@ -14,7 +14,8 @@ from wslpet.study.mips.judging import WITHIN_MM, Outcome
 from wslpet.study.mips.results import FALSE_PLACES, SENSITIVITY, Judged, judged
 from wslpet.study.mips.study import CONTROL, REFERENCE, MipStudy
 from wslpet.study.mips.systems.registry import system_of
-from wslpet.study.results.tables import NONE, NOT_LEARNED, Table, interval
+from wslpet.study.results.tables import NOT_LEARNED
+from wslpet.study.results.text_table import NONE, Table, interval
 
 # Areas of lesions, cm², that sensitivity is told of.
 AREAS = (0.0, 0.5, 2.0, 10.0, np.inf)

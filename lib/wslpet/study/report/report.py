@@ -18,7 +18,8 @@ from string import Template
 
 from wslpet.study.report.figures import draw_all
 from wslpet.study.results.results import REFERENCE, Results
-from wslpet.study.results.tables import Table, all_tables
+from wslpet.study.results.tables import all_tables
+from wslpet.study.results.text_table import Table
 
 TITLE = "WSL-PET: the study"
 PACKAGES = ("torch", "monai", "numpy", "scipy", "scikit-learn", "pyradiomics", "SimpleITK")

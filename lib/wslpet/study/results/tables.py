@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-
 import numpy as np
 
 from wslpet.analysis.overlap import STRICT_IOU
-from wslpet.analysis.statistics import Estimate, bootstrap, wilson
-from wslpet.core.arrays import Array
+from wslpet.analysis.statistics import bootstrap
 from wslpet.study.design.paper import NUMBER_OF_TABLE, OUTCOME, PAPER, QUANTITIES
 from wslpet.study.execution.stability import EXCELLENT, GOOD
 from wslpet.study.results.outcomes import Outcome, Shuffled
 from wslpet.study.results.results import Results, SystemResults
+from wslpet.study.results.text_table import NONE, Table, interval, percent, shown_p, spread
 
-NONE = "–"
 NOT_LEARNED = "did not learn the types"
 HEADINGS = {
     "dice": "Dice",
@@ -24,69 +20,6 @@ HEADINGS = {
     "specificity": "specificity",
     "auc": "AUC",
 }
-_LATEX = {
-    "±": r"$\pm$",
-    "≥": r"$\geq$",
-    "%": r"\%",
-    "&": r"\&",
-    "–": "--",
-    "<": "$<$",
-    "²": "$^2$",
-    "³": "$^3$",
-    "_": r"\_",
-}
-
-
-@dataclass(frozen=True)
-class Table:
-    """A table of text cells.
-
-    Parameters
-    ----------
-    name : for file names and references.
-    title : the caption, with the data that it was measured on.
-    head, rows : cells as text; the first column names the row.
-    notes : footnotes.
-    """
-
-    name: str
-    title: str
-    head: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-    notes: tuple[str, ...] = ()
-
-    def markdown(self) -> str:
-        """The table in Markdown."""
-        lines = [f"**{self.title}**", "", _line(self.head), _line(["---"] * len(self.head)), *map(_line, self.rows)]
-        return "\n".join([*lines, "", *self.notes, ""])
-
-    def latex(self) -> str:
-        """As LaTeX, with booktabs."""
-        columns = "l" + "c" * (len(self.head) - 1)
-        body = [" & ".join(map(_latex, row)) + r" \\" for row in (self.head, *self.rows)]
-        return "\n".join(
-            [
-                r"\begin{table}",
-                rf"\caption{{{_latex(' '.join([self.title, *self.notes]))}}}\label{{tab:{self.name}}}",
-                rf"\begin{{tabular}}{{{columns}}}",
-                r"\toprule",
-                body[0],
-                r"\midrule",
-                *body[1:],
-                r"\bottomrule",
-                r"\end{tabular}",
-                r"\end{table}",
-                "",
-            ]
-        )
-
-
-def _line(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(cells) + " |"
-
-
-def _latex(text: str) -> str:
-    return "".join(_LATEX.get(letter, letter) for letter in text)
 
 
 def all_tables(results: Results, data: str) -> list[Table]:
@@ -109,7 +42,7 @@ def papers_table(results: Results, cancer_type: str, data: str) -> Table:
         cells = [one.system.title]
         for quantity in QUANTITIES:
             paper = theirs.get(one.system.paper, {}).get(quantity)
-            cells += [NONE if paper is None else _spread(*paper), _cell(results, one, cancer_type, quantity)]
+            cells += [NONE if paper is None else spread(*paper), _cell(results, one, cancer_type, quantity)]
         rows.append(tuple(cells))
     head = ["method", *(f"{HEADINGS[q]}, {whose}" for q in QUANTITIES for whose in ("paper", "here"))]
     what = OUTCOME.get(cancer_type, "outcome")
@@ -134,11 +67,11 @@ def _cell(results: Results, one: SystemResults, cancer_type: str, quantity: str)
         return NOT_LEARNED if quantity == "dice" else NONE
     if quantity == "dice":
         dice = one.dice(cancer_type)
-        return _spread(float(dice.mean()), results.fold_sd(dice, cancer_type)) if one.system.segments else NONE
+        return spread(float(dice.mean()), results.fold_sd(dice, cancer_type)) if one.system.segments else NONE
     found = one.outcomes.get(cancer_type)
     if not isinstance(found, Outcome):
         return NONE
-    return _spread(found.performance.fold_mean[quantity], found.performance.fold_sd[quantity])
+    return spread(found.performance.fold_mean[quantity], found.performance.fold_sd[quantity])
 
 
 def delineation(results: Results, data: str) -> Table:
@@ -178,7 +111,7 @@ def delineation(results: Results, data: str) -> Table:
 def _delineation_row(results: Results, name: str, p: float | None) -> tuple[str, ...]:
     one, seed = results.systems[name], results.study.plan.seed
     effect = results.dice_effect(name)
-    types = _percent(one.each(lambda m: m.predicted == m.cancer_type)) if one.names_types else NONE
+    types = percent(one.each(lambda m: m.predicted == m.cancer_type)) if one.names_types else NONE
     if not one.learned_types:
         return (one.system.title, one.system.test_input, NOT_LEARNED, *[NONE] * 8, types)
     return (
@@ -187,9 +120,9 @@ def _delineation_row(results: Results, name: str, p: float | None) -> tuple[str,
         interval(bootstrap(one.dice(), seed=seed)),
         shown_p(p),
         NONE if effect is None else f"{effect:+.2f}",
-        _percent(one.each(lambda m: m.detected)),
-        _percent(one.each(lambda m: m.detected_strictly)),
-        _percent(one.each(lambda m: m.localisation_rate)),
+        percent(one.each(lambda m: m.detected)),
+        percent(one.each(lambda m: m.detected_strictly)),
+        percent(one.each(lambda m: m.localisation_rate)),
         f"{np.median(one.each(lambda m: m.hd95_mm)):.0f}",
         interval(bootstrap(one.each(lambda m: m.false_positive_ml), seed=seed), ".1f"),
         interval(bootstrap(one.each(lambda m: m.false_negative_ml), seed=seed), ".1f"),
@@ -295,26 +228,3 @@ def who(results: Results) -> Table:
 
 def _with_outcome(results: Results, cancer_type: str) -> bool:
     return any(isinstance(one.outcomes.get(cancer_type), Outcome) for one in results.systems.values())
-
-
-def _spread(mean: float, sd: float) -> str:
-    return f"{mean:.2f} ± {sd:.2f}" if np.isfinite(sd) else f"{mean:.2f}"
-
-
-def interval(estimate: Estimate, form: str = ".2f") -> str:
-    """Format a value with its interval."""
-    if not np.isfinite(estimate.low):
-        return f"{estimate.value:{form}}"
-    return f"{estimate.value:{form}} [{estimate.low:{form}}–{estimate.high:{form}}]"
-
-
-def _percent(hits: Array) -> str:
-    found = wilson(int(hits.sum()), len(hits))
-    return f"{100 * found.value:.0f} [{100 * found.low:.0f}–{100 * found.high:.0f}]"
-
-
-def shown_p(value: float | None) -> str:
-    """Format a p-value."""
-    if value is None:
-        return NONE
-    return "< 0.001" if value < 0.001 else f"{value:.3f}"
