@@ -26,7 +26,8 @@ def add_to(commands: Any) -> None:
     study.add_argument("--systems", default="", help="names separated by commas (default: all)")
     study.add_argument("--workers", type=int, default=os.cpu_count() or 1, metavar="N", help="runs at a time")
     study.add_argument("--resume", action="store_true", help="go on with what is in DIR")
-    study.add_argument("--curve", action="store_true", help="of MIPs: learn from 10, 20 and 40 patients as well")
+    study.add_argument("--curve", action="store_true", help="of MIPs: learn from 10, 20, 40 and 80 patients as well")
+    study.add_argument("--repeats", type=int, default=1, metavar="N", help="of MIPs: ours learns N times, other seeds")
     study.add_argument("--specks", type=float, metavar="MM2", help="of MIPs: least component of a mask (default: 28)")
     study.add_argument("--report-only", action="store_true", help="of MIPs: report the folds that are done")
     study.set_defaults(command=run)
@@ -39,8 +40,8 @@ def run(args: argparse.Namespace) -> None:
 
     if is_mip_cohort(args.cohort):
         return _run_on_mips(args)
-    if args.curve or args.report_only or args.specks is not None:
-        asked = "--curve, --specks and --report-only"
+    if args.curve or args.report_only or args.repeats != 1 or args.specks is not None:
+        asked = "--curve, --repeats, --specks and --report-only"
         raise InputError(f"{args.cohort} is no cohort of MIPs; {asked} are for one: leave them out")
     return _run_on_scans(args)
 
@@ -54,12 +55,22 @@ def _command() -> list[str]:
 
 
 def _run_on_mips(args: argparse.Namespace) -> None:
-    from wslpet.study.mips.report import write_mip_report
+    from wslpet.study.mips.report.report import write_mip_report
     from wslpet.study.mips.study import SMALLEST_MM2, make_mip_study, open_mip_study
 
     names, specks = _names(args), SMALLEST_MM2 if args.specks is None else args.specks
     study = open_mip_study(
-        args.cohort, args.out, args.plan, args.seed, args.folds, names, args.resume, args.workers, args.curve, specks
+        args.cohort,
+        args.out,
+        args.plan,
+        args.seed,
+        args.folds,
+        names,
+        args.resume,
+        args.workers,
+        args.curve,
+        args.repeats,
+        specks,
     )
     if not args.report_only:
         make_mip_study(study, args.workers)

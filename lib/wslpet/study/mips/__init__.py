@@ -5,5 +5,5 @@ systems     what each system learns from and what it says; cams, fcn, unet: thei
 judging     one person against the expert's mask
 runs        one system on one fold, resumable
 results     figures of each system, tests against ours
-tables      tables of them; figures, report: curves and pages
+report      tables, failures by kind, curves, pictures of cases, the page
 """

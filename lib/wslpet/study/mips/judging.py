@@ -57,6 +57,7 @@ class Outcome:
     areas : cm² of each lesion.
     overlapped : share of each lesion that the mask covers.
     false_parts : components of the mask that overlap no lesion.
+    false_at : (row, column) of the centroid of each of them.
     type_right : whether the cancer type is right.
     strongest : (row, column) of the strongest place, pixels of the image; None where the map is zero everywhere.
     """
@@ -77,6 +78,7 @@ class Outcome:
     areas: list[float] | None = None
     overlapped: list[float] | None = None
     false_parts: int | None = None
+    false_at: list[tuple[int, int]] | None = None
     strongest: tuple[int, int] | None = None
 
     def to_json(self) -> dict[str, Any]:
@@ -101,7 +103,7 @@ def judge(person: MipPerson, prediction: Prediction, smallest_mm2: float = 0.0) 
     strongest = places[0][1] if places else None
     extent: dict[str, Any] = {}
     if prediction.mask is not None:
-        mask = _without_specks(prediction.mask, smallest_mm2 / (spacing[0] * spacing[1]))
+        mask = without_specks(prediction.mask, spacing, smallest_mm2)
         extent = _extent(mask, labels, count, strongest, ill)
     sizes = np.bincount(labels.ravel(), minlength=count + 1)[1:] * spacing[0] * spacing[1] / 100
     return Outcome(
@@ -121,9 +123,10 @@ def judge(person: MipPerson, prediction: Prediction, smallest_mm2: float = 0.0) 
     )
 
 
-def _without_specks(mask: BoolArray, least_pixels: float) -> BoolArray:
+def without_specks(mask: BoolArray, spacing: tuple[float, float], smallest_mm2: float) -> BoolArray:
+    """A mask (row, column) without its components below an area."""
     labels, _ = ndimage.label(mask, EIGHT_NEIGHBOURS)
-    kept = np.bincount(labels.ravel()) >= least_pixels
+    kept = np.bincount(labels.ravel()) * spacing[0] * spacing[1] >= smallest_mm2
     kept[0] = False
     return np.asarray(kept[labels])
 
@@ -132,9 +135,11 @@ def _extent(mask: BoolArray, labels: Array, count: int, strongest: tuple[int, in
     """What a mask says of the lesions, numbered in `labels`."""
     truth = labels > 0
     parts, number = ndimage.label(mask, EIGHT_NEIGHBOURS)
-    false_parts = number - len(set(parts[truth].tolist()) - {0})
+    false = sorted(set(range(1, number + 1)) - set(parts[truth].tolist()))
+    centroids = np.rint(ndimage.center_of_mass(mask, parts, false)).astype(int).reshape(-1, 2).tolist()
+    wrong = {"false_parts": len(false), "false_at": [(row, column) for row, column in centroids]}
     if not ill:
-        return {"false_parts": false_parts}
+        return wrong
     both, total = int((mask & truth).sum()), int(mask.sum()) + int(truth.sum())
     iou = both / (total - both)
     centred = strongest is not None and _centred(parts, number, strongest, truth)
@@ -145,7 +150,7 @@ def _extent(mask: BoolArray, labels: Array, count: int, strongest: tuple[int, in
         "detected": both > 0,
         "detected_strictly": bool(centred and iou >= STRICT_IOU),
         "overlapped": [round(float(share), 3) for share in covered],
-        "false_parts": false_parts,
+        **wrong,
     }
 
 

@@ -21,8 +21,8 @@ from wslpet.analysis.statistics import (
 )
 from wslpet.core.arrays import Array, BoolArray, FloatArray
 from wslpet.study.mips.judging import Outcome
-from wslpet.study.mips.study import CONTROL, REFERENCE, MipStudy
-from wslpet.study.mips.systems.registry import MipSystem, system_of
+from wslpet.study.mips.study import REFERENCE, MipStudy
+from wslpet.study.mips.systems.registry import MipSystem, is_control, system_of
 from wslpet.study.results.text_table import NONE, shown_p
 
 # False places a person at which the sensitivity for lesions is told (FROC).
@@ -207,8 +207,8 @@ class Judged:
 
 
 def judged(study: MipStudy) -> list[Judged]:
-    """All systems with at least one fold done, the control left out."""
-    found = {name: study.outcomes(name) for name in study.names if name != CONTROL}
+    """All systems with at least one fold done, controls left out."""
+    found = {name: study.outcomes(name) for name in study.names if not is_control(name)}
     found = {name: outcomes for name, outcomes in found.items() if outcomes}
     comparisons = {
         name: compare(outcomes, found[REFERENCE])

@@ -8,11 +8,15 @@ import os
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
+
+from wslpet.core.arrays import BoolArray
+from wslpet.data.mip_cohort import MipPerson
 from wslpet.study.mips.cohort import Cohort
-from wslpet.study.mips.judging import Outcome, judge
+from wslpet.study.mips.judging import Outcome, Prediction, judge, without_specks
 from wslpet.study.mips.systems.case import Case, Effort, print_line
 from wslpet.study.mips.systems.registry import predictions
 
@@ -29,6 +33,7 @@ class Run:
     size : number of clicked patients, or 0 for all.
     fold : from 0.
     learn_from, judged : numbers of people.
+    repeat : 0, or the number of a repeat with other folds and another random seed.
     """
 
     system: str
@@ -36,12 +41,14 @@ class Run:
     fold: int
     learn_from: tuple[int, ...]
     judged: tuple[int, ...]
+    repeat: int = 0
 
     @property
     def key(self) -> str:
         """Name of its file; it changes with the people."""
         people = hashlib.sha256(repr((self.learn_from, self.judged)).encode()).hexdigest()[:8]
-        return f"{self.system}-{self.size or ALL}-{self.fold}-{people}"
+        repeat = f"-repeat{self.repeat}" if self.repeat else ""
+        return f"{self.system}-{self.size or ALL}-{self.fold}-{people}{repeat}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,6 +72,10 @@ class Task:
     def file(self, run: Run) -> Path:
         """Where a run is kept."""
         return self.store / f"{run.key}.json"
+
+    def masks(self, run: Run) -> Path:
+        """Where the predicted masks of a run are kept, for pictures; nothing else needs them."""
+        return self.store.parent / "masks" / f"{run.key}.npz"
 
     def is_kept(self, run: Run) -> bool:
         """Whether a run is done."""
@@ -122,15 +133,39 @@ def _executed(run: Run, threads: int | None) -> None:
         log.append(line)
         print_line(line)
 
-    case = Case(run.system, _task.train, run.learn_from, _task.test, run.judged, _task.effort, report)
+    effort = replace(_task.effort, seed=_task.effort.seed + run.repeat)
+    case = Case(run.system, _task.train, run.learn_from, _task.test, run.judged, effort, report)
     found = predictions(case)
     seconds = time.process_time() - start
     people = [_task.test.people[k] for k in run.judged]
     rows = [judge(person, one, _task.smallest_mm2).to_json() for person, one in zip(people, found, strict=True)]
+    _keep_masks(_task.masks(run), people, found, _task.smallest_mm2)
     path = _task.file(run)
     part = path.with_suffix(".part")
     part.write_text(json.dumps({"cpu_seconds": round(seconds, 1), "log": log, "people": rows}))
     part.replace(path)
+
+
+def _keep_masks(path: Path, people: list[MipPerson], found: list[Prediction], smallest_mm2: float) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    masks = {
+        person.name: without_specks(one.mask, person.image.spacing, smallest_mm2)
+        for person, one in zip(people, found, strict=True)
+        if one.mask is not None
+    }
+    part = path.with_suffix(".part")
+    with open(part, "wb") as file:
+        np.savez_compressed(file, **masks)  # type: ignore[arg-type]
+    part.replace(path)
+
+
+def mask_of(run: Run, task: Task, name: str) -> BoolArray | None:
+    """(row, column) the mask that a run predicted of a person; None where none was kept."""
+    path = task.masks(run)
+    if not path.is_file():
+        return None
+    with np.load(path) as masks:
+        return np.asarray(masks[name], dtype=bool) if name in masks else None
 
 
 def outcomes_of(run: Run, task: Task) -> list[Outcome]:

@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +49,7 @@ EFFORTS = {
     "try": Effort(steps=4, epochs=1, cam_epochs=1, paper_epochs=1, fcn_epochs=1, unet_steps=4),
 }
 # Numbers of clicked patients of the learning curve.
-CURVE = (10, 20, 40)
+CURVE = (10, 20, 40, 80)
 CURVE_SYSTEMS = (REFERENCE, "unet")
 
 
@@ -63,6 +64,7 @@ class MipStudy:
     folds : of the cross-validation.
     names : its systems, in the order of the tables.
     curve : whether systems of `CURVE_SYSTEMS` also learn from fewer patients.
+    repeats : how often the reference learns, each time with other folds and another random seed.
     """
 
     folder: Path
@@ -70,6 +72,7 @@ class MipStudy:
     folds: int
     names: tuple[str, ...]
     curve: bool = False
+    repeats: int = 1
 
     @property
     def cohort(self) -> Cohort:
@@ -77,7 +80,7 @@ class MipStudy:
         return self.task.train
 
     def runs(self) -> list[Run]:
-        """Every run, the folds of one group of systems after the other; the learning curve comes last."""
+        """Every run, the folds of one group of systems after the other; then repeats and the learning curve."""
         seed = self.task.effort.seed
         parts = list(enumerate(self.cohort.parts(self.folds, seed)))
         others = tuple((name,) for name in self.names if not any(name in group for group in ORDER))
@@ -88,36 +91,58 @@ class MipStudy:
             for name in group
             if name in self.names
         ]
+        runs += [
+            Run(REFERENCE, 0, fold, tuple(a), tuple(b), repeat)
+            for repeat in range(1, self.repeats if REFERENCE in self.names else 1)
+            for fold, (a, b) in enumerate(self.cohort.parts(self.folds, seed + repeat))
+        ]
         if self.curve:
             runs += [
                 Run(name, size, fold, tuple(self.cohort.some(a, size, seed)), tuple(b))
+                for fold, (a, b) in parts
                 for size in CURVE
                 for name in CURVE_SYSTEMS
                 if name in self.names
-                for fold, (a, b) in parts
             ]
         return runs
 
-    def outcomes(self, name: str, size: int = 0) -> list[Outcome]:
-        """What was judged of a system in the folds that are done."""
-        return [one for run in self._kept(name, size) for one in outcomes_of(run, self.task)]
+    def outcomes(self, name: str, size: int = 0, repeat: int = 0, folds: Sequence[int] | None = None) -> list[Outcome]:
+        """What was judged of a system in the folds that are done, or in some of them."""
+        kept = [run for run in self.kept(name, size, repeat) if folds is None or run.fold in folds]
+        return [one for run in kept for one in outcomes_of(run, self.task)]
+
+    def curve_folds(self) -> list[int]:
+        """The folds in which all systems of the learning curve have learned from each of its numbers of patients."""
+        names = [name for name in CURVE_SYSTEMS if name in self.names]
+        done = [{run.fold for run in self.kept(name, size)} for name in names for size in (*self.curve_sizes(), 0)]
+        return sorted(set.intersection(*done)) if done else []
+
+    def curve_sizes(self) -> list[int]:
+        """The numbers of patients from which a system of the learning curve has learned in any fold."""
+        return [size for size in CURVE if any(self.kept(name, size) for name in CURVE_SYSTEMS if name in self.names)]
 
     def seconds(self, name: str) -> float | None:
         """Mean CPU time of a fold, to learn and to predict; None where it is not known."""
-        times = [seconds_of(run, self.task) for run in self._kept(name, 0)]
+        times = [seconds_of(run, self.task) for run in self.kept(name)]
         known = [time for time in times if time is not None]
         return sum(known) / len(known) if known else None
 
     def log(self, name: str) -> list[str]:
         """Lines of the trainings of all folds that are done."""
-        return [line for run in self._kept(name, 0) for line in log_of(run, self.task)]
+        return [line for run in self.kept(name) for line in log_of(run, self.task)]
 
     def folds_done(self, name: str) -> int:
         """Number of folds that are done."""
-        return len(self._kept(name, 0))
+        return len(self.kept(name))
 
-    def _kept(self, name: str, size: int) -> list[Run]:
-        return [run for run in self.runs() if (run.system, run.size) == (name, size) and self.task.is_kept(run)]
+    def kept(self, name: str, size: int = 0, repeat: int = 0) -> list[Run]:
+        """The runs of a system that are done."""
+        asked = (name, size, repeat)
+        return [run for run in self._all if (run.system, run.size, run.repeat) == asked and self.task.is_kept(run)]
+
+    @cached_property
+    def _all(self) -> list[Run]:
+        return self.runs()
 
 
 def open_mip_study(
@@ -130,6 +155,7 @@ def open_mip_study(
     resume: bool = False,
     workers: int = 1,
     curve: bool = False,
+    repeats: int = 1,
     smallest_mm2: float = SMALLEST_MM2,
 ) -> MipStudy:
     """Read a cohort of MIPs with masks, place everybody in the frame of the body, and assign the folds.
@@ -138,6 +164,7 @@ def open_mip_study(
     ----------
     plan : a name of `EFFORTS`.
     systems : names; none is all of them, and the control.
+    curve, repeats : see `MipStudy`.
     smallest_mm2 : of the components of a predicted mask, of every system alike; smaller ones are left out.
 
     Raises
@@ -158,7 +185,8 @@ def open_mip_study(
     people = load(cohort, folder / "cache", workers)
     claim(folder, stamp)
     task = Task(people, people, effort, folder / "runs", smallest_mm2)
-    return MipStudy(folder, task, number, (*listed, *(name for name in names if name not in SYSTEMS)), curve)
+    chosen = (*listed, *(name for name in names if name not in SYSTEMS))
+    return MipStudy(folder, task, number, chosen, curve, repeats)
 
 
 def _stamp(cohort: Path, effort: Effort, number: int, smallest_mm2: float) -> dict[str, Any]:

@@ -183,6 +183,11 @@ def system_of(name: str) -> MipSystem:
     return replace(SYSTEMS[base], name=name, title=title)
 
 
+def is_control(name: str) -> bool:
+    """Whether a system learns from shuffled labels."""
+    return name.endswith(f"+{SHUFFLED}")
+
+
 def predictions(case: Case) -> list[Prediction]:
     """What a system says of people that it has not seen.
 

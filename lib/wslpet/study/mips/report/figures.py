@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from wslpet.study.mips import results
+from wslpet.study.mips.report.tables.checks import patients_of
 from wslpet.study.mips.results import Judged
-from wslpet.study.mips.study import CURVE, CURVE_SYSTEMS, REFERENCE, MipStudy
+from wslpet.study.mips.study import CURVE_SYSTEMS, REFERENCE, MipStudy
 from wslpet.study.mips.systems.registry import system_of
 from wslpet.study.report.figures import COLOURS, OURS_COLOUR, panels_of, saved
 
@@ -100,11 +101,13 @@ def reliability(rows: list[Judged], path: Path) -> bool:
 
 def learning_curve(study: MipStudy, path: Path) -> bool:
     """Dice against the number of clicked patients."""
+    folds, everybody = study.curve_folds(), patients_of(study)
+    if not folds:
+        return False
     figure, (axes,) = panels_of(1, 5.2, 3.4)
     drawn = False
-    everybody = round(float(np.mean([study.cohort.ill[a].sum() for a, _ in study.cohort.parts(study.folds)])))
     for number, name in enumerate(name for name in CURVE_SYSTEMS if name in study.names):
-        points = [(size or everybody, study.outcomes(name, size)) for size in (*CURVE, 0)]
+        points = [(size or everybody, study.outcomes(name, size, folds=folds)) for size in (*study.curve_sizes(), 0)]
         means = [(size, results.mean([o.dice for o in found if o.ill])) for size, found in points]
         known = [(size, mean) for size, mean in means if mean is not None]
         if len(known) < 2:

@@ -1,0 +1,77 @@
+"""Repeats with other seeds, the learning curve and controls, from runs that are on disk."""
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from tests.helpers.mip_cohort import keep_frames, write_mip_cohort
+from wslpet.study.mips.judging import Outcome
+from wslpet.study.mips.report.report import write_mip_report
+from wslpet.study.mips.report.tables import checks
+from wslpet.study.mips.study import CURVE, REFERENCE, open_mip_study
+
+CONTROL = "cam_distance+shuffled"
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    folder = write_mip_cohort(tmp_path_factory.mktemp("mips") / "cohort")
+    out = tmp_path_factory.mktemp("study")
+    keep_frames(folder, out / "cache", 20)
+    names = (REFERENCE, "unet", CONTROL)
+    made = open_mip_study(folder, out, "try", n_folds=2, systems=names, curve=True, repeats=3)
+    made.task.store.mkdir()
+    return made
+
+
+def keep(study, run, dice, right=True):
+    people = [study.cohort.people[k] for k in run.judged]
+    rows = []
+    for person in people:
+        ill = person.cancer_type is not None
+        said = (True, dice, [], right) if ill else (None, None, [], None)
+        rows.append(Outcome(person.name, ill, int(ill), float(ill), *said, None, person.cancer_type).to_json())
+    study.task.file(run).write_text(json.dumps({"people": rows}))
+
+
+def test_repeats_have_folds_and_files_of_their_own(study):
+    runs = [run for run in study.runs() if run.system == REFERENCE and not run.size]
+    assert [(run.repeat, run.fold) for run in runs] == [(0, 0), (0, 1), (1, 0), (1, 1), (2, 0), (2, 1)]
+    assert len({study.task.file(run) for run in runs}) == 6
+    assert runs[2].judged != runs[0].judged
+    assert replace(runs[0], repeat=1).key == f"{runs[0].key}-repeat1"
+
+
+def test_a_repeat_outside_the_first_intervals_is_named(study):
+    for run in study.runs():
+        if run.system == REFERENCE and not run.size:
+            keep(study, run, {0: 0.5, 1: 0.5, 2: 0.9}[run.repeat])
+    table = checks.repeats(study, "phantoms")
+    assert [row[0] for row in table.rows] == ["0", "1", "2"]
+    assert [row[-1] for row in table.rows] == ["–", "all", "all but Dice"]
+    assert table.rows[2][2].startswith("0.90")
+
+
+def test_a_curve_is_of_the_folds_that_all_its_points_have(study):
+    for run in study.runs():
+        if run.system in (REFERENCE, "unet") and not run.repeat and run.size in (0, *CURVE[:2]):
+            keep(study, run, 0.2 + run.size / 100)
+    only = next(run for run in study.runs() if run.system == "unet" and run.size == CURVE[1] and run.fold == 1)
+    study.task.file(only).unlink()
+    table = checks.curve(study, "phantoms")
+    assert study.curve_folds() == [0] and study.curve_sizes() == list(CURVE[:2])
+    assert [row[0] for row in table.rows] == ["10", "20", "all, about 4"]
+    assert [row[1][:4] for row in table.rows] == ["0.30", "0.40", "0.20"]
+    assert "4 patients of 1 of the 2 folds" in table.notes[0]
+
+
+def test_a_control_that_tells_people_and_types_is_marked(study):
+    for run in study.runs():
+        if run.system == CONTROL:
+            keep(study, run, 0.1, right=True)
+    cells = checks.shuffled(study, [CONTROL], "phantoms").rows[0]
+    assert cells[-1] == "**types are told**, **AUC 0.5 is outside**"
+    text = write_mip_report(study, ["wslpet"]).with_name("tables.md").read_text()
+    assert "Labels shuffled before training" in text and "with other folds and random seeds" in text
+    assert not (study.folder / "cases").exists()  # no mask was kept
