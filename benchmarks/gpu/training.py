@@ -20,7 +20,7 @@ MOST_SECONDS = 75.0
 FEW_EPOCHS = 15
 
 
-def of_training(examples: Sequence[Example], settings: Settings, device: str, few: bool) -> Section:
+def training_section(examples: Sequence[Example], settings: Settings, device: str, few: bool) -> Section:
     """From scratch. Of the CPU, two epochs; in half precision, all or, where asked, a few."""
     half = f"{GPU}, {HALF}"
     section = Section(f"Training on {len(examples)} patients", (CPU, GPU, half))
@@ -33,7 +33,7 @@ def of_training(examples: Sequence[Example], settings: Settings, device: str, fe
             epochs[way] = _seconds_of_epochs(trained)
             if most == settings.epochs:
                 wholes[way] = [time.perf_counter() - start]
-            _tell_training(section, way, trained)
+            _note_training(section, way, trained)
     section.add("epoch", epochs)
     section.add("training", wholes)
     return section
@@ -53,7 +53,7 @@ def _seconds_of_epochs(trained: Trained) -> list[float]:
     return np.diff([epoch.seconds for epoch in trained.epochs]).tolist()
 
 
-def _tell_training(section: Section, way: str, trained: Trained) -> None:
+def _note_training(section: Section, way: str, trained: Trained) -> None:
     last, best = trained.epochs[-1], trained.model.history["best"]
     section.note(
         f"{way}: {last.epoch} of {last.total_epochs} epochs in {last.seconds:.1f} s; best is epoch {best['epoch']}, "

@@ -249,18 +249,6 @@ def test_a_turned_patient_has_letters_and_an_angle_and_a_key_back(ward, ann):
     ann.press("f")
 
 
-def test_the_letters_are_those_of_the_axis_that_is_seen(ann):
-    letters = ann.page.evaluate(
-        """async () => {
-          const { ends } = await import('./views/geometry.js');
-          return [0, 45, 60, 90, 180, 270, 345].map((angle) => ends(angle));
-        }"""
-    )
-    assert letters == [
-        ["R", "L"], ["RA", "LP"], ["AR", "PL"], ["A", "P"], ["L", "R"], ["P", "A"], ["RP", "LA"],
-    ]  # fmt: skip
-
-
 def settled(ann):
     """Marked pixels, once they no longer change."""
     before = -1

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import shutil
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -22,10 +19,10 @@ from nibabel.affines import apply_affine
 from tests.helpers.app_server import Server
 from tests.helpers.dicom_patients import STORED, Patient, rewrite, write_patient
 from tests.helpers.needs import needs_pacs
+from tests.helpers.pacs_server import info_of, listed, serve
 from wslpet.cli.demo.orthanc import Orthanc
 
 pytestmark = needs_pacs
-
 TYPES = ("lung", "oesophagus")
 VOXEL_MM = 9.0
 
@@ -67,11 +64,6 @@ def hospital(tmp_path_factory) -> Iterator[Hospital]:
     pacs.stop()
 
 
-def serve(pacs: Orthanc, folder: Path, cache: str, **settings: str) -> Server:
-    environment = {"MONAI_LABEL_DICOMWEB_CACHE_PATH": str(folder / cache), **settings}
-    return Server(pacs.dicomweb, folder / f"scratch-{cache}", settings=environment)
-
-
 def image_of(server: Server, uid: str) -> nib.Nifti1Image:
     """The volume that a viewer downloads."""
     answer = requests.get(f"{server.url}/datastore/image", params={"image": uid}, timeout=60)
@@ -79,14 +71,6 @@ def image_of(server: Server, uid: str) -> nib.Nifti1Image:
     path = server.scratch / f"{uid}.nii"
     path.write_bytes(answer.content)
     return nib.load(path)
-
-
-def info_of(server: Server, uid: str) -> dict:
-    return requests.get(f"{server.url}/datastore/image/info", params={"image": uid}, timeout=60).json()
-
-
-def listed(server: Server) -> set[str]:
-    return set(requests.get(f"{server.url}/datastore/?output=all", timeout=30).json()["objects"])
 
 
 def submit(server: Server, uid: str, mask: np.ndarray, affine: np.ndarray, params: str) -> requests.Response:
@@ -341,67 +325,3 @@ def test_what_was_fetched_is_not_fetched_again(hospital, tmp_path):
         server.stop()
         if not hospital.pacs.runs:
             hospital.pacs.start()
-
-
-@pytest.mark.slow
-def test_a_pacs_with_a_login(tmp_path):
-    patient = write_patient(tmp_path, "secret")
-    pacs = Orthanc(tmp_path / "orthanc", login=("reader", "its password")).start()
-    try:
-        pacs.upload(patient.files)
-        login = {"MONAI_LABEL_DICOMWEB_USERNAME": "reader", "MONAI_LABEL_DICOMWEB_PASSWORD": "its password"}
-        server = serve(pacs, tmp_path, "right", **login).start()
-        try:
-            assert "suv" in info_of(server, patient.uid)
-        finally:
-            server.stop()
-        server = serve(pacs, tmp_path, "wrong", **{**login, "MONAI_LABEL_DICOMWEB_PASSWORD": "guess"}).start()
-        try:
-            assert listed(server) == set()
-            assert "refused the login (401)" in server.info()["datastore"]["trouble"]
-        finally:
-            server.stop()
-    finally:
-        pacs.stop()
-
-
-def _can_cut_the_network() -> bool:
-    unshare = shutil.which("unshare")
-    return bool(unshare) and subprocess.run([unshare, "-n", "true"], capture_output=True, check=False).returncode == 0
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(not _can_cut_the_network(), reason="needs the right to make a network namespace")
-def test_it_starts_without_the_internet_and_without_dcmqi(tmp_path):
-    """Server and its questioner in a network of their own, which has loopback only, where nothing answers."""
-    environment = {"MONAI_LABEL_DICOMWEB_CACHE_PATH": str(tmp_path / "cache"), "PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}
-    ask = f"""
-import sys; sys.path.insert(0, {str(Path(__file__).parents[4])!r})
-from pathlib import Path
-from tests.helpers.app_server import Server
-from tests.helpers.dicom_patients import write_patient
-from wslpet.cli.demo.orthanc import Orthanc
-import requests
-folder = Path({str(tmp_path)!r})
-try:
-    requests.get("http://192.0.2.1", timeout=3)
-except requests.ConnectionError:
-    print("no internet")
-patient = write_patient(folder, "alone")
-pacs = Orthanc(folder / "orthanc").start()
-server = None
-try:
-    pacs.upload(patient.files)
-    server = Server(pacs.dicomweb, folder / "scratch", settings={environment!r}).start()
-    info = requests.get(server.url + "/datastore/image/info", params={{"image": patient.uid}}, timeout=60).json()
-    print(server.info()["datastore"]["total"], info["suv"]["units"])
-finally:
-    if server is not None:
-        server.stop()
-    pacs.stop()
-"""
-    command = ["unshare", "-n", "sh", "-c", 'ip link set lo up 2>/dev/null || ifconfig lo up; exec "$@"', "sh"]
-    done = subprocess.run(
-        [*command, sys.executable, "-c", ask], capture_output=True, text=True, timeout=200, check=False
-    )
-    assert done.stdout.split("\n")[:2] == ["no internet", "1 BQML"], done.stdout + done.stderr[-3000:]

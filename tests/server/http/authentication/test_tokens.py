@@ -3,29 +3,19 @@
 from __future__ import annotations
 
 import base64
-import json
 import time
-from collections.abc import Iterator
-from typing import Annotated
 
 import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
-from fastapi import Depends, FastAPI, HTTPException
-from fastapi.testclient import TestClient
+from fastapi import HTTPException
 from monailabel.config import settings
-from monailabel.endpoints.user.auth import DEFAULT_USER, RBAC, User
+from monailabel.endpoints.user.auth import DEFAULT_USER, User
 
-from tests.helpers.oidc_issuer import CLIENT, PASSWORD, Issuer
-from wslpet.server.http import authentication
+from tests.helpers.accounts import app, bearer
+from tests.helpers.oidc_issuer import CLIENT, Issuer
 from wslpet.server.http.authentication import (
     LEEWAY_SECONDS,
-    Administrator,
-    Annotator,
-    AnyUser,
-    current_user,
-    install,
-    log_in,
     require,
     user_of,
 )
@@ -33,58 +23,6 @@ from wslpet.server.http.authentication import (
 LADDER = ["monailabel-user", "monailabel-annotator", "monailabel-reviewer", "monailabel-admin"]
 # A head of many nested lists.
 DEEP = base64.urlsafe_b64encode(b"[" * 3000).decode()
-NO_ONE_LISTENS = "http://127.0.0.1:9/realm"
-
-
-@pytest.fixture(scope="module")
-def issuer() -> Iterator[Issuer]:
-    with Issuer() as issuer:
-        yield issuer
-
-
-@pytest.fixture
-def accounts(issuer, monkeypatch) -> None:
-    """Accounts are on, and the issuer is asked anew."""
-    use_issuer(monkeypatch, issuer.url)
-
-
-def use_issuer(monkeypatch, address: str) -> None:
-    monkeypatch.setattr(settings, "MONAI_LABEL_AUTH_ENABLE", True)
-    monkeypatch.setattr(settings, "MONAI_LABEL_AUTH_REALM_URI", address)
-    authentication._issuer.cache_clear()
-    authentication._keys.cache_clear()
-
-
-def app() -> TestClient:
-    """Routes of ours for three roles, one for any account, and one with MONAI Label's own role check."""
-    server = FastAPI()
-
-    @server.get("/me")
-    def me(user: Annotated[User, Depends(current_user)]) -> User:
-        return user
-
-    @server.get("/user")
-    def for_users(user: AnyUser) -> str:
-        return user.username
-
-    @server.get("/annotator")
-    def for_annotators(user: Annotator) -> str:
-        return user.username
-
-    @server.get("/admin")
-    def for_administrators(user: Administrator) -> str:
-        return user.username
-
-    @server.get("/framework")
-    def framework(user: Annotated[User, Depends(RBAC(settings.MONAI_LABEL_AUTH_ROLE_REVIEWER))]) -> str:
-        return user.username
-
-    install(server)
-    return TestClient(server)
-
-
-def bearer(token: str) -> dict[str, str]:
-    return {"Authorization": f"Bearer {token}"}
 
 
 def refusal(token: str) -> str:
@@ -249,123 +187,3 @@ def test_a_signature_is_the_issuers(accounts, issuer):
 )
 def test_garbage_is_no_token(accounts, token):
     assert refusal(token) == "the token is not valid (it cannot be read); log in again"
-
-
-def test_an_issuer_that_cannot_be_asked_is_not_the_tokens_fault(issuer, monkeypatch):
-    for address in (NO_ONE_LISTENS, f"{issuer.url}/elsewhere"):
-        use_issuer(monkeypatch, address)
-        answer = app().get("/me", headers=bearer(issuer.token("ada")))
-        assert answer.status_code == 503 and "MONAI_LABEL_AUTH_REALM_URI" in answer.json()["detail"]
-        with pytest.raises(HTTPException) as refused:
-            log_in("ada", PASSWORD)
-        assert refused.value.status_code == 503
-
-
-NO_OBJECT = [b"null", b"[]", b"[1]", b"3", b'"x"', b"", b"<html>", b"[" * 5000, b"\xff\xfe"]
-NO_DESCRIPTION = [
-    *NO_OBJECT,
-    b"{}",
-    b'{"issuer": null, "jwks_uri": null}',
-    b'{"issuer": "", "jwks_uri": "http://127.0.0.1/keys"}',
-    b'{"issuer": "x", "jwks_uri": ["http://127.0.0.1/keys"]}',
-    b'{"issuer": "x", "jwks_uri": "file:///etc/passwd"}',
-    b'{"issuer": "x", "jwks_uri": "http://[/keys", "token_endpoint": "http://[/token"}',
-    b'{"issuer": "x", "jwks_uri": "http://", "token_endpoint": "http://"}',
-    b'{"issuer": "x", "jwks_uri": "http://127.0.0.1:9/keys", "token_endpoint": "http://127.0.0.1:9/token"}',
-]
-NO_KEYS = [
-    *NO_OBJECT,
-    b"{}",
-    b'{"keys": null}',
-    b'{"keys": []}',
-    b'{"keys": {}}',
-    b'{"keys": [3]}',
-    b'{"keys": [{}]}',
-    b'{"keys": [{"kty": "RSA", "kid": "one"}]}',
-    b'{"keys": [{"kty": "oct", "kid": "one", "k": "c2VjcmV0", "use": "enc"}]}',
-]
-
-
-@pytest.mark.parametrize(
-    ("page", "body"),
-    [
-        *(("/realm/.well-known/openid-configuration", body) for body in NO_DESCRIPTION),
-        *(("/realm/keys", body) for body in NO_KEYS),
-    ],
-)
-@pytest.mark.parametrize("status", [200, 500])
-def test_an_issuer_that_answers_nonsense_is_not_the_tokens_fault_and_is_asked_again(
-    accounts, issuer, monkeypatch, page, body, status
-):
-    client, headers = app(), bearer(issuer.token("ada"))
-    with monkeypatch.context() as broken:
-        broken.setitem(issuer.replaced, page, (status, body))
-        answer = client.get("/me", headers=headers)
-        assert answer.status_code == 503 and "as OpenID Connect describes" in answer.json()["detail"]
-    assert client.get("/me", headers=headers).status_code == 200
-
-
-def test_nonsense_in_place_of_renewed_keys_is_not_the_tokens_fault(accounts, issuer, monkeypatch):
-    client = app()
-    assert client.get("/me", headers=bearer(issuer.token("ada"))).status_code == 200
-    monkeypatch.setattr(authentication._keys(f"{issuer.url}/keys"), "cooldown_duration", 0)
-    monkeypatch.setitem(issuer.replaced, "/realm/keys", (200, b"null"))
-    token = jwt.encode(issuer.claims("ada"), issuer.key, algorithm="RS256", headers={"kid": "two"})
-    assert client.get("/me", headers=bearer(token)).status_code == 503
-
-
-@pytest.mark.parametrize(
-    ("answered", "status"),
-    [
-        *(((200, body), 503) for body in NO_OBJECT),
-        ((200, b"{}"), 503),
-        ((200, b'{"access_token": null}'), 503),
-        ((200, b'{"access_token": ""}'), 503),
-        ((200, b'{"access_token": ["x"]}'), 503),
-        ((400, b'{"error": "invalid_grant"}'), 401),
-        ((401, b"<html>"), 401),
-        ((403, b""), 401),
-        ((404, b"{}"), 503),
-        ((500, b'{"access_token": "x"}'), 503),
-    ],
-)
-def test_a_login_is_refused_or_the_issuer_is_at_fault(accounts, issuer, monkeypatch, answered, status):
-    monkeypatch.setitem(issuer.replaced, "/realm/token", answered)
-    with pytest.raises(HTTPException) as refused:
-        log_in("ada", PASSWORD)
-    assert refused.value.status_code == status
-
-
-def test_where_to_log_in_is_asked_each_time(accounts, issuer, monkeypatch):
-    described = {"issuer": issuer.url, "jwks_uri": f"{issuer.url}/keys", "token_endpoint": NO_ONE_LISTENS}
-    page = "/realm/.well-known/openid-configuration"
-    with monkeypatch.context() as wrong:
-        wrong.setitem(issuer.replaced, page, (200, json.dumps(described).encode()))
-        with pytest.raises(HTTPException) as refused:
-            log_in("ada", PASSWORD)
-        assert refused.value.status_code == 503
-    assert log_in("ada", PASSWORD)["token_type"] == "bearer"
-
-
-def test_an_issuer_without_logins_by_password_knows_tokens_all_the_same(accounts, issuer, monkeypatch):
-    described = {"issuer": issuer.url, "jwks_uri": f"{issuer.url}/keys"}
-    page = "/realm/.well-known/openid-configuration"
-    monkeypatch.setitem(issuer.replaced, page, (200, json.dumps(described).encode()))
-    assert app().get("/me", headers=bearer(issuer.token("ada"))).status_code == 200
-    with pytest.raises(HTTPException) as refused:
-        log_in("ada", PASSWORD)
-    assert refused.value.status_code == 503
-
-
-def test_a_slash_after_the_issuers_address_does_not_matter(issuer, monkeypatch):
-    use_issuer(monkeypatch, f"{issuer.url}/")
-    assert app().get("/me", headers=bearer(issuer.token("ada"))).status_code == 200
-
-
-def test_a_login_gives_a_token_that_is_taken(accounts):
-    given = log_in("annotator", PASSWORD)
-    assert given["token_type"] == "bearer"
-    assert app().get("/annotator", headers=bearer(given["access_token"])).json() == "annotator"
-    with pytest.raises(HTTPException) as refused:
-        log_in("annotator", "guess")
-    assert refused.value.status_code == 401 and "check name and password" in refused.value.detail
