@@ -35,6 +35,7 @@ class Process:
     scratch : for the log, temporary files, sessions and downloads.
     conf : as `--conf` has it.
     settings : MONAI Label's, as environment variables.
+    by_wslpet : started by `wslpet serve` instead of MONAI Label's `start_server`.
     """
 
     def __init__(
@@ -43,6 +44,7 @@ class Process:
         scratch: Path,
         conf: Mapping[str, str] | None = None,
         settings: Mapping[str, str] | None = None,
+        by_wslpet: bool = False,
     ) -> None:
         self.studies = Path(studies)
         self.scratch = scratch.resolve()
@@ -50,9 +52,11 @@ class Process:
         self._port = free_port()
         self.url = f"http://127.0.0.1:{self._port}"
         conf = conf or {}
+        start = (
+            ("wslpet", "serve") if by_wslpet else ("monailabel.main", "start_server", "--app", str(APP), "--studies")
+        )
         self._command = [
-            *(sys.executable, "-m", "monailabel.main", "start_server", "--app", str(APP)),
-            *("--studies", str(studies.resolve() if isinstance(studies, Path) else studies)),
+            *(sys.executable, "-m", *start, str(studies.resolve() if isinstance(studies, Path) else studies)),
             *("--host", "127.0.0.1", "--port", str(self._port)),
             *(word for key, value in conf.items() for word in ("--conf", key, value)),
         ]
