@@ -134,10 +134,10 @@ def main() -> int:
     parser.add_argument("--patients", type=int, default=12)
     parser.add_argument("--train-every", type=float, default=8, metavar="MINUTES")
     parser.add_argument("--out", type=Path, default=Path("work/soak"))
-    given = parser.parse_args()
-    given.out.mkdir(parents=True, exist_ok=True)
-    soak = run(given.out, given.minutes, given.patients, given.train_every)
-    write(soak, given.out)
+    args = parser.parse_args()
+    args.out.mkdir(parents=True, exist_ok=True)
+    soak = run(args.out, args.minutes, args.patients, args.train_every)
+    write(soak, args.out)
     failed = [answer for answer in soak.answers if answer[3] != 200]
     handles = [n for *_, n in soak.samples]
     for kind in (*KINDS, "train"):
@@ -145,7 +145,7 @@ def main() -> int:
             p50, p95 = np.quantile(seconds, (0.5, 0.95))
             print(f"{kind}: {len(seconds)} answers, p50 {p50:.3f} s, p95 {p95:.3f} s")
     print(f"memory of the last third against the second: {soak.growth():+.1%}; file handles at most {max(handles)}")
-    print(f"{len(failed)} of {len(soak.answers)} answers were not 200; {given.out / 'soak.png'}")
+    print(f"{len(failed)} of {len(soak.answers)} answers were not 200; {args.out / 'soak.png'}")
     return int(bool(failed) or soak.growth() > TOLERANCE)
 
 

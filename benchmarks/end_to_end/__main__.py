@@ -66,10 +66,10 @@ class Bench:
         """A click on each training patient; the server is killed as soon as the last is acknowledged."""
         studies = stage(self.clicked + self.unseen, self.folder / "studies")
         with self._server(studies, "clicks", self.options.weights) as server:
-            answers = self._click("taught", server, self.clicked)
+            answers = self._click("clicked", server, self.clicked)
             server.kill()
             for case, answer in zip(self.clicked, answers, strict=True):
-                self._judge("taught", case, answer)
+                self._judge("clicked", case, answer)
             server.start()
             kept = [case for case in self.clicked if _seed_is_kept(server.seeds(case.name), case)]
         self.measured.seeds_kept, self.measured.seeds_sent = len(kept), len(self.clicked)
@@ -125,7 +125,7 @@ class Bench:
         return studies
 
     def _train_and_segment(
-        self, system: str, studies: Path, taught: Sequence[Case], weights: Path | None, **conf: str
+        self, system: str, studies: Path, clicked: Sequence[Case], weights: Path | None, **conf: str
     ) -> None:
         request: dict[str, Any] = {"from_scratch": weights is None}
         if self.options.epochs is not None:
@@ -135,9 +135,9 @@ class Bench:
                 training = server.train(request, lambda stats: _show(bar, stats))
             self.measured.trainings[system] = training
             learned = sum(training.stats["patients"].values())
-            if learned != len(taught):
+            if learned != len(clicked):
                 self.broken.append(
-                    f"{self._named(system)}: {learned} of {len(taught)} clicked patients were trained on"
+                    f"{self._named(system)}: {learned} of {len(clicked)} clicked patients were trained on"
                 )
             versions = self._segment_unseen(system, server)
         if training.stats["published"] and versions != {training.stats["model_version"]}:
@@ -193,21 +193,21 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="6 + 6 patients and 2 epochs, to see that it runs")
     parser.add_argument("--weights", type=Path, default=SHIPPED_MODEL, help="measured as the shipped ones")
     parser.add_argument("--out", type=Path, default=Path("work/e2e"))
-    given = parser.parse_args()
-    clicked, unseen = given.patients or ((6, 6) if given.quick else (40, 40))
-    epochs = given.epochs or (2 if given.quick else None)
-    options = Options(given.out, clicked, unseen, epochs, given.weights.resolve())
+    args = parser.parse_args()
+    clicked, unseen = args.patients or ((6, 6) if args.quick else (40, 40))
+    epochs = args.epochs or (2 if args.quick else None)
+    options = Options(args.out, clicked, unseen, epochs, args.weights.resolve())
     if not options.weights.is_file():
-        print(f"{given.weights} does not exist; make pretrain writes it", file=sys.stderr)
+        print(f"{args.weights} does not exist; make pretrain writes it", file=sys.stderr)
         return 1
     print(f"# {TITLE}\n", flush=True)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("terminated"))  # so that the server is stopped, too
     cohorts: list[Measured] = []
     broken: list[str] = []
-    for preset in given.cohorts:
+    for preset in args.cohorts:
         bench = Bench(preset, options)
         cohorts.append(bench.measured)
-        for step in (name for name in STEPS if name in given.steps):
+        for step in (name for name in STEPS if name in args.steps):
             _run(bench, step)
             write(options.folder, cohorts)
         broken += bench.broken

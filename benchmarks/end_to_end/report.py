@@ -26,7 +26,7 @@ SYSTEMS = {
     "cams": "{clicked} clicks, from scratch, CAMs alone (distance loss off, average pooling)",
     "click": "a click on the patient",
     "threshold": "click + 41 %",
-    "taught": "a click on the patient (those that were clicked to teach)",
+    "clicked": "a click on the patient (those that were clicked to teach)",
 }
 # Quantity → heading, factor, format.
 COLUMNS = {
@@ -112,7 +112,7 @@ class Measured:
 
     def latencies(self) -> dict[str, dict[str, float]]:
         """Request → p50 and p95 in seconds, and how many."""
-        clicks = ("click", "taught")
+        clicks = ("click", "clicked")
         seconds: dict[str, list[float]] = {"infer": [], "click": []}
         for outcome in self.outcomes:
             if outcome.seconds:
@@ -213,7 +213,7 @@ def _line(cells: Iterable[str], widths: Sequence[int]) -> str:
 
 def _cell(figure: tuple[float, float, float] | None, factor: float, form: str) -> str:
     if figure is None:
-        return "told"
+        return "given"
     mean, low, high = (value * factor for value in figure)
     return f"{mean:{form}} [{low:{form}}–{high:{form}}]"
 
@@ -226,11 +226,11 @@ def _training(training: Training) -> str:
 
 def _patient(outcome: Outcome) -> str:
     case, found = outcome.case, outcome.agreement
-    told = f", taken for {outcome.predicted}" if found.type_right is False else ""
+    predicted = f", taken for {outcome.predicted}" if found.type_right is False else ""
     drawn = f"{case.row['site']}, {case.row['volume_ml']} ml, SUVmax {case.row['suv_max']}, {case.row['scanner']}"
     return (
         f"{case.name}: Dice {found.dice:.2f}, {found.false_positive_ml:.1f} ml beyond and "
-        f"{found.false_negative_ml:.1f} ml short of the truth; {case.cancer_type}{told} ({drawn}; "
+        f"{found.false_negative_ml:.1f} ml short of the truth; {case.cancer_type}{predicted} ({drawn}; "
         f"{case.row['fov']}; mimics: {case.row['mimics'] or 'none'})"
     )
 

@@ -47,14 +47,14 @@ class Given:
     out: Path
 
 
-def posted(given: Given) -> dict[str, Any]:
+def posted(args: Given) -> dict[str, Any]:
     """POST /train, from scratch, with few and with many patients."""
-    return {str(n): _posted(given, n) for n in MOST_SECONDS}
+    return {str(n): _posted(args, n) for n in MOST_SECONDS}
 
 
-def _posted(given: Given, n: int) -> dict[str, Any]:
-    cases = drawn(given.folder / given.preset, given.preset, UNSEEN + n)
-    folder = given.folder / f"{given.preset}-{n}"
+def _posted(args: Given, n: int) -> dict[str, Any]:
+    cases = drawn(args.folder / args.preset, args.preset, UNSEEN + n)
+    folder = args.folder / f"{args.preset}-{n}"
     models = (folder / "models").resolve()
     shutil.rmtree(models, ignore_errors=True)
     conf = {"model_dir": str(models), "use_pretrained_model": "false"}
@@ -66,9 +66,9 @@ def _posted(given: Given, n: int) -> dict[str, Any]:
     return {"seconds": training.seconds, "epochs": model.history["epochs"], **_found(model, cases[:UNSEEN])}
 
 
-def longer(given: Given) -> dict[str, Any]:
+def longer(args: Given) -> dict[str, Any]:
     """The same patients as the first of `posted`, with ten times as many epochs and no early stopping."""
-    cases = drawn(given.folder / given.preset, given.preset, UNSEEN + TAUGHT)
+    cases = drawn(args.folder / args.preset, args.preset, UNSEEN + TAUGHT)
     usual = Settings()
     settings = replace(usual, epochs=LONGER * usual.epochs, patience=LONGER * usual.epochs)
     examples = _examples(cases[UNSEEN:], settings)
@@ -79,10 +79,10 @@ def longer(given: Given) -> dict[str, Any]:
     return {"seconds": seconds, "epochs": settings.epochs, **_found(trained.model, cases[:UNSEEN])}
 
 
-def flat(given: Given) -> dict[str, Any]:
+def flat(args: Given) -> dict[str, Any]:
     """Seconds of an epoch a patient, and the process's largest memory, by the number of patients."""
     settings = replace(Settings(), epochs=2, validation=0.0)
-    known = _examples(drawn(given.folder / given.preset, given.preset, UNSEEN + TAUGHT), settings)
+    known = _examples(drawn(args.folder / args.preset, args.preset, UNSEEN + TAUGHT), settings)
     found = {}
     for n in tqdm(SIZES, desc="numbers of patients", disable=None):
         examples = [_copy(known[i % len(known)], i) for i in range(n)]
@@ -136,14 +136,14 @@ def main() -> None:
     parser.add_argument("--steps", nargs="+", choices=STEPS, default=list(STEPS), help="default: all")
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results"), help="training.md and .json")
     options = parser.parse_args()
-    given = Given(options.folder, options.preset, options.out)
-    given.out.mkdir(parents=True, exist_ok=True)
-    file = given.out / "training.json"
+    args = Given(options.folder, options.preset, options.out)
+    args.out.mkdir(parents=True, exist_ok=True)
+    file = args.out / "training.json"
     results = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
     for step in options.steps:
-        results.setdefault(given.preset, {})[step] = {"machine": machine(), "figures": STEPS[step](given)}
+        results.setdefault(args.preset, {})[step] = {"machine": machine(), "figures": STEPS[step](args)}
         file.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
-        (given.out / "training.md").write_text(_text(results), encoding="utf-8")
+        (args.out / "training.md").write_text(_text(results), encoding="utf-8")
     print(_text(results))
 
 

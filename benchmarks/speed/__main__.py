@@ -47,40 +47,40 @@ INFO_SECONDS = 0.1
 
 
 def main() -> None:
-    given = _arguments()
-    shutil.rmtree(given.folder, ignore_errors=True)
-    studies = given.folder / "studies"
+    args = _arguments()
+    shutil.rmtree(args.folder, ignore_errors=True)
+    studies = args.folder / "studies"
     studies.mkdir(parents=True)
-    scans = [written(given.folder, size) for size in SIZES if size.name in given.sizes]
+    scans = [written(args.folder, size) for size in SIZES if size.name in args.sizes]
     speeds = [Speed(scan) for scan in scans]
     load = Load()
     for speed in speeds:
-        _stages(speed, given.repeat)
-        if not given.no_usual:
-            speed.usual = usual.seconds(speed.scan.path, given.folder / "usual", given.repeat_usual)
+        _stages(speed, args.repeat)
+        if not args.no_usual:
+            speed.usual = usual.seconds(speed.scan.path, args.folder / "usual", args.repeat_usual)
     for speed in speeds:
-        for n in range(given.repeat + 1):
+        for n in range(args.repeat + 1):
             os.link(speed.scan.path, studies / f"{speed.scan.name}-{n}.nii.gz")
-    for n in range(2 * given.requests):
+    for n in range(2 * args.requests):
         os.link(scans[0].path, studies / f"{scans[0].name}-late{n}.nii.gz")
     filling = [f"filling{n}" for n in range(MEMORY_BYTES // scans[0].nbytes + 1)]
     for name in filling:
         os.link(scans[0].path, studies / f"{name}.nii.gz")
     start = time.perf_counter()
-    with Server(studies, given.folder / "server") as server:
+    with Server(studies, args.folder / "server") as server:
         load.start = time.perf_counter() - start
-        _warm(server, given.folder, studies)
+        _warm(server, args.folder, studies)
         for speed in speeds:
             _peak(server, speed)
         for name in filling:
             _ask(server, "wslpet", name)
-        _requests(server, speeds[0], given.repeat)
-        _viewers(server, speeds[0], load, given.requests)  # ahead of scans that would take the place of the open ones
+        _requests(server, speeds[0], args.repeat)
+        _viewers(server, speeds[0], load, args.requests)  # ahead of scans that would take the place of the open ones
         for speed in speeds[1:]:
-            _requests(server, speed, given.repeat)
-        if not given.no_training:
+            _requests(server, speed, args.repeat)
+        if not args.no_training:
             _beside_training(server, speeds[0], load)
-    write(given.out, speeds, load)
+    write(args.out, speeds, load)
 
 
 def _arguments() -> argparse.Namespace:

@@ -64,7 +64,7 @@ def _centroid_inside(mask: BoolArray, truth: BoolArray) -> bool:
 
 def summary(agreements: Iterable[Agreement], seed: int = 0, draws: int = 2000) -> dict[str, tuple[float, float, float]]:
     """Mean and 95 % confidence interval (bootstrap over patients): quantity → (mean, low, high)."""
-    from wslpet.analysis.statistics import bootstrap  # heavy
+    from wslpet.analysis.statistics import bootstrap  # slow to import
 
     rows = list(agreements)
     found = {}
@@ -87,9 +87,9 @@ def hd95(mask: BoolArray, truth: BoolArray, spacing: tuple[float, float, float])
 
     Returns
     -------
-    mm; infinite if one mask is empty, 0 if both are.
+    distance in mm; infinite if one mask is empty, 0 if both are.
     """
-    from monai.metrics.hausdorff_distance import compute_hausdorff_distance  # heavy
+    from monai.metrics.hausdorff_distance import compute_hausdorff_distance  # slow to import
 
     both = np.stack([mask > 0, truth > 0])
     if not both.any(axis=(1, 2, 3)).all():
@@ -128,7 +128,7 @@ def threshold_region(
     -------
     (i, j, k) bool of the box, and where the box lies in the volume: the voxels at or above `fraction` of the local
     maximum that is reached by climbing from the hottest voxel within `CLIMB_MM` of the click, connected to it, within
-    ± `BASELINE_BOX_MM`. Nothing where that maximum is below `suv`.
+    ± `BASELINE_BOX_MM`. No voxel is set if that maximum is below `suv`.
     """
     spacing, point = np.array(volume.spacing), volume.to_index(position)
     reach = np.ceil(BASELINE_BOX_MM / spacing).astype(int)

@@ -27,10 +27,10 @@ class Feature:
 
     Parameters
     ----------
-    name : as in the results; PyRadiomics' class and name, or one of `wslpet.analysis.uptake.measure`.
-    ibsi : its id in the IBSI reference manual; empty if IBSI does not have it.
-    reference : its tag in IBSI's tables of reference values.
-    deviation : how its definition differs from IBSI's; empty if it does not.
+    name : name in the results: PyRadiomics' class and name, or a key of `wslpet.analysis.uptake.measure`.
+    ibsi : id in the IBSI reference manual; empty if IBSI does not have the feature.
+    reference : tag in IBSI's tables of reference values.
+    deviation : how the definition differs from IBSI's; empty if it does not.
     """
 
     name: str

@@ -35,9 +35,9 @@ class MipPerson:
 
     Parameters
     ----------
-    name : of the image.
-    person : whom it is of; images of one person are never divided between training and test.
-    cancer_type : None of a person without a lesion.
+    name : name of the image.
+    person : identifier of the person; images of one person are never divided between training and test.
+    cancer_type : cancer type; None for a person without a lesion.
     image : the coronal MIP.
     click : (row, column) of `image`, on one lesion; None without a lesion.
     mask : (row, column) all lesions, as an expert outlined them; None where that is not known.
@@ -90,7 +90,7 @@ def read_mip_cohort(folder: str | os.PathLike[str], spacing: tuple[float, float]
 
 
 def people_of(cohort: Sequence[MipPerson]) -> People:
-    """Place all images in the frame of the body, with their clicks, for `wslpet.method.segmentation.learner.learn`."""
+    """Register all images with their clicks to the reference body, for `wslpet.method.segmentation.learner.learn`."""
     frames = [load_reference().place([person.image])[0] for person in cohort]
     placed = zip(cohort, frames, strict=True)
     images = [frame.to_frame(person.image.pixels, person.image.spacing).astype(np.float16) for person, frame in placed]
@@ -128,8 +128,8 @@ def _file(folder: Path, name: str) -> Path | None:
 
 
 @dataclass(frozen=True)
-class _Placed:
-    """How the stored axes became rows and columns.
+class _Orientation:
+    """Orientation of the stored axes: how they are converted to rows and columns.
 
     Parameters
     ----------
@@ -147,19 +147,21 @@ class _Placed:
         return row, column
 
 
-def _read(path: Path, spacing: tuple[float, float], mask: bool = False) -> tuple[Array, tuple[float, float], _Placed]:
-    """(row, column) SUV, or the share of the range of a mask; spacing; how it was placed."""
+def _read(
+    path: Path, spacing: tuple[float, float], mask: bool = False
+) -> tuple[Array, tuple[float, float], _Orientation]:
+    """Read an image: (row, column) in SUV, or a mask as a share of its range; spacing (mm); stored orientation."""
     if path.suffix == ".png":
         try:
             with Image.open(path) as picture:
                 grey = np.asarray(picture.convert("L"), dtype=np.float32) / 255
         except (UnidentifiedImageError, OSError) as error:
             raise InputError(f"{path} cannot be read as a picture ({error}); export it again") from error
-        return (grey if mask else (1 - grey) * SATURATION_SUV), spacing, _Placed(False, (False, False))
+        return (grey if mask else (1 - grey) * SATURATION_SUV), spacing, _Orientation(False, (False, False))
     return _read_nifti(path, mask)
 
 
-def _read_nifti(path: Path, mask: bool) -> tuple[FloatArray, tuple[float, float], _Placed]:
+def _read_nifti(path: Path, mask: bool) -> tuple[FloatArray, tuple[float, float], _Orientation]:
     try:
         image: Any = nib.load(path)
         values = np.asarray(image.dataobj, dtype=np.float32)
@@ -184,10 +186,10 @@ def _read_nifti(path: Path, mask: bool) -> tuple[FloatArray, tuple[float, float]
         if flipped[axis]:
             pixels = np.flip(pixels, axis)
     result: FloatArray = np.ascontiguousarray(pixels) if not mask else (pixels > 0).astype(np.float32)
-    return result, (float(spacing[2]), float(spacing[0])), _Placed(False, flipped)
+    return result, (float(spacing[2]), float(spacing[0])), _Orientation(False, flipped)
 
 
-def _click(row: Mapping[str, str], where: str, placed: _Placed, shape: tuple[int, ...]) -> tuple[int, int]:
+def _click(row: Mapping[str, str], where: str, placed: _Orientation, shape: tuple[int, ...]) -> tuple[int, int]:
     try:
         stored = (round(float(row["click_x"])), round(float(row["click_y"])))
     except ValueError as error:

@@ -1,4 +1,4 @@
-"""Files of a whole cohort as one zip archive, made while it is sent: one file is in memory at a time."""
+"""Stream the files of a cohort as one zip archive, with one file in memory at a time."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ LEFT_OUT = "left-out.txt"
 
 
 class _Sent(io.RawIOBase):
-    """File object for an archive, whose content is read and removed piece by piece."""
+    """Write-only file object of an archive; `taken` empties its buffer."""
 
     def __init__(self) -> None:
         self._pieces: list[bytes] = []
 
     def writable(self) -> bool:
-        """Always."""
+        """Return True, as `zipfile` requires."""
         return True
 
     def write(self, content: bytes) -> int:  # type: ignore[override]
-        """Keep a piece."""
+        """Append to the buffer."""
         self._pieces.append(bytes(content))
         return len(content)
 
@@ -33,11 +33,12 @@ class _Sent(io.RawIOBase):
 
 
 def zipped(files: Iterable[tuple[str, Callable[[], bytes]]]) -> Iterator[bytes]:
-    """Pieces of a zip archive.
+    """Yield a zip archive in pieces.
 
     Parameters
     ----------
-    files : name, and what makes the content. What it refuses is listed in `left-out.txt`, with the reason.
+    files : (name, function that returns the content). If the function raises InputError, the file is left out and
+        listed in `left-out.txt` with the reason.
     """
     sent, left_out = _Sent(), []
     with zipfile.ZipFile(sent, "w", zipfile.ZIP_STORED) as archive:

@@ -1,4 +1,4 @@
-"""Lesions of a DICOM series with their measures, as SEG, RTSTRUCT and SR tell of them."""
+"""Export the lesions of a DICOM series with their measures as DICOM SEG, RTSTRUCT and SR."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from wslpet.io.dicom.derived.rtstruct_writing import rtstruct
 def series_lesions(
     record: PatientRecord, labels: Volume, grid: Volume, headers: Sequence[Dataset], stamp: str, version: str
 ) -> SeriesLesions:
-    """Put the lesions of a record together with the series that they are of; the numbers are those of the tables.
+    """Combine the lesions of a record with the geometry and headers of their series; measures are rounded as in tables.
 
     Parameters
     ----------
-    labels, grid, headers, stamp, version : as of `SeriesLesions`, which says what is refused.
+    labels, grid, headers, stamp, version : as in `SeriesLesions`, which also lists the errors.
     """
     burden = asdict(burden_of(record.lesions, record.body))
     return SeriesLesions(
@@ -69,7 +69,7 @@ def _algorithm_type(origin: Origin) -> str:
 
 
 def _when(time: str) -> datetime:
-    """When an annotation was made; now, where an imported table says it in a way of its own."""
+    """Parse the time of an annotation; the present time if an imported table has it in another format."""
     try:
         return datetime.fromisoformat(time.replace("Z", "+00:00")).astimezone(timezone.utc)
     except ValueError:

@@ -13,10 +13,10 @@ from wslpet.analysis.uptake import measure, surroundings
 from wslpet.core.errors import GeometryError, InputError
 from wslpet.core.volume import Volume
 
-# Contour of a submitted mask.
+# Method of a contour that a person drew.
 DRAWN = "label"
 Point = tuple[float, float, float]
-# More than the SUVpeak sphere reaches beyond a lesion, whose box is all that is looked at.
+# Margin of the crop around a lesion, larger than the radius of the SUVpeak sphere.
 MARGIN_MM = 10.0
 
 
@@ -26,12 +26,12 @@ class Origin:
 
     Parameters
     ----------
-    cancer_type : its name.
-    method : of the contour: "ours", "41 %", "SUV 2.5", …; `DRAWN` of a submitted mask.
-    step : of the contour, up (larger) or down from the method's own; 0 for that.
+    cancer_type : name of the cancer type.
+    method : method of the contour: "ours", "41 %", "SUV 2.5", …; `DRAWN` for a submitted mask.
+    step : number of contours by which it is larger (positive) or smaller (negative) than the method's own.
     source : "annotation" (a person clicked or drew it) or "model" (the network found it).
-    user : who; "" if nobody.
-    time : when, ISO 8601 in UTC.
+    user : name of the person; "" for the network.
+    time : time of the annotation, ISO 8601 in UTC.
     """
 
     cancer_type: str
@@ -52,7 +52,7 @@ class LesionMeasures:
     origin : where its contour comes from.
     position : mean position of its voxels, mm RAS.
     index : the same as fractional voxel of the volume as stored.
-    voxels : their number.
+    voxels : number of its voxels.
     volume_ml, suv_max, suv_peak, suv_mean, tlg : see `wslpet.analysis.uptake.measure`; SUV by body weight (SUVbw).
     sul_max, sul_peak, sul_mean, tlg_sul : the same by lean body mass (Janmahasatian); None where it is not known.
     """

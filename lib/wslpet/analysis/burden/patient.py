@@ -1,4 +1,4 @@
-"""Tumour burden and dissemination of a patient: what the lesions of a scan amount to together."""
+"""Tumour burden and dissemination of a patient, computed from all lesions of one scan."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ class Burden:
 
     Parameters
     ----------
-    lesions : their number.
+    lesions : number of lesions.
     mtv_ml : metabolic tumour volume of all lesions (TMTV), the sum of their volumes.
-    tlg : total lesion glycolysis of all lesions, the sum of theirs, in ml × SUVbw.
+    tlg : total lesion glycolysis, the sum over all lesions, in ml × SUVbw.
     suv_max : the highest of the lesions' SUVmax; None without a lesion.
     suv_peak : the highest of the lesions' SUVpeak; None without a lesion.
     dmax_mm : largest distance between two lesions; 0 for one lesion, None for none.
@@ -28,7 +28,7 @@ class Burden:
     spread_mm : SPREAD_patient: over all lesions, the largest sum of the distances from one to all others.
     spread_bulk_mm : SPREAD_bulk: the sum of the distances from the largest lesion to all others.
     sdmax_per_m : SDmax, Dmax in m over the body surface area in m²; None where that is not known.
-    dmax_per_sqrt_bsa : Dmax in m over the square root of the body surface area in m², without unit; as before.
+    dmax_per_sqrt_bsa : Dmax in m over the square root of the body surface area in m², dimensionless; None as for SDmax.
     sul_max, tlg_sul : as `suv_max` and `tlg` by lean body mass (Janmahasatian); None where that is not known.
 
     Notes
@@ -53,7 +53,7 @@ class Burden:
 
 
 def burden_of(lesions: Sequence[LesionMeasures], body: Body = NOTHING_KNOWN) -> Burden:
-    """Add up the lesions of one scan."""
+    """Compute the tumour burden of the lesions of one scan."""
     if not lesions:
         return Burden(0, 0.0, 0.0)
     positions = np.array([lesion.position for lesion in lesions])

@@ -42,7 +42,7 @@ class PairAgreement:
 
     @property
     def type_agrees(self) -> bool:
-        """Whether both say the same cancer type."""
+        """Whether both readers recorded the same cancer type."""
         return self.types[0] == self.types[1]
 
     @property
@@ -68,9 +68,9 @@ class CohortAgreement:
     Parameters
     ----------
     readers : the two names.
-    patients : how many both have read.
+    patients : number of patients that both have read.
     types_agree : share of them with the same cancer type.
-    kappa : Cohen's kappa of the cancer type; None where it is not defined, as when both say one type only.
+    kappa : Cohen's kappa of the cancer type; None where it is not defined, as when both recorded one type only.
     lesions, matched : sums over the patients.
     lesions_agree : 2 · matched / lesions of both; None where neither outlines any.
     dice_mean, dice_median : over the patients.
@@ -96,8 +96,8 @@ class CohortAgreement:
 def matched_lesions(first: Array, second: Array) -> int:
     """Lesions that two readers have in common.
 
-    Two lesions match where they share a voxel. One lesion matches one other: of all pairings, the one whose shared
-    voxels are most (Kuhn's assignment).
+    Two lesions can match if they share a voxel, and each matches at most one. Of all assignments, the one with the most
+    shared voxels is used (Hungarian method).
 
     Parameters
     ----------
@@ -156,8 +156,8 @@ def _summary(readers: tuple[str, str], pairs: Sequence[PairAgreement]) -> Cohort
 
 
 def kappa(types: Sequence[tuple[str, str]]) -> float | None:
-    """Cohen's kappa of two readers' types, a pair a patient; None where it is not defined."""
-    from sklearn.metrics import cohen_kappa_score  # heavy
+    """Cohen's kappa of two readers' cancer types, one pair per patient; None where it is not defined."""
+    from sklearn.metrics import cohen_kappa_score  # slow to import
 
     first, second = zip(*types, strict=True)
     if len({*first, *second}) < 2:

@@ -1,4 +1,4 @@
-"""Tables of a cohort's tumour burden: one row a lesion, one row a patient."""
+"""Tables of a cohort's tumour burden: one row per lesion, and one row per patient."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class PatientRecord:
     ----------
     image : name of the image.
     facts : keyword of `FACTS` → text, for a DICOM series.
-    state : "measured"; "no tumour" if a reader says so or nothing was found; "not annotated"; "failed".
+    state : "measured"; "no tumour" if a reader recorded that or no lesion was found; "not annotated"; "failed".
     reason : reason for "failed", as a sentence.
     lesions : measures of the lesions, by number.
     body : weight, height and sex of the patient.
@@ -123,20 +123,20 @@ def patient_row(record: PatientRecord) -> dict[str, str]:
 
 
 def lesions_csv(records: Iterable[PatientRecord]) -> bytes:
-    """One row a lesion; see `as_csv`."""
+    """One row per lesion; see `as_csv`."""
     return as_csv(LESION_COLUMNS, (row for record in records for row in lesion_rows(record)))
 
 
 def patients_csv(records: Iterable[PatientRecord]) -> bytes:
-    """One row a patient; see `as_csv`."""
+    """One row per patient; see `as_csv`."""
     return as_csv(PATIENT_COLUMNS, map(patient_row, records))
 
 
 def as_csv(columns: Sequence[str], rows: Iterable[Mapping[str, str]]) -> bytes:
-    """Comma-separated UTF-8.
+    """Return a comma-separated table in UTF-8.
 
-    A byte-order mark comes first only where there is a letter beyond ASCII: Excel needs it then, and R takes it for a
-    part of the first column's name.
+    It begins with a byte-order mark only if it has characters beyond ASCII: Excel needs the mark then, but R takes it
+    for a part of the first column's name.
     """
     text = "".join(csv_lines(columns, rows))
     return text.encode("utf-8" if text.isascii() else "utf-8-sig")
@@ -183,7 +183,7 @@ def _text(value: float | None) -> str:
 
 
 def _guarded(row: dict[str, str]) -> dict[str, str]:
-    """Free text is guarded against formula injection; numbers, which may begin with a minus, are not."""
+    """Guard free text against formula injection; numbers, which may begin with a minus, are unchanged."""
     return {name: guarded(text) if name in _FREE_TEXT else text for name, text in row.items()}
 
 

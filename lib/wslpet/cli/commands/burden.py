@@ -122,7 +122,7 @@ def _facts(series: Path) -> dict[str, str]:
     found = find_series(series, "PT").values()
     first = next((files[0] for files in found if files[0].parent == series), None)
     if first is None:
-        return {}  # reading it says what is wrong
+        return {}  # the error is reported when the series is read
     header = Header(read_dicom(first, ["SpecificCharacterSet", *FACTS]))
     return {name: header.name(name) for name in FACTS}
 
@@ -172,7 +172,7 @@ def _burden(task: _Task, volume: Volume, settings: Settings, weights: Path | Non
         return found_burden(task.name, volume, loaded(weights), body, task.facts)
     mask = None if said.mask is None else read_mask(said.mask, volume)
     if mask is not None and said.is_signed and not is_of_mask(said.annotation, mask):
-        mask = None  # the annotation in force was clicked after the mask
+        mask = None  # the annotation in force is newer than the mask
     scan = annotated_burden(task.name, volume, said.annotation, settings, mask, body, task.facts)
     return scan if said.is_signed else replace(scan, record=scan.record.unsigned())
 

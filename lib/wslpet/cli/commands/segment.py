@@ -1,4 +1,4 @@
-"""`wslpet segment`: segment the tumour of each scan, found or at a click; writes mask, JSON, picture, table."""
+"""`wslpet segment`: segment the tumour of each scan, automatically or at a click; write mask, JSON, picture, table."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from wslpet.method.shipped import SHIPPED_MODEL
 if TYPE_CHECKING:
     from wslpet.method.network.checkpoint import Model
 
-# Of several scans.
+# Table with a row for each scan, if there are several.
 TABLE = "segment.csv"
 COLUMNS = ("name", "scan", "cancer_type", "confidence", "lesions", "mtv_ml", "tlg", "suv_max", "model_version", "error")
 
@@ -105,7 +105,7 @@ def _answered(one: Callable[[Any], str], named: Sequence[tuple[str, Path]], args
 
 
 def _write_table(rows: Sequence[dict[str, str]], path: Path) -> None:
-    """Write a row for each scan, whenever it was segmented: the numbers of its JSON, or why there are none."""
+    """Write a row for each scan, those of earlier runs included: the measures of its JSON, or the error."""
     from wslpet.core.atomic_io import replacing
     from wslpet.io.tables import guarded
 
@@ -209,7 +209,7 @@ def segment_one(
     if seed is not None:
         result = delineate(volume, seed, model, sure=sure)
     else:
-        assert model is not None  # `run` loaded it
+        assert model is not None  # loaded by `run`
         result = find_lesions(volume, model)
     mask = out / f"{name}{MASK_END}"
     mask.parent.mkdir(parents=True, exist_ok=True)

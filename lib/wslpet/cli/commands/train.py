@@ -83,7 +83,7 @@ def _train_on_volumes(args: argparse.Namespace) -> None:
 
 
 def _train_on_mips(args: argparse.Namespace) -> None:
-    """Learn all lesions in MIPs from a click a patient."""
+    """Train a segmenter of all lesions in MIPs, from one click per patient."""
     from wslpet.data.mip_cohort import people_of, read_mip_cohort
     from wslpet.method.segmentation.finder import save_finder
     from wslpet.method.segmentation.learner import learn

@@ -31,7 +31,7 @@ class PacsError(InputError):
 
 
 class Orthanc:
-    """One Orthanc process; its images and its address survive `stop` and `start`.
+    """One Orthanc process; its images and its address are the same after `stop` and `start`.
 
     Parameters
     ----------
@@ -77,7 +77,7 @@ class Orthanc:
         settings.touch(mode=0o600)  # contains the password
         settings.write_text(json.dumps(self._settings(), indent=2))
         with open(self.log, "wb") as log:
-            # In a session of its own: Ctrl-C in the terminal stops its user first, who then stops it.
+            # In a session of its own, so that Ctrl-C stops the program that uses it, and that program then stops it.
             self._process = subprocess.Popen([command, str(settings)], stdout=log, stderr=log, start_new_session=True)
         try:
             self._wait()

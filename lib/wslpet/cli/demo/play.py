@@ -108,7 +108,7 @@ class Demo:
         """Results of the shipped weights, computed in this process."""
         from wslpet.io.readers import read_volume
         from wslpet.method.inference.pipeline import find_lesions
-        from wslpet.method.network.checkpoint import load_model  # heavy
+        from wslpet.method.network.checkpoint import load_model  # slow to import
         from wslpet.method.shipped import SHIPPED_MODEL
 
         model = load_model(SHIPPED_MODEL)
@@ -129,7 +129,7 @@ class Demo:
             return self._judged(name, read_mask(path).array, answer["cancer_type"])
 
     def _judged(self, name: str, mask: BoolArray, cancer_type: str) -> tuple[bool, bool, float]:
-        from wslpet.analysis.overlap import agreement  # heavy
+        from wslpet.analysis.overlap import agreement  # slow to import
 
         truth = read_mask(self._table.parent / self._rows[name]["mask"])
         one = agreement(mask, truth.array, truth.voxel_ml)

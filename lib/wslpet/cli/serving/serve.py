@@ -76,18 +76,18 @@ def serve(studies: str, host: str, port: int, greeting: str, others: Sequence[st
         print(f"The server does not start: {error}", file=sys.stderr)
         return 2
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    _where_home_is_not_ours(state)
+    _redirect_caches(state)
     log = log_file(state)
     begun = log.stat().st_size if log.exists() else 0
     terminal = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    terminal.write(f"Starting the server; its log is {_short(log)}\n")
+    terminal.write(f"Starting the server; its log is {_relative(log)}\n")
     terminal.flush()
-    _into(log)
+    _redirect_output(log)
     address = _Address(studies, host, port, greeting)
     threading.Thread(target=_greet, args=(address, log, terminal), daemon=True).start()
     if _serve(address, app, log, terminal, others):
         return 0
-    terminal.write(f"The server ended: {_reason(log, begun)} (log: {_short(log)})\n")
+    terminal.write(f"The server ended: {_reason(log, begun)} (log: {_relative(log)})\n")
     terminal.flush()
     return 1
 
@@ -171,7 +171,7 @@ def log_config(log: Path) -> dict[str, Any]:
     return config
 
 
-def _into(log: Path) -> None:
+def _redirect_output(log: Path) -> None:
     """Redirect stdout and stderr of the process to the end of a file, at the level of file descriptors."""
     file = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
     sys.stdout.flush()
@@ -190,7 +190,7 @@ def _greet(address: _Address, log: Path, terminal: TextIO) -> None:
         except OSError:
             time.sleep(POLL_SECONDS)
     terminal.write(
-        f"{_words(address)}\n  The log is {_short(log)} . Ctrl-C stops the server; images and clicks are kept.\n"
+        f"{_words(address)}\n  The log is {_relative(log)} . Ctrl-C stops the server; images and clicks are kept.\n"
     )
     terminal.flush()
 
@@ -198,7 +198,7 @@ def _greet(address: _Address, log: Path, terminal: TextIO) -> None:
 def _words(address: _Address) -> str:
     url = f"http://{reachable(address.host)}:{address.port}"
     if address.greeting != "short":
-        from wslpet.cli.demo.welcome import welcome, welcome_to_pacs  # heavy
+        from wslpet.cli.demo.welcome import welcome, welcome_to_pacs  # slow to import
 
         try:
             if "://" in address.studies:
@@ -218,12 +218,12 @@ def _reason(log: Path, begun: int) -> str:
     return found[-1].strip() if found else "without a reason"
 
 
-def _short(path: Path) -> str:
+def _relative(path: Path) -> str:
     here = Path.cwd()
     return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)
 
 
-def _where_home_is_not_ours(state: Path) -> None:
+def _redirect_caches(state: Path) -> None:
     """Set cache folders for libraries that write to the home folder or beside their source, if those are read-only."""
     from monailabel.config import settings
 

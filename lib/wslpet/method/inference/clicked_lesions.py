@@ -133,7 +133,7 @@ def _clusters(firsts: list[int], touching: list[tuple[int, int]], groups: list[l
 
 def _cut(ras: Volume, lesions: dict[int, tuple[Array, Contour]], background: Sequence[Array]) -> dict[int, Contour]:
     """Cut contours at the valleys between their seeds and the background seeds; each keeps the part with its seed."""
-    from skimage.segmentation import watershed  # heavy
+    from skimage.segmentation import watershed  # slow to import
 
     window = _around([contour for _, contour in lesions.values()])
     start = np.array([w.start for w in window])

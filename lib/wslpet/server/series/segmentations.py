@@ -39,7 +39,7 @@ class SegmentationExchange:
 
     def write(self, series: CachedSeries, mask: Path, names: Mapping[int, str], maker: Maker, path: Path) -> str:
         """Write a mask of a series as DICOM SEG to `path`. Returns the SEG's SeriesInstanceUID."""
-        from wslpet.io.dicom.derived.segmentation_writing import write_segmentation  # heavy
+        from wslpet.io.dicom.derived.segmentation_writing import write_segmentation  # slow to import
 
         grid = self._volume(series.image)
         return write_segmentation(read_mask(mask), grid, series.headers(), names, maker, path)

@@ -32,7 +32,7 @@ LOG_EVERY = 25
 
 def learn(patients: Sequence[Patient], plan: Plan, report: Report) -> FittedSystem:
     """MONAI's U-Net on patches, with the sum of Dice loss and cross-entropy, AdamW and one cycle."""
-    from monai.losses.dice import DiceCELoss  # heavy
+    from monai.losses.dice import DiceCELoss  # slow to import
 
     torch.manual_seed(plan.seed)
     rng = np.random.default_rng(plan.seed)

@@ -64,7 +64,7 @@ def _names(header: Header, frame: str) -> dict[str, str]:
 
 
 def _mask(roi: Header, grid: Volume) -> Array:
-    from skimage.draw import polygon  # heavy
+    from skimage.draw import polygon  # slow to import
 
     mask = np.zeros(grid.shape, np.uint8)
     for contour in roi.items("ContourSequence", EXPORT):

@@ -128,7 +128,7 @@ class CohortBurden:
         InputError
             when the image has no annotation or cannot be read, or has no lesion, or is a file and the form is DICOM.
         """
-        from wslpet.analysis.burden.exports import dicom_object, series_lesions  # heavy
+        from wslpet.analysis.burden.exports import dicom_object, series_lesions  # slow to import
         from wslpet.io.dicom.derived.lesion_segmentation import content
         from wslpet.method.burden_figures import figures_pdf
 

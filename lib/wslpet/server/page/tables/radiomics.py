@@ -147,7 +147,7 @@ class RadiomicsJob:
         return rows
 
     def _features(self, image: str, annotation: Annotation) -> list[Row]:
-        from wslpet.analysis.radiomics import radiomics  # heavy
+        from wslpet.analysis.radiomics import radiomics  # slow to import
 
         volume, scan = self._store.volume(image), self._burden.scan(image, annotation)
         rows = []
@@ -160,7 +160,7 @@ class RadiomicsJob:
 
 def columns() -> tuple[str, ...]:
     """Of the table: which scan and lesion, then the features of `wslpet.analysis.radiomics.catalogue`."""
-    from wslpet.analysis.radiomics import catalogue  # heavy
+    from wslpet.analysis.radiomics import catalogue  # slow to import
 
     return (*SCAN_COLUMNS, *_OF_LESION, *catalogue())
 

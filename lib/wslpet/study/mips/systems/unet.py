@@ -46,7 +46,7 @@ def learn_unet(
     -------
     the network, and (step, mean Dice of held-out patients) of the validation curve.
     """
-    from monai.losses.dice import DiceCELoss  # heavy
+    from monai.losses.dice import DiceCELoss  # slow to import
     from monai.networks.nets.basic_unet import BasicUNet
 
     rng = np.random.default_rng(seed)
