@@ -124,8 +124,8 @@ class Finding:
     Parameters
     ----------
     index : (x, y, z) fractional voxel of the RAS volume.
-    share : of the weight, exp(coronal CAM + sagittal CAM) of its type, of all back-projected pixels of the two MIPs.
-        The 3D map has far more voxels; those that no MIP shows do not count.
+    share : of the weight, exp(coronal CAM + sagittal CAM) of its type, of all back-projected pixels of the two MIPs,
+        which are those of at least SUV 1. The 3D map has far more voxels; those that no MIP shows do not count.
     """
 
     index: tuple[float, float, float]

@@ -30,9 +30,9 @@ def distance_loss(
     "expected" is E‖x − seed‖ / 100 mm under the softmax of the true type's CAM, averaged over the views:
     the Wasserstein-1 distance to a point mass. "likelihood" is −log of the mass of the 3D map under a
     Gaussian around the seed, whose variance is that of a click, `SEED_SD_MM`², plus that of a place in a cell: a map of
-    one cell at a distance of d costs d² / (2 SD²), which is 0.5 at one SD, 0.1 within half of it, and does not flatten
-    far away. z counts once, with the seed's z in the
-    coronal view. Both forms are ours; the paper does not give its own.
+    one cell at a distance of d costs d² / (2 SD²), which is 0.5 at one SD, 0.1 at half of it, and goes on rising to
+    70 SD in each view (0.65 m with cells of 16 mm). z counts once, with the seed's z in the coronal view. Both forms
+    are ours; the paper does not give its own.
 
     Parameters
     ----------

@@ -113,13 +113,17 @@ class MipStudy:
 
     def curve_folds(self) -> list[int]:
         """The folds in which all systems of the learning curve have learned from each of its numbers of patients."""
-        names = [name for name in CURVE_SYSTEMS if name in self.names]
-        done = [{run.fold for run in self.kept(name, size)} for name in names for size in (*self.curve_sizes(), 0)]
+        sizes = (*self.curve_sizes(), 0)
+        done = [{run.fold for run in self.kept(name, size)} for name in self.curve_systems() for size in sizes]
         return sorted(set.intersection(*done)) if done else []
+
+    def curve_systems(self) -> list[str]:
+        """The systems of the learning curve that have learned from fewer patients in any fold."""
+        return [name for name in CURVE_SYSTEMS if name in self.names and any(self.kept(name, s) for s in CURVE)]
 
     def curve_sizes(self) -> list[int]:
         """The numbers of patients from which a system of the learning curve has learned in any fold."""
-        return [size for size in CURVE if any(self.kept(name, size) for name in CURVE_SYSTEMS if name in self.names)]
+        return [size for size in CURVE if any(self.kept(name, size) for name in self.curve_systems())]
 
     def seconds(self, name: str) -> float | None:
         """Mean CPU time of a fold, to learn and to predict; None where it is not known."""

@@ -9,7 +9,7 @@ import numpy as np
 from wslpet.study.mips import results
 from wslpet.study.mips.report.tables.checks import patients_of
 from wslpet.study.mips.results import Judged
-from wslpet.study.mips.study import CURVE_SYSTEMS, REFERENCE, MipStudy
+from wslpet.study.mips.study import REFERENCE, MipStudy
 from wslpet.study.mips.systems.registry import system_of
 from wslpet.study.report.figures import COLOURS, OURS_COLOUR, panels_of, saved
 
@@ -106,7 +106,7 @@ def learning_curve(study: MipStudy, path: Path) -> bool:
         return False
     figure, (axes,) = panels_of(1, 5.2, 3.4)
     drawn = False
-    for number, name in enumerate(name for name in CURVE_SYSTEMS if name in study.names):
+    for number, name in enumerate(study.curve_systems()):
         points = [(size or everybody, study.outcomes(name, size, folds=folds)) for size in (*study.curve_sizes(), 0)]
         means = [(size, results.mean([o.dice for o in found if o.ill])) for size, found in points]
         known = [(size, mean) for size, mean in means if mean is not None]

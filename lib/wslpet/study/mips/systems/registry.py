@@ -47,7 +47,8 @@ _ALL = (
         "full masks",
         "nothing",
         "Ronneberger et al. 2015: MONAI's BasicUNet, five levels of 16 to 256 channels, on 4 mm pixels in the frame of "
-        "the body, from scratch; augmentation; four windows of patients and two of lesion-free people a step.",
+        "the body, from scratch; augmentation; four windows of patients and two of lesion-free people a step. One "
+        "patient in eight is held out for the validation curve.",
         unet.predict_unet,
     ),
     MipSystem(
@@ -142,7 +143,8 @@ _ALL = (
         "atlas of normal uptake",
         "full masks, for one level",
         "nothing",
-        "Excess over the 95 % quantile of lesion-free people, at the level of the best mean Dice in training patients.",
+        "Excess over the 95 % quantile of lesion-free people, smoothed by a pixel of 2 mm (SD), at the level of the "
+        "best mean Dice in training patients.",
         simple.predict_level,
     ),
     MipSystem(

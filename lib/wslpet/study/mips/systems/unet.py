@@ -37,7 +37,7 @@ HIGHEST = 12
 def learn_unet(
     cohort: Cohort, numbers: Sequence[int], steps: int, seed: int = 0
 ) -> tuple[nn.Module, list[tuple[int, float]]]:
-    """Train on the masks of all people, patients and lesion-free ones; the last weights are used.
+    """Train on the masks of patients, one in `HELD_OUT` left out, and lesion-free people; the last weights are used.
 
     Input: √(SUV / saturation) at 4 mm; loss: soft Dice and cross-entropy; AdamW, one cycle; shift, scale, rotation,
     mirror, gain, gamma and noise as augmentation.

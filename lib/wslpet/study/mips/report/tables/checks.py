@@ -10,7 +10,7 @@ from wslpet.analysis.statistics import Estimate
 from wslpet.study.mips import results
 from wslpet.study.mips.judging import Outcome
 from wslpet.study.mips.report.tables.parts import NONE, Table, interval, percent, title_of
-from wslpet.study.mips.study import CURVE_SYSTEMS, REFERENCE, MipStudy
+from wslpet.study.mips.study import REFERENCE, MipStudy
 from wslpet.study.mips.systems.registry import system_of
 
 
@@ -87,7 +87,7 @@ def _inside(own: dict[str, Estimate | None], first: dict[str, Estimate | None]) 
 def curve(study: MipStudy, data: str) -> Table | None:
     """Learning from fewer annotated patients; None where that was not done."""
     folds, sizes = study.curve_folds(), study.curve_sizes()
-    names = [name for name in CURVE_SYSTEMS if name in study.names]
+    names = study.curve_systems()
     if not folds or not sizes:
         return None
     people = study.outcomes(names[0], folds=folds)

@@ -91,7 +91,8 @@ def cost(study: MipStudy, rows: Sequence[Judged], data: str) -> Table:
         (
             f"Hours of a reader are not measured: {CLICK_SECONDS:g} s a click, {OUTLINE_SECONDS:g} s an outlined "
             "lesion, and no time to look, are assumed. CPU time of one process to learn and to predict the "
-            "fold's people, mean over the folds.",
+            "fold's people, mean over the folds; the network of CAMs alone counts there, and not with the two systems "
+            "that use it, too.",
             *(f"{line[:1].upper()}{line[1:]}." for line in study.log("unet")),
         ),
     )
