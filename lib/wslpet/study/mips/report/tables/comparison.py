@@ -70,8 +70,9 @@ def finding(rows: Sequence[Judged], data: str, tests: int) -> Table:
             "mask does easily. Strictly: the centroid of the mask's component at the strongest place lies in a lesion, "
             f"and the intersection over union of the masks is at least {STRICT_IOU}. Lesions found: share of all "
             "lesions at so many false places a person (lesion-free people too), a place being a local maximum of the "
-            f"map that finds the lesions within {WITHIN_MM:.0f} mm. p: McNemar's exact test of the strongest place against "
-            f"{title_of(REFERENCE)}, adjusted for the {tests} tests of the first three tables; difference: of the shares.",
+            f"map that finds the lesions within {WITHIN_MM:.0f} mm. p: McNemar's exact test of the strongest place "
+            f"against {title_of(REFERENCE)}, adjusted for the {tests} tests of the first three tables; difference: of "
+            "the shares.",
             *notes_of(rows),
         ),
     )
