@@ -27,7 +27,7 @@ def test_features_are_ibsis_but_for_those_that_are_named(comparisons):
     assert all(one.feature.deviation for one in comparisons if not one.agrees)
 
 
-def test_kurtosis_is_three_more(comparisons):
+def test_kurtosis_is_not_reduced_by_three(comparisons):
     kurtosis = next(one for one in comparisons if one.feature.name == "firstorder_Kurtosis")
     assert kurtosis.value - 3 == pytest.approx(kurtosis.reference, abs=5e-4)
 

@@ -33,7 +33,7 @@ def test_shuffled_outcomes_are_not_predicted():
 
 
 @pytest.mark.slow
-def test_a_leak_would_be_seen():
+def test_a_leak_is_detected():
     """The same with the features selected on all patients, which is what the folds are there to prevent."""
     found = []
     for seed in range(2):
@@ -56,7 +56,7 @@ def test_a_true_effect_is_found_among_noise():
     assert found.pooled["auc"].low < found.pooled["auc"].value < found.pooled["auc"].high
 
 
-def test_the_rare_outcome_is_not_drowned():
+def test_a_rare_outcome_is_predicted_too():
     rng = np.random.default_rng(4)
     outcomes = (np.arange(120) % 10 == 0).astype(int)
     features = (outcomes + rng.normal(0, 0.7, 120))[:, None]

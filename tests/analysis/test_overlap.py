@@ -12,7 +12,7 @@ def test_agreement_of_half_an_overlap():
     assert found == Agreement(0.5, True, True, 1.0, 1.0, True)
 
 
-def test_nothing_found_where_nothing_is_is_right():
+def test_an_empty_mask_agrees_with_an_empty_truth():
     empty = np.zeros((3, 3, 3))
     assert agreement(empty, empty, 1.0).dice == 1.0
     assert agreement(empty, empty + 1, 1.0) == Agreement(0.0, False, False, 0.0, 27.0)

@@ -74,7 +74,7 @@ def test_texture_tells_a_patchy_lesion_from_an_even_one(lesion):
     assert radiomics(even, inside)["glcm_Contrast"] < radiomics(volume, inside)["glcm_Contrast"]
 
 
-def test_what_cannot_be_measured_is_refused(lesion):
+def test_a_lesion_too_small_or_empty_is_refused(lesion):
     volume, inside = lesion
     with pytest.raises(InputError, match="empty"):
         radiomics(volume, np.zeros_like(inside))

@@ -82,7 +82,7 @@ def test_phantom_writes_a_cohort(capsys, tmp_path, monkeypatch):
     assert {row["orientation"] for row in rows_of(tmp_path / "studies")} == {"LPS"}
 
 
-def test_phantom_refuses_what_it_does_not_know(capsys, tmp_path):
+def test_phantom_refuses_unknown_presets(capsys, tmp_path):
     assert "'harder' does not exist" in refused(capsys, "phantom", tmp_path / "s", "--preset", "harder")
     assert "--patients 0" in refused(capsys, "phantom", tmp_path / "s", "--patients", 0)
 
@@ -142,7 +142,7 @@ def test_training_on_mips_refuses_options_of_the_other_training(capsys, tmp_path
     assert "there is no images/a" in refused(capsys, "train", tmp_path, *out)
 
 
-def test_train_refuses_what_cannot_be(capsys, cohort, weights, tmp_path):
+def test_train_refuses_invalid_options(capsys, cohort, weights, tmp_path):
     out = ("--out", tmp_path / "m.pt")
     assert "no" in refused(capsys, "train", tmp_path / "nothing", *out)
     (tmp_path / "short.csv").write_text("name,scan,x\na,b,1\n")
@@ -262,7 +262,7 @@ def test_processes_and_dask_find_the_same(capsys, cohort, weights, tmp_path):
         assert len(masks) == 1
 
 
-def test_a_bad_scan_on_dask_and_a_scheduler_that_is_not_there(capsys, cohort, weights, tmp_path):
+def test_dask_reports_a_bad_scan_and_a_missing_scheduler(capsys, cohort, weights, tmp_path):
     (tmp_path / "bad.nii.gz").write_bytes(b"no scan")
     with LocalCluster(n_workers=1, threads_per_worker=1, processes=False, dashboard_address=None) as cluster:
         arguments = (
@@ -280,7 +280,7 @@ def test_a_bad_scan_on_dask_and_a_scheduler_that_is_not_there(capsys, cohort, we
     assert "scheduler nowhere:x does not answer" in refused(capsys, *arguments)
 
 
-def test_segment_refuses_what_cannot_be(capsys, cohort, weights, tmp_path):
+def test_segment_refuses_invalid_options(capsys, cohort, weights, tmp_path):
     scan = cohort / "patient-0000.nii.gz"
     assert "give both" in refused(capsys, "segment", scan, "--seed", 1, 2, 3)
     click = ("--seed", 1, 2, 3, "--type", "lung")

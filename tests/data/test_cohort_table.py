@@ -52,7 +52,7 @@ def test_the_columns_of_the_phantoms_suffice(folder):
     assert row.outcome is None and row.covariates == {}
 
 
-def test_every_bad_row_is_told_with_its_number_and_remedy(folder):
+def test_every_bad_row_is_reported_with_its_number_and_remedy(folder):
     path = table(
         folder,
         "a,gone.nii.gz,lung,1,2,3,,,,",

@@ -98,7 +98,7 @@ def test_damaged_and_volume_files_are_refused(tmp_path):
         read_mip_cohort(tmp_path)
 
 
-def test_a_cohort_of_volumes_is_none_of_mips(tmp_path):
+def test_a_cohort_of_volumes_is_not_a_cohort_of_mips(tmp_path):
     (tmp_path / "cohort.csv").write_text("name,scan,cancer_type,x,y,z\n")
     assert not is_mip_cohort(tmp_path)
     with pytest.raises(InputError, match="is no cohort of MIPs"):

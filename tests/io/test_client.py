@@ -85,6 +85,6 @@ def test_the_notebook_runs_as_it_stands(tmp_path, monkeypatch):
     assert len(names["table"].read_text(encoding="utf-8").splitlines()) == 5
 
 
-def test_an_address_is_one():
+def test_an_invalid_address_is_refused():
     with pytest.raises(InputError, match=r"^127.0.0.1:8000 is not the address"):
         Client("127.0.0.1:8000")

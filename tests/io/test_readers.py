@@ -141,7 +141,7 @@ def filled(value: float, k: int = 3) -> np.ndarray:
         (filled(25_000.0, -1), "Bq/ml"),
     ],
 )
-def test_what_is_no_pet_in_suv_is_refused(tmp_path, array, said):
+def test_an_image_that_is_not_a_pet_in_suv_is_refused(tmp_path, array, said):
     with pytest.raises(InputError, match=rf"case\.nii\.gz.*{said}"):
         read_volume(nifti(tmp_path / "case.nii.gz", array))
 

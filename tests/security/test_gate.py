@@ -84,7 +84,7 @@ def test_a_name_that_is_not_the_servers_is_refused(host, status):
     assert ask(RequestGuard(_echo, hosts=None), [("Host", host)])[0] == 200
 
 
-def test_sizes_are_bounded_whether_told_or_not():
+def test_body_sizes_are_limited_with_and_without_content_length():
     gate = RequestGuard(_echo, request_bytes=10, upload_bytes=100)
     assert ask(gate, pieces=[b"12345", b"67890"])[::2] == (200, b"1234567890")
     assert ask(gate, pieces=[b"12345", b"67890", b"1"])[0] == 413
@@ -99,13 +99,13 @@ def test_sizes_are_bounded_whether_told_or_not():
 
 @given(host=st.binary(max_size=40), origin=st.binary(max_size=40), length=st.binary(max_size=24))
 @settings(deadline=None)
-def test_headers_of_any_bytes_are_let_in_or_refused(host, origin, length):
+def test_headers_of_any_bytes_are_accepted_or_refused(host, origin, length):
     headers = [("Host", host), ("Origin", origin), ("Content-Length", length)]
     raw = [(name, value.decode("latin-1")) for name, value in headers]
     assert ask(RequestGuard(_echo, hosts={"localhost"}), raw)[0] in (200, 403, 413, 421)
 
 
-def test_browsers_are_told_to_be_careful():
+def test_answers_have_security_headers():
     headers = ask(RequestGuard(_echo))[1]
     assert headers[b"x-content-type-options"] == b"nosniff"
     assert headers[b"x-frame-options"] == b"SAMEORIGIN"

@@ -258,7 +258,7 @@ def _is_within(told: list, kept: list) -> bool:
     return all(any(one == other for other in left) for one in told)
 
 
-def test_a_full_disk_refuses_and_keeps_what_was(tmp_path, monkeypatch):
+def test_a_full_disk_is_an_error_and_keeps_the_old_files(tmp_path, monkeypatch):
     folder = tmp_path / "studies"
     folder.mkdir()
     (folder / "one.nii.gz").write_bytes(packed(nifti(pet())))

@@ -141,7 +141,7 @@ def test_no_route_is_forgotten(tmp_path):
 
 
 @pytest.mark.parametrize("role", ["none", *ROLES])
-def test_every_route_is_for_whom_it_is_meant(open_hospital, role):
+def test_every_route_requires_its_role(open_hospital, role):
     headers = {} if role == "none" else open_hospital.as_role(role)
     wrong = []
     for (method, path), needed in least().items():
@@ -155,7 +155,7 @@ def test_every_route_is_for_whom_it_is_meant(open_hospital, role):
 
 
 @pytest.mark.parametrize("role", ["none", "admin"])
-def test_what_nobody_calls_is_closed_and_the_rest_is_not(hospital, role):
+def test_routes_without_a_client_are_closed_and_others_are_open(hospital, role):
     headers = {} if role == "none" else hospital.as_role(role)
     assert routes(CLOSED) < set(least())
     for method, path in sorted(routes(CLOSED)):
@@ -168,7 +168,7 @@ def test_what_nobody_calls_is_closed_and_the_rest_is_not(hospital, role):
             assert "is closed" not in answer.text, f"{method} {path} → {answer.text}"
 
 
-def test_the_description_leaves_out_what_is_closed(hospital, open_hospital):
+def test_closed_routes_are_not_in_the_openapi_schema(hospital, open_hospital):
     described = []
     for server in (hospital.server, open_hospital.server):
         paths = requests.get(f"{server.url}/openapi.json", timeout=60).json()["paths"]
@@ -194,7 +194,7 @@ def expected_refusal(role: str, needed: str) -> int | None:
     return 403 if needed in ROLES and ROLES.index(role) < ROLES.index(needed) else None
 
 
-def test_a_click_is_an_annotators(hospital):
+def test_a_click_requires_the_role_annotator(hospital):
     url = f"{hospital.server.url}/infer/wslpet_seed?image=case&output=json"
     params = {"params": json.dumps({"lung": [hospital.scan.click], "client_id": "somebody else"})}
     refused = requests.post(url, data=params, headers=hospital.as_role("user"), timeout=120)
@@ -222,7 +222,7 @@ def test_a_name_and_a_password_give_a_token(hospital):
     assert (answer.status_code, answer.json()["detail"]) == (401, "the login was refused; check name and password")
 
 
-def test_a_token_is_this_issuers_for_this_client_and_not_old(hospital):
+def test_tokens_of_other_issuers_or_clients_and_expired_ones_are_refused(hospital):
     issuer, role = hospital.issuer, "monailabel-admin"
     public = issuer.key.public_key()
     with Issuer() as stranger:

@@ -28,7 +28,7 @@ def make_app(tmp_path):
     return make
 
 
-def test_no_tumour_is_a_click_and_an_empty_mask(make_app, tmp_path):
+def test_no_tumour_is_recorded_by_a_click_and_gives_an_empty_mask(make_app, tmp_path):
     scan = write_scan(tmp_path, "healthy")
     app = make_app(no_tumour="true")
     assert app.info()["models"]["wslpet_seed"]["labels"] == {
@@ -43,7 +43,7 @@ def test_no_tumour_is_a_click_and_an_empty_mask(make_app, tmp_path):
     assert [seed["cancer_type"] for seed in app.datastore().get_image_info("healthy")["seeds"]] == ["no tumour"]
 
 
-def test_other_types_are_a_setting(make_app, tmp_path):
+def test_the_cancer_types_are_a_setting(make_app, tmp_path):
     scan = write_scan(tmp_path, "case")
     app = make_app(types="breast,cervix,larynx")
     result = app.infer({"model": "wslpet_seed", "image": "case", "cervix": [scan.click], "result_extension": ".nii"})
@@ -67,7 +67,7 @@ def test_a_saved_prediction_is_no_annotation(make_app, tmp_path):
     assert app.datastore().get_labeled_images() == []
 
 
-def test_damaged_weights_stop_predictions_and_no_clicks(make_app, tmp_path):
+def test_damaged_weights_stop_predictions_but_not_clicks(make_app, tmp_path):
     scan = write_scan(tmp_path, "case")
     app = make_app()
     app.weights.published.parent.mkdir(parents=True)
@@ -78,7 +78,7 @@ def test_damaged_weights_stop_predictions_and_no_clicks(make_app, tmp_path):
     assert app.infer(request)["params"]["lesions"]
 
 
-def test_a_start_does_not_load_what_only_dicom_exports_need():
+def test_a_start_does_not_import_the_writers_of_dicom():
     code = """
 import sys
 import wslpet.server.app, wslpet.server.http.install

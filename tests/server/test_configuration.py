@@ -9,7 +9,7 @@ from wslpet.core.settings import PRESETS
 from wslpet.server.configuration import configuration_from
 
 
-def test_nothing_is_the_default():
+def test_without_options_the_settings_are_the_default():
     assert configuration_from({}).settings == PRESETS["default"]
 
 
@@ -57,6 +57,6 @@ def test_a_preset_is_changed_by_settings():
         ({"tracking": "mlflow"}, "TensorBoard"),
     ],
 )
-def test_what_cannot_be_is_refused(conf, said):
+def test_invalid_settings_are_refused(conf, said):
     with pytest.raises(InputError, match=said):
         configuration_from(conf)

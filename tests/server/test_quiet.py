@@ -46,7 +46,7 @@ def own_filters():
         logging.getLogger(name).setLevel(level)
 
 
-def test_a_patients_name_is_not_quoted_once_it_is_quiet(own_filters):
+def test_warnings_with_a_patients_name_are_filtered(own_filters):
     with pytest.warns(UserWarning, match="Nobody"):
         check_person_name("Nobody")
     quieten()

@@ -59,7 +59,7 @@ def said_in(report):
     ]
 
 
-def test_the_report_says_what_the_table_says(tmp_path):
+def test_the_report_has_the_numbers_of_the_table(tmp_path):
     stored = grid(tilt=13.0)
     array = np.where(lesions_in(stored), 9.0, 1.0) + np.random.default_rng(1).uniform(0, 1, stored.shape)
     write_series(stored.with_array(array.astype(np.float32)), tmp_path / "pet", "P1", Examination())
@@ -87,7 +87,7 @@ def test_the_report_says_what_the_table_says(tmp_path):
     ("origin", "said"),
     [(ANN, "SEMIAUTOMATIC"), (replace(ANN, method="label"), "MANUAL"), (replace(ANN, source="model"), "AUTOMATIC")],
 )
-def test_who_made_a_segment(origin, said, tmp_path):
+def test_a_segment_names_its_algorithm_or_person(origin, said, tmp_path):
     stored = grid()
     write_series(stored.with_array(np.ones(stored.shape, np.float32)), tmp_path / "pet", "P1", Examination())
     series = read_series(tmp_path / "pet")

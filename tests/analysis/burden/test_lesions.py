@@ -99,7 +99,7 @@ def test_no_lesion_and_a_covered_one():
     assert [lesion.number for lesion in measure_lesions(volume, only_two, {1: LUNG, 2: NODE})] == [2]
 
 
-def test_a_lesion_that_nobody_named_is_refused():
+def test_a_label_value_without_an_origin_is_refused():
     volume, labels = two_boxes()
     with pytest.raises(InputError, match=r"label value 2 is none of the lesions \[1\]"):
         measure_lesions(volume, labels, {1: LUNG})

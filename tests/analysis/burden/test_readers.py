@@ -34,7 +34,7 @@ def test_two_readings_of_a_patient():
     assert PairAgreement.from_dict(pair.to_dict()) == pair
 
 
-def test_nobody_outlines_anything():
+def test_two_readings_without_lesions_agree():
     pair = compare(("Ann", "Ben"), ("no tumour", "no tumour"), (labels(), labels()), 1.0)
     assert (pair.dice, pair.matched, pair.lesions) == (1.0, 0, (0, 0))
 

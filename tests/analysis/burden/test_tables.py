@@ -35,7 +35,7 @@ def rows(content):
     return list(csv.DictReader(io.StringIO(content.decode("utf-8-sig"), newline="")))
 
 
-def test_one_row_a_lesion():
+def test_one_row_per_lesion():
     one, two = rows(lesions_csv([record()]))
     assert tuple(one) == LESION_COLUMNS
     assert (one["image"], one["PatientID"], one["StudyDate"]) == ("1.2.3", "P1", "20260105")
@@ -49,7 +49,7 @@ def test_one_row_a_lesion():
     assert (one["user"], one["time"]) == ("Ann", WHEN)
 
 
-def test_one_row_a_patient():
+def test_one_row_per_patient():
     (row,) = rows(patients_csv([record()]))
     assert tuple(row) == PATIENT_COLUMNS
     assert (row["state"], row["lesions"], row["mtv_ml"], row["dmax_mm"]) == ("measured", "2", "0.048", "40")
@@ -57,7 +57,7 @@ def test_one_row_a_patient():
     assert float(row["lean_body_mass_kg"]) == pytest.approx(61.7314, rel=1e-5)
 
 
-def test_nothing_measured_is_missing_and_no_tumour_is_zero():
+def test_unmeasured_values_are_empty_and_no_tumour_is_zero():
     said = Origin("no tumour", user="Ann", time=WHEN)
     content = patients_csv(
         [
@@ -84,7 +84,7 @@ def test_a_formula_stays_text():
     assert parse_table(content, "the table", ("image",), LESION_COLUMNS).rows
 
 
-def test_excel_is_told_of_letters_beyond_ascii():
+def test_a_byte_order_mark_is_written_for_letters_beyond_ascii():
     plain = lesions_csv([record()])
     assert plain.isascii()
     named = lesions_csv([record(facts={**FACTS, "PatientID": "Jörg"})])

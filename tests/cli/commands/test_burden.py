@@ -146,7 +146,7 @@ def test_a_real_sarcoma_by_its_rtstruct(capsys, tmp_path):
     assert {float(row["suv_max"]), float(row["suv_mean"]), float(row["volume_ml"])} <= set(said)
 
 
-def test_what_is_no_folder_of_scans_is_refused(capsys, tmp_path):
+def test_a_folder_without_scans_is_refused(capsys, tmp_path):
     code, _, errors = run(capsys, tmp_path / "nowhere")
     assert (code, "is neither a folder of scans nor" in errors) == (2, True)
     code, _, errors = run(capsys, tmp_path)

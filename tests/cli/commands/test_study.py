@@ -105,7 +105,7 @@ def test_an_import_becomes_a_cohort(tmp_path, capsys):
     assert code == 2 and "not one of autopet, hecktor, datastore, dicom" in err
 
 
-def test_one_click_in_one_table(table, tmp_path):
+def test_one_click_figures_are_in_one_table(table, tmp_path):
     made = compared(list(clicked(table.parent)), "phantom blobs")
     assert [row[0] for row in made.rows] == ["ours, a click", "click + 41 %", "click + SUV ≥ 4.0", "click + SUV ≥ 2.5"]
     assert all(float(row[1].split()[0]) > 0.7 for row in made.rows)

@@ -74,7 +74,7 @@ def test_only_this_computer_is_answered_and_only_with_the_password(loaded):
 
 
 @needs_pacs
-def test_what_is_not_dicom_is_refused_by_name(loaded, tmp_path):
+def test_a_file_that_is_not_dicom_is_named_in_the_error(loaded, tmp_path):
     (tmp_path / "notes.dcm").write_text("not DICOM")
     with pytest.raises(PacsError, match=r"notes\.dcm was refused by Orthanc"):
         loaded.pacs.upload([tmp_path / "notes.dcm"])
@@ -101,7 +101,7 @@ def test_a_start_that_fails_says_what_the_log_says(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("lacking", ["SYSTEM_FOLDERS", "PLUGINS"])
-def test_without_it_the_remedy_is_told(tmp_path, monkeypatch, lacking):
+def test_a_missing_installation_is_an_error_with_the_remedy(tmp_path, monkeypatch, lacking):
     monkeypatch.setattr(pacs, lacking, (str(tmp_path / "nothing"),))
     if lacking == "SYSTEM_FOLDERS":
         monkeypatch.setenv("PATH", str(tmp_path))

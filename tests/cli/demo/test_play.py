@@ -61,7 +61,7 @@ def played(served) -> list[str]:
     return said
 
 
-def test_the_clicks_are_the_truths_as_many_of_each_type(served, played):
+def test_clicks_are_on_the_true_lesions_equally_many_of_each_type(served, played):
     server, scans = served
     seeds = {scan.name: server.seeds(scan.name) for scan in scans}
     clicked = [scan for scan in scans if seeds[scan.name]]
@@ -74,7 +74,7 @@ def test_the_clicks_are_the_truths_as_many_of_each_type(served, played):
         assert CLICKED_BY in seed.values()
 
 
-def test_the_figures_are_of_those_that_nobody_clicked_and_both_weights_are_named(played):
+def test_figures_are_of_unclicked_patients_for_both_weights(played):
     assert sum("a click on the" in line for line in played) == CLICKS
     assert any(line.startswith("the new model") or "in use" in line for line in played)
     assert f"{OTHERS} patients that nobody clicked" in played[-3]
@@ -97,7 +97,7 @@ def test_a_second_time_clicks_nobody_again(served, played):
     assert demo.clicked() == before
 
 
-def test_judging_alone_changes_nothing_and_a_perfect_answer_is_perfect(served, played, capsys):
+def test_evaluation_alone_changes_nothing_and_scores_a_perfect_mask_as_perfect(served, played, capsys):
     server, scans = served
     version = server.infer("wslpet", scans[-1].name, output="json").json()["model_version"]
     assert main(["demo-clicks", str(server.studies), "--url", server.url, "--clicks", "0"]) == 0

@@ -31,7 +31,7 @@ def test_it_names_a_scan_and_its_tumour(cohort):
 
 
 @pytest.mark.parametrize(("port", "added"), [(8000, ""), (8123, " --url http://127.0.0.1:8123")])
-def test_it_tells_the_demos_way(cohort, port, added, monkeypatch, tmp_path):
+def test_the_welcome_of_the_demo_lists_its_steps(cohort, port, added, monkeypatch, tmp_path):
     monkeypatch.setattr(sys, "executable", str(tmp_path / ".venv" / "bin" / "python"))
     monkeypatch.chdir(tmp_path)
     text = welcome(cohort, "127.0.0.1", port, demo=True)
@@ -40,7 +40,7 @@ def test_it_tells_the_demos_way(cohort, port, added, monkeypatch, tmp_path):
     assert "demo-clicks" not in welcome(cohort, "127.0.0.1", port)
 
 
-def test_it_works_on_ones_own_scans(cohort, tmp_path):
+def test_the_welcome_works_for_other_scans(cohort, tmp_path):
     shutil.copy(cohort / "patient-0003.nii.gz", tmp_path / "jane.nii.gz")
     text = welcome(tmp_path, "127.0.0.1", 8000)
     assert "image=jane" in text and '{"lung": [[' in text

@@ -20,7 +20,7 @@ def taken():
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "0.0.0.0"])
-def test_a_port_in_use_is_said_in_one_sentence_with_what_to_do(taken, host):
+def test_a_port_in_use_is_reported_in_one_sentence_with_the_remedy(taken, host):
     with pytest.raises(InputError, match=rf"port {taken} on {host} is in use.*--port {taken + 1}") as refused:
         check_port(host, taken)
     assert "\n" not in str(refused.value)
@@ -35,7 +35,7 @@ def test_a_port_in_use_is_said_in_one_sentence_with_what_to_do(taken, host):
         ("192.0.2.1", 8000, "192.0.2.1:8000 is no address of this computer"),
     ],
 )
-def test_other_addresses_that_cannot_be_had(host, port, said):
+def test_other_unusable_addresses_are_reported(host, port, said):
     with pytest.raises(InputError, match=said):
         check_port(host, port)
 

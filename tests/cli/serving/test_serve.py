@@ -66,14 +66,14 @@ def started(tmp_path_factory) -> Iterator[Started]:
     process.wait()
 
 
-def test_the_terminal_ends_with_what_to_open(started):
+def test_the_terminal_shows_the_addresses_to_open(started):
     assert started.shown[0].startswith("Starting the server; its log is ")
     assert LAST in started.shown[-1]
     assert any(f"http://127.0.0.1:{started.port}/wslpet/" in line for line in started.shown)
     assert any("image=case" in line for line in started.shown)
 
 
-def test_it_answers_as_soon_as_the_terminal_says_so(started):
+def test_the_server_answers_when_the_terminal_shows_its_address(started):
     assert requests.get(f"http://127.0.0.1:{started.port}/info/", timeout=60).ok
 
 
@@ -100,7 +100,7 @@ def test_a_server_that_does_not_start_says_why_in_one_sentence(tmp_path):
     assert shown[-1].startswith("The server does not start: setting types=['lung'] is not two or more")
 
 
-def test_a_port_in_use_is_said_and_nothing_else(started, tmp_path):
+def test_a_port_in_use_is_reported_alone(started, tmp_path):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()

@@ -29,7 +29,7 @@ def python(code: str, on_path: Path, **environment: str) -> subprocess.Completed
     return subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
 
 
-def test_the_build_of_pyradiomics_sees_the_names_that_are_gone(tmp_path):
+def test_pyradiomics_builds_without_the_removed_standard_library_names(tmp_path):
     (tmp_path / "sitecustomize.py").write_text(setup.BUILD_NAMES)
     code = """
 import configparser, io

@@ -99,7 +99,7 @@ def test_autopet(tmp_path):
     assert read_volume(rows[0].scan).array.max() > 6 and read_mask(rows[0].mask).array.any()
 
 
-def test_autopet_tells_all_that_is_wrong_at_once(tmp_path):
+def test_autopet_reports_all_problems_at_once(tmp_path):
     write_autopet(tmp_path)
     table = tmp_path / "Clinical Metadata FDG PET_CT Lesions.csv"
     text = table.read_text().replace("NEGATIVE", "LUNG_CANCER").replace("MELANOMA", "SARCOMA")
@@ -225,7 +225,7 @@ def test_dicom_with_an_rtstruct(tmp_path):
     assert int(read_mask(row.mask).array.sum()) == pytest.approx(5095, rel=0.03)
 
 
-def test_dicom_says_no_type(tmp_path):
+def test_dicom_without_a_type_needs_the_option(tmp_path):
     with pytest.raises(InputError, match="give --type"):
         IMPORTERS["dicom"](tmp_path, Options())
     with pytest.raises(InputError, match="holds no DICOM PET series"):

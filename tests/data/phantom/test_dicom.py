@@ -111,13 +111,13 @@ def test_instances_are_numbered_along_the_slices_or_against_them(tmp_path, desce
 
 
 @pytest.mark.parametrize(("position", "gantry"), [("HFS", "headfirst"), ("FFP", "feet-first")])
-def test_the_patient_position_is_told_in_code_too(tmp_path, position, gantry):
+def test_the_patient_position_is_coded_too(tmp_path, position, gantry):
     header = headers(write_series(original(), tmp_path, "x", Examination(position=position)))[0]
     assert header.PatientPosition == position
     assert header.PatientGantryRelationshipCodeSequence[0].CodeMeaning == gantry
 
 
-def test_what_dicom_cannot_hold_is_refused(tmp_path):
+def test_values_that_dicom_cannot_store_are_refused(tmp_path):
     volume = original()
     sheared = volume.affine.copy()
     sheared[1, 2] += 0.5

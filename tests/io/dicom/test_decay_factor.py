@@ -124,7 +124,7 @@ def test_a_refused_decay_factor_is_shown_with_both_times():
         suv_of([framed("1.2")])
 
 
-def test_admin_that_decay_factor_confirms_takes_the_dose_as_it_was_given():
+def test_admin_confirmed_by_decay_factor_uses_the_dose_without_decay():
     suv = suv_of([framed(factor_at(120), DecayCorrection="ADMIN")])
     assert suv.factor == pytest.approx(80_000 / 4e8) and suv.notes == ()
 

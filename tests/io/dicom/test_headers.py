@@ -75,7 +75,7 @@ def test_a_decimal_string_is_its_number(written, text, number):
         (b"0" * (LONGEST_DECIMAL - 1) + b"70", "0" * 40 + "…"),
     ],
 )
-def test_what_is_no_decimal_string_is_refused_as_written(written, text, shown):
+def test_an_invalid_decimal_string_is_refused_and_quoted(written, text, shown):
     header = written((WEIGHT, "DS", text))
     with pytest.raises(DicomError) as refused:
         header.number("PatientWeight", KILOGRAMS, FIX)
@@ -105,13 +105,13 @@ def test_missing_and_empty_are_the_same(written, elements):
     assert str(refused.value) == f"slice.dcm: Patient's Weight (0010,1030) is missing; {FIX}"
 
 
-def test_an_optional_number_that_is_there_must_be_one(written):
+def test_an_optional_number_must_be_valid_if_present(written):
     assert written((WEIGHT, "DS", b"70")).optional_number("PatientWeight", KILOGRAMS, FIX) == 70
     with pytest.raises(DicomError, match="'heavy', not a number"):
         written((WEIGHT, "DS", b"heavy")).optional_number("PatientWeight", KILOGRAMS, FIX)
 
 
-def test_numbers_are_as_many_as_asked_for(written):
+def test_numbers_returns_the_requested_count(written):
     header = written((SPACING, "DS", b"4.0\\ 2.5"))
     assert header.numbers("PixelSpacing", 2, (0, 10), FIX) == (4.0, 2.5)
     assert header.texts("PixelSpacing") == ("4.0", "2.5") and header.text("PixelSpacing") == "4.0"
@@ -142,7 +142,7 @@ def test_a_whole_number_is_binary_or_a_string(written):
 
 
 @pytest.mark.parametrize("text", [b"12.5", b"NaN", b"inf", b"twelve", b"12\\13", b"", b"1e5000", "١٢".encode()])
-def test_what_is_no_whole_number_is_refused(written, text):
+def test_an_invalid_whole_number_is_refused(written, text):
     with pytest.raises(DicomError, match=rf"^slice.dcm: Number of Frames \(0028,0008\) .*not a whole number; {FIX}$"):
         written((FRAMES, "IS", text)).whole("NumberOfFrames", (1, 100), FIX)
 
@@ -209,7 +209,7 @@ def test_the_items_of_a_sequence():
         Header(dataset).item(tag, FIX)
 
 
-def test_what_is_no_sequence_has_no_items(written):
+def test_a_value_that_is_not_a_sequence_has_no_items(written):
     with pytest.raises(DicomError, match=rf"^slice.dcm: Rows \(0028,0010\) is damaged; {FIX}"):
         written((ROWS, "US", struct.pack("<H", 168))).items("Rows", FIX)
 
@@ -254,7 +254,7 @@ def test_a_private_tag_is_named_by_its_number(written):
         written((CREATOR, "LO", b"VENDOR"), (0x70531009, "DS", b"half")).number(0x70531009, (0, 1), FIX)
 
 
-def test_what_slices_have_in_common(written):
+def test_a_value_must_be_the_same_in_all_slices(written):
     def weight(header: Header) -> float:
         return header.number("PatientWeight", KILOGRAMS, FIX)
 
@@ -282,7 +282,7 @@ def test_a_data_set_without_preamble_is_read_in_its_encoding(tmp_path, implicit)
 
 
 @pytest.mark.parametrize("content", [b"", b"\x08\0", b"not a DICOM file, " * 20, bytes(400), b"PK\3\4" + bytes(400)])
-def test_what_is_no_dicom_file_is_refused_by_name(tmp_path, content):
+def test_a_file_that_is_not_dicom_is_named_in_the_error(tmp_path, content):
     (tmp_path / "notes.txt").write_bytes(content)
     with pytest.raises(DicomError, match=r"^notes.txt is not a DICOM file, or cut short; "):
         read_dicom(tmp_path / "notes.txt")

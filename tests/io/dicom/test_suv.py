@@ -95,7 +95,7 @@ def test_decay_from_injection_to_scan(headers, factor, scanned):
 
 @pytest.mark.parametrize("text", ["ANONYMIZED", "20260105", "05-01-2026 09:00:00", "20260105T090000", "19000101090000",
     "20260105000000", "20270105090000", "20260105080000+0000", "2026010509000", "20260132090000"])  # fmt: skip
-def test_a_spoilt_injection_date_time_leaves_it_to_the_start_time(text):
+def test_without_a_valid_injection_date_time_the_start_time_is_used(text):
     suv = suv_of([header(injection=text.ljust(9), RadiopharmaceuticalStartTime="090000")])
     assert suv.factor == pytest.approx(after(hours=2))
     assert len(suv.notes) == 1 and text in suv.notes[0] and "09:00:00, on the day of the scan" in suv.notes[0]
@@ -138,7 +138,7 @@ def test_philips_factors_whose_creator_was_removed_are_read_and_noted(element, e
     assert f"(7053,10{element:02x})" in suv.notes[0]
 
 
-def test_admin_takes_the_dose_as_it_was_given():
+def test_admin_uses_the_dose_without_decay():
     suv = suv_of([header(DecayCorrection="ADMIN", RadionuclideHalfLife=None, SeriesTime=None)])
     assert suv.factor == pytest.approx(80_000 / 4e8)
 
@@ -177,7 +177,7 @@ def test_a_private_block_may_lie_anywhere_but_must_be_the_creators():
     assert suv_of([dataset]).factor == 0.0005
 
 
-def test_what_the_factor_follows_from_is_kept_as_json():
+def test_the_values_behind_the_factor_are_kept_as_json():
     told = json.loads(json.dumps(suv_of([header()]).to_dict()))
     assert told == {
         "units": "BQML", "factor": pytest.approx(after(hours=2)), "decay_correction": "START", "weight_kg": 80.0,

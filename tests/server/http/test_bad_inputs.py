@@ -8,7 +8,7 @@ from tests.server.http.bad_inputs import IMAGE, REQUESTS, answer, table
 TABLE = table()
 
 
-def test_the_table_is_whole():
+def test_every_row_of_the_table_has_a_request():
     assert set(TABLE) == set(REQUESTS)
     assert len(TABLE) >= 60
 

@@ -70,7 +70,7 @@ def test_a_wait_beyond_the_limit_raises_busy_and_takes_no_place(caplog):
             pass
 
 
-def test_a_request_that_entered_as_its_time_ended_has_left_the_queue():
+def test_a_request_that_enters_at_its_time_limit_leaves_the_queue():
     semaphore = FifoSemaphore(1)
     entered = threading.Event()
     assert not semaphore._leave_queue(entered.set)

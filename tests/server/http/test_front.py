@@ -17,7 +17,7 @@ def test_the_root_leads_to_the_annotation_page(clinic):
 
 
 @pytest.mark.parametrize("path", ["/", "/docs", "/wslpet/"])
-def test_pages_and_what_they_load_are_served_from_here(clinic, path):
+def test_pages_load_nothing_from_other_hosts(clinic, path):
     page = requests.get(f"{clinic.server.url}{path}", timeout=30)
     loaded = re.findall(r"""(?:src|href)="([^"]+)"|url: '([^']+)'""", page.text)
     addresses = [urljoin(page.url, one or other) for one, other in loaded]

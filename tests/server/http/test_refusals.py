@@ -33,7 +33,7 @@ LUNG = [20, 20, 20]
         ("null", "not a JSON object"),
     ],
 )
-def test_bad_clicks(clinic, params, said):
+def test_invalid_clicks_are_refused(clinic, params, said):
     before = clinic.server.seeds("wait0")
     answer = clinic.server.infer("wslpet_seed", "wait0", params)
     _assert_refused(answer, said)
@@ -50,13 +50,13 @@ def test_bad_clicks(clinic, params, said):
         ("", 400, "no image"),
     ],
 )
-def test_unknown_images(clinic, image, status, said):
+def test_unknown_images_are_not_found(clinic, image, status, said):
     answer = clinic.server.click(image, "lung", LUNG)
     _assert_refused(answer, said)
     assert answer.status_code == status
 
 
-def test_a_session_cannot_be_made_up(clinic):
+def test_an_unknown_session_is_refused(clinic):
     params = {"lung": [LUNG], "session": {"name": "x", "image": "/etc/passwd"}, "image_path": "/etc/passwd"}
     answer = clinic.server.infer("wslpet_seed", "nobody", params)
     _assert_refused(answer, "not in the datastore")
@@ -64,7 +64,7 @@ def test_a_session_cannot_be_made_up(clinic):
     assert 400 <= answer.status_code < 500
 
 
-def test_unknown_names(clinic):
+def test_unknown_models_strategies_and_images_are_refused(clinic):
     url = clinic.server.url
     _assert_refused(clinic.server.infer("nothing", "wait0"), "does not exist")
     _assert_refused(requests.post(f"{url}/train/nothing", json={}, timeout=30), "does not exist")
@@ -72,7 +72,7 @@ def test_unknown_names(clinic):
     _assert_refused(requests.get(f"{url}/datastore/image/info?image=nobody", timeout=30), "not in the datastore")
 
 
-def test_what_this_app_does_not_do(clinic):
+def test_unsupported_requests_are_refused(clinic):
     url = clinic.server.url
     answer = clinic.server.infer("wslpet_seed", "wait0", {"lung": [LUNG]}, output="dicom_seg")
     _assert_refused(answer, "is a DICOM series")
@@ -101,7 +101,7 @@ def test_seed_free_task_takes_no_clicks(clinic):
         ({"val_ds": "/etc/passwd"}, "does not exist"),
     ],
 )
-def test_bad_train_requests(clinic, params, said):
+def test_invalid_train_requests_are_refused(clinic, params, said):
     url = f"{clinic.server.url}/train/"
     _assert_refused(requests.post(f"{url}wslpet", json=params, timeout=30), said)
     _assert_refused(requests.post(url, json=params, timeout=30), said)

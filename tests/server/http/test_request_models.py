@@ -42,12 +42,12 @@ def refusal(what: str, **options) -> str:
 
 
 @pytest.mark.parametrize("what", MODELS)
-def test_an_empty_request_is_taken(what):
+def test_an_empty_request_is_accepted(what):
     assert parsed(MODELS[what], what, {}).model_fields_set == set()
 
 
 @pytest.mark.parametrize("what", MODELS)
-def test_an_unknown_key_is_refused_and_the_known_ones_are_told(what):
+def test_an_unknown_key_is_refused_and_the_known_ones_are_listed(what):
     said = refusal(what, max_epoch=3)
     assert said.startswith(f"{what} request: 'max_epoch' does not exist; known are ")
     told = said.rpartition("known are ")[2].split(", ")
@@ -147,18 +147,18 @@ def test_a_value_of_the_wrong_kind_is_refused(what, key, value, kind):
         ("train", {"name": "x" * 64, "max_epochs": MAX_EPOCHS, "val_split": 0.5, "from_scratch": True}),
     ],
 )
-def test_values_within_the_limits_are_taken_as_they_are(what, options):
+def test_values_within_the_limits_are_accepted(what, options):
     request = parsed(MODELS[what], what, options)
     assert request.model_dump(exclude_unset=True) == options
 
 
 @pytest.mark.parametrize("value", [3, 0.5, True, "a line", None])
-def test_keys_that_mean_nothing_take_any_simple_value(value):
+def test_ignored_keys_accept_any_simple_value(value):
     for key in ("image", "session_id", "roi_size", "slices"):
         assert getattr(parsed(InferOptions, "infer", {key: value}), key) == value
 
 
-def test_a_train_request_does_not_look_at_what_others_add():
+def test_a_train_request_ignores_keys_that_monai_label_adds():
     parsed(TrainRequest, "train", {"dataset": ["x"], "tracking": {"a": 1}, "model": object(), "gpus": "\n"})
 
 
@@ -173,23 +173,23 @@ def test_a_train_request_does_not_look_at_what_others_add():
         ({"pretrained": False, "from_scratch": True}, False),
     ],
 )
-def test_where_training_starts(options, continues):
+def test_training_starts_from_the_weights_in_use_unless_from_scratch(options, continues):
     assert parsed(TrainRequest, "train", options).continues is continues
 
 
-def test_training_starts_from_one_of_the_two():
+def test_pretrained_and_from_scratch_exclude_each_other():
     said = refusal("train", pretrained=True, from_scratch=True)
     assert said == "train request: both pretrained and from_scratch are true; give one"
 
 
-def test_points_lie_under_the_names_of_the_types():
+def test_points_have_the_names_of_the_types_as_keys():
     options = {"lung": [[1, 2, 3]], "oesophagus": "anything", "output": "json"}
     assert parsed_infer(options, CLASSES).model_dump(exclude_unset=True) == {"output": "json"}
     with pytest.raises(InputError, match="infer request: 'lung' does not exist"):
         parsed_infer({"lung": 3}, ("breast", "cervix"))
 
 
-def test_a_list_under_a_name_that_means_nothing_is_left_to_the_clicks():
+def test_lists_under_unknown_names_are_left_to_the_check_of_clicks():
     assert parsed_infer({"cervix": [[1, 2, 3]], "background": [], "image": [1]}, CLASSES).model_fields_set == set()
     with pytest.raises(InputError, match="'cervix' does not exist"):
         parsed_infer({"cervix": {"x": 1}}, CLASSES)

@@ -73,7 +73,7 @@ def ask(image):
     return asyncio.create_task(http_routes.infer("wslpet", DEFAULT_USER, image, params="{}"))
 
 
-def test_who_waits_for_a_pacs_keeps_nobody_from_computing(app):
+def test_a_request_that_waits_for_a_pacs_does_not_block_others(app):
     async def viewers():
         far = [ask(f"far{n}") for n in range(CORES + 1)]
         await until(lambda: app.fetching == len(far))
@@ -88,7 +88,7 @@ def test_who_waits_for_a_pacs_keeps_nobody_from_computing(app):
 
 
 @pytest.mark.parametrize("places", [1, CORES])
-def test_those_who_wait_for_their_turn_hold_no_thread_and_are_answered_in_order(app, monkeypatch, places):
+def test_waiting_requests_hold_no_thread_and_are_answered_in_order(app, monkeypatch, places):
     monkeypatch.setattr(http_routes, "processors", FifoSemaphore(places))
 
     async def viewers():

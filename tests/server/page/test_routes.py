@@ -108,7 +108,7 @@ def test_the_turned_mip_at_a_right_angle_is_the_sagittal_one(scans, ask, name):
 
 
 @pytest.mark.parametrize("name", ORIENTATIONS)
-def test_a_click_is_tried_without_a_record_then_recorded_where_it_was(scans, server, ask, name):
+def test_a_preview_records_nothing_and_the_saved_click_has_its_position(scans, server, ask, name):
     scan = scans[name]
     position = scan.centre.tolist()
     tried = ask(f"images/{name}/delineation", "POST", json={"position": position, "cancer_type": "lung"}).json()
@@ -128,7 +128,7 @@ def test_a_click_is_tried_without_a_record_then_recorded_where_it_was(scans, ser
     ask(f"images/{name}/annotations/withdraw", "POST", json={"time": server.seeds(name)[-1]["time"]})
 
 
-def test_withdrawing_brings_back_what_was_before_and_deletes_nothing(server, scans, ask):
+def test_a_withdrawal_restores_the_annotation_before_and_deletes_nothing(server, scans, ask):
     url = "images/ras/annotations"
     times = [
         ask(url, "POST", 201, json=saving(scans["ras"], kind, who)).json()["annotation"]["time"]
@@ -153,7 +153,7 @@ def test_next_excludes_and_gives_each_browser_its_own(ask):
     assert next_("a", mine) not in (mine, theirs)
 
 
-def test_csv_goes_out_and_in(server, scans, ask):
+def test_annotations_are_exported_and_imported_as_csv(server, scans, ask):
     ask("images/lps/annotations", "POST", 201, json=saving(scans["lps"]))
     x, y, z = scans["lps"].centre + np.array([4, 5, 6])
     table = ask("annotations.csv").content
@@ -183,7 +183,7 @@ def test_a_name_that_is_a_formula_is_text_in_the_table_and_comes_back(server, sc
     assert server.seeds("anisotropic")[-1]["user"] == name
 
 
-def test_a_table_that_excel_saved_is_read(server, scans, ask):
+def test_a_table_saved_by_excel_is_imported(server, scans, ask):
     x, y, z = (f"{v:.1f}".replace(".", ",") for v in scans["permuted"].centre)
     rows = f"image;cancer_type;x;y;z;user;time\r\npermuted;lung;{x};{y};{z};'=anna;\r\n".encode("utf-8-sig")
     told = ask("annotations.csv", "POST", files={"file": ("excel.csv", rows)}).json()
@@ -293,7 +293,7 @@ def test_a_deleted_annotation_takes_its_final_label_along(server, scans, ask):
         ("training", "POST", {}, 400, "training needs"),
     ],
 )
-def test_refusals_in_words(server, ask, path, method, body, status, words):
+def test_bad_requests_are_refused_with_a_sentence(server, ask, path, method, body, status, words):
     before = len(server.seeds("ras"))
     answer = ask(path, method, status, json=body)
     assert words in str(answer.json()["detail"])
@@ -306,7 +306,7 @@ def test_an_unreadable_image_says_why_in_the_cohort(ask):
     assert rows["broken"]["state"] == "unreadable" and "cannot be read" in rows["broken"]["reason"]
 
 
-def test_the_page_is_there_and_allows_no_other_host(server):
+def test_the_page_is_served_and_its_security_policy_allows_no_other_host(server):
     answer = requests.get(f"{server.url}/wslpet", timeout=30)
     assert answer.url.endswith("/wslpet/") and "<title>WSL-PET</title>" in answer.text
     assert "default-src 'self'" in answer.headers["Content-Security-Policy"]

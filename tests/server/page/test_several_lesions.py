@@ -67,7 +67,7 @@ def test_several_lesions_are_seen_recorded_exported_and_imported(server, scan):
     assert newest["seeds"][1]["contour"] == {"method": "41 %", "step": -1}
 
 
-def test_a_place_is_said_in_one_way(server, scan):
+def test_a_click_with_both_position_and_seeds_or_an_unknown_contour_is_refused(server, scan):
     place = scan.centre.tolist()
     both = {"cancer_type": "lung", "position": place, "seeds": [{"position": place}]}
     assert "give one of them" in ask(server, "images/case/delineation", 422, json=both).text

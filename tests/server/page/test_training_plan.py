@@ -30,7 +30,7 @@ def cohort(**counts: int) -> list[Annotated]:
     return [Annotated(f"{name} {n}", name) for name, count in counts.items() for n in range(count)]
 
 
-def test_who_judges_and_how_long_it_takes() -> None:
+def test_the_plan_has_the_number_of_judging_patients_and_the_time() -> None:
     told = planned(cohort(lung=40, oesophagus=40), 0.2, "abc", [done(30, 10, 10)])
     judging = next(sentence for sentence in told.split(". ") if "are kept to judge" in sentence)
     assert "lung" in judging and "oesophagus" in judging

@@ -24,7 +24,7 @@ def ct_with_bone(affine: np.ndarray) -> Volume:
 
 
 @pytest.mark.parametrize("affine", [FLIPPED, PERMUTED], ids=["flipped", "permuted"])
-def test_bone_lies_where_it_is(affine: np.ndarray) -> None:
+def test_bone_of_the_resampled_ct_is_at_its_world_position(affine: np.ndarray) -> None:
     grid = Volume(np.zeros((20, 24, 22), np.float32), GRID, "SUV", "pet")
     found = resampled(ct_with_bone(affine), grid)
     assert found.dtype == np.int16 and found.shape == grid.shape
@@ -40,7 +40,7 @@ def test_there_is_air_beyond_the_ct() -> None:
     assert (resampled(ct_with_bone(FLIPPED), Volume(np.zeros((4, 4, 4), np.float32), far)) == AIR_HU).all()
 
 
-def test_the_ct_of_a_pet_is_no_image_of_its_own() -> None:
+def test_the_ct_of_a_pet_is_not_listed_as_an_image() -> None:
     names = ("a.nii.gz", "a_ct.nii.gz", "b_ct.nii.gz")
     images, left_out = image_files(Tree(files=list(names)), {})
     assert set(images) == {"a", "b_ct"}

@@ -105,7 +105,7 @@ def test_a_failed_write_leaves_the_old_list(folder, monkeypatch):
     assert list(folder.glob("*.part")) + list(folder.glob(".*.part")) == []
 
 
-def test_what_came_is_listed_and_what_went_is_not(folder, tmp_path):
+def test_added_files_are_listed_and_removed_ones_are_not(folder, tmp_path):
     store = opened(folder)
     write_scan(tmp_path, "far")
     (folder / "linked.nii.gz").symlink_to(tmp_path / "far.nii.gz")
@@ -155,7 +155,7 @@ def test_an_image_that_is_away_for_a_moment_is_waited_for(asked):
         store._datastore.objects["one"] = entry
 
 
-def test_an_unknown_image_is_said(folder):
+def test_an_unknown_image_is_named_in_the_error(folder):
     with pytest.raises(UnknownName, match="nobody"):
         opened(folder).get_image_info("nobody")
 
@@ -168,7 +168,7 @@ def refused(*_, **__):
     ("what", "error"),
     [("nothing", Conflict), ("_keep", StorageError), ("_append", StorageError)],
 )
-def test_all_of_a_patient_is_taken_back_with_the_label_or_nothing_is(folder, monkeypatch, what, error):
+def test_withdrawing_all_removes_the_label_too_or_changes_nothing(folder, monkeypatch, what, error):
     scan = write_scan(folder, "case")
     truth = folder.parent / "mask.nii.gz"
     nib.save(nib.Nifti1Image(scan.truth().astype("uint8"), scan.affine), truth)

@@ -49,7 +49,7 @@ def click_of(studies: Path, name: str) -> list[int]:
     return [int(i) for i in np.unravel_index(array.argmax(), array.shape)]
 
 
-def test_a_scan_in_a_subfolder_is_worked_with(studies, server):
+def test_a_scan_in_a_subfolder_is_clicked_and_submitted(studies, server):
     click = click_of(studies, NESTED)
     assert server.click(NESTED, "lung", click, output="image").ok
     assert server.seeds(NESTED)[0]["index"] == click
@@ -61,7 +61,7 @@ def test_a_scan_in_a_subfolder_is_worked_with(studies, server):
         assert requests.get(f"{page}/{part}", timeout=60).ok, part
 
 
-def test_what_is_left_out_is_told(server):
+def test_files_that_are_left_out_are_reported(server):
     assert list(server.info()["datastore"]["left_out"]) == ["notes.txt"]
     cohort = requests.get(f"{server.url}/wslpet/api/cohort", timeout=60).json()
     assert [entry["file"] for entry in cohort["left_out"]] == ["notes.txt"]

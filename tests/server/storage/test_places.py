@@ -62,7 +62,7 @@ def test_a_folder_without_a_usable_scan_is_refused_and_left_as_it_is(studies, co
     open_studies(str(studies), Settings())  # it was served before
 
 
-def test_the_reasons_are_given(studies):
+def test_a_refused_folder_lists_the_reasons(studies):
     for n in range(5):
         ct(studies / f"case{n}.nii.gz")
     with pytest.raises(InputError) as caught:
@@ -77,7 +77,7 @@ def test_one_usable_scan_is_enough(studies):
     check_studies(studies)
 
 
-def test_a_name_that_does_not_exist_is_not_made(tmp_path):
+def test_a_missing_studies_folder_is_not_created(tmp_path):
     with pytest.raises(InputError, match="do not exist"):
         open_studies(str(tmp_path / "studeis"), Settings())
     (tmp_path / "file").write_text("")
@@ -86,7 +86,7 @@ def test_a_name_that_does_not_exist_is_not_made(tmp_path):
     assert everything(tmp_path) == {"file"}
 
 
-def test_studies_that_may_only_be_read_are_left_as_they_are(studies, tmp_path):
+def test_read_only_studies_are_not_changed(studies, tmp_path):
     scan = write_scan(studies, "case", "oblique")
     labelled = write_scan(studies, "labelled", "permuted")
     (studies / "labels" / "final").mkdir(parents=True)
@@ -109,7 +109,7 @@ def test_studies_that_may_only_be_read_are_left_as_they_are(studies, tmp_path):
     assert list((state / "projections").iterdir())
 
 
-def test_the_environment_names_the_folder_for_the_server_and_the_terminal(studies, tmp_path, monkeypatch):
+def test_the_state_folder_of_the_environment_is_used_by_server_and_commands(studies, tmp_path, monkeypatch):
     monkeypatch.setenv(VARIABLE, str(tmp_path / "state"))
     write_scan(studies, "case")
     store = open_studies(str(studies), Settings())
@@ -121,13 +121,13 @@ def test_the_environment_names_the_folder_for_the_server_and_the_terminal(studie
 
 
 @pytest.mark.parametrize("at", ["state", "state/below"])
-def test_a_place_that_cannot_be_written_is_said_in_one_sentence(studies, tmp_path, at):
+def test_a_state_folder_that_cannot_be_written_is_reported_in_one_sentence(studies, tmp_path, at):
     (tmp_path / "state").write_text("a file is here")
     with pytest.raises(StorageError, match=r"annotations cannot be kept in .*state.*--conf state_dir DIR"):
         check_state(tmp_path / at, studies)
 
 
-def test_a_disk_that_may_only_be_read_is_said_so(studies, monkeypatch):
+def test_a_read_only_disk_is_named_as_such(studies, monkeypatch):
     def refused(**_):
         raise OSError(30, "Read-only file system")
 
@@ -136,7 +136,7 @@ def test_a_disk_that_may_only_be_read_is_said_so(studies, monkeypatch):
         check_state(studies / ".wslpet", studies)
 
 
-def test_two_cohorts_do_not_share_what_is_learned(studies, tmp_path):
+def test_a_state_folder_of_other_studies_is_refused(studies, tmp_path):
     check_state(tmp_path / "state", studies)
     check_state(tmp_path / "state", studies)
     with pytest.raises(InputError, match=r"is that of the studies .*, not of"):
@@ -146,7 +146,7 @@ def test_two_cohorts_do_not_share_what_is_learned(studies, tmp_path):
     assert everything(studies) == set()
 
 
-def test_annotations_that_lie_in_the_studies_are_not_left_behind(studies, tmp_path):
+def test_a_new_state_folder_is_refused_if_the_studies_have_annotations(studies, tmp_path):
     write_scan(studies, "case")
     open_studies(str(studies), Settings()).seeds.append("case", Seed("lung", (1, 2, 3)))
     with pytest.raises(InputError, match=r"holds annotations that .* does not; copy them there first"):
@@ -167,7 +167,7 @@ def test_the_app_folder_follows_the_installation(tmp_path):
         (["a", "--conf", "state_dir", "file"], "annotations cannot be kept in file"),
     ],
 )
-def test_starting_says_what_is_wrong_before_anything_is_loaded(words, said, tmp_path, monkeypatch, capsys):
+def test_wslpet_serve_reports_errors_before_loading(words, said, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "file").write_text("")
     (tmp_path / "a").mkdir()
@@ -179,7 +179,7 @@ def test_starting_says_what_is_wrong_before_anything_is_loaded(words, said, tmp_
 
 
 @pytest.mark.slow
-def test_monai_labels_own_start_says_it_too_and_takes_back_the_folder_that_it_made(tmp_path):
+def test_start_server_reports_errors_and_removes_the_folder_that_it_created(tmp_path):
     with pytest.raises(ServerError) as caught:
         Server(tmp_path / "studeis", tmp_path / "scratch", {"wait_for_scans": "false"}).start()
     log = (tmp_path / "scratch" / "server.log").read_text()
@@ -189,7 +189,7 @@ def test_monai_labels_own_start_says_it_too_and_takes_back_the_folder_that_it_ma
 
 
 @pytest.mark.slow
-def test_a_folder_that_was_there_is_not_taken_away(studies, tmp_path):
+def test_an_existing_folder_is_not_removed(studies, tmp_path):
     with pytest.raises(ServerError):
         Server(studies, tmp_path / "scratch", {"wait_for_scans": "false"}).start()
     assert "hold no scan" in (tmp_path / "scratch" / "server.log").read_text()
@@ -197,7 +197,7 @@ def test_a_folder_that_was_there_is_not_taken_away(studies, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_server_runs_from_a_folder_that_it_makes_itself(studies, tmp_path):
+def test_wslpet_serve_runs_from_an_app_folder_of_its_own(studies, tmp_path):
     write_scan(studies, "case")
 
     class Started(Server):

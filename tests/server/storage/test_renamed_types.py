@@ -31,7 +31,7 @@ def studies(tmp_path):
     return folder
 
 
-def test_patients_of_a_type_that_is_not_there_any_more_wait_and_say_so(studies):
+def test_patients_of_a_removed_type_are_to_be_annotated_and_reported(studies):
     store = open_studies(str(studies), RENAMED)
     assert store.waiting() == ["p0", "p1"] and set(store.seeded()) == {"p2", "p3"}
     assert store.status()["completed"] == store.status()["seeded"] == 2
@@ -44,7 +44,7 @@ def test_patients_of_a_type_that_is_not_there_any_more_wait_and_say_so(studies):
         task.check({}, store)
 
 
-def test_the_new_name_can_be_given_to_what_the_log_holds(studies):
+def test_a_renamed_type_is_read_from_the_log_under_its_new_name(studies):
     log = (studies / ".wslpet" / "seeds.jsonl").read_bytes()
     store = open_studies(str(studies), RENAMED, renamed={"oesophagus": "esophagus"})
     assert store.waiting() == [] and store.remarks() == [] and store.uncounted() == {}
@@ -56,12 +56,12 @@ def test_the_new_name_can_be_given_to_what_the_log_holds(studies):
     assert set(open_studies(str(studies), Settings()).seeded()) == {"p0", "p1", "p2", "p3"}, "nothing is lost"
 
 
-def test_a_type_that_is_dropped_is_told_without_a_guess(studies):
+def test_a_dropped_type_is_reported_without_a_suggestion(studies):
     remarks = open_studies(str(studies), Settings(types=("breast", "cervix"))).remarks()
     assert len(remarks) == 2 and all("NEW NAME" in remark for remark in remarks)
 
 
-def test_no_tumour_is_such_a_type_too(studies):
+def test_no_tumour_can_be_a_removed_type(studies):
     SeededDatastore(str(studies), Settings()).seeds.append("p3", Seed(NO_TUMOUR, (0, 0, 0)))
     store = open_studies(str(studies), Settings())
     assert store.waiting() == ["p3"] and "annotated as no tumour" in store.remarks()[0]
@@ -78,7 +78,7 @@ def test_weights_know_a_type_by_its_former_name(tmp_path):
         np.testing.assert_array_equal(one.detach(), other.detach())
 
 
-def test_the_setting():
+def test_the_setting_rename_is_parsed():
     conf = {"types": "lung,esophagus,breast", "rename": "oesophagus:esophagus, mamma : breast"}
     assert configuration_from(conf).renamed == {"oesophagus": "esophagus", "mamma": "breast"}
     assert configuration_from({}).renamed == {}

@@ -110,7 +110,7 @@ def test_a_rollback_is_seen(published):
     assert weights.current().version == model(1).version
 
 
-def test_a_damaged_file_is_told_and_not_passed_over(published, shipped):
+def test_a_damaged_file_raises_an_error(published, shipped):
     save_model(model(1), published)
     weights = in_use(published, shipped)
     weights.current()
@@ -122,7 +122,7 @@ def test_a_damaged_file_is_told_and_not_passed_over(published, shipped):
     assert weights.current().version == model(2).version
 
 
-def test_weights_for_other_types_give_way_to_those_that_fit(published, shipped):
+def test_published_weights_for_other_types_are_ignored(published, shipped):
     save_model(model(1, types=("breast", "cervix")), published)
     assert in_use(published, shipped).current().version == model(0).version
     assert in_use(published, None).current() is None
@@ -136,7 +136,7 @@ def test_the_order_of_the_types_and_no_tumour_count(published, other):
     assert in_use(published, None).current() is None
 
 
-def test_settings_of_training_do_not_count(published):
+def test_other_training_settings_do_not_make_weights_unusable(published):
     save_model(model(1, epochs=3, dropout=0.5), published)
     assert in_use(published, None).current().settings.epochs == 3
 
@@ -147,7 +147,7 @@ def test_renaming_two_types_to_one_is_not_done(published):
     assert to_one.current().settings.types == ("lung", "oesophagus")
 
 
-def test_types_can_change_places(published):
+def test_two_types_can_exchange_their_names(published):
     save_model(model(1, types=("lung", "oesophagus")), published)
     swapped = settings_from(types=("oesophagus", "lung"))
     weights = in_use(published, None, swapped, renamed={"lung": "oesophagus", "oesophagus": "lung"})
@@ -155,7 +155,7 @@ def test_types_can_change_places(published):
     assert weights.current().version == model(1).version
 
 
-def test_the_device_is_the_one_named_else_the_best(published, monkeypatch):
+def test_the_device_is_the_configured_one_or_the_best(published, monkeypatch):
     monkeypatch.setattr(active_model, "best_device", lambda: "best")
     assert ActiveModel(published, None, SETTINGS).device == "best"
     assert ActiveModel(published, None, SETTINGS, "cpu").device == "cpu"

@@ -54,7 +54,7 @@ def test_a_click_delineates_the_tumour_where_it_is(clinic, orientation, cancer_t
 
 
 @pytest.mark.parametrize("name", ["permuted_lung", "as_nrrd"])
-def test_ohif_gets_a_nrrd(clinic, name):
+def test_the_answer_to_ohif_is_an_nrrd(clinic, name):
     scan = clinic.scans[name]
     params = {
         "lung": [scan.click],

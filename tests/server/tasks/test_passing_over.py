@@ -159,7 +159,7 @@ def test_annotated_patients_count_as_completed(studies, page):
     assert told.message == "1 of 2 patients are annotated. 1 cannot be used; the cohort says why."
 
 
-def test_scores_are_kept_of_images_that_are_there(studies):
+def test_scores_of_removed_images_are_dropped(studies):
     strategy = Uncertainty(weights())
     for name in ("a", "b"):
         write_scan(studies, name)

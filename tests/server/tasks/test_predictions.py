@@ -44,7 +44,7 @@ def meanwhile(monkeypatch, happen):
     monkeypatch.setattr(module, "find_lesions", find_lesions)
 
 
-def test_what_old_weights_said_is_not_what_new_ones_say(case, monkeypatch):
+def test_predictions_of_old_weights_are_not_returned_for_new_ones(case, monkeypatch):
     _, weights, predictions = case
     old, new = weights.model, model(2)
     assert old.version != new.version
@@ -60,7 +60,7 @@ def test_what_old_weights_said_is_not_what_new_ones_say(case, monkeypatch):
     assert predictions.known("case").model_version == new.version
 
 
-def test_weights_that_come_back_say_what_they_said(case):
+def test_cached_predictions_are_used_after_a_rollback(case):
     _, weights, predictions = case
     old = weights.model
     before = predictions.get("case")
@@ -70,7 +70,7 @@ def test_weights_that_come_back_say_what_they_said(case):
     assert predictions.get("case") == before
 
 
-def test_an_image_that_is_replaced_meanwhile_is_not_answered_for(case, monkeypatch):
+def test_a_prediction_for_an_image_replaced_meanwhile_is_refused(case, monkeypatch):
     store, _, predictions = case
     path = store.image_path("case")
 

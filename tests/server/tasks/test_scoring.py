@@ -29,7 +29,7 @@ def scored(clinic):
         return {row["image"]: row for row in csv.DictReader(file)}
 
 
-def test_features_come_with_the_lesion_when_asked_for(clinic):
+def test_an_inference_returns_radiomics_if_requested(clinic):
     scan = clinic.scans[NAME]
     plain = clinic.server.click(NAME, scan.cancer_type, scan.click, output="json")
     assert plain.status_code == 200 and "radiomics" not in plain.json()
@@ -43,7 +43,7 @@ def test_features_come_with_the_lesion_when_asked_for(clinic):
     assert refused.status_code == 400 and "radiomics 'yes' is not true or false" in refused.json()["detail"]
 
 
-def test_scoring_fills_a_table_and_goes_on_from_it(clinic):
+def test_scoring_writes_a_table_and_measures_changed_images_again(clinic):
     assert set(clinic.server.info()["scoring"]) == {"radiomics"}
     scan = clinic.scans[NAME]
     assert clinic.server.click(NAME, scan.cancer_type, scan.click).status_code == 200

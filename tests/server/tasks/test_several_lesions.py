@@ -134,7 +134,7 @@ def test_slicers_points_are_submitted_and_read_back(server, cases, stored):
     np.testing.assert_array_equal(np.asarray(nib.load(label).dataobj) > 0, mask.array > 0)
 
 
-def test_a_contour_is_chosen_recorded_and_told(server, cases):
+def test_a_chosen_contour_is_recorded_and_returned(server, cases):
     case = cases["ohif_lps"]
     volumes = {}
     for contour in ("ours", "41 %", "50%", {"method": "ours", "step": 2}, {"method": "ours", "step": -1}):

@@ -18,6 +18,6 @@ def test_first_is_first_by_name(trained_clinic):
     assert trained_clinic.server.client().next_sample("first", {})["id"] == waiting[0]
 
 
-def test_uncertainty_says_how_sure(trained_clinic):
+def test_uncertainty_returns_the_confidence(trained_clinic):
     sample = trained_clinic.server.client().next_sample("uncertainty", {})
     assert 0 <= sample["uncertainty"] <= 1

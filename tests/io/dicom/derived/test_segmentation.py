@@ -112,7 +112,7 @@ def test_it_is_read_back_voxel_by_voxel(series, tmp_path):
     np.testing.assert_allclose(back.affine, volume.affine)
 
 
-def test_what_the_segment_is_called(tmp_path):
+def test_the_segment_has_label_codes_and_algorithm(tmp_path):
     volume, headers = stored_series("head_first", tmp_path)
     labels = hot(volume).array
     labels[2:4, 3:5, 15:17] = 2
@@ -171,7 +171,7 @@ def test_lesions_with_slices_between_them_stay_apart(tmp_path):
         np.testing.assert_array_equal(read_segmentation(tmp_path / name, volume, VALUES).array, labels)
 
 
-def test_masks_of_another_grid_are_put_where_they_are(tmp_path):
+def test_a_mask_on_another_grid_keeps_its_world_position(tmp_path):
     volume, headers = stored_series("oblique", tmp_path)
     fine = np.diag([2.0, 2.0, 2.0, 1.0])
     fine[:3, 3] = CENTRE - 20

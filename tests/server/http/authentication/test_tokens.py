@@ -52,11 +52,11 @@ def test_a_role_includes_those_before_it(held, roles):
 
 
 @pytest.mark.parametrize("claims", [{}, {"realm_access": None}, {"realm_access": LADDER}, {"roles": LADDER}])
-def test_roles_elsewhere_are_none(claims):
+def test_roles_in_another_claim_are_ignored(claims):
     assert user_of(claims).roles == []
 
 
-def test_the_place_of_the_roles_is_a_setting(monkeypatch):
+def test_the_claim_with_the_roles_is_a_setting(monkeypatch):
     monkeypatch.setattr(settings, "MONAI_LABEL_AUTH_TOKEN_ROLES", "groups")
     assert user_of({"groups": ["monailabel-annotator"]}).roles == LADDER[:2]
     monkeypatch.setattr(settings, "MONAI_LABEL_AUTH_TOKEN_ROLES", "a#b#c")
@@ -83,7 +83,7 @@ def test_a_role_is_required():
     assert refused.value.status_code == 403 and '"monailabel-admin"' in refused.value.detail
 
 
-def test_where_accounts_are_off_everyone_may_everything(monkeypatch):
+def test_without_accounts_every_request_has_all_roles(monkeypatch):
     monkeypatch.setattr(settings, "MONAI_LABEL_AUTH_ENABLE", False)
     client = app()
     for headers in ({}, bearer("a.b.c")):
@@ -111,7 +111,7 @@ def test_without_a_bearer_token_there_is_no_account(accounts, header):
         assert answer.json()["detail"].startswith("no token; log in")
 
 
-def test_the_scheme_is_written_in_any_case(accounts, issuer):
+def test_the_scheme_bearer_is_case_insensitive(accounts, issuer):
     for scheme in ("bearer", "BEARER", "Bearer  "):
         answer = app().get("/me", headers={"Authorization": f"{scheme} {issuer.token('ada')}"})
         assert answer.status_code == 200
@@ -154,7 +154,7 @@ def test_the_client_is_named_in_any_of_three_claims(accounts, issuer, claims):
     assert app().get("/me", headers=bearer(issuer.token("ada", **claims))).status_code == 200
 
 
-def test_an_audience_of_null_is_none(accounts, issuer):
+def test_a_null_audience_is_ignored(accounts, issuer):
     token = jwt.encode({**issuer.claims("ada"), "aud": None}, issuer.key, algorithm="RS256", headers={"kid": "one"})
     assert app().get("/me", headers=bearer(token)).status_code == 200
 
@@ -166,7 +166,7 @@ def test_a_token_expires(accounts, issuer):
     assert app().get("/me", headers=bearer(issuer.token("ada", exp=now - LEEWAY_SECONDS // 3))).status_code == 200
 
 
-def test_a_signature_is_the_issuers(accounts, issuer):
+def test_a_token_not_signed_by_the_issuer_is_refused(accounts, issuer):
     claims, head = issuer.claims("ada", "monailabel-admin"), {"kid": "one"}
     with Issuer() as stranger:
         forged = jwt.encode(claims, stranger.key, algorithm="RS256", headers=head)
@@ -185,5 +185,5 @@ def test_a_signature_is_the_issuers(accounts, issuer):
     "token",
     ["x", "..", "a.b.c", "a.b.c.d", "e30.e30.e30", "bnVsbA.e30.x", "x" * 10_000, f"{DEEP}.e30.e30"],
 )
-def test_garbage_is_no_token(accounts, token):
+def test_text_that_is_not_a_token_is_refused(accounts, token):
     assert refusal(token) == "the token is not valid (it cannot be read); log in again"

@@ -140,7 +140,7 @@ def withdraw(ask, image, reader, time, status=200):
     return ask(f"images/{image}/annotations/withdraw", reader, status, time=time, annotator=reader)
 
 
-def test_each_reader_takes_back_the_own_reading(scans, ask):
+def test_a_reader_withdraws_their_own_reading(scans, ask):
     first = read(ask, scans["cora"], "Ann")
     read(ask, scans["cora"], "Ben", "oesophagus")
     withdraw(ask, "cora", "Ann", first["annotation"]["time"])
@@ -194,7 +194,7 @@ def test_next_gives_what_the_reader_has_not_read_and_each_viewer_another_patient
     assert (status["read"], status["complete"], status["reviewed"]) == (4, 2, 0)
 
 
-def test_weights_trained_here_do_not_tell_a_blind_reader_of_another_ones_click(server, scans, ask, tmp_path):
+def test_predictions_of_weights_trained_here_are_hidden_from_a_blind_reader(server, scans, ask, tmp_path):
     read(ask, scans["emil"], "Ann")
     answer = requests.get(f"{server.url}/info/", timeout=60).json()
     assert "review" in answer["strategies"]
@@ -211,7 +211,7 @@ def test_weights_trained_here_do_not_tell_a_blind_reader_of_another_ones_click(s
     assert ask("images/emil/prediction", "Ann").json()["cancer_type"]
 
 
-def test_who_may_not_be_asked_for(ask):
+def test_requests_for_unknown_images_or_with_unknown_keys_are_refused(ask):
     assert ask("images/nobody/readings", "Ann", 404).json()["detail"]
     assert ask("images/nobody/remarks", "Ann", 404, annotator="Ann", flag=True).json()["detail"]
     assert ask("images/emil/remarks", "Ann", 422, annotator="Ann", stars=3).json()["detail"]

@@ -180,14 +180,14 @@ def test_the_lesions_of_a_file_as_nifti_and_no_dicom(ask, studies, tmp_path):
     assert "nifti or csv" in answer.json()["detail"]
 
 
-def test_what_cannot_be_exported_is_told(ask):
+def test_an_export_that_is_not_possible_is_refused_with_the_reason(ask):
     assert "has no annotation" in ask("images/waiting/export", 400, form="csv").json()["detail"]
     assert ask("images/nobody/export", 404, form="csv").json()["detail"]
     assert ask("images/broken/export", 400, form="nifti").json()["detail"]
     assert ask("images/waiting/export", 422, form="pdf").json()["detail"]
 
 
-def test_what_was_measured_is_kept_and_another_annotation_measured_anew(studies, server, ask):
+def test_measures_are_cached_until_the_annotation_changes(studies, server, ask):
     folder, patient, _ = studies
     before = rows(exported(ask, patient.uid, "csv"))
     index = DiskCache(folder / ".wslpet" / "burden", 1 << 20)
@@ -216,7 +216,7 @@ def test_the_digest_of_code_changes_with_its_files_and_their_places(tmp_path):
     assert len({first, second, content_digest([tmp_path])}) == 3
 
 
-def test_what_measures_is_code_of_the_package():
+def test_the_cache_key_includes_the_code_of_the_package():
     package = Path(wslpet.__file__).parent
     files = [file for layer in _MEASURING for file in (package / layer).rglob("*.py")]
     assert package / "method" / "delineation" / "contours.py" in files

@@ -73,7 +73,7 @@ def ended(job: RadiomicsJob) -> RadiomicsJob:
     return job
 
 
-def test_every_lesion_has_a_row_with_its_features_and_what_failed_says_why(cohort):
+def test_every_lesion_has_a_row_and_a_failed_one_its_reason(cohort):
     job = RadiomicsJob(cohort, cohort)
     assert job.progress.state == "none"
     job.start()
@@ -89,7 +89,7 @@ def test_every_lesion_has_a_row_with_its_features_and_what_failed_says_why(cohor
             assert row[name] == "" if np.isnan(value) else float(row[name]) == pytest.approx(value, rel=1e-5), name
 
 
-def test_while_it_runs_there_is_no_second_one_and_no_table_and_it_can_be_stopped(cohort):
+def test_one_job_runs_at_a_time_without_a_table_until_its_end_and_can_be_stopped(cohort):
     job = RadiomicsJob(cohort, cohort)
     cohort.gate.clear()
     job.start()
@@ -104,7 +104,7 @@ def test_while_it_runs_there_is_no_second_one_and_no_table_and_it_can_be_stopped
         list(job.rows(""))
 
 
-def test_what_was_measured_is_kept(cohort):
+def test_features_that_were_measured_are_cached(cohort):
     ended(started(RadiomicsJob(cohort, cohort)))
     cohort.asked.clear()
     again = ended(started(RadiomicsJob(cohort, cohort)))

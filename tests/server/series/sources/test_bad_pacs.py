@@ -65,7 +65,7 @@ def kept(store):
         ("no_uid", "not DICOMweb"),
     ],
 )
-def test_a_search_that_fails_is_told_and_tried_again(pacs, opened, how, said):
+def test_a_failed_search_is_reported_and_repeated(pacs, opened, how, said):
     pacs.search = how
     store = opened(pacs.url)
     assert store.list_images() == []
@@ -78,7 +78,7 @@ def test_a_search_that_fails_is_told_and_tried_again(pacs, opened, how, said):
     assert "trouble" not in store.status()
 
 
-def test_what_was_known_stays_listed_while_the_pacs_is_silent(pacs, opened, patients):
+def test_known_series_stay_listed_while_the_pacs_does_not_answer(pacs, opened, patients):
     store = opened(pacs.url)
     assert store.list_images() == [pacs.uid]
     path = store.image_path(pacs.uid)

@@ -240,7 +240,7 @@ def test_another_server_reads_the_labels_back(hospital, tmp_path):
         server.stop()
 
 
-def test_a_refused_series_says_why_and_holds_up_nobody(hospital):
+def test_a_refused_series_has_its_reason_and_is_not_sent_as_the_next_sample(hospital):
     patient = hospital.patients["aa_weightless"]
     assert patient.uid in listed(hospital.server)
     assert "Weight" in info_of(hospital.server, patient.uid)["refused"]
@@ -292,7 +292,7 @@ def test_logs_name_no_patient(hospital):
     assert "is unlikely to represent" not in log
 
 
-def test_what_was_fetched_is_not_fetched_again(hospital, tmp_path):
+def test_a_series_that_was_fetched_is_served_while_the_pacs_is_down(hospital, tmp_path):
     patients = hospital.patients
     known, unknown = patients["head_first"].uid, patients["off_origin"].uid
     server = serve(hospital.pacs, tmp_path, "mine").start()

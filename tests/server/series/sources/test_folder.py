@@ -103,7 +103,7 @@ def test_values_far_below_zero_do_not_make_a_series_unusable(studies, opened):
     assert store.views(patient.uid).coronal.mip.max() > 1
 
 
-def test_what_was_inferred_is_in_the_info_and_kept(studies, opened):
+def test_notes_on_inferred_values_are_in_the_info_also_after_a_restart(studies, opened):
     patient, plain = put(studies, "one"), put(studies, "two")
     for file in patient.files:
         header = pydicom.dcmread(file)
@@ -117,7 +117,7 @@ def test_what_was_inferred_is_in_the_info_and_kept(studies, opened):
         assert store.get_image_info(plain.uid)["notes"] == store.notes(plain.uid) == []
 
 
-def test_what_was_converted_by_other_rules_is_converted_again(studies, opened):
+def test_a_series_converted_with_another_version_is_converted_again(studies, opened):
     patient = put(studies, "one")
     path = opened().image_path(patient.uid)
     info = json.loads((path.parent / "info.json").read_text())
@@ -166,7 +166,7 @@ def test_series_come_and_go_while_the_server_runs(studies, opened):
         store.image_path(uid)
 
 
-def test_who_counts_the_images_does_not_hold_up_those_who_list_them(studies, opened, monkeypatch):
+def test_counting_the_images_does_not_block_listing_them(studies, opened, monkeypatch):
     put(studies, "one")
     store = opened()
     monkeypatch.setattr(store._listing, "renew", partial(store._listing.renew, patience=600.0))
@@ -238,7 +238,7 @@ def test_dicom_that_is_no_pet_to_annotate_is_named_with_the_reason(studies, open
     assert store.left_out == damaged
 
 
-def test_taking_back_all_of_a_patient_whose_label_is_on_a_pacs_changes_nothing(studies, opened, monkeypatch):
+def test_withdrawing_all_is_refused_if_the_label_is_on_a_pacs(studies, opened, monkeypatch):
     patient = put(studies, "one")
     store = opened()
     store.seeds.append(patient.uid, Seed("lung", tuple(patient.scan.centre), user="Ann"))
@@ -288,7 +288,7 @@ def test_the_volume_lies_where_the_scan_does(studies, opened, stored):
 
 
 @pytest.mark.slow
-def test_through_a_server(studies, tmp_path):
+def test_a_series_of_a_folder_is_clicked_and_submitted_through_a_server(studies, tmp_path):
     patient = put(studies, "one", stored="feet_first", below="2026/january")
     for file in patient.files:
         header = pydicom.dcmread(file)

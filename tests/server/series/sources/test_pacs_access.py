@@ -46,7 +46,7 @@ def _can_cut_the_network() -> bool:
 
 @pytest.mark.slow
 @pytest.mark.skipif(not _can_cut_the_network(), reason="needs the right to make a network namespace")
-def test_it_starts_without_the_internet_and_without_dcmqi(tmp_path):
+def test_the_server_starts_without_the_internet_and_without_dcmqi(tmp_path):
     """Server and its questioner in a network of their own, which has loopback only, where nothing answers."""
     environment = {"MONAI_LABEL_DICOMWEB_CACHE_PATH": str(tmp_path / "cache"), "PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}
     ask = f"""

@@ -31,7 +31,7 @@ numbers = st.floats(-1e4, 1e4, allow_nan=False)
 
 @quick
 @given(st.dictionaries(keys, json_values, max_size=6))
-def test_any_request_is_a_click_or_a_refusal(request):
+def test_any_request_gives_a_click_or_is_refused(request):
     for check in (
         lambda r: parsed_infer(r, CLASSES),
         lambda r: parsed(BatchOptions, "batch infer", r),
@@ -72,7 +72,7 @@ records = st.lists(st.tuples(images, st.sampled_from(CLASSES), st.tuples(numbers
 
 @quick
 @given(records, st.integers(0, 5000))
-def test_a_log_cut_anywhere_holds_what_was_whole(recorded, cut):
+def test_a_truncated_log_keeps_all_complete_records(recorded, cut):
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "seeds.jsonl"
         log, ends = SeedLog(path), []

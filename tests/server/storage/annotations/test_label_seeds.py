@@ -36,7 +36,7 @@ def studies(tmp_path):
 
 
 @pytest.mark.parametrize("orientation", ORIENTATIONS)
-def test_a_label_that_was_brought_along_is_a_seed_and_a_type(studies, orientation):
+def test_an_existing_label_becomes_a_seed_with_its_type(studies, orientation):
     scan = write_scan(studies, "case", orientation, "oesophagus", shift=(8, -6, 12))
     put_label(scan, 2)
     store = open_studies(str(studies), SETTINGS)
@@ -47,7 +47,7 @@ def test_a_label_that_was_brought_along_is_a_seed_and_a_type(studies, orientatio
     assert store.status()["completed"] == store.status()["seeded"] == 1
 
 
-def test_it_becomes_one_seed_once_and_whoever_clicked_before_is_right(studies):
+def test_a_label_is_converted_once_and_not_if_a_click_is_recorded(studies):
     for name in ("clicked", "withdrawn", "labelled"):
         put_label(write_scan(studies, name))
     before = SeededDatastore(str(studies), SETTINGS)
@@ -105,7 +105,7 @@ def of_a_ct(scan):
         (of_a_ct, "SUV"),
     ],
 )
-def test_one_that_cannot_be_a_seed_leaves_its_patient_to_be_annotated_and_says_why(studies, spoil, said):
+def test_an_unusable_label_leaves_its_patient_to_be_annotated_with_a_reason(studies, spoil, said):
     spoil(write_scan(studies, "bad"))
     put_label(write_scan(studies, "good"))
     store = open_studies(str(studies), SETTINGS)
@@ -116,7 +116,7 @@ def test_one_that_cannot_be_a_seed_leaves_its_patient_to_be_annotated_and_says_w
     assert store.status()["completed"] == 1
 
 
-def test_a_label_that_is_mended_counts_and_one_that_goes_is_no_longer_told(studies):
+def test_a_corrected_label_is_used_and_a_removed_one_no_longer_reported(studies):
     scans = {name: write_scan(studies, name) for name in ("mended", "gone")}
     paths = {name: put_label(scan, 9) for name, scan in scans.items()}
     store = open_studies(str(studies), SETTINGS)
@@ -129,13 +129,13 @@ def test_a_label_that_is_mended_counts_and_one_that_goes_is_no_longer_told(studi
     assert store.uncounted() == {} and store.waiting() == ["gone"]
 
 
-def test_an_empty_label_says_no_tumour_where_that_is_learned(studies):
+def test_an_empty_label_means_no_tumour_if_that_is_a_class(studies):
     nothing(write_scan(studies, "case"))
     store = open_studies(str(studies), Settings(no_tumour=True))
     assert store.seeded()["case"].cancer_type == NO_TUMOUR
 
 
-def test_what_is_no_fault_of_the_label_is_tried_again(studies, monkeypatch):
+def test_a_label_is_read_again_after_an_error_that_is_not_its_own(studies, monkeypatch):
     put_label(write_scan(studies, "case"))
     monkeypatch.setattr("wslpet.server.storage.annotations.label_seeds.RETRY_SECONDS", -1.0)
     down = [True]
@@ -154,7 +154,7 @@ def test_what_is_no_fault_of_the_label_is_tried_again(studies, monkeypatch):
     assert store.seeded()["case"].cancer_type == "lung"
 
 
-def test_a_restored_archive_counts(studies, tmp_path):
+def test_labels_of_a_restored_archive_are_used(studies, tmp_path):
     scan = write_scan(studies, "case", "oblique")
     put_label(scan)
     open_studies(str(studies), SETTINGS)
@@ -163,7 +163,7 @@ def test_a_restored_archive_counts(studies, tmp_path):
     assert set(open_studies(str(restored), SETTINGS).seeded()) == {"case"}
 
 
-def test_a_label_by_a_former_name_counts_under_the_new_one(studies):
+def test_a_label_with_a_former_type_name_has_the_new_one(studies):
     scan = write_scan(studies, "case")
     put_label(scan)
     before = SeededDatastore(str(studies), SETTINGS)

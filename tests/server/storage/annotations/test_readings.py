@@ -64,7 +64,7 @@ def test_a_reader_counts_once_and_the_consensus_counts_before_readings(log, tmp_
     assert not readings.of("p").to_review
 
 
-def test_each_takes_back_the_own_newest_and_the_rest_stands(log, tmp_path):
+def test_each_reader_withdraws_only_their_own_newest_reading(log, tmp_path):
     first, second, third = said("Ann", 1), said("Ben", 2), said("Ann", 3)
     for one in (first, second, third):
         log.append("p", one)

@@ -62,7 +62,7 @@ def test_a_damaged_line_hides_no_other(log):
     assert list(SeedLog(log.path).newest()) == ["a", "b"]
 
 
-def test_a_full_disk_is_said_and_leaves_the_old_state(log, monkeypatch):
+def test_a_full_disk_is_an_error_and_changes_nothing(log, monkeypatch):
     log.append("a", seed(1))
     before = log.path.read_bytes()
     write = seed_log.os.write
@@ -100,7 +100,7 @@ def test_many_processes_lose_nothing(log):
     assert len(log.newest()) == 75
 
 
-def test_a_withdrawn_seed_makes_room_for_the_one_before_it_and_stays_in_the_history(log):
+def test_withdrawing_makes_the_seed_before_valid_and_keeps_the_history(log):
     log.append("a", seed(1))
     log.append("a", seed(2))
     log.withdraw("a", log.get("a")[-1].time, "bob")
@@ -126,7 +126,7 @@ def test_only_the_newest_seed_can_be_withdrawn(log):
     assert log.path.read_bytes() == before
 
 
-def test_what_is_known_is_not_recorded_again(log):
+def test_an_equal_annotation_is_not_recorded_again(log):
     def same(history):
         return next((said for said in history if said.id == "one"), None)
 
@@ -196,7 +196,7 @@ def test_an_old_log_is_read_and_written_on(log):
     assert SeedLog(log.path).get("a") == [Annotation((first,)), several]
 
 
-def test_a_record_of_one_seed_is_as_it_was(log):
+def test_a_record_of_one_seed_has_the_former_format(log):
     first = Seed("lung", (1, 2, 3), (4, 5, 6), "ann", "2025-03-01T09:00:00.000+00:00")
     log.append("a", first)
     assert log.path.read_bytes() == OLD[: OLD.index(b"\n") + 1]

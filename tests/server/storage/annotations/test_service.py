@@ -77,7 +77,7 @@ def test_a_refused_click_is_not_recorded_and_one_that_fails_is(service, scan):
         ({"lesions": (Place([0, 0, 0]),)}, "nothing stands out"),
     ],
 )
-def test_what_cannot_be_used_is_refused(service, scan, change, words):
+def test_unusable_requests_are_refused(service, scan, change, words):
     with pytest.raises(SeedError, match=words):
         service.check(replace(AnnotationRequest("case", "lung", "Ann", (Place(scan.click),)), **change))
     assert said(service) == []
@@ -111,7 +111,7 @@ def test_the_same_id_is_recorded_once(service, scan):
         service.check(AnnotationRequest("case", NO_TUMOUR, "Ann", id="one"))
 
 
-def test_without_an_id_it_is_the_same_click_until_it_was_seen(service, scan):
+def test_without_an_id_an_unseen_equal_click_is_the_same_request(service, scan):
     service.check(AnnotationRequest("case", "lung", "Ann", (Place(scan.click),)))
     assert service.check(AnnotationRequest("case", "lung", "Ann", (Place(scan.click),))).known
     assert not service.check(AnnotationRequest("case", "lung", "Ann", (Place(scan.click),), seen=1)).known

@@ -49,7 +49,7 @@ def test_a_folder_that_changed_just_now_may_have_changed_again(folder, monkeypat
     assert [seen.may_have_been() for _ in range(2)] == [True, False]
 
 
-def test_what_a_folders_time_does_not_tell_is_found_out_later(folder, monkeypatch):
+def test_changes_without_a_new_folder_time_are_found_after_the_interval(folder, monkeypatch):
     seen = Changes(lambda: [folder])
     seen.may_have_been()
     assert not seen.may_have_been()

@@ -73,7 +73,7 @@ def test_names_that_look_alike_are_kept_apart(folder, tmp_path):
     Path(archive.filename).unlink()
 
 
-def test_what_is_done_with_a_nested_image_is_found_again(folder, tmp_path):
+def test_labels_and_seeds_of_a_nested_image_are_found_again(folder, tmp_path):
     scan(folder, "p/SUV")
     store = opened(folder)
     store.seeds.append("p/SUV", Seed("lung", (1, 2, 3)))
@@ -137,7 +137,7 @@ def test_of_two_files_of_one_stem_one_is_named(folder, caplog):
         ("p/new\nline.nii.gz", "control characters"),
     ],
 )
-def test_what_is_no_image_is_named_with_the_reason(folder, file, why):
+def test_files_that_are_not_images_are_listed_with_the_reason(folder, file, why):
     scan(folder, "p/SUV")
     (folder / file).parent.mkdir(exist_ok=True)
     (folder / file).write_bytes(b"x")
@@ -155,7 +155,7 @@ def test_a_name_that_is_not_utf8_is_named(folder):
     assert "good" in (folder / "datastore_v2.json").read_text(encoding="utf-8")
 
 
-def test_the_servers_own_and_hidden_files_are_no_news(folder):
+def test_the_servers_own_and_hidden_files_are_not_reported(folder):
     scan(folder, "one")
     for name in (".hidden/x.nii.gz", ".x.nii.gz", "labels/final/x.nii.gz", ".wslpet/series/y.nii"):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -213,7 +213,7 @@ def test_a_folder_that_cannot_be_opened_is_named(folder, monkeypatch):
     assert look_into(folder).left_out == {"closed": "cannot be opened (Permission denied); let the server read it"}
 
 
-def test_what_comes_and_goes_in_subfolders_is_noticed(folder):
+def test_added_and_removed_files_in_subfolders_are_noticed(folder):
     scan(folder, "p/one")
     store = SeriesDatastore(str(folder), Settings(), DicomFolder(folder))
     store._listing._fresh_seconds = 0.0

@@ -41,7 +41,7 @@ def in_use(registry: ModelRegistry) -> str:
     return load_model(registry.file).version
 
 
-def test_the_new_weights_are_used_and_it_is_said_who_decided(registry):
+def test_accepting_publishes_the_new_weights_and_records_who_decided(registry):
     decision = decide(registry, RUN, True, "Ann")
     assert in_use(registry) == model(2).version == decision.version
     assert [(one.run, one.use, one.user, one.verdict) for one in decisions(registry)] == [
@@ -50,7 +50,7 @@ def test_the_new_weights_are_used_and_it_is_said_who_decided(registry):
     assert decision.time.endswith("+00:00")
 
 
-def test_the_old_ones_are_kept_and_that_is_recorded_too(registry):
+def test_declining_keeps_the_old_weights_and_is_recorded(registry):
     decide(registry, RUN, False, "Ann")
     assert in_use(registry) == model(1).version
     assert [one.use for one in decisions(registry)] == [False]
@@ -63,7 +63,7 @@ def test_a_decision_can_be_reversed(registry):
     assert [(one.use, one.user) for one in decisions(registry)] == [(True, "Ann"), (False, "Ben")]
 
 
-def test_the_first_weights_give_way_to_the_shipped_ones(registry):
+def test_declining_the_first_weights_restores_the_shipped_ones(registry):
     registry.withdraw()
     decide(registry, RUN, True, "Ann")
     decide(registry, RUN, False, "Ann")
@@ -77,13 +77,13 @@ def test_deciding_twice_publishes_once(registry):
 
 
 @pytest.mark.parametrize("run", ["train_01/1", "../train_01", "", "/etc"])
-def test_runs_that_do_not_exist(registry, run):
+def test_a_decision_on_an_unknown_run_is_refused(registry, run):
     with pytest.raises(UnknownName, match="does not exist"):
         decide(registry, run, True, "Ann")
     assert decisions(registry) == []
 
 
-def test_a_run_that_left_no_weights(registry):
+def test_a_decision_on_a_run_without_weights_is_refused(registry):
     (registry.file.parent / RUN / CANDIDATE_FILE).unlink()
     with pytest.raises(Conflict, match="left no weights"):
         decide(registry, RUN, True, "Ann")

@@ -31,16 +31,16 @@ def judgement(verdict: Verdict, differing: int, same: int) -> Judgement:
         (0.9, judgement("cannot tell", 0, 0), r"two types \(there are 4 lung, 5 oesophagus, 1 melanoma"),
     ],
 )
-def test_weights_that_do_badly_are_not_published(accuracy, judged, said):
+def test_weights_with_poor_validation_are_not_published(accuracy, judged, said):
     assert re.search(said, objection(trained(accuracy, judged)) or "")
 
 
 @pytest.mark.parametrize("judged", [None, judgement("better", 5, 0)])
-def test_weights_that_do_well_are(judged):
+def test_weights_with_good_validation_are_published(judged):
     assert objection(trained(0.5, judged)) is None
 
 
-def test_what_is_not_judged_is_said():
+def test_types_without_a_judging_patient_are_named():
     history = {"patients": {"lung": 9, "melanoma": 1, "no tumour": 0}, "judging": 2, "judged": ["lung"]}
     assert not_judged(history).endswith("1 melanoma.")
     assert not_judged({**history, "judged": ["lung", "melanoma"]}) == ""

@@ -25,7 +25,7 @@ def test_training_reports_and_publishes(trained_clinic):
     assert list(trained_clinic.server.studies.glob(".wslpet/model/train_01/*/events.*"))
 
 
-def test_new_weights_answer_at_once(trained_clinic):
+def test_new_weights_are_used_for_the_next_request(trained_clinic):
     server = trained_clinic.server
     version = server.info()["train_stats"]["wslpet"]["model_version"]
     answer = server.infer("wslpet", "wait1", output="json")
@@ -88,7 +88,7 @@ def test_weights_that_somebody_decided_for_replace_those_in_use(trained_clinic, 
     assert version_in_use(trained_clinic.server) == taught["model_version"]
 
 
-def test_weights_not_shown_to_be_better_do_not(trained_clinic, taught):
+def test_weights_not_shown_to_be_better_do_not_replace_those_in_use(trained_clinic, taught):
     task = trained_clinic.server.train(max_epochs=1, from_scratch=True)
     assert task["status"] == "DONE", task["details"]
     stats = trained_clinic.server.info()["train_stats"]["wslpet"]
