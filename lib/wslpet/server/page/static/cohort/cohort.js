@@ -5,14 +5,15 @@ import { failed, notice } from "../common/notices.js";
 import { drawAgreement } from "./agreement.js";
 import { Cards } from "./cards.js";
 import { drawHead, listLine } from "./list.js";
-import { filtered, MARKS, ORDERS, sorted } from "./order.js";
+import { filtered, MARKS, ORDERS, Sorted } from "./order.js";
 import { Radiomics } from "./radiomics.js";
 import { Window } from "./window.js";
 
 const STATES = {
   unannotated: "○ to annotate", annotated: "● annotated", disagreement: "◆ model disagrees", unreadable: "✕ unreadable",
 };
-const LOOKING_MS = 3000, CARD = { least: 196, height: 290, gap: 12 }, LINE = 37; // pixels, as in style.css
+const LOOKING_MS = 3000, REST = 5; // while images are looked at, the cohort is asked for that seldom; REST: of how long it took
+const CARD = { least: 196, height: 290, gap: 12 }, LINE = 37; // pixels, as in style.css
 const $ = (selector) => document.querySelector(selector);
 
 export class CohortTab {
@@ -22,7 +23,11 @@ export class CohortTab {
   #visible = false;
   #stamp = "";
   #looking = false;
+  #loading = false;
+  #stale = false; // what is shown may be out of date
   #asked = 0;
+  #took = 0; // ms of the last answer
+  #sorted = new Sorted();
 
   // open, forget: what to do with an image's name when it is to be shown, or what is known of it is void.
   constructor(configuration, { open, forget, annotator }) {
@@ -37,7 +42,7 @@ export class CohortTab {
     $("#nothing button").addEventListener("click", () => { $("#search").value = this.#state = this.#mark = ""; this.#draw(); });
     $("#import").addEventListener("change", (event) => this.#import(event.target));
     // Deleting an annotation deletes all readings: not where there are several.
-    const remove = configuration.may_annotate && configuration.readers === 1 ? (row) => this.#ask(row) : null;
+    const remove = configuration.may_annotate && configuration.readers === 1 ? (row) => this.#askToDelete(row) : null;
     const cards = new Cards({ states: STATES, open, remove });
     const columns = () => Math.max(1, Math.floor(($("#cards").clientWidth + CARD.gap) / (CARD.least + CARD.gap)));
     const parts = (id) => ({ scroller: $(`#${id}`), before: $(`#${id} .before`), after: $(`#${id} .after`) });
@@ -57,26 +62,35 @@ export class CohortTab {
   // Called with each status.
   update({ revision, images, model_version }) {
     const stamp = `${revision} ${images} ${model_version}`;
-    const again = this.#looking && performance.now() - this.#asked > LOOKING_MS;
+    const again = this.#looking && performance.now() - this.#asked > Math.max(LOOKING_MS, REST * this.#took);
     if (this.#visible && (stamp !== this.#stamp || again)) this.#load();
     this.#stamp = stamp;
   }
 
+  // One request at a time; what changes meanwhile is asked for after it.
   async #load() {
-    this.#asked = performance.now();
-    try {
-      const cohort = await call("cohort");
-      this.#rows = cohort.rows;
-      this.#looking = cohort.looking;
-      const people = Object.entries(cohort.annotators).map(([name, n]) => `${name} ${n}`);
-      $("#annotators").textContent = people.length ? `by ${people.join(", ")}` : "";
-      leftOut(cohort.left_out);
-      $("#remarks").textContent = cohort.remarks.join(" ");
-      this.#draw();
-      if (this.configuration.readers > 1) drawAgreement($("#agreement"), await call("agreement"));
-    } catch (error) {
-      failed(error, { key: "cohort" });
+    this.#stale = true;
+    if (this.#loading) return;
+    this.#loading = true;
+    while (this.#stale) {
+      this.#stale = false;
+      await this.#ask().catch((error) => failed(error, { key: "cohort" }));
     }
+    this.#loading = false;
+  }
+
+  async #ask() {
+    this.#asked = performance.now();
+    const cohort = await call("cohort");
+    this.#took = performance.now() - this.#asked;
+    this.#rows = cohort.rows;
+    this.#looking = cohort.looking;
+    const people = Object.entries(cohort.annotators).map(([name, n]) => `${name} ${n}`);
+    $("#annotators").textContent = people.length ? `by ${people.join(", ")}` : "";
+    leftOut(cohort.left_out);
+    $("#remarks").textContent = cohort.remarks.join(" ");
+    this.#draw();
+    if (this.configuration.readers > 1) drawAgreement($("#agreement"), await call("agreement"));
   }
 
   #draw() {
@@ -90,7 +104,7 @@ export class CohortTab {
     }));
     this.#drawMarks();
     const search = $("#search").value, list = localStorage.list === "true";
-    const shown = sorted(filtered(this.#rows, { state: this.#state, search, mark: this.#mark }), $("#order").value);
+    const shown = filtered(this.#sorted.get(this.#rows, $("#order").value), { state: this.#state, search, mark: this.#mark });
     $("#as-list").setAttribute("aria-pressed", list);
     [$("#list").hidden, $("#grid").hidden] = [!list, list];
     (list ? this.list : this.grid).show(shown);
@@ -116,7 +130,7 @@ export class CohortTab {
     $("#nothing span").textContent = `Nobody matches ${what}: all ${hidden} patients are hidden.`;
   }
 
-  #ask(row) {
+  #askToDelete(row) {
     const { cancer_type, user } = row.annotation;
     const words = `${row.title}: delete the annotation, ${cancer_type} by ${user}? The patient is to be annotated again; the history keeps what was said.`;
     notice(words, { key: `delete ${row.image}`, stays: true, action: { text: "Delete", run: () => this.#delete(row) } });
