@@ -97,11 +97,14 @@ def _count_lesions(one: Outcome, cohort: Cohort, k: int, found: Failures) -> Non
         found.missed_small[region] += small and covered == 0
 
 
-def failures(one: Judged, cohort: Cohort, data: str) -> Table:
-    """Failures of one system, a row a region."""
-    found = failures_of(one.outcomes, cohort)
+def failures(one: Judged, cohort: Cohort, data: str) -> Table | None:
+    """Failures of one system, a row a region; None where the places were not kept."""
+    outcomes = [o for o in one.outcomes if o.false_at is not None]
+    if not outcomes:
+        return None
+    found = failures_of(outcomes, cohort)
     names = [*(region.name for region in REGIONS), ELSEWHERE]
-    patients, well = (np.array([o.ill is ill for o in one.outcomes]).sum() for ill in (True, False))
+    patients, well = (np.array([o.ill is ill for o in outcomes]).sum() for ill in (True, False))
     rows = [(name, *_cells(found, [name])) for name in names]
     return Table(
         "failures",
