@@ -31,7 +31,7 @@ class PatientImages:
 
     def has_ct(self, image_id: str) -> bool:
         """Return whether a CT of this scan can be shown with it."""
-        return self._ct.path(image_id) is not None
+        return self._ct.has(image_id)
 
     def mips(self, image_id: str) -> bytes:
         """Return little-endian uint16, (u, z) each: coronal MIP, its depth, sagittal MIP, its depth."""

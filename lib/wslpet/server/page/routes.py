@@ -185,7 +185,7 @@ def slices(image: Image, plane: Plane, index: int, user: AnyUser, count: SliceCo
 
 @router.get("/images/{image}/ct/{plane}/{index}", response_class=Response, responses=_BINARY)
 def ct_slices(image: Image, plane: Plane, index: int, user: AnyUser, count: SliceCount = 1) -> Response:
-    """Slices of the CT beside the PET, on the PET's voxels: little-endian int16 in HU, in the order of `slices`."""
+    """Slices of the CT of the PET, on the PET's voxels: little-endian int16 in HU, in the order of `slices`."""
     _note_activity()
     return Response(_page().images.ct_slices(image, plane, index, count), media_type="application/octet-stream")
 

@@ -24,6 +24,8 @@ from wslpet.core.errors import InputError
 from wslpet.io.dicom.derived.segmentation import referenced_series, segment_names
 from wslpet.io.dicom.headers import write_dicom
 from wslpet.server.errors import PacsError, quoted
+from wslpet.server.series.sources.ct import TAGS as CT_TAGS
+from wslpet.server.series.sources.ct import CtSlice, ct_slice
 from wslpet.server.series.sources.http_session import new_session, trouble
 from wslpet.server.series.sources.source import FACTS, FoundSegmentation, FoundSeries, facts_of, is_uid, why_left_out
 
@@ -70,6 +72,7 @@ class DicomWeb:
         self._filter = {**(search_filter or {}), "Modality": "PT"}
         self._hidden: dict[str, str] = {}
         self.left_out: dict[str, str] = {}
+        self._cts: dict[str, CtSlice | None] = {}
         self._segmentations: dict[str, tuple[FoundSegmentation, list[str]] | None] = {}
 
     def search(self, known: Collection[str] = ()) -> dict[str, FoundSeries]:
@@ -95,6 +98,16 @@ class DicomWeb:
         if len(files) != expected:
             raise self._wrong(f"{what}, and sent {len(files)} of its {expected} slices; try again")
         return files
+
+    def ct(self, study: str, frame: str) -> FoundSeries | None:
+        found = list[tuple[float, FoundSeries]]()
+        with self._asked(f"for the CT of study {study}"):
+            answers = self._client.search_for_series(study, search_filters={"Modality": "CT"}, fields=_FIELDS)
+            for series in (_found(Dataset.from_json(answer)) for answer in answers):
+                slice_ = self._ct_slice(series) if series and series.facts["Modality"] == "CT" else None
+                if series and slice_ and slice_.frame == frame:
+                    found.append((int(series.version or 1) * slice_.thickness_mm, series))
+        return max(found, key=lambda one: one[0])[1] if found else None
 
     def segmentations(self, images: Mapping[str, FoundSeries], types: Collection[str]) -> dict[str, FoundSegmentation]:
         newest: dict[str, FoundSegmentation] = {}
@@ -181,6 +194,20 @@ class DicomWeb:
             self._hidden[key] = why
         return why
 
+    def _ct_slice(self, series: FoundSeries) -> CtSlice | None:
+        """As `ct.ct_slice`, of one image's header, which is requested once."""
+        key = f"{series.uid} {series.version}"
+        if key not in self._cts:
+            study = series.facts["StudyInstanceUID"]
+            answer = self._client.search_for_instances(study, series.uid, limit=1)
+            header = Dataset.from_json(answer[0]) if answer else Dataset()
+            if "SOPInstanceUID" in header:
+                uid = str(header.SOPInstanceUID)
+                metadata = self._client.retrieve_instance_metadata(study, series.uid, uid)
+                header = _header({tag: metadata[tag] for tag in _tags(CT_TAGS) if tag in metadata})
+            self._cts[key] = ct_slice(header)
+        return self._cts[key]
+
     def _instances(self, series: FoundSeries) -> int:
         """Return the number of slices of a series on the PACS."""
         study = series.facts["StudyInstanceUID"]
@@ -251,4 +278,9 @@ def _header(metadata: Mapping[str, Any]) -> Dataset:
     return Dataset.from_json({tag: element for tag, element in metadata.items() if "BulkDataURI" not in element})
 
 
-_TAGS_JUDGED_BY = [f"{pydicom.datadict.tag_for_keyword(keyword):08X}" for keyword in _JUDGED_BY]
+def _tags(keywords: Collection[str]) -> list[str]:
+    """Keywords → tags as DICOM JSON has them (PS3.18 F.2)."""
+    return [f"{pydicom.datadict.tag_for_keyword(keyword):08X}" for keyword in keywords]
+
+
+_TAGS_JUDGED_BY = _tags(_JUDGED_BY)

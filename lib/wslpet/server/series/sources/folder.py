@@ -14,11 +14,13 @@ from wslpet.io.dicom.files import is_candidate
 from wslpet.io.dicom.headers import read_dicom
 from wslpet.io.folders import look_into
 from wslpet.server.errors import UnknownName, quoted
+from wslpet.server.series.sources.ct import TAGS as CT_TAGS
+from wslpet.server.series.sources.ct import CtSlice, ct_slice
 from wslpet.server.series.sources.source import FACTS, FoundSegmentation, FoundSeries, facts_of, is_uid, why_left_out
 
 logger = logging.getLogger(__name__)
 
-_TAGS = [*FACTS, "Modality", "SOPClassUID", "CorrectedImage", "SeriesType"]
+_TAGS = [*FACTS, "CorrectedImage", "SeriesType", *CT_TAGS]
 # MONAI Label's own folders beside the scans.
 _NOT_STUDIES = ("labels",)
 _DAMAGED = "it cannot be read as DICOM; take it out of the folder, or copy it again"
@@ -40,11 +42,13 @@ class _File:
     stamp : its stamp when the header was read.
     facts : elements of its header; None if it cannot be read.
     left_out : why it is not listed; "" if it is a slice of a listed series.
+    ct : of a slice of a CT, what it says of its series.
     """
 
     stamp: _Stamp
     facts: dict[str, str] | None
     left_out: str = ""
+    ct: CtSlice | None = None
 
 
 class DicomFolder:
@@ -57,6 +61,7 @@ class DicomFolder:
         self.name = f"folder {folder.name}"
         self._folder = folder
         self._files: dict[Path, _File] = {}
+        self._cts: dict[str, list[Path]] = {}
         self.left_out: dict[str, str] = {}
 
     def search(self, known: Collection[str] = ()) -> dict[str, FoundSeries]:
@@ -64,10 +69,18 @@ class DicomFolder:
         return {uid: self._found(uid, paths) for uid, paths in files.items()}
 
     def fetch(self, series: FoundSeries, folder: Path) -> list[Path]:
-        files = self._files_by_series().get(series.uid)
+        files = self._files_by_series().get(series.uid) or self._cts.get(series.uid)
         if not files:
             raise UnknownName(f"series {series.uid} is not in the studies folder any more")
         return files
+
+    def ct(self, study: str, frame: str) -> FoundSeries | None:
+        found = list[tuple[float, FoundSeries]]()
+        for uid, paths in self._cts.items():
+            file = self._files.get(paths[0])
+            if file and file.ct and file.facts and (file.facts["StudyInstanceUID"], file.ct.frame) == (study, frame):
+                found.append((len(paths) * file.ct.thickness_mm, self._found(uid, paths)))
+        return max(found, key=lambda one: one[0])[1] if found else None
 
     def segmentations(self, images: Mapping[str, FoundSeries], types: Collection[str]) -> dict[str, FoundSegmentation]:
         return {}
@@ -79,19 +92,23 @@ class DicomFolder:
         raise NotImplementedError
 
     def _files_by_series(self) -> dict[str, list[Path]]:
-        before, self._files = self._files, {}
+        before, files = self._files, dict[Path, _File]()
         found: dict[str, list[Path]] = {}
+        cts: dict[str, list[Path]] = {}
         damaged: dict[Path, list[Path]] = {}
         others: dict[tuple[str, str], list[Path]] = {}
         for path, stamp in _slices(self._folder):
             known = before.get(path)
-            file = self._files[path] = known if known and known.stamp == stamp else _looked_at(path, stamp)
+            file = files[path] = known if known and known.stamp == stamp else _looked_at(path, stamp)
+            if file.ct and file.facts:
+                cts.setdefault(file.facts["SeriesInstanceUID"], []).append(path)
             if file.facts is None:
                 damaged.setdefault(path.parent, []).append(path)
             elif file.left_out:
                 others.setdefault((file.facts["SeriesInstanceUID"], file.left_out), []).append(path)
             else:
                 found.setdefault(file.facts["SeriesInstanceUID"], []).append(path)
+        self._files, self._cts = files, cts
         # A damaged file may be a slice of a series in the same folder, which must not be read without it.
         for paths in found.values():
             paths += [path for folder in dict.fromkeys(p.parent for p in paths) for path in damaged.get(folder, [])]
@@ -136,4 +153,4 @@ def _looked_at(path: Path, stamp: _Stamp) -> _File:
         why = f"Modality is {quoted(facts['Modality'])}, not PT" if facts["Modality"] else "it has no Modality"
     elif not why and not is_uid(facts["SeriesInstanceUID"]):
         why = f"Series Instance UID is {quoted(facts['SeriesInstanceUID'])}, which is no UID"
-    return _File(stamp, facts, why)
+    return _File(stamp, facts, why, ct_slice(header))

@@ -85,6 +85,14 @@ class SeriesSource(Protocol):
     def fetch(self, series: FoundSeries, folder: Path) -> list[Path]:
         """Return the files of a series; files that must be fetched are written to `folder`, which is empty."""
 
+    def ct(self, study: str, frame: str) -> FoundSeries | None:
+        """Return the CT series of a study that covers the most in a frame of reference; None if there is none.
+
+        Parameters
+        ----------
+        study, frame : StudyInstanceUID and FrameOfReferenceUID.
+        """
+
     def segmentations(self, images: Mapping[str, FoundSeries], types: Collection[str]) -> dict[str, FoundSegmentation]:
         """Image → its newest segmentation whose segments all have names of `types`."""
 
