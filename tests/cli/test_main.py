@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -62,6 +63,17 @@ def test_the_terminal_answers_before_torch_is_loaded():
     heavy = "{'torch', 'numpy', 'matplotlib'}"
     code = f"import sys, wslpet.cli.main as m; m._parser(); sys.exit(bool({heavy} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, timeout=60).returncode == 0
+
+
+def test_every_command_prints_its_help(capsys):
+    with pytest.raises(SystemExit):
+        main.main(["--help"])
+    commands = re.findall(r"^    ([a-z-]+)", capsys.readouterr().out, re.MULTILINE)
+    assert {"segment", "train", "serve", "demo", "study"} <= set(commands)
+    for name in commands:
+        with pytest.raises(SystemExit) as ended:
+            main.main([name, "--help"])
+        assert ended.value.code == 0 and f"wslpet {name}" in capsys.readouterr().out
 
 
 def test_refusals_are_one_line_and_exit_code_2():

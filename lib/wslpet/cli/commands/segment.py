@@ -48,7 +48,8 @@ def add_to(commands: Any) -> None:
         metavar=("X", "Y", "Z"),
         help="a place that is no lesion, mm RAS; in a lesion, what belongs to it is cut off",
     )
-    segment.add_argument("--contour", default=OURS, help=f"of the lesions clicked: {', '.join(CONTOUR_METHODS)}")
+    methods = ", ".join(CONTOUR_METHODS).replace("%", "%%")
+    segment.add_argument("--contour", default=OURS, help=f"contour of the clicked lesions: {methods}")
     segment.add_argument("--step", type=int, default=0, help="contours larger (> 0) or smaller (< 0)")
     segment.add_argument("--type", dest="cancer_type", help="cancer type of the click")
     segment.add_argument("--sure", action="store_true", help="the click is on a tumour, though it hardly stands out")
