@@ -24,8 +24,9 @@ PACS := http://127.0.0.1:$(PACS_PORT)/dicom-web
 
 # The study's phantoms have random seeds of their own: neither those of the training nor those of the end-to-end figures.
 STUDY := work/study
-# How much study-real trains: small, full, or try.
+# How much study-real trains: small, full, or try. Its checks: fewer clicked patients, other folds and random seeds.
 PLAN ?= full
+CHECKS ?= --curve --repeats 2
 
 .PHONY: help setup demo demo-clicks demo-score demo-pacs serve test test-fast coverage test-pythons test-viewers lint docs e2e bench \
   study study-full study-real pretrain kills fuzz soak audit clean _serve-pacs
@@ -144,7 +145,7 @@ study-full: setup
 # Images and networks that learned from them stay in work; the report has tables and curves only.
 study-real: setup
 	@test -n "$(MIPS)" || { echo "make study-real MIPS=folder of MIPs with masks (docs/reference/mips.md)"; exit 2; }
-	OMP_NUM_THREADS=1 $(RUN) -m wslpet study "$(MIPS)" --out $(STUDY)/real --plan $(PLAN) --resume $(ARGS)
+	OMP_NUM_THREADS=1 $(RUN) -m wslpet study "$(MIPS)" --out $(STUDY)/real --plan $(PLAN) --resume $(CHECKS) $(ARGS)
 	mkdir -p docs/study/real
 	cd $(STUDY)/real && cp -r tables.md tables.tex report.html figures $(CURDIR)/docs/study/real/
 
