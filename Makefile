@@ -28,7 +28,7 @@ STUDY := work/study
 PLAN ?= full
 CHECKS ?= --curve --repeats 2
 
-.PHONY: help setup demo demo-clicks demo-score demo-pacs serve test test-fast coverage test-pythons test-viewers lint docs e2e bench \
+.PHONY: help setup demo demo-clicks demo-score demo-pacs serve test test-fast coverage test-pythons test-oldest-newest test-viewers lint docs e2e bench \
   study study-full study-real pretrain kills fuzz soak audit clean _serve-pacs
 
 help:
@@ -39,6 +39,7 @@ help:
 	@echo "make test              set up and run the tests"
 	@echo "make test-fast         the tests that start no server and train nothing, in two minutes"
 	@echo "make test-pythons      set-up, demo and fast tests on Python 3.10 to 3.13, from clean clones"
+	@echo "make test-oldest-newest  the library's fast tests on Python 3.10 and 3.13"
 	@echo "make coverage          the tests, and which lines of the package they run"
 	@echo "make test-viewers      the page and OHIF in Chromium, 3D Slicer's requests; installs what they need"
 	@echo "make lint              ruff and mypy"
@@ -96,6 +97,10 @@ test: setup
 # From clean clones of HEAD, one environment per Python version; the table is in work/pythons.
 test-pythons:
 	tools/try-pythons $(PYTHONS)
+
+# The oldest and the newest Python; a Python that is missing is named.
+test-oldest-newest: setup
+	tools/test-light 3.10 3.13
 
 test-fast: setup
 	$(RUN) -m pytest -n 2 --dist loadfile -m "not slow" $(ARGS)
