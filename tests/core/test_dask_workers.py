@@ -16,7 +16,7 @@ from tests.helpers.synthetic import write_scan
 from wslpet.core.errors import InputError
 from wslpet.core.parallel import over
 
-SCANS, BAD, SECONDS = 40, 17, 0.05
+SCANS, BAD, SECONDS, SOME = 40, 17, 0.05, 6
 
 
 def worked(item: tuple[str, str]) -> str:
@@ -54,6 +54,32 @@ def test_a_worker_that_is_killed_loses_no_scan(tmp_path):
     # The killed worker finished some, the other one the rest; only answers that lay in its memory are computed again.
     assert len({pid for pids in done_by.values() for pid in pids}) == 2
     assert sum(len(pids) - 1 for pids in done_by.values()) <= 4
+
+
+def fatal(item: tuple[str, Path]) -> int:
+    """Say which process did it; the scan `fatal` ends its worker when the others are done."""
+    name, folder = item
+    if name == "fatal":
+        while len(list(folder.iterdir())) < SOME:
+            time.sleep(0.01)
+        os._exit(1)
+    (folder / name).touch()
+    return os.getpid()
+
+
+@pytest.mark.slow
+def test_a_scan_that_kills_its_workers_is_an_error_and_one_worker_is_not_this_process(tmp_path, monkeypatch):
+    pytest.importorskip("distributed")
+    monkeypatch.setenv("DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES", "0")
+    done = tmp_path / "done"
+    done.mkdir()
+    names = [*(f"scan-{n}" for n in range(SOME)), "fatal"]
+    with cluster(tmp_path, 1) as (address, [worker]):
+        *pids, error = over(fatal, [(name, done) for name in names], scheduler=address)
+        with pytest.raises(InputError, match="has no worker after 10 s; start some with `dask worker tcp://"):
+            next(over(fatal, [("scan-0", done)], scheduler=address))
+    assert set(pids) == {worker.pid} and len(pids) == SOME
+    assert str(error) == "fatal: the workers that had it died, as when memory runs out"
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""Parallel map of a function over files, with joblib: in processes or on a Dask cluster. OpenMP's wait policy.
+"""Parallel map of a function over files: in processes by joblib, or on a Dask cluster. OpenMP's wait policy.
 
 joblib is used instead of `ProcessPoolExecutor` because Ctrl-C ends it after 1 s, not 10 s. Time and memory are alike:
 12 phantom scans in two processes took 28 and 33 s (joblib) and 33 and 47 s (pool) on a busy computer, with 1.3 and
@@ -11,7 +11,8 @@ import argparse
 import logging
 import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from concurrent.futures import CancelledError
+from itertools import islice
 from typing import Any, TypeVar
 
 from wslpet.core.errors import InputError
@@ -19,6 +20,8 @@ from wslpet.core.limits import CORES
 
 logger = logging.getLogger(__name__)
 
+# Time limit of the scheduler's answer, and of the wait for its first worker.
+DASK_SECONDS = 10
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
 
@@ -58,27 +61,74 @@ def over(
     Raises
     ------
     InputError
-        if `workers` is less than 1, a process dies, the scheduler does not answer, or Dask is not installed.
+        if `workers` is less than 1, a process dies, the scheduler does not answer or has no worker, or Dask is not
+        installed.
     """
     if workers < 1:
         raise InputError(f"--workers {workers} is not a number of processes; give 1 or more")
-    return _over(function, items, max(1, min(workers, len(items))), scheduler)
+    if scheduler is not None:
+        return _on_dask(function, items, scheduler)
+    return _in_processes(function, items, max(1, min(workers, len(items))))
 
 
-def _over(
-    function: Callable[[Item], Answer], items: Sequence[Item], workers: int, scheduler: str | None
+def _in_processes(
+    function: Callable[[Item], Answer], items: Sequence[Item], workers: int
 ) -> Iterator[Answer | InputError]:
-    from joblib import Parallel, delayed
+    from joblib import Parallel, delayed, parallel_config
     from joblib.externals.loky.process_executor import TerminatedWorkerError
 
-    with _backend(scheduler):
+    with parallel_config("loky", inner_max_num_threads=1):
         # At most twice as many scans as workers are dispatched, so that memory does not grow with the cohort.
-        jobs = None if scheduler else workers
-        parallel = Parallel(jobs, pre_dispatch="2*n_jobs", batch_size=1, max_nbytes=None, return_as="generator")
+        parallel = Parallel(workers, pre_dispatch="2*n_jobs", batch_size=1, max_nbytes=None, return_as="generator")
         try:
             yield from parallel(delayed(_answer)(function, item) for item in items)
         except TerminatedWorkerError as error:
             raise InputError("a process died, as when memory runs out; use fewer --workers") from error
+
+
+def _on_dask(
+    function: Callable[[Item], Answer], items: Sequence[Item], scheduler: str
+) -> Iterator[Answer | InputError]:
+    """Yield in order; at most twice as many scans are dispatched as the cluster has threads at that moment.
+
+    Not by joblib's backend "dask": with a single worker it runs the function in this process, and it does not use
+    workers that come later.
+    """
+    with _client(scheduler) as client:
+        from distributed import as_completed
+
+        upcoming, told = iter(enumerate(items)), 0
+        numbers: dict[Any, int] = {}
+        answers: dict[int, Answer | InputError] = {}
+        running = as_completed(loop=client.loop)
+
+        def dispatch() -> None:
+            most = 2 * max(1, sum(client.nthreads().values()))
+            for number, item in islice(upcoming, max(0, most - len(numbers))):
+                future = client.submit(_answer, function, item, pure=False)
+                numbers[future] = number
+                running.add(future)
+
+        dispatch()
+        for future in running:
+            number = numbers.pop(future)
+            answers[number] = _result(future, items[number], scheduler)
+            dispatch()
+            while told in answers:
+                yield answers.pop(told)
+                told += 1
+
+
+def _result(future: Any, item: Any, scheduler: str) -> Any:
+    """Return the result of a scan; an error that names it if each worker that had it died."""
+    from distributed import KilledWorker
+
+    try:
+        return future.result()
+    except KilledWorker:
+        return InputError(f"{_name(item)}: the workers that had it died, as when memory runs out")
+    except CancelledError as error:
+        raise InputError(f"scheduler {scheduler} was lost; start it, and give the command again") from error
 
 
 def _answer(function: Callable[[Item], Answer], item: Item) -> Answer | InputError:
@@ -87,31 +137,31 @@ def _answer(function: Callable[[Item], Answer], item: Item) -> Answer | InputErr
     except InputError as error:
         return error
     except Exception as error:
-        name = item[0] if isinstance(item, tuple) else item
-        logger.exception("%s", name)
-        return InputError(f"{name}: {type(error).__name__}: {error}; the traceback is above, please report it")
+        logger.exception("%s", _name(item))
+        return InputError(f"{_name(item)}: {type(error).__name__}: {error}; the traceback is above, please report it")
 
 
-@contextmanager
-def _backend(scheduler: str | None) -> Iterator[None]:
-    from joblib import parallel_config
-
-    if scheduler is None:
-        with parallel_config("loky", inner_max_num_threads=1):
-            yield
-        return
-    with _client(scheduler) as client, client.as_current(), parallel_config("dask"):
-        yield
+def _name(item: Any) -> Any:
+    return item[0] if isinstance(item, tuple) else item
 
 
 def _client(scheduler: str) -> Any:
     try:
         from distributed import Client
+        from distributed import TimeoutError as DaskTimeoutError  # on Python 3.10, not the built-in one
     except ImportError as error:
         raise InputError("--scheduler needs Dask: pip install distributed==2026.8.0") from error
     try:
-        return Client(scheduler, timeout="10s", set_as_default=False)
+        client = Client(scheduler, timeout=DASK_SECONDS, set_as_default=False)
     except (OSError, ValueError) as error:
         raise InputError(
             f"scheduler {scheduler} does not answer ({error}); start one with `dask scheduler` and give its address"
         ) from error
+    try:
+        client.wait_for_workers(1, timeout=DASK_SECONDS)
+    except DaskTimeoutError as error:
+        client.close()
+        raise InputError(
+            f"scheduler {scheduler} has no worker after {DASK_SECONDS} s; start some with `dask worker {scheduler}`"
+        ) from error
+    return client
