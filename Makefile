@@ -39,7 +39,7 @@ help:
 	@echo "make test              set up and run the tests"
 	@echo "make test-fast         the tests that start no server and train nothing, in two minutes"
 	@echo "make test-pythons      set-up, demo and fast tests on Python 3.10 to 3.13, from clean clones"
-	@echo "make test-oldest-newest  the library's fast tests on Python 3.10 and 3.13"
+	@echo "make test-oldest-newest  fast tests without PyTorch on Python 3.10 and 3.13"
 	@echo "make coverage          the tests, and which lines of the package they run"
 	@echo "make test-viewers      the page and OHIF in Chromium, 3D Slicer's requests; installs what they need"
 	@echo "make lint              ruff and mypy"

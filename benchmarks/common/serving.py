@@ -10,10 +10,12 @@ import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import requests
-from monailabel.client import MONAILabelClient
+
+if TYPE_CHECKING:
+    from monailabel.client import MONAILabelClient
 
 APP = Path(__file__).resolve().parents[2] / "apps" / "wslpet"
 START_SECONDS = 240
@@ -103,6 +105,8 @@ class Process:
 
     def client(self) -> MONAILabelClient:
         """MONAI Label's own."""
+        from monailabel.client import MONAILabelClient
+
         downloads = self.scratch / "downloads"
         downloads.mkdir(parents=True, exist_ok=True)
         return MONAILabelClient(self.url, tmpdir=str(downloads), client_id="tester")
