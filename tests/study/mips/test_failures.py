@@ -7,10 +7,11 @@ from tests.helpers.mip_cohort import keep_frames, write_mip_cohort
 from wslpet.method.normal.frame import BodyFrame
 from wslpet.study.mips.cohort import Cohort, load
 from wslpet.study.mips.judging import Prediction, judge
-from wslpet.study.mips.report.cases import draw_cases
+from wslpet.study.mips.report.cases import draw_cases, panel
 from wslpet.study.mips.report.failures import ELSEWHERE, failures_of, region_at
 from wslpet.study.mips.runs import Task, mask_of
 from wslpet.study.mips.study import REFERENCE, open_mip_study
+from wslpet.study.report.figures import panels_of
 
 
 @pytest.fixture(scope="module")
@@ -58,6 +59,18 @@ def test_failures_are_counted_by_place_and_size(cohort):
     place = region_at(cohort, 0, tuple(np.argwhere(ill.mask).mean(axis=0)))
     assert +found.missed == {place: 1} == +found.lesions
     assert not +found.missed_small and not +found.small  # the disc has 8 cm²
+
+
+def test_outlines_lie_on_the_lesions_of_the_picture(cohort):
+    person = cohort.people[0]
+    one = judge(person, Prediction(person.mask.astype(float), person.mask, 1.0, None))
+    _, (axes,) = panels_of(1, 3, 5)
+    panel(axes, person, np.zeros_like(person.mask), one)
+    (outline,) = axes.collections[0].get_paths()
+    rows, columns = np.nonzero(person.mask)
+    middle = (np.array([columns.mean(), rows.mean()]) + 0.5) * person.image.spacing[::-1]
+    assert np.allclose((outline.vertices.min(axis=0) + outline.vertices.max(axis=0)) / 2, middle, atol=1.5)
+    assert axes.images[0].get_extent()[2:] == [person.mask.shape[0] * person.image.spacing[0], 0.0]
 
 
 def test_cases_are_drawn_from_masks_beside_the_runs_and_not_in_the_report(folder, tmp_path):

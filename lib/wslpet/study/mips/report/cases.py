@@ -50,23 +50,23 @@ def draw_cases(study: MipStudy, folder: Path) -> list[str]:
 
 def _drawn(study: MipStudy, cases: Sequence[Outcome], masks: dict[str, BoolArray], path: Path) -> bool:
     numbers = {person.name: k for k, person in enumerate(study.cohort.people)}
-    figure, panels = panels_of(len(cases), 2.6, 6.4)
+    figure, panels = panels_of(len(cases), 2.6, 5.2)
     for axes, one in zip(panels, cases, strict=True):
         k = numbers[one.name]
-        _panel(axes, study.cohort.people[k], masks[one.name], one)
+        panel(axes, study.cohort.people[k], masks[one.name], one)
         place = "" if one.strongest is None else region_at(study.cohort, k, one.strongest).partition(":")[0]
         axes.set_title(f"{one.name}, {one.cancer_type}\nDice {one.dice:.2f}; strongest: {place}", fontsize=6)
     return saved(figure, path)
 
 
-def _panel(axes: Axes, person: MipPerson, mask: BoolArray, one: Outcome) -> None:
-    """The MIP; the expert's mask and ours as outlines, the strongest place as a cross."""
+def panel(axes: Axes, person: MipPerson, mask: BoolArray, one: Outcome) -> None:
+    """Draw the MIP; the expert's mask and ours as outlines, the strongest place as a cross."""
     height, width = np.array(person.image.pixels.shape) * person.image.spacing
     extent = (0.0, width, height, 0.0)
     axes.imshow(person.image.pixels, cmap="gray_r", vmin=0, vmax=SATURATION_SUV, extent=extent)
     for region, colour in ((truth_of(person), TRUTH_COLOUR), (mask, LESION_COLOUR)):
         if region.any():
-            axes.contour(region, [0.5], colors=colour, linewidths=0.8, extent=extent)
+            axes.contour(region, [0.5], colors=colour, linewidths=0.8, extent=extent, origin="upper")
     if one.strongest is not None:
         row, column = (np.array(one.strongest) + 0.5) * person.image.spacing
         axes.plot(column, row, "+", color=SEED_COLOUR, ms=7)
