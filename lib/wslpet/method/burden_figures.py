@@ -1,4 +1,4 @@
-"""Figures of one patient as PDF: both MIPs with the outlined lesions, the table of lesions, slices through each."""
+"""Figures of one patient as PDF or PNG: MIPs with the outlined lesions, the table of lesions, slices through each."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from matplotlib.backends.backend_pdf import PdfPages
 from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 from matplotlib.transforms import Bbox
+from PIL import Image
 
 from wslpet.analysis.burden.lesions import LesionMeasures
 from wslpet.analysis.burden.patient import burden_of
@@ -20,6 +21,7 @@ from wslpet.core.volume import Volume
 from wslpet.method.burden import MeasuredScan
 
 A4_INCH = (8.27, 11.69)
+PNG_DPI = 150
 # As the MIPs of `wslpet segment`: inverse grey, black from this SUV up; Okabe and Ito's blue for lesions.
 SUV_WINDOW = (0.0, 10.0)
 COLOUR = "#0072B2"
@@ -58,6 +60,21 @@ def figures_pdf(volume: Volume, scan: MeasuredScan, title: str) -> bytes:
     with PdfPages(content, metadata={"Title": title, "Creator": "WSL-PET", "CreationDate": None}) as pdf:
         for figure in figures(volume, scan, title):
             pdf.savefig(figure)
+    return content.getvalue()
+
+
+def figures_png(volume: Volume, scan: MeasuredScan, title: str) -> bytes:
+    """PNG of `figures`, one page below the other, at `PNG_DPI`."""
+    pages = []
+    for figure in figures(volume, scan, title):
+        content = io.BytesIO()
+        figure.savefig(content, format="png", dpi=PNG_DPI)
+        pages.append(Image.open(content).convert("RGB"))
+    sheet = Image.new("RGB", (pages[0].width, sum(page.height for page in pages)))
+    for number, page in enumerate(pages):
+        sheet.paste(page, (0, number * page.height))
+    content = io.BytesIO()
+    sheet.save(content, "PNG")
     return content.getvalue()
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import requests
+from PIL import Image
 from playwright.sync_api import Browser
 
 from tests.browser.page.annotator import Annotator
@@ -55,6 +56,14 @@ def test_the_figures_of_a_patient_are_saved_as_pdf(tom: Annotator) -> None:
     assert download.value.suggested_filename == "bert-figures.pdf"
     content = Path(download.value.path()).read_bytes()
     assert content.startswith(b"%PDF-") and content.count(b"/Type /Page ") == 2
+
+
+def test_the_figures_of_a_patient_are_saved_as_png(tom: Annotator) -> None:
+    with tom.page.expect_download() as download:
+        tom.page.locator("#exports button", has_text="Figures PNG").click()
+    assert download.value.suggested_filename == "bert-figures.png"
+    picture = Image.open(download.value.path())
+    assert picture.format == "PNG" and picture.height > 2 * picture.width  # two pages of A4
 
 
 def test_radiomics_are_measured_with_progress_and_saved(server: Server, tom: Annotator) -> None:

@@ -39,11 +39,12 @@ CACHE_BYTES = 64 << 20
 _FORMAT = 2
 # Folders of the package whose code a record depends on.
 _MEASURING = ("core", "io", "analysis", "method")
-Form = Literal["csv", "nifti", "figures", "seg", "rtstruct", "sr"]
+Form = Literal["csv", "nifti", "figures", "png", "seg", "rtstruct", "sr"]
 ENDINGS: dict[Form, str] = {
     "csv": "-lesions.csv",
     "nifti": "-lesions.nii.gz",
     "figures": "-figures.pdf",
+    "png": "-figures.png",
     "seg": "-seg.dcm",
     "rtstruct": "-rtstruct.dcm",
     "sr": "-sr.dcm",
@@ -52,6 +53,7 @@ MEDIA_TYPES: dict[Form, str] = {
     "csv": "text/csv; charset=utf-8",
     "nifti": "application/gzip",
     "figures": "application/pdf",
+    "png": "image/png",
     **dict.fromkeys(("seg", "rtstruct", "sr"), "application/dicom"),
 }
 
@@ -130,7 +132,7 @@ class CohortBurden:
         """
         from wslpet.analysis.burden.exports import dicom_object, series_lesions  # slow to import
         from wslpet.io.dicom.derived.lesion_segmentation import content
-        from wslpet.method.burden_figures import figures_pdf
+        from wslpet.method.burden_figures import figures_pdf, figures_png
 
         self._store.image_path(image)
         if reader:
@@ -140,10 +142,11 @@ class CohortBurden:
             raise InputError(f"image {quoted(image)} has no annotation, so no lesion to export; click it first")
         if form == "csv":
             return lesions_csv([self._known(image, annotation) or self.scan(image, annotation).record])
-        headers = None if form in ("nifti", "figures") else self._store.headers(image)
+        headers = None if form in ("nifti", "figures", "png") else self._store.headers(image)
         scan = self.scan(image, annotation)
-        if form == "figures":
-            return figures_pdf(self._store.volume(image), scan, self._page.title(image))
+        if form in ("figures", "png"):
+            drawn = figures_pdf if form == "figures" else figures_png
+            return drawn(self._store.volume(image), scan, self._page.title(image))
         if headers is None:
             return mask_content(scan.labels, ".nii.gz")
         grid, stamp = scan.labels, self.key(image, annotation)

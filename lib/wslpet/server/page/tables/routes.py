@@ -99,8 +99,8 @@ def export(image: Image, form: Form, reader: Reader) -> Response:
     """The lesions of the annotation that counts, as a file.
 
     "csv" is the table of lesions, "nifti" a mask whose values are the lesions' numbers, "figures" a PDF with MIPs,
-    table and slices through each lesion. "seg", "rtstruct" and "sr" are DICOM objects, of images that are DICOM
-    series; the SR refers to the SEG.
+    table and slices through each lesion, "png" the same as one picture. "seg", "rtstruct" and "sr" are DICOM objects,
+    of images that are DICOM series; the SR refers to the SEG.
     """
     content = _burden().export(image, form, reader)
     name = quote(flat_name(image, ENDINGS[form]), safe="")

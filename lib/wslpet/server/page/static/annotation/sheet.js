@@ -24,7 +24,7 @@ export function drawNotes(notes) {
 }
 
 // The saved lesions of the patient as files.
-const FORMS = { csv: "CSV", nifti: "NIfTI", figures: "Figures PDF", seg: "DICOM SEG", rtstruct: "RTSTRUCT", sr: "DICOM SR" };
+const FORMS = { csv: "CSV", nifti: "NIfTI", figures: "Figures PDF", png: "Figures PNG", seg: "DICOM SEG", rtstruct: "RTSTRUCT", sr: "DICOM SR" };
 
 // study: where OHIF opens the series, too; empty of files.
 export function drawExports(name, study) {
