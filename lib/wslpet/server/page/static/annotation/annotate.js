@@ -33,7 +33,7 @@ export class Annotator {
     this.coming = new NextPatients(this.patients, {
       strategy: () => $("#strategy").value,
       busy: () => [...this.open, ...outbox.waiting.map((entry) => entry.image)],
-      fetched: (name, patient) => patient.then(() => this.opinion.shown && this.opinion.about(name)).catch(() => {}),
+      fetched: (name, patient) => this.#prepare(name, patient),
       retry: () => this.next(),
     });
     this.viewer = new Viewer($("#annotate"));
@@ -47,6 +47,16 @@ export class Annotator {
     });
     this.lesions.addEventListener("edit", () => this.#edited());
     this.#listen();
+  }
+
+  // A patient who comes next, while the one on the screen is read.
+  async #prepare(name, patient) {
+    try {
+      this.viewer.prepare(await patient);
+      if (this.opinion.shown) await this.opinion.about(name);
+    } catch {
+      // said when the patient is opened
+    }
   }
 
   // What this browser has open; the server offers it to nobody else.

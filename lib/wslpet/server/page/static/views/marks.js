@@ -4,8 +4,6 @@ import { trace } from "./lesion.js";
 const COLOUR = { yours: "#d55e00", chosen: "#d55e00", model: "#0072b2", reader0: "#009e73", reader1: "#cc79a7", cam: [230, 159, 0], halo: "rgba(255, 255, 255, 0.85)" };
 const WIDTH = { yours: 2, chosen: 3, model: 2, reader0: 1.5, reader1: 1.5 };
 const DASH = { model: [6, 4], reader0: [2, 3], reader1: [10, 3] };
-const LINE = "rgba(0, 158, 115, 0.9)"; // the cross of the slices
-const OPEN = 16; // pixels that the cross leaves free around its middle
 const FONT = "600 12px system-ui, sans-serif";
 
 export function outline(context, toScreen, loops, whose) {
@@ -47,17 +45,6 @@ function haloed(context, text, x, y, colour) {
   context.fillText(text, x, y);
 }
 
-// Where the slices go through a slice.
-export function crosshair(context, [x, y], width, height) {
-  lines(context, [[0, y, x - OPEN, y], [x + OPEN, y, width, y], [x, 0, x, y - OPEN], [x, y + OPEN, x, height]], LINE, 1);
-}
-
-// The height of the axial slice on a MIP, and the cross on it.
-export function heightLine(context, [x, y], width) {
-  lines(context, [[0, y, x - OPEN, y], [x + OPEN, y, width, y]], LINE, 1);
-  lines(context, [[x, y - OPEN, x, y - OPEN / 2], [x, y + OPEN / 2, x, y + OPEN]], LINE, 1.5);
-}
-
 export function ruler(context, from, to, text) {
   for (const [style, width] of [[COLOUR.halo, 4], ["#333", 1.5]]) lines(context, [[...from, ...to]], style, width);
   haloed(context, text, to[0] + 8, to[1] - 8, "#333");
@@ -91,16 +78,6 @@ export function cross(context, [x, y], whose) {
 // A place that is no tumour.
 export function crossedOut(context, [x, y]) {
   for (const [style, width] of [[COLOUR.halo, 4.5], [COLOUR.model, 2]]) lines(context, [[x - 5, y - 5, x + 5, y + 5], [x - 5, y + 5, x + 5, y - 5]], style, width);
-}
-
-export function ring(context, [x, y]) {
-  for (const [style, width] of [[COLOUR.halo, 4], ["#333", 1.5]]) {
-    context.strokeStyle = style;
-    context.lineWidth = width;
-    context.beginPath();
-    context.arc(x, y, 7, 0, 7);
-    context.stroke();
-  }
 }
 
 // CAM cells as the server sends them → a small canvas, to be stretched over its place.

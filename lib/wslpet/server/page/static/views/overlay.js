@@ -1,7 +1,7 @@
 // What is marked above the pictures: lesions, the cross, the height of the slice, the model's view, a ruler.
 import { PICTURES, VIEWS } from "./geometry.js";
 import { section, shadow, silhouette } from "./lesion.js";
-import { crossedOut, crosshair, cross, drawHeat, fill, heat, heightLine, label, outline, ring, ruler, turnedHeat } from "./marks.js";
+import { crossedOut, cross, drawHeat, fill, heat, label, outline, ruler, turnedHeat } from "./marks.js";
 
 export class Overlay {
   hidden = false;
@@ -61,20 +61,22 @@ export class Overlay {
     }
     for (const [n, masks] of this.readings.entries()) for (const mask of masks) outline(context, toScreen, this.#outline(name, mask), `reader${n % 2}`);
     for (const mask of this.model?.masks ?? []) outline(context, toScreen, this.#outline(name, mask), "model");
-    const at = toScreen(viewer.onPicture(name, middle(viewer.cross)));
-    const { width, height } = viewer.panels[name];
-    if (mip) heightLine(context, at, width);
-    else crosshair(context, at, width, height);
     for (const [voxels, mark] of [[this.seeds, cross], [this.background, crossedOut]])
       for (const voxel of voxels) if (mip || Math.abs(voxel[across] - viewer.cross[across]) < 0.6) mark(context, toScreen(viewer.onPicture(name, middle(voxel))), "yours");
-    if (viewer.hovered) this.#drawHovered(name, context, toScreen);
     if (this.#ruler?.name === name) ruler(context, toScreen(this.#ruler.from), toScreen(this.#ruler.to), this.#ruler.text);
   }
 
-  // On the MIPs wherever it is; on a slice that it lies in.
-  #drawHovered(name, context, toScreen) {
-    const { across } = PICTURES[name], { hovered, cross: at } = this.viewer;
-    if (across === undefined || Math.round(hovered[across]) === at[across]) ring(context, toScreen(this.viewer.onPicture(name, middle(hovered))));
+  isEmpty(name) {
+    const { lesions, readings, model, seeds, background } = this;
+    return this.hidden || (!model && this.#ruler?.name !== name && [lesions, readings, seeds, background].every((some) => !some.length));
+  }
+
+  // The cross of the slices; and the ring of what the pointer is on: on the MIPs wherever it is, on a slice that it lies in.
+  places(name, toScreen) {
+    const { hovered, cross: at } = this.viewer, { across } = PICTURES[name];
+    const on = (voxel) => toScreen(this.viewer.onPicture(name, middle(voxel)));
+    const inside = hovered && (across === undefined || Math.round(hovered[across]) === at[across]);
+    return { cross: this.hidden || !at ? null : on(at), ring: this.hidden || !inside ? null : on(hovered) };
   }
 
   // Loops of a lesion on a picture, traced once.

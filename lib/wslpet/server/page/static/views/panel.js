@@ -1,5 +1,6 @@
 // One picture (a MIP, a slice) with marks above it. The picture is redrawn when it or the window changes, the marks when
-// they do. Both axes run against the screen: the patient's right, or front, is on the left, and up is up.
+// they do. The cross and the ring under the pointer are elements of their own: to hand five canvases to the screen at each
+// step took more than half of its time. Both axes run against the screen: the patient's right, or front, is on the left, and up is up.
 import { fused, table } from "./colours.js";
 
 export class Panel {
@@ -9,12 +10,17 @@ export class Panel {
     this.source = document.createElement("canvas");
     this.size = null;
     this.marks = () => {};
-    this.stale = { image: false, overlay: false };
+    this.places = () => ({ cross: null, ring: null });
+    this.isUnmarked = () => true;
+    this.stale = { image: false, overlay: false, places: false };
+    [this.cross, this.ring] = ["crosshair", "ring"].map((name) => Object.assign(document.createElement("div"), { className: name, hidden: true }));
+    this.overlay.after(this.cross, this.ring);
     this.ct = null; // { numbers in HU, share of the PET, low, high }
   }
 
   // numbers: Uint16Array (u, v), v running fastest. spacing: mm. step: SUV of one.
   show(numbers, size, spacing, step, ct = null) {
+    if (this.#isShown(numbers, size, step, ct)) return;
     if (this.step !== step) this.shades = null;
     Object.assign(this, { numbers, size, spacing, step, ct });
     if (this.source.width !== size[0] || this.source.height !== size[1] || !this.pixels) {
@@ -23,6 +29,13 @@ export class Panel {
     }
     this.#aim();
     this.refresh();
+  }
+
+  // Whether it is on the screen already.
+  #isShown(numbers, size, step, ct) {
+    const alike = (one, other) => one?.buffer === other?.buffer && one?.byteOffset === other?.byteOffset && one?.length === other?.length;
+    const here = this.size && this.step === step && this.size.every((n, axis) => n === size[axis]);
+    return here && alike(numbers, this.numbers) && alike(ct?.numbers, this.ct?.numbers) && ct?.share === this.ct?.share;
   }
 
   // What stands at the left and the right end, and from where the picture is seen.
@@ -34,6 +47,7 @@ export class Panel {
 
   clear() {
     this.size = null;
+    this.cross.hidden = this.ring.hidden = true;
     for (const canvas of [this.image, this.overlay]) canvas.getContext("2d").clearRect(0, 0, canvas.width, canvas.height);
   }
 
@@ -53,6 +67,7 @@ export class Panel {
 
   // centre: (u, v) voxels from the edge, in the middle of the screen. scale: mm of a CSS pixel.
   aim(centre, scale) {
+    if (this.scale === scale && this.centre?.every((v, axis) => v === centre[axis])) return;
     Object.assign(this, { centre, scale });
     this.#aim();
     this.refresh();
@@ -73,15 +88,19 @@ export class Panel {
   }
 
   // marks: (context, toScreen) => draws, in CSS pixels.
-  mark(marks) {
-    this.marks = marks;
+  // places: (toScreen) => { cross, ring }: where these are, CSS pixels; null is nowhere. isUnmarked: whether `marks` would
+  // draw nothing.
+  mark(marks, places, isUnmarked) {
+    Object.assign(this, { marks, places, isUnmarked });
     this.refresh("overlay");
   }
 
+  // what: "image", "overlay", or "places" of cross and ring alone; all without it.
   refresh(what) {
-    if (!this.stale.image && !this.stale.overlay) requestAnimationFrame(() => this.draw());
-    if (what !== "overlay") this.stale.image = true;
-    if (what !== "image") this.stale.overlay = true;
+    if (!this.stale.image && !this.stale.overlay && !this.stale.places) requestAnimationFrame(() => this.draw());
+    this.stale.places = true;
+    if (!what || what === "image") this.stale.image = true;
+    if (!what || what === "overlay") this.stale.overlay = true;
   }
 
   // Voxels from the edge of the volume → CSS pixels.
@@ -97,10 +116,14 @@ export class Panel {
 
   draw() {
     const { image, overlay } = this.stale;
-    this.stale = { image: false, overlay: false };
+    this.stale = { image: false, overlay: false, places: false };
     if (!this.size || !this.box) return;
+    const places = this.places(this.toScreen);
+    for (const name of ["cross", "ring"]) put(this[name], places[name]);
     if (image) this.#drawImage();
     if (!overlay) return;
+    this.overlay.hidden = this.isUnmarked(); // an empty canvas, too, takes its time on the way to the screen
+    if (this.overlay.hidden) return;
     const context = this.overlay.getContext("2d");
     context.setTransform(devicePixelRatio, 0, 0, devicePixelRatio, 0, 0);
     context.clearRect(0, 0, this.width, this.height);
@@ -135,4 +158,11 @@ export class Panel {
     const v = v1 - ((event.clientY - top) / this.height) * (v1 - v0);
     return u < 0 || v < 0 || u >= this.size[0] || v >= this.size[1] ? null : [u, v];
   }
+}
+
+function put(element, place) {
+  element.hidden = !place;
+  if (!place) return;
+  element.style.setProperty("--x", `${place[0].toFixed(1)}px`);
+  element.style.setProperty("--y", `${place[1].toFixed(1)}px`);
 }

@@ -31,7 +31,7 @@ export class Viewer extends EventTarget {
     this.panels = {};
     for (const name of Object.keys(PICTURES)) {
       const panel = (this.panels[name] = new Panel(root.querySelector(`#${IDS[name] ?? name}`)));
-      panel.mark((...on) => this.overlay.draw(name, ...on));
+      panel.mark((...on) => this.overlay.draw(name, ...on), (toScreen) => this.overlay.places(name, toScreen), () => this.overlay.isEmpty(name));
       new Pointer(panel, this.#gestures(name));
     }
     this.framing = new Framing(root.querySelector(".views"), this.panels, (...at) => this.onPicture(...at));
@@ -41,15 +41,22 @@ export class Viewer extends EventTarget {
     new ResizeObserver(() => this.framing.layOut()).observe(root.querySelector(".views"));
   }
 
+  // A patient who comes next: what of the first slices can be fetched and computed is done before.
+  prepare(patient) {
+    patient.body ??= bodyOf(patient);
+    const start = startOf(patient);
+    for (const axis of [0, 1, 2]) slice(patient, axis, start[axis], "pet", () => {});
+  }
+
   // Resolves when both MIPs are on the screen.
   show(patient) {
     this.patient = patient;
     this.hovered = null;
     this.table.of(patient);
     this.overlay.clear();
-    this.body = bodyOf(patient);
-    this.cross = startOf(patient, this.body);
-    this.framing.of(patient, this.body);
+    patient.body ??= bodyOf(patient);
+    this.cross = startOf(patient);
+    this.framing.of(patient, patient.body);
     this.#fill();
     this.look(this.cross);
     return painted();
@@ -61,8 +68,8 @@ export class Viewer extends EventTarget {
     for (const panel of Object.values(this.panels)) panel.clear();
   }
 
-  refresh() {
-    for (const panel of Object.values(this.panels)) panel.refresh("overlay");
+  refresh(what = "overlay") {
+    for (const panel of Object.values(this.panels)) panel.refresh(what);
   }
 
   setWindow(low, high) {
@@ -108,10 +115,11 @@ export class Viewer extends EventTarget {
   look(voxel) {
     const { patient } = this;
     if (!patient) return false;
+    const before = this.cross;
     this.cross = voxel.map((v, axis) => Math.min(Math.max(Math.round(v), 0), patient.shape[axis] - 1));
     this.framing.follow(this.cross);
     const here = this.#drawSlices();
-    this.refresh();
+    for (const [name, { across }] of Object.entries(PICTURES)) this.panels[name].refresh(before?.[across] === this.cross[across] ? "places" : "overlay");
     this.dispatchEvent(new Event("look"));
     return here;
   }
@@ -172,7 +180,7 @@ export class Viewer extends EventTarget {
 
   #hover(voxel, suv) {
     this.hovered = voxel;
-    this.refresh();
+    this.refresh("places");
     this.dispatchEvent(new CustomEvent("hover", { detail: voxel && { voxel, suv } }));
   }
 
@@ -197,11 +205,14 @@ export class Viewer extends EventTarget {
       const index = this.cross[across], again = () => this.patient === patient && this.cross[across] === index && this.#drawSlices();
       const numbers = slice(patient, across, index, "pet", again);
       const hounsfield = of ? slice(patient, across, index, "ct", again) : null;
+      const panel = this.panels[name];
       if (!numbers || (of && !hounsfield)) {
         all = false;
+        if (panel.patient !== patient) panel.clear(); // not the slice of the one before
         continue;
       }
-      const fused = of ? { ...this.ct, numbers: hounsfield } : null, panel = this.panels[name];
+      panel.patient = patient;
+      const fused = of ? { ...this.ct, numbers: hounsfield } : null;
       if (Boolean(panel.ct) !== Boolean(fused)) panel.window({ low: this.low, high: this.high, map: fused ? "hot" : this.map });
       panel.show(numbers, axes.map((axis) => patient.shape[axis]), axes.map((axis) => patient.spacing[axis]), patient.suv_step, fused);
     }
@@ -209,4 +220,4 @@ export class Viewer extends EventTarget {
   }
 }
 
-const startOf = ({ shape }, { x, y }) => [(x[0] + x[1]) / 2, (y[0] + y[1]) / 2, shape[2] * FIRST_SLICE].map(Math.round);
+const startOf = ({ shape, body: { x, y } }) => [(x[0] + x[1]) / 2, (y[0] + y[1]) / 2, shape[2] * FIRST_SLICE].map(Math.round);
