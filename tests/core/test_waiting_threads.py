@@ -22,6 +22,7 @@ def test_omp_wait_policy_that_is_set_is_not_changed(monkeypatch, given, kept):
 
 
 def test_commands_set_omp_wait_policy_before_torch_is_imported():
+    pytest.importorskip("torch")
     environment = {name: value for name, value in os.environ.items() if not name.startswith("OMP_")}
     asked = [sys.executable, "-m", "wslpet", "model"]  # loads torch, whose OpenMP then tells its settings
     done = subprocess.run(

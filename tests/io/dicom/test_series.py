@@ -173,6 +173,7 @@ def test_read_volume_reads_a_folder(tmp_path):
 
 
 def test_the_terminal_segments_series(capsys, tmp_path):
+    pytest.importorskip("torch")
     array = np.full((24, 22, 26), 0.5, np.float32)
     array[15:19, 8:12, 11:15] = 9
     body = Volume(array, np.diag([8.0, 8, 8, 1]), "SUV", "body")
