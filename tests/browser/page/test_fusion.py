@@ -71,6 +71,7 @@ def test_the_ct_lies_under_the_slices_and_the_mips_stay(fay: Annotator) -> None:
         )
     assert colours(fay, "coronal") == 0
     coloured = colours(fay, "axial")
+    fay.picture("fusion")
     fay.page.locator("#ct-share").fill("0")
     fay.page.wait_for_timeout(300)
     assert colours(fay, "axial") == 0 < coloured  # the CT alone is grey
