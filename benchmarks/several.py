@@ -13,9 +13,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from benchmarks.common.several import SeveralLesions, patient_with
 from wslpet.core.seeds import Seed
 from wslpet.data.phantom.settings import PRESETS
+from wslpet.data.phantom.several import SeveralLesions, patient_with
 from wslpet.method.inference.pipeline import delineate, warm_up
 
 FIRST_SEED = {"choose": 30_000, "report": 40_000}

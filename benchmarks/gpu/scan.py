@@ -14,7 +14,6 @@ from benchmarks.speed import usual
 from benchmarks.speed.scans import Sized
 from benchmarks.speed.threads import as_the_server
 from wslpet.analysis.overlap import agreement
-from wslpet.core.settings import Settings
 from wslpet.io.readers import read_volume
 from wslpet.method.inference.forward import run_network
 from wslpet.method.inference.pipeline import find_lesions
@@ -63,7 +62,7 @@ def _stages(section: Section, config: Config, path: Path) -> None:
     compare("network, places", {way: lambda model=model: run_network(views, model) for way, model in models.items()})
     compare(
         "lesion",
-        {way: lambda seen: seen.answer(ras, volume, 1, Settings().least_evidence) for way in models},
+        {way: lambda seen: seen.candidates(ras) for way in models},
         {way: lambda model=model: run_network(views, model) for way, model in models.items()},
     )
     compare(

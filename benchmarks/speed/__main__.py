@@ -123,7 +123,7 @@ def _stages(speed: Speed, repeat: int) -> None:
         ras = volume.to_ras()
         views = _timed(seconds, "project", lambda: project(ras))  # noqa: B023
         seen = _timed(seconds, "network, places", lambda: run_network(views, model))  # noqa: B023
-        _timed(seconds, "lesion", lambda: seen.answer(ras, volume, 1, model.settings.least_evidence))  # noqa: B023
+        _timed(seconds, "lesion", lambda: seen.candidates(ras))  # noqa: B023
         result = find_lesions(volume, model, seen)
         _timed(seconds, "write", lambda: write_mask(result.mask, mask))  # noqa: B023
         if n:

@@ -40,9 +40,8 @@ class Settings:
     distance : loss 2: "expected" distance of the CAM to the seed, "likelihood" of the seed under the CAM, or "off"
         (training on the types alone). The paper leaves the form open.
     distance_weight : weight of loss 2 relative to loss 1.
-    least_evidence : least evidence for a further lesion, relative to that of the strongest finding (ours). Evidence is
-        a finding's share of the weight of back-projected pixels times the exponential of its contour score. With 1, one
-        lesion is found.
+    least_probability : least probability of a candidate for it to be a lesion (ours). A lower one finds more lesions,
+        and more false ones. The one that the CAMs are sure of is always a lesion; without any, there is none.
     epochs, batch_size, learning_rate, weight_decay : of the training.
     patience : epochs without a better validation loss, after which training ends early.
     fine_tuning : factor of the learning rate when training starts from weights.
@@ -69,7 +68,7 @@ class Settings:
     pooling: str = "log-sum-exp"
     distance: str = "likelihood"
     distance_weight: float = 1.0
-    least_evidence: float = 0.1
+    least_probability: float = 0.4
     epochs: int = 50
     batch_size: int = 8
     learning_rate: float = 2e-3
@@ -130,7 +129,7 @@ _RANGES = {
     "suv_limit": (1.0, 1000.0),
     "dropout": (0.0, 0.9),
     "distance_weight": (0.0, 1000.0),
-    "least_evidence": (0.0, 1.0),
+    "least_probability": (0.0, 1.0),
     "epochs": (1, 10_000),
     "batch_size": (1, 1024),
     "learning_rate": (1e-7, 1.0),
@@ -177,6 +176,13 @@ def settings_from(preset: str = "default", **overrides: Any) -> Settings:
     if unknown:
         raise InputError(f"settings {', '.join(unknown)} do not exist; known are {', '.join(sorted(known))}")
     return replace(PRESETS[preset], **overrides)
+
+
+def checked_probability(value: float) -> float:
+    """A probability that somebody asked for; raises InputError unless it is from 0 to 1."""
+    if not 0.0 <= value <= 1.0:
+        raise InputError(f"least_probability {value!r} is not a probability; give a number from 0 to 1")
+    return float(value)
 
 
 def renamed_types(text: str) -> dict[str, str]:

@@ -17,13 +17,13 @@ import pytest
 import requests
 from playwright.sync_api import Browser
 
-from benchmarks.common.several import SeveralLesions, patient_with
 from tests.browser.page.annotator import Annotator
 from tests.helpers.app_server import Server
 from tests.helpers.needs import needs_chromium
 from wslpet.core.volume import Volume
 from wslpet.data.phantom.cohort import save_scan
 from wslpet.data.phantom.settings import PRESETS
+from wslpet.data.phantom.several import SeveralLesions, patient_with
 from wslpet.method.projection.mip import project
 from wslpet.server.tasks.findings import LesionMask
 

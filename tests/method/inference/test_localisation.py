@@ -10,13 +10,13 @@ from wslpet.core.settings import settings_from
 from wslpet.core.volume import Volume
 from wslpet.method.delineation.contours import Contour
 from wslpet.method.inference.localisation import (
+    CamPoints,
     Finding,
     Lesion,
     ScaleOutput,
     findings,
     lesion_at,
     select_lesion,
-    select_lesions,
 )
 from wslpet.method.network.cam import Cams
 from wslpet.method.network.inputs import grid_images
@@ -180,15 +180,19 @@ def test_a_measure_in_a_window_is_that_in_the_whole_scan():
     assert {name: getattr(lesion, name) for name in whole} == pytest.approx(whole, rel=1e-5)
 
 
-def test_every_finding_that_stands_is_a_lesion_and_none_twice():
+def test_the_finding_with_the_best_contour_and_share_is_the_lesion():
     volume = field((4.06, 4.06, 2.0))
     one, other = place(volume, (60, 60, 70)), place(volume, (130, 110, 170))
     volume = scan(volume, [(one, (16, 14, 18), 7.0), (other, (16, 14, 18), 7.0)])
-    near = one + np.array([5.0, 5.0, -5.0])
-    places = [Finding(tuple(volume.to_index(at)), share) for at, share in ((one, 0.5), (near, 0.3), (other, 0.2))]
-    found = select_lesions(volume, places, 0.01)
-    assert [lesion.finding for lesion in found][-1] == places[2] and len(found) == 2
-    assert found[0].evidence == 1.0 and 0.01 <= found[1].evidence <= 1.0
-    for lesion, centre in zip(found, (one, other), strict=True):
-        assert dice(lesion.contour.in_volume(volume.shape), ellipsoid(volume, centre, (16, 14, 18))) > 0.8
-    assert len(select_lesions(volume, places, 1.0)) == 1
+    places = [Finding(tuple(volume.to_index(at)), share) for at, share in ((one, 0.3), (other, 0.7))]
+    found, contour = select_lesion(volume, places)
+    assert found == places[::-1]
+    assert dice(contour.in_volume(volume.shape), ellipsoid(volume, other, (16, 14, 18))) > 0.8
+
+
+def test_the_share_near_a_voxel_is_that_of_its_points():
+    voxels, spacing = np.array([[10, 10, 10], [11, 10, 10], [40, 10, 10]]), np.array([4.0, 3.0, 2.0])
+    points = CamPoints(voxels, np.log([1.0, 2.0, 5.0]), spacing)
+    assert points.share_near(np.array([10.0, 10.0, 10.0]), 3.9) == pytest.approx(1 / 8)
+    assert points.share_near(np.array([10.0, 10.0, 10.0]), 4.1) == pytest.approx(3 / 8)
+    assert [one.share for one in points.findings()] == pytest.approx([5 / 8, 3 / 8])

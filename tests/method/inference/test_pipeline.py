@@ -12,11 +12,13 @@ from wslpet.core.errors import InputError, SeedError
 from wslpet.core.seeds import NO_TUMOUR, Seed
 from wslpet.core.settings import settings_from
 from wslpet.core.volume import Volume
+from wslpet.method.inference.finding.maps import ANGLES, LesionMap
 from wslpet.method.inference.forward import run_network
-from wslpet.method.inference.pipeline import delineate, find_lesions
+from wslpet.method.inference.pipeline import delineate, find_lesions, find_primary
 from wslpet.method.inference.result import Result
 from wslpet.method.network.checkpoint import Model, new_network
 from wslpet.method.projection.mip import VIEWS, project
+from wslpet.method.projection.rotated import rotated_mips
 
 RADII = np.array([17.0, 14.0, 22.0])
 # Off-centre in every axis, mm from the first voxel of the RAS scan.
@@ -89,17 +91,67 @@ def test_the_seed_decides_the_type(cancer_type):
     assert result.lesions[0].cancer_type == cancer_type
 
 
+@pytest.fixture
+def sure_of(monkeypatch):
+    """Function: the segmenter is as sure of a mask (as stored) as is said, and of nothing else."""
+
+    def sure(volume: Volume, inside: np.ndarray, probability: float = 0.98) -> None:
+        mask = volume.with_array(inside.astype(np.float32)).to_ras()
+
+        def maps(ras: Volume) -> list[LesionMap]:
+            pairs = zip(rotated_mips(ras, ANGLES), rotated_mips(mask, ANGLES), strict=True)
+            return [LesionMap(mip, probability * (own.mip > 0)) for mip, own in pairs]
+
+        monkeypatch.setattr(wslpet.method.inference.forward, "lesion_maps", maps)
+
+    return sure
+
+
 @pytest.mark.parametrize("name", STORED)
-def test_without_a_click_the_mask_is_in_the_scans_geometry(name):
-    volume, _, _ = make(name)
-    result = find_lesions(volume, model())
-    assert result.mask.shape == volume.shape
+def test_the_segmenters_lesion_is_found_wherever_it_is_stored(name, sure_of):
+    volume, centre, truth = make(name)
+    sure_of(volume, truth)
+    network = model(no_tumour=True)
+    result = find_lesions(volume, network)
+    assert result.mask.shape == volume.shape and result.mask.array.dtype == np.uint8
     assert np.array_equal(result.mask.affine, volume.affine)
-    assert result.mask.array.dtype == np.uint8
+    first = result.lesions[0]
+    assert np.linalg.norm(np.array(first.position) - centre) < 6
+    assert dice(result.lesion_mask().array == 1, truth) > 0.75
+    assert first.probability >= 0.4 and result.lesion_probability >= 0.4
+    assert result.cancer_type == first.cancer_type == max(("lung", "oesophagus"), key=result.type_probabilities.get)
+    assert set(np.unique(result.mask.array)) == {0, network.settings.labels[result.cancer_type]}
     assert sum(result.type_probabilities.values()) == pytest.approx(1.0, abs=1e-5)
-    assert result.cancer_type == max(result.type_probabilities, key=result.type_probabilities.get)
     assert set(result.cams) == set(result.images) == set(VIEWS)
     assert all(cam.min() >= 0 and cam.max() <= 1 for cam in result.cams.values())
+
+
+@pytest.mark.parametrize("no_tumour", [False, True])
+def test_no_lesion_is_an_answer(no_tumour, sure_of):
+    volume, _, truth = make("off-origin")
+    sure_of(volume, truth, 0.001)
+    result = find_lesions(volume, model(no_tumour=no_tumour))
+    assert result.cancer_type == NO_TUMOUR and result.lesions == () and result.contours == ()
+    assert result.mask.shape == volume.shape and not result.mask.array.any()
+    assert not result.lesion_mask().array.any()
+    answer = json.loads(json.dumps(result.to_dict()))
+    assert answer["mtv_ml"] == 0 and answer["lesions"] == []
+    assert answer["confidence"] == pytest.approx(1 - answer["lesion_probability"])
+
+
+def test_a_least_probability_must_be_one():
+    volume, _, _ = make("RAS")
+    with pytest.raises(InputError, match=r"least_probability 1\.5"):
+        find_lesions(volume, model(), least_probability=1.5)
+
+
+@pytest.mark.parametrize("name", STORED)
+def test_the_cams_alone_always_name_a_lesion(name):
+    volume, _, _ = make(name)
+    result = find_primary(volume, model())
+    assert result.mask.shape == volume.shape and np.array_equal(result.mask.affine, volume.affine)
+    assert len(result.lesions) == 1 and result.mask.array.any()
+    assert result.cancer_type == max(result.type_probabilities, key=result.type_probabilities.get)
 
 
 def test_the_answer_does_not_depend_on_storage():

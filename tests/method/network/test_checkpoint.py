@@ -108,3 +108,11 @@ def test_weights_that_are_not_finite_are_refused(tmp_path):
     save_model(broken, tmp_path / "model.pt")
     with pytest.raises(ModelError, match="not finite"):
         load_model(tmp_path / "model.pt")
+
+
+def test_a_setting_that_is_no_more_is_dropped(tmp_path):
+    save_model(load_model(), tmp_path / "one.pt")
+    content = torch.load(tmp_path / "one.pt", weights_only=True)
+    content["settings"]["least_evidence"] = 0.001
+    torch.save(content, tmp_path / "two.pt")
+    assert load_model(tmp_path / "two.pt").version == load_model().version

@@ -7,7 +7,7 @@ import torch
 import wslpet.method.projection.mip
 from tests.helpers.blobs import STORAGES, empty, stored_as
 from wslpet.core.volume import Volume
-from wslpet.method.projection.mip import project, rotated_mip, to_grid
+from wslpet.method.projection.mip import project, to_grid
 
 SPACINGS = [(4.0, 4.0, 4.0), (2.0, 2.0, 2.0), (4.06, 4.06, 2.0), (5.5, 5.5, 3.27), (3.0, 4.5, 7.0)]
 
@@ -135,36 +135,3 @@ def test_a_scan_without_a_body_is_not_cropped():
     volume = empty((10, 12, 14))
     coronal, sagittal = to_grid(project(volume), 4.0)
     assert coronal.mip.shape[1] == sagittal.mip.shape[1] >= 14
-
-
-def test_a_turned_mip_shows_voxels_as_they_are():
-    volume = noise((9, 7, 5))
-    for degrees in (0, 30, 77, 180, 315):
-        seen = rotated_mip(volume, degrees)
-        x, y = seen.column[..., 0], seen.column[..., 1]
-        values = volume.array[x, y, np.broadcast_to(np.arange(5), x.shape)]
-        met = seen.mip > 0
-        assert met.any()
-        assert np.array_equal(seen.mip[met], values[met])
-
-
-def test_a_turned_mip_at_right_angles_is_a_view_and_its_mirror():
-    volume = Volume(noise().array, np.diag([2.0, 2.0, 3.0, 1.0]))
-    coronal, sagittal = project(volume)
-    for degrees, mip in ((0, coronal.mip), (90, sagittal.mip), (180, coronal.mip[::-1]), (270, sagittal.mip[::-1])):
-        seen = rotated_mip(volume, degrees).mip
-        rows = np.flatnonzero(seen.any(axis=1))
-        assert np.array_equal(seen[rows[0] : rows[-1] + 1], mip)
-
-
-@pytest.mark.parametrize("degrees", [0, 40, 90, 200])
-def test_a_point_lies_where_the_turned_mip_shows_it(degrees):
-    array = np.zeros((30, 24, 6), dtype=np.float32)
-    array[21, 5, 4] = 7
-    volume = Volume(array, np.diag([4.0, 5.0, 3.0, 1.0]))
-    seen = rotated_mip(volume, degrees)
-    u, z = np.argwhere(seen.mip == 7).T
-    assert set(z) == {4} and (seen.column[u, z] == (21, 5)).all()
-    mm = (np.array([21.5, 5.5]) - np.array([15, 12])) * (4.0, 5.0)
-    across = mm @ (np.cos(np.deg2rad(degrees)), np.sin(np.deg2rad(degrees)))
-    assert abs((u.mean() + 0.5 - seen.mip.shape[0] / 2) * 4.0 - across) < 3

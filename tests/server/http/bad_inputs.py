@@ -104,6 +104,7 @@ REQUESTS: dict[str, Send] = {
     "click: unknown key": _click({"lung": [LUNG], "image_uri": "/etc/passwd"}),
     "click: extension that climbs": _click({"lung": [LUNG], "result_extension": "/../x.nii"}),
     "click: flag that is text": _click({"lung": [LUNG], "save_label": "yes"}),
+    "find: no probability": _click({"least_probability": 1.5}, model="wslpet"),
     "click: device that is code": _click({"lung": [LUNG], "device": "$(id)"}),
     "click: long name": _click({"lung": [LUNG], "client_id": "x" * 5000}),
     "click: no JSON": _click("{not json"),

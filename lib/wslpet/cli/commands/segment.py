@@ -221,6 +221,9 @@ def segment_one(
     picture(Case(volume, result, cell_mm, seed), out / f"{name}.png")
     with replacing(out / f"{name}.json") as part:
         part.write_text(json.dumps(answer, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    if seed is None and not result.lesions:
+        found = f"no lesion found (probability of any lesion {result.lesion_probability:.0%})"
+        return f"{name}: {found} → {shown / f'{name}{MASK_END}'}"
     probability = "" if seed is not None else f" ({result.type_probabilities[result.cancer_type]:.0%})"
     measured = "nothing delineated"
     if result.lesions:

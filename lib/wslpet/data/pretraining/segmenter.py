@@ -1,12 +1,17 @@
-"""Train the shipped segmenter on lifelike phantoms with their masks (python -m wslpet.data.pretraining.segmenter)."""
+"""Train the shipped segmenter on phantoms with their masks (python -m wslpet.data.pretraining.segmenter).
+
+It learns from MIPs all around the body, although it is mostly shown coronal ones: of 55 real patients, the strongest
+place of the coronal MIP lies in a lesion in 98 %, and in 87 % after 900 steps in place of 2,400; with coronal views of
+lifelike phantoms alone, in 85 %.
+"""
 
 from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -19,17 +24,17 @@ from tqdm import tqdm
 
 from wslpet.core.arrays import Array, BoolArray, FloatArray
 from wslpet.core.volume import Volume
-from wslpet.data.phantom import PRESETS, Patient, make_patient
+from wslpet.data.phantom import PRESETS, make_patient
+from wslpet.data.phantom.several import patient_with
+from wslpet.method.inference.finding.maps import ANGLES, displayed
 from wslpet.method.network.coarse_segmenter import GRID_MM, CoarseNet, input_channels, save_network
-from wslpet.method.normal.reference import display_images
-from wslpet.method.projection.mip import project
+from wslpet.method.projection.rotated import rotated_mips
 from wslpet.method.shipped import SHIPPED_SEGMENTER
 
-PRESET = "lifelike"
-# Tests, measurements and the CAM network's training use smaller random seeds. The 40 phantoms from 500,000 on were used
-# to evaluate the segmenter.
-FIRST_SEED = 500_040
-PEOPLE = 210
+# Kind of phantom → first random seed, how many, and share of the windows. Tests, measurements and the CAM network's
+# training use other seeds. The 40 phantoms from 500,000 on were used to evaluate the segmenter.
+KINDS = {"lifelike": (500_040, 240, 0.6), "several": (900_000, 90, 0.3), "none": (910_000, 30, 0.1)}
+MOST_LESIONS = 12
 # Simulating a phantom with this voxel size takes one second, with a scanner's own voxel size four.
 VOXEL_MM = (4.07, 4.07, GRID_MM)
 # A pixel of a lesion is hidden if another tissue along the ray is hotter; hidden pixels have no weight in the training.
@@ -37,13 +42,13 @@ OWN_SHARE = 0.999
 WINDOW = (192, 112)
 # SUV at which displays saturate.
 SATURATION = (4.0, 8.0)
-BATCH, STEPS, LEARNING_RATE = 8, 500, 2e-3
+BATCH, STEPS, LEARNING_RATE = 8, 2400, 2e-3
 LESION_WEIGHT = 3.0
 
 
 @dataclass(frozen=True, eq=False)
 class PhantomMip:
-    """Coronal MIP of a phantom in the orientation of a display, on the segmenter's grid.
+    """MIP of a phantom in the orientation of a display, on the segmenter's grid.
 
     Parameters
     ----------
@@ -57,28 +62,52 @@ class PhantomMip:
     visible: BoolArray
 
 
-def phantom_mip(seed: int) -> PhantomMip:
-    """Simulate one phantom and project it."""
-    patient = make_patient(seed, PRESETS[PRESET], VOXEL_MM)
-    image = _displayed(patient, patient.volume.array)
-    own = _displayed(patient, np.where(patient.truth.array > 0, patient.volume.array, 0))
-    lesions = _displayed(patient, patient.truth.array) > 0
-    return PhantomMip(image, lesions, lesions & (own >= OWN_SHARE * image))
+def phantom_mips(kind: str, seed: int) -> list[PhantomMip]:
+    """Simulate one phantom of a kind, and project it at each of `ANGLES`."""
+    volume, lesions = simulated(kind, seed)
+    images, own, marked = (
+        [np.ascontiguousarray(displayed(mip).pixels) for mip in rotated_mips(volume.with_array(array), ANGLES)]
+        for array in (
+            volume.array,
+            np.where(lesions, volume.array, 0).astype(np.float32),
+            lesions.astype(np.float32),
+        )
+    )
+    return [
+        PhantomMip(image, mark > 0, (mark > 0) & (part >= OWN_SHARE * image))
+        for image, part, mark in zip(images, own, marked, strict=True)
+    ]
 
 
-def _displayed(patient: Patient, array: Array) -> FloatArray:
-    volume = Volume(np.asarray(array, dtype=np.float32), patient.volume.affine).to_ras()
-    return np.ascontiguousarray(display_images(project(volume))[0].pixels)
+def simulated(kind: str, seed: int) -> tuple[Volume, BoolArray]:
+    """A phantom, RAS in SUV, and where it has lesions (x, y, z).
+
+    Parameters
+    ----------
+    kind : "lifelike", 1 to 24 lesions in a lifelike body, or none; "several", 1 to 12 in a plain body with mimics;
+        "none", mimics alone.
+    """
+    mimics = PRESETS["train-mimics"]
+    if kind == "several":
+        several = patient_with(1 + seed % MOST_LESIONS, seed, mimics, VOXEL_MM)
+        return several.volume, several.lesions > 0
+    settings = replace(mimics, no_tumour_fraction=1.0) if kind == "none" else PRESETS[kind]
+    patient = make_patient(seed, settings, VOXEL_MM)
+    return patient.volume.to_ras(), patient.truth.to_ras().array > 0
 
 
-def cached_mip(seed: int, cache: Path) -> PhantomMip:
-    """A phantom's MIP, simulated once and then read from the cache."""
-    path = cache / f"{PRESET}-{seed}.npz"
+def cached_mips(kind: str, seed: int, cache: Path) -> list[PhantomMip]:
+    """A phantom's MIPs, simulated once and then read from the cache."""
+    path = cache / f"{kind}-{seed}.npz"
     if not path.exists():
-        mip = phantom_mip(seed)
-        np.savez_compressed(path, image=mip.image.astype(np.float16), lesions=mip.lesions, visible=mip.visible)
+        mips = phantom_mips(kind, seed)
+        image, lesions, visible = (
+            np.stack([getattr(mip, name) for mip in mips]) for name in ("image", "lesions", "visible")
+        )
+        np.savez_compressed(path, image=image.astype(np.float16), lesions=lesions, visible=visible)
     with np.load(path, allow_pickle=False) as content:
-        return PhantomMip(content["image"].astype(np.float32), content["lesions"], content["visible"])
+        stored = zip(content["image"].astype(np.float32), content["lesions"], content["visible"], strict=True)
+        return [PhantomMip(*mip) for mip in stored]
 
 
 def sample(mip: PhantomMip, rng: np.random.Generator) -> tuple[FloatArray, FloatArray, FloatArray]:
@@ -122,17 +151,33 @@ def _degraded(image: Array, rng: np.random.Generator) -> Array:
 
 
 def train_coarse(
-    people: Sequence[PhantomMip], steps: int, random_seed: int = 0, report: Callable[[int, float], None] | None = None
+    phantoms: Mapping[str, Sequence[Sequence[PhantomMip]]],
+    steps: int,
+    random_seed: int = 0,
+    report: Callable[[int, float], None] | None = None,
 ) -> CoarseNet:
-    """Train the network; `report` is called with the step and its loss."""
+    """Train the network.
+
+    Parameters
+    ----------
+    phantoms : kind → phantoms, each with its MIPs.
+    report : called with the step and its loss.
+    """
     rng = np.random.default_rng(random_seed)
     torch.manual_seed(random_seed)
+    share = np.array([KINDS[kind][2] for kind in phantoms])
+
+    def window() -> tuple[FloatArray, FloatArray, FloatArray]:
+        own = list(phantoms.values())[rng.choice(len(phantoms), p=share / share.sum())]
+        mips = own[int(rng.integers(len(own)))]
+        return sample(mips[int(rng.integers(len(mips)))], rng)
+
     network = CoarseNet()
     optimiser = torch.optim.AdamW(network.parameters(), LEARNING_RATE, weight_decay=1e-2)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, LEARNING_RATE, total_steps=steps)
     network.train()
     for step in range(steps):
-        drawn = [sample(people[int(rng.integers(len(people)))], rng) for _ in range(BATCH)]
+        drawn = [window() for _ in range(BATCH)]
         inputs, lesions, weight = (torch.from_numpy(np.stack(arrays)) for arrays in zip(*drawn, strict=True))
         loss = _loss(network(inputs), lesions, weight)
         optimiser.zero_grad()
@@ -156,26 +201,31 @@ def _loss(logits: Tensor, lesions: Tensor, weight: Tensor) -> Tensor:
 def main() -> None:
     """Simulate the phantoms, train the network, and write it."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--people", type=int, default=PEOPLE)
+    parser.add_argument("--share", type=float, default=1.0, help="of the phantoms")
     parser.add_argument("--steps", type=int, default=STEPS)
     parser.add_argument("--cache", type=Path, default=Path("work/pretraining"))
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--out", type=Path, default=SHIPPED_SEGMENTER)
     args = parser.parse_args()
     args.cache.mkdir(parents=True, exist_ok=True)
-    seeds = range(FIRST_SEED, FIRST_SEED + args.people)
+    jobs = [
+        (kind, first + n) for kind, (first, count, _) in KINDS.items() for n in range(max(1, round(args.share * count)))
+    ]
+    phantoms: dict[str, list[list[PhantomMip]]] = {}
     with ProcessPoolExecutor(args.workers) as pool:
-        drawn = pool.map(partial(cached_mip, cache=args.cache), seeds, chunksize=4)
-        people = list(tqdm(drawn, total=len(seeds), desc="phantoms"))
+        drawn = pool.map(partial(cached_mips, cache=args.cache), *zip(*jobs, strict=True), chunksize=4)
+        for (kind, _), mips in zip(jobs, tqdm(drawn, total=len(jobs), desc="phantoms"), strict=True):
+            phantoms.setdefault(kind, []).append(mips)
     with tqdm(total=args.steps, desc="steps") as bar:
 
         def report(step: int, loss: float) -> None:
             bar.update()
             bar.set_postfix(loss=f"{loss:.3f}")
 
-        network = train_coarse(people, args.steps, report=report)
-    save_network(network, args.out, {"phantoms": args.people, "steps": args.steps})
-    print(f"{args.out}: {args.people} phantoms, {args.steps} steps")
+        network = train_coarse(phantoms, args.steps, report=report)
+    counts = {kind: len(own) for kind, own in phantoms.items()}
+    save_network(network, args.out, {"phantoms": counts, "steps": args.steps})
+    print(f"{args.out}: {counts} phantoms, {args.steps} steps")
 
 
 if __name__ == "__main__":

@@ -17,15 +17,13 @@ from wslpet.core.limits import CORES
 from wslpet.core.seeds import NO_TUMOUR
 from wslpet.core.settings import Settings
 from wslpet.core.volume import Volume
-from wslpet.method.delineation.contours import Contour
-from wslpet.method.inference.localisation import Finding, Lesion, ScaleOutput, findings, select_lesions
+from wslpet.method.inference.finding.candidates import Candidate, candidates
+from wslpet.method.inference.finding.maps import lesion_maps
+from wslpet.method.inference.localisation import CamPoints, Finding, ScaleOutput
 from wslpet.method.network.cam import Cams, normalise, view_cam
 from wslpet.method.network.checkpoint import Model
 from wslpet.method.network.inputs import Batch, Example, collate
 from wslpet.method.projection.mip import VIEWS, GridImage, Projection, Views, to_grid
-
-# Findings, those of lesions first; the lesions' contours; the lesions.
-_Answer = tuple[list[Finding], tuple[Contour, ...], tuple[Lesion, ...]]
 
 # Confidence from which other scales do not change the result; chosen on phantoms.
 SURE = 0.9
@@ -46,7 +44,7 @@ class NetworkOutput:
     projections: dict[str, Projection]
     scale_outputs: list[ScaleOutput]
     probabilities: dict[str, float]
-    _answer: list[_Answer] = field(default_factory=list, init=False, repr=False)
+    _candidates: list[list[Candidate]] = field(default_factory=list, init=False, repr=False)
 
     @property
     def main(self) -> ScaleOutput:
@@ -58,30 +56,30 @@ class NetworkOutput:
         """The most probable class."""
         return max(self.probabilities, key=self.probabilities.__getitem__)
 
+    @property
+    def tumour_type(self) -> str:
+        """The most probable type of tumour, whether or not "no tumour" is more probable."""
+        return max((name for name in self.probabilities if name != NO_TUMOUR), key=self.probabilities.__getitem__)
+
+    @cached_property
+    def cam_points(self) -> CamPoints | None:
+        """The back-projected CAMs of the most probable type; None for "no tumour"."""
+        if self.cancer_type == NO_TUMOUR:
+            return None
+        return CamPoints.from_outputs(
+            self.scale_outputs, list(self.probabilities).index(self.cancer_type), self.projections
+        )
+
     @cached_property
     def findings(self) -> list[Finding]:
         """Strongest points of the 3D map of the most probable type, best first; empty for "no tumour"."""
-        if self.cancer_type == NO_TUMOUR:
-            return []
-        return findings(self.scale_outputs, list(self.probabilities).index(self.cancer_type), self.projections)
+        return [] if self.cam_points is None else self.cam_points.findings()
 
-    def answer(self, ras: Volume, stored: Volume, label: int, least_evidence: float) -> _Answer:
-        """Select and measure the lesions, with `select_lesions`, in the volume of the projections; computed once.
-
-        Parameters
-        ----------
-        least_evidence : always the same for one output.
-        """
-        if not self._answer:
-            found = select_lesions(ras, self.findings, least_evidence)
-            lesions = (
-                Lesion.from_contour(ras, one.contour, stored, label, self.cancer_type, n, evidence=one.evidence)
-                for n, one in enumerate(found, start=1)
-            )
-            chosen = [one.finding for one in found]
-            others = [place for place in self.findings if place not in chosen]
-            self._answer.append(([*chosen, *others], tuple(one.contour for one in found), tuple(lesions)))
-        return self._answer[0]
+    def candidates(self, ras: Volume) -> list[Candidate]:
+        """What may be a lesion, see `finding.candidates`, in the volume of the projections; computed once."""
+        if not self._candidates:
+            self._candidates.append(candidates(ras, lesion_maps(ras), self.cam_points, self.findings, self.confidence))
+        return self._candidates[0]
 
     @property
     def confidence(self) -> float:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -27,10 +28,9 @@ FINDING_MM = 24.0
 FINDINGS = 12
 # Points whose log score is this far below the best are ignored: even a million of them have no mass.
 NEGLIGIBLE = -30.0
-# Least `share` of a finding after the first: to be the strongest lesion, and to be one at all; and the
-# weight of the contour score against the log of the share. All were chosen on phantoms.
+# Least share of the map's mass of a finding after the first, to be the lesion, and the weight of the contour score
+# against the log of the share. Both were chosen on phantoms.
 LEAST_SHARE = 0.05
-LEAST_SHARE_OF_OTHERS = 5e-5
 SCORE_WEIGHT = 0.5
 
 
@@ -48,7 +48,7 @@ class Lesion:
     volume_ml, suv_max, suv_peak, suv_mean, tlg : see `wslpet.analysis.uptake.measure`.
     contour : how its contour was chosen.
     seeds : which of the seeds that were given lie in it, counted from 0; none of a lesion that was found.
-    evidence : of a lesion that was found, see `FoundLesion`; None of one that was clicked.
+    probability : that it is a lesion, of one that was found; None of one that was clicked.
     """
 
     number: int
@@ -63,7 +63,7 @@ class Lesion:
     tlg: float
     contour: ContourChoice = DEFAULT_CONTOUR
     seeds: tuple[int, ...] = ()
-    evidence: float | None = None
+    probability: float | None = None
 
     @classmethod
     def from_contour(
@@ -76,7 +76,7 @@ class Lesion:
         number: int = 1,
         choice: ContourChoice = DEFAULT_CONTOUR,
         seeds: tuple[int, ...] = (),
-        evidence: float | None = None,
+        probability: float | None = None,
     ) -> Lesion:
         """Measure the contour of a lesion in a RAS volume; `stored` is the same scan as stored."""
         part, mask = surroundings(volume.cropped(contour.window), contour.inside)
@@ -96,7 +96,7 @@ class Lesion:
             tlg=uptake["tlg"],
             contour=choice,
             seeds=seeds,
-            evidence=evidence,
+            probability=probability,
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -113,7 +113,7 @@ class Lesion:
             "tlg": self.tlg,
             "contour": self.contour.to_dict(),
             "seeds": list(self.seeds),
-            "evidence": self.evidence,
+            "probability": self.probability,
         }
 
 
@@ -166,25 +166,64 @@ def _between(values: FloatArray, cells: FloatArray, axis: int) -> FloatArray:
     return interpolated
 
 
+@dataclass(frozen=True, eq=False)
+class CamPoints:
+    """The back-projected pixels of a patient's two CAMs.
+
+    Parameters
+    ----------
+    voxels : (n, 3) of the RAS volume.
+    scores : (n,) coronal CAM + sagittal CAM at each, averaged over the scales.
+    spacing : of the voxels, mm.
+    """
+
+    voxels: Array
+    scores: Array
+    spacing: FloatArray
+
+    @classmethod
+    def from_outputs(
+        cls, scale_outputs: Sequence[ScaleOutput], class_index: int, projections: dict[str, Projection]
+    ) -> CamPoints:
+        """Back-project every MIP pixel by its depth map to the voxel of its maximum, and score it there.
+
+        The score is the coronal CAM at (x, z) plus the sagittal CAM at (y, z) (the combination is ours). Only voxels
+        that a MIP shows are scored, so a pair of maxima of different structures at the same height (a ghost) is not.
+        """
+        coronal, sagittal = (
+            np.mean([one.cam(class_index, projections[view]) for one in scale_outputs], axis=0) for view in VIEWS
+        )
+        points = np.concatenate([back_projected(projections[view]) for view in VIEWS])
+        x, y, z = points.T
+        return cls(points, (coronal[x, z] + sagittal[y, z]).astype(np.float64), voxel_spacing(projections))
+
+    def findings(self) -> list[Finding]:
+        """The strongest points of the 3D map, best first."""
+        return modes(self.voxels, self.scores, self.spacing)
+
+    def share_near(self, centre: Array, radius_mm: float) -> float:
+        """Share of the weight, exp(score), that lies within a radius of a fractional voxel."""
+        weight = self._weight
+        near = (((self.voxels - centre) * self.spacing) ** 2).sum(axis=1) <= radius_mm**2
+        return float(weight[near].sum() / weight.sum())
+
+    @cached_property
+    def _weight(self) -> Array:
+        weight: Array = np.exp(self.scores - self.scores.max())
+        return weight
+
+
+def voxel_spacing(projections: Mapping[str, Projection]) -> FloatArray:
+    """(x, y, z) mm of the volume of two projections."""
+    coronal = projections["coronal"]
+    return np.array([coronal.spacing[0], coronal.spacing[2], coronal.spacing[1]])
+
+
 def findings(
     scale_outputs: Sequence[ScaleOutput], class_index: int, projections: dict[str, Projection]
 ) -> list[Finding]:
-    """Find the strongest points of a patient's 3D map, best first (the combination of the views is ours).
-
-    Every MIP pixel is back-projected by its depth map to the voxel of its maximum and scored there: the coronal CAM at
-    (x, z) plus the sagittal CAM at (y, z), averaged over the scales. Only voxels that a MIP shows are scored, so a
-    pair of maxima of different structures at the same height (a ghost) is not.
-    """
-    coronal, sagittal = (
-        np.mean([one.cam(class_index, projections[view]) for one in scale_outputs], axis=0) for view in VIEWS
-    )
-    points = np.concatenate([back_projected(projections[view]) for view in VIEWS])
-    x, y, z = points.T
-    scores = (coronal[x, z] + sagittal[y, z]).astype(np.float64)
-    spacing = np.array(
-        [projections["coronal"].spacing[0], projections["sagittal"].spacing[0], projections["coronal"].spacing[1]]
-    )
-    return modes(points, scores, spacing)
+    """Find the strongest points of a patient's 3D map, best first, see `CamPoints`."""
+    return CamPoints.from_outputs(scale_outputs, class_index, projections).findings()
 
 
 def back_projected(projection: Projection, above: float = 1.0) -> Array:
@@ -240,37 +279,8 @@ def overlap(one: Contour, other: Contour) -> bool:
     return bool((parts[0] & parts[1]).any())
 
 
-@dataclass(frozen=True, eq=False)
-class FoundLesion:
-    """A finding that is a lesion.
-
-    Parameters
-    ----------
-    evidence : the finding's `share` times the exponential of its weighted contour score, as a share of the
-        strongest finding's, which has 1.
-    """
-
-    finding: Finding
-    contour: Contour
-    evidence: float
-
-
 def select_lesion(ras: Volume, places: Sequence[Finding]) -> tuple[list[Finding], Contour | None]:
-    """Select the finding that is the lesion, and its contour: the first of `select_lesions`.
-
-    Returns
-    -------
-    the findings, that of the lesion first, and its contour; None when there is no contour at any of them.
-    """
-    found = select_lesions(ras, places, 1.0)
-    if not found:
-        return list(places), None
-    chosen = found[0].finding
-    return [chosen, *(place for place in places if place is not chosen)], found[0].contour
-
-
-def select_lesions(ras: Volume, places: Sequence[Finding], least_evidence: float) -> list[FoundLesion]:
-    """Select the findings that are lesions, and their contours, the strongest first (ours).
+    """Select the one finding of the CAMs that is the lesion, and its contour (ours).
 
     The finding's `share` is combined with the score of its contour. Diffuse uptake such as pneumonia has
     high activation but no sharp edge, unlike a tumour beside it.
@@ -279,24 +289,27 @@ def select_lesions(ras: Volume, places: Sequence[Finding], least_evidence: float
     ----------
     ras : (x, y, z) in SUV.
     places : from `findings`, best first.
-    least_evidence : the strongest finding stands always, another one with this evidence or more, if its contour
-        overlaps none of a stronger one.
+
+    Returns
+    -------
+    the findings, that of the lesion first, and its contour; None when there is no contour at any of them.
     """
-    tried: list[tuple[bool, float, Finding, Contour]] = []
-    least_share = LEAST_SHARE if least_evidence == 1.0 else LEAST_SHARE_OF_OTHERS
+    best: tuple[float, Finding, Contour] | None = None
     for place in places:
-        if tried and place.share < least_share:
+        if best is not None and place.share < LEAST_SHARE:
             continue
         found = delineated(ras, np.array(place.index), CAM_SD_MM, CAM_REACHES_MM)
         if found is not None:
             contour, score = found
-            evidence = float(np.log(max(place.share, 1e-9)) + SCORE_WEIGHT * score)
-            tried.append((not tried or place.share >= LEAST_SHARE, evidence, place, contour))
-    tried.sort(key=lambda one: (not one[0], -one[1]))
-    lesions: list[FoundLesion] = []
-    for _, evidence, place, contour in tried:
-        share = float(np.exp(min(evidence - tried[0][1], 0.0)))
-        stands = not lesions or share >= least_evidence
-        if stands and not any(overlap(contour, other.contour) for other in lesions):
-            lesions.append(FoundLesion(place, contour, share))
-    return lesions
+            own = evidence(place.share, score)
+            if best is None or own > best[0]:
+                best = (own, place, contour)
+    if best is None:
+        return list(places), None
+    _, chosen, contour = best
+    return [chosen, *(place for place in places if place is not chosen)], contour
+
+
+def evidence(share: float, score: float) -> float:
+    """What speaks for a finding of the CAMs: log of its share, and its contour score."""
+    return float(np.log(max(share, 1e-9)) + SCORE_WEIGHT * score)

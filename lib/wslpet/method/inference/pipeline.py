@@ -10,12 +10,15 @@ import numpy as np
 
 from wslpet.core.errors import SeedError
 from wslpet.core.seeds import NO_TUMOUR, Annotation, Seed, annotation_of
-from wslpet.core.settings import Settings
+from wslpet.core.settings import Settings, checked_probability
 from wslpet.core.volume import Volume
 from wslpet.method.delineation.contours import Contour
 from wslpet.method.inference.clicked_lesions import ClickedLesions, clicked_lesions
+from wslpet.method.inference.finding.candidates import FEATURES
+from wslpet.method.inference.finding.probability import load_lesion_probability
+from wslpet.method.inference.finding.selection import FoundLesions, found_lesions
 from wslpet.method.inference.forward import NetworkOutput, run_network
-from wslpet.method.inference.localisation import Lesion, modes
+from wslpet.method.inference.localisation import Lesion, modes, select_lesion
 from wslpet.method.inference.result import Result
 from wslpet.method.network.checkpoint import Model
 from wslpet.method.projection.mip import project
@@ -24,32 +27,79 @@ from wslpet.method.projection.mip import project
 SHOWN = 3
 
 
-def find_lesions(volume: Volume, model: Model, output: NetworkOutput | None = None) -> Result:
-    """Find the lesions and their cancer type: every finding that stands, the strongest first.
-
-    What stands is a setting of the model, `Settings.least_evidence`.
+def find_lesions(
+    volume: Volume, model: Model, output: NetworkOutput | None = None, least_probability: float | None = None
+) -> Result:
+    """Find all lesions, the most probable first, and their cancer type; or none, which is `NO_TUMOUR`.
 
     Parameters
     ----------
     volume : (i, j, k) in SUV, as stored; it is not modified.
     output : `run_network` of the volume's MIPs and the model, if computed already.
+    least_probability : of a candidate, for it to be a lesion; None takes `Settings.least_probability` of the model.
+
+    Raises
+    ------
+    InputError
+        when `least_probability` is not from 0 to 1.
+    """
+    clock = _Clock()
+    least = model.settings.least_probability if least_probability is None else checked_probability(least_probability)
+    ras = volume.to_ras()
+    output = output or _output(ras, model, clock)
+    probability = load_lesion_probability(FEATURES)
+    found = found_lesions(output.candidates(ras), probability, least)
+    cancer_type = output.tumour_type if found.lesions else NO_TUMOUR
+    label = model.settings.labels.get(cancer_type, 0)
+    lesions = tuple(
+        Lesion.from_contour(ras, one.contour, volume, label, cancer_type, n, probability=p)
+        for n, (one, p) in enumerate(found.lesions, start=1)
+    )
+    clock.lap("lesions")
+    contours = tuple(one.contour for one, _ in found.lesions)
+    result = _result(volume, contours, label, cancer_type, lesions, output, model, clock)
+    return replace(
+        result,
+        lesion_probability=found.patient,
+        confidence=_confidence(output, found),
+        findings=tuple(
+            (tuple(ras.to_world(np.array(index)).tolist()), share) for index, share in _shown(output, found)
+        ),
+    )
+
+
+def find_primary(volume: Volume, model: Model, output: NetworkOutput | None = None) -> Result:
+    """Find the one lesion that the CAMs point at: the paper's method alone (§3.2), without the segmenter.
+
+    Parameters are those of `find_lesions`.
     """
     clock = _Clock()
     ras = volume.to_ras()
     output = output or _output(ras, model, clock)
     cancer_type = output.cancer_type
     label = model.settings.labels.get(cancer_type, 0)
-    places, contours, lesions = output.answer(ras, volume, label, model.settings.least_evidence)
+    places, contour = select_lesion(ras, output.findings)
+    contours = () if contour is None else (contour,)
+    lesions = tuple(Lesion.from_contour(ras, one, volume, label, cancer_type) for one in contours)
     clock.lap("lesions")
-    result = _result(volume, contours, label, cancer_type, lesions, output, model, clock)
     return replace(
-        result,
+        _result(volume, contours, label, cancer_type, lesions, output, model, clock),
         confidence=output.probabilities[cancer_type] * (places[0].share if places else 1.0),
-        findings=tuple(
-            (tuple(ras.to_world(np.array(place.index)).tolist()), place.share)
-            for place in places[: max(SHOWN, len(lesions))]
-        ),
+        findings=tuple((tuple(ras.to_world(np.array(one.index)).tolist()), one.share) for one in places[:SHOWN]),
     )
+
+
+def _confidence(output: NetworkOutput, found: FoundLesions) -> float:
+    if not found.lesions:
+        return 1.0 - found.patient
+    return output.probabilities[output.tumour_type] * found.lesions[0][0].share
+
+
+def _shown(output: NetworkOutput, found: FoundLesions) -> list[tuple[tuple[float, float, float], float]]:
+    """The lesions' places, then those of the CAMs that became none; `SHOWN` at least, if there are so many."""
+    shown = [(one.index, one.share) for one, _ in found.lesions]
+    others = [(place.index, place.share) for place in output.findings]
+    return shown + [place for place in others if place not in shown][: max(SHOWN - len(shown), 0)]
 
 
 def delineate(
@@ -143,7 +193,7 @@ def _result(
         cancer_type=cancer_type,
         type_probabilities={} if output is None else output.probabilities,
         lesions=lesions,
-        cams={} if output is None else output.normalised(cancer_type),
+        cams={} if output is None else output.normalised(cancer_type if lesions else output.cancer_type),
         images={} if output is None else output.main.images,
         contours=contours,
         slices=_slices(volume, contours),

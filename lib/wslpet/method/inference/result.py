@@ -22,10 +22,11 @@ class Result:
     ----------
     mask : uint8 (i, j, k), the label of the cancer type in all lesions, in the geometry and orientation of the scan
         as given; `lesion_mask` tells the lesions apart.
-    cancer_type : the seed's type, or the most probable one.
+    cancer_type : the seed's type, or the most probable one; `NO_TUMOUR` where no lesion was found.
     type_probabilities : class → probability; empty without a model.
     confidence : probability of `cancer_type` times the share of the first finding (ours); None when a seed was given.
         Low when the CAMs are diffuse.
+    lesion_probability : that the patient has a lesion at all (ours); None when a seed was given.
     findings : strongest back-projected points for `cancer_type`, (position mm RAS, share as of `Finding`); the first
         became the first lesion, the others follow by strength.
     lesions : numbered from 1, the primary first; no voxel is of two.
@@ -43,6 +44,7 @@ class Result:
     type_probabilities: dict[str, float]
     lesions: tuple[Lesion, ...]
     confidence: float | None = None
+    lesion_probability: float | None = None
     findings: tuple[tuple[tuple[float, float, float], float], ...] = ()
     cams: dict[str, Array] = field(default_factory=dict)
     images: dict[str, GridImage] = field(default_factory=dict)
@@ -76,6 +78,7 @@ class Result:
             "cancer_type": self.cancer_type,
             "type_probabilities": self.type_probabilities,
             "confidence": self.confidence,
+            "lesion_probability": self.lesion_probability,
             "findings": [{"position": list(position), "share": share} for position, share in self.findings],
             "lesions": [lesion.to_dict() for lesion in self.lesions],
             "mtv_ml": sum(lesion.volume_ml for lesion in self.lesions),

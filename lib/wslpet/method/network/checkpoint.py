@@ -20,6 +20,8 @@ from wslpet.method.shipped import SHIPPED_MODEL
 FORMAT = "wslpet-1"
 # Names of settings in files of version 1 of this software.
 _RENAMED = {"zooms": "test_time_scales", "seed": "random_seed"}
+# Settings that are no more.
+_GONE = ("least_evidence",)
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,8 +67,8 @@ def best_device() -> str:
 
 
 def _current_names(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Rename the settings of files written before version 2 to their current names."""
-    return {_RENAMED.get(name, name): value for name, value in settings.items()}
+    """Rename the settings of files of earlier versions to their current names, and drop those that are no more."""
+    return {_RENAMED.get(name, name): value for name, value in settings.items() if name not in _GONE}
 
 
 def save_model(model: Model, path: str | os.PathLike[str]) -> None:

@@ -1,4 +1,4 @@
-"""The shipped segmenter: a small U-Net on the coronal MIP at 4 mm, which learned from phantoms (ours).
+"""The shipped segmenter: a small U-Net on MIPs at 4 mm, from any side of the body, which learned from phantoms (ours).
 
 It needs neither an atlas nor a fit to the body's frame, so that it answers before a site has any scan of its own. What
 a display would saturate is cut off, and pixels of 4 mm hide the grain in which phantoms and patients differ most.
@@ -32,8 +32,8 @@ MULTIPLE = 16
 BODY_SHARE = 0.05
 WIDTHS = (20, 40, 64, 96)
 CHANNELS = 3
-# Chosen on real people among 0.1, 0.2, 0.3 and 0.5 (model card).
-THRESHOLD = 0.1
+# Chosen on 55 real people among 0.01, 0.02, 0.03, 0.05 and 0.1 (model card).
+THRESHOLD = 0.02
 
 
 class CoarseNet(nn.Module):
@@ -100,7 +100,7 @@ def _first_row(uptake: Array) -> int:
 
 @torch.inference_mode()
 def find(network: CoarseNet, image: MipImage) -> FloatArray:
-    """Probability (row, column) of a lesion at each pixel of a coronal MIP; the mean with the mirrored image."""
+    """Probability (row, column) of a lesion at each pixel of a MIP; the mean with the mirrored image."""
     weights = [linear_filter(n, s / GRID_MM) for n, s in zip(image.pixels.shape, image.spacing, strict=True)]
     small = weights[0] @ np.clip(image.pixels, 0, SATURATION_SUV).astype(np.float32) @ weights[1].T
     uptake = np.clip(small / SATURATION_SUV, 0, 1).astype(np.float32)

@@ -162,51 +162,6 @@ def _maxima_on(device: str, array: Array) -> list[tuple[Array, Array]]:
 
 
 @dataclass(frozen=True, eq=False)
-class RotatedMip:
-    """A MIP of a RAS volume along a ray rotated about z.
-
-    Parameters
-    ----------
-    mip : (u, z) float32, in the volume's unit; 0 where the ray meets no voxel.
-    column : (u, z, 2) int32, the voxel (x, y) that each pixel came from.
-    """
-
-    mip: Array
-    column: Array
-
-
-def rotated_mip(volume: Volume, degrees: float) -> RotatedMip:
-    """The MIP along a ray rotated about z: 0° is the coronal view, 90° the sagittal view.
-
-    u runs along (cos, sin) of the angle in (x, y), with pixels of the smaller of the two spacings. Its middle is the
-    lower edge of voxel (shape // 2), so that at right angles samples lie in the middle of voxels. Sampling is nearest
-    neighbour: a pixel is the value of one voxel.
-
-    Parameters
-    ----------
-    volume : array (x, y, z), axes as `Volume.to_ras` orders them.
-    """
-    (nx, ny, nz), (sx, sy, _) = volume.shape, volume.spacing
-    pixel = min(sx, sy)
-    half = int(np.ceil(np.hypot((nx + 1) * sx, (ny + 1) * sy) / pixel / 2))
-    ticks = (np.arange(2 * half) + 0.5 - half) * pixel
-    cos, sin = np.cos(np.deg2rad(degrees)), np.sin(np.deg2rad(degrees))
-    columns = np.ascontiguousarray(volume.array).reshape(nx * ny, nz)
-    mip = np.zeros((2 * half, nz), dtype=np.float32)
-    best = np.zeros((2 * half, nz), dtype=np.int32)
-    for ray in ticks:
-        x = np.floor((ticks * cos - ray * sin) / sx + nx // 2).astype(np.int32)
-        y = np.floor((ticks * sin + ray * cos) / sy + ny // 2).astype(np.int32)
-        met = np.flatnonzero((x >= 0) & (x < nx) & (y >= 0) & (y < ny))
-        column = x[met] * ny + y[met]
-        values = columns[column]
-        more = values > mip[met]
-        mip[met] = np.where(more, values, mip[met])
-        best[met] = np.where(more, column[:, None], best[met])
-    return RotatedMip(mip, np.stack([best // ny, best % ny], axis=-1))
-
-
-@dataclass(frozen=True, eq=False)
 class GridImage:
     """A projection on the network's square grid, cropped to the body.
 

@@ -60,6 +60,7 @@ Names = Annotated[
     Annotated[list[_Line], Field(max_length=_MAX_ENTRIES)] | None,
     Field(description=f"a list of at most {_MAX_ENTRIES} names"),
 ]
+Share = Annotated[Annotated[float, Field(ge=0, le=1)] | None, Field(description="a number from 0 to 1")]
 Segments = Annotated[
     Annotated[list[dict[str, Any]], Field(max_length=MAX_TEXT)] | None,
     Field(description=f"a list of at most {MAX_TEXT} objects"),
@@ -104,6 +105,7 @@ class InferOptions(_Common):
     label: Text = None
     label_info: Segments = None
     lesion_labels: Flag = None
+    least_probability: Share = None
     contour: Contours = None
     output: Word = None
     timeout: Seconds = None

@@ -9,7 +9,8 @@ import numpy as np
 
 from wslpet.core.arrays import Array
 from wslpet.core.errors import InputError
-from wslpet.method.projection.mip import Views, rotated_mip
+from wslpet.method.projection.mip import Views
+from wslpet.method.projection.rotated import rotated_mips
 from wslpet.server.errors import quoted
 from wslpet.server.page.schemas.names import Plane
 from wslpet.server.series.ct import FusedCt
@@ -42,7 +43,7 @@ class PatientImages:
     def rotated_mip(self, image_id: str, degrees: float) -> bytes:
         """Return little-endian uint16, (u, z) each: a MIP at an angle, and the x and y that its pixels came from."""
         with self._annotations.opened(self._datastore.image_path(image_id)) as scan:
-            rotated = rotated_mip(scan.volume.to_ras(), degrees)
+            rotated = rotated_mips(scan.volume.to_ras(), [degrees])[0]
         step = suv_step(self._datastore.views(image_id))
         x, y = (rotated.column[..., axis].astype("<u2").tobytes() for axis in (0, 1))
         return _in_steps(rotated.mip, step) + x + y

@@ -130,7 +130,7 @@ class BackgroundScanner:
             lesions=len(measured.lesions) if measured else None,
             mtv_ml=sum(lesion.volume_ml for lesion in measured.lesions) if measured else None,
             predicted=shown.cancer_type if shown else None,
-            probability=shown.probabilities.get(shown.cancer_type) if shown else None,
+            probability=_probability(shown) if shown else None,
             confidence=shown.confidence if shown else None,
             readings=self._page.readings(image, reader),
             **of_row(
@@ -193,6 +193,12 @@ class BackgroundScanner:
 def _latest(history: list[Annotation]) -> Annotation | None:
     """The annotation that counts."""
     return next((said for said in reversed(history) if said.counts), None)
+
+
+def _probability(predicted: Prediction) -> float | None:
+    if predicted.lesion is None:
+        return 1.0 - predicted.lesion_probability
+    return predicted.probabilities.get(predicted.cancer_type)
 
 
 def _counted(said: Mapping[str, seeds.Annotation]) -> dict[str, int]:

@@ -62,6 +62,7 @@ class DelineatedLesion(BaseModel):
     centroid: Triple = Field(description="mm RAS")
     contour: Contour = Field(description="as it was used: steps beyond the largest or the smallest contour are none")
     seeds: list[int] = Field(description="which of the seeds that were sent lie in it, counted from 0")
+    probability: float | None = Field(description="that it is a lesion, of one that was found; null of a click's")
     doubt: str = Field(description="of its seeds, in words, why they may not be on a tumour; else empty")
     mask: LesionMask
 
@@ -95,9 +96,10 @@ class Prediction(BaseModel):
     """Prediction of the weights in use for a scan."""
 
     model_version: str
-    cancer_type: str
+    cancer_type: str = Field(description='of the lesions; "no tumour" where none was found')
     probabilities: dict[str, float]
     confidence: float | None
+    lesion_probability: float = Field(description="that the patient has a lesion at all")
     lesion: Delineated | None
     cams: dict[str, CamCells]
     position: Triple | None = Field(description="mm RAS; what agreeing with the first lesion records as the seed")
@@ -139,6 +141,7 @@ def _lesion(result: Result, lesion: Lesion, contour: delineation.Contour) -> Del
         centroid=lesion.position,
         contour=Contour.from_choice(lesion.contour),
         seeds=list(lesion.seeds),
+        probability=lesion.probability,
         doubt="; ".join(result.doubts[n] for n in lesion.seeds if result.doubts[n]),
         mask=LesionMask(start=contour.start, shape=(x, y, z), bits=_base64(np.packbits(contour.inside))),
     )
@@ -153,6 +156,7 @@ def prediction(result: Result, volume: Volume, cell_mm: float) -> Prediction:
         cancer_type=result.cancer_type,
         probabilities=result.type_probabilities,
         confidence=result.confidence,
+        lesion_probability=1.0 if result.lesion_probability is None else result.lesion_probability,
         lesion=delineated(result),
         cams={view: _cells(result, view, cell_mm) for view in VIEWS if view in result.cams},
         position=next(iter(positions), None),

@@ -81,7 +81,8 @@ class FindTumour(InferTask):
         request : "image_path" of the scan, and "image_id" unless it is the image of a session. In a click request,
             points by type and "contour", see `clicks.clicks_in`. "result_extension", one of `EXTENSIONS`;
             "result_write_to_file"; "result_compress" (.nrrd, .mha); "lesion_labels": true for the lesions' numbers as
-            values of the mask, instead of the type's label value; "radiomics": true for all features in the answer.
+            values of the mask, instead of the type's label value; "least_probability": least probability of a
+            candidate for it to be a lesion, instead of the setting; "radiomics": true for all features in the answer.
 
         Returns
         -------
@@ -139,7 +140,7 @@ class FindTumour(InferTask):
         return made
 
     def _made(self, request: Mapping[str, Any], scan: OpenScan, said: Annotation | None) -> _Made:
-        result = self._segment(Path(request["image_path"]), scan.volume, said)
+        result = self._segment(Path(request["image_path"]), scan.volume, said, request.get("least_probability"))
         features = _features(scan.volume, result) if request.get("radiomics") is True else None
         return _Made(result, features, scan.read_seconds)
 
@@ -158,7 +159,7 @@ class FindTumour(InferTask):
         image_id = request.get("image_id")
         return [] if image_id is None else self._datastore.notes(image_id)
 
-    def _segment(self, image: Path, volume: Volume, said: Annotation | None) -> Result:
+    def _segment(self, image: Path, volume: Volume, said: Annotation | None, least: float | None) -> Result:
         model = None
         try:
             model = self._weights.current()
@@ -178,7 +179,7 @@ class FindTumour(InferTask):
             result = delineate(volume, said, model, self._settings if model is None else None, output)
         else:
             assert model is not None
-            result = find_lesions(volume, model, output)
+            result = find_lesions(volume, model, output, self._settings.least_probability if least is None else least)
         result.latencies["network"] = seconds
         return result
 

@@ -37,6 +37,7 @@ class Predictions:
     def __init__(self, datastore: SeededDatastore, weights: ActiveModel, folder: Path) -> None:
         self._datastore = datastore
         self._weights = weights
+        self._least = datastore.settings.least_probability
         self._kept = DiskCache(folder, DISK_BYTES)
         self._known: dict[tuple[str, str], Prediction] = {}  # (version of the weights, key of the image) → prediction
         self._version = ""
@@ -82,10 +83,10 @@ class Predictions:
             cell_mm = model.settings.grid_mm * model.settings.stride
             output = self._datastore.network_output(image_id, model)
             with processors, self._datastore.checkout(image_id) as volume:
-                made = prediction(find_lesions(volume, model, output), volume, cell_mm)
+                made = prediction(find_lesions(volume, model, output, self._least), volume, cell_mm)
             if self._datastore.image_version(image_id) != key:
                 raise Conflict(f"image {quoted(image_id)} was replaced while it was looked at; ask again")
-            self._kept.set(_disk_key(key, model), made.model_dump_json().encode())
+            self._kept.set(self._disk_key(key, model), made.model_dump_json().encode())
             self._remember(key, made)
         return made
 
@@ -104,7 +105,7 @@ class Predictions:
             known = self._known.get((model.version, key))
         if known is not None:
             return known
-        content = self._kept.get(_disk_key(key, model))
+        content = self._kept.get(self._disk_key(key, model))
         if content is None:
             return None
         try:
@@ -120,6 +121,5 @@ class Predictions:
             if made.model_version == self._version:
                 self._known[made.model_version, key] = made
 
-
-def _disk_key(key: str, model: Model) -> str:
-    return json.dumps([model.version, key])
+    def _disk_key(self, key: str, model: Model) -> str:
+        return json.dumps([model.version, key, self._least])

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from sklearn.metrics import roc_curve
 
 from wslpet.core.arrays import BoolArray
-from wslpet.method.inference.pipeline import find_lesions
+from wslpet.method.inference.pipeline import find_primary
 from wslpet.method.inference.plotting import Case, gallery
 from wslpet.method.inference.result import Result
 from wslpet.method.network.checkpoint import load_model
@@ -137,7 +137,7 @@ def best_to_worst(results: Results, path: Path) -> bool:
     for number in chosen:
         patient, run = study.patients[number], Run(REFERENCE, int(study.fold_of[number]))
         volume, model = patient.volume(), load_model(study.folder / run.place / "model.pt")
-        result = _as_kept(find_lesions(volume, model), mask_in(run, study.folder, patient, volume))
+        result = _as_kept(find_primary(volume, model), mask_in(run, study.folder, patient, volume))
         truth = volume.with_array(patient.truth(volume).astype(np.uint8), "label")
         guess = "" if result.cancer_type == patient.cancer_type else f", taken for {result.cancer_type}"
         title = f"{patient.name}: Dice {dice[number]:.2f}\n{patient.cancer_type}{guess}"

@@ -10,7 +10,7 @@ from functools import partial
 from wslpet.core.settings import Settings, settings_from
 from wslpet.core.volume import Volume
 from wslpet.method.inference.forward import run_network
-from wslpet.method.inference.pipeline import find_lesions
+from wslpet.method.inference.pipeline import find_primary
 from wslpet.method.network.checkpoint import Model, best_device, load_model, save_model
 from wslpet.method.projection.mip import project
 from wslpet.study.design.patients import Patient
@@ -32,7 +32,7 @@ def learn_with_known_type(patients: Sequence[Patient], plan: Plan, report: Repor
 def _find_with_known_type(model: Model, patient: Patient, volume: Volume) -> Prediction:
     output = run_network(project(volume.to_ras()), model)
     probabilities = {name: float(name == patient.cancer_type) for name in output.probabilities}
-    return Prediction(find_lesions(volume, model, replace(output, probabilities=probabilities)).mask.array > 0)
+    return Prediction(find_primary(volume, model, replace(output, probabilities=probabilities)).mask.array > 0)
 
 
 def cam_settings(plan: Plan) -> Settings:

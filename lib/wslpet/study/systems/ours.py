@@ -8,7 +8,7 @@ from functools import partial
 
 from wslpet.core.settings import Settings, settings_from
 from wslpet.core.volume import Volume
-from wslpet.method.inference.pipeline import find_lesions
+from wslpet.method.inference.pipeline import find_primary
 from wslpet.method.network.checkpoint import Model, best_device, load_model
 from wslpet.method.shipped import SHIPPED_MODEL
 from wslpet.method.training.trainer import EpochReport, train
@@ -56,7 +56,7 @@ def learned(model: Model) -> FittedSystem:
 
 
 def _find(model: Model, patient: Patient, volume: Volume) -> Prediction:
-    result = find_lesions(volume, model)
+    result = find_primary(volume, model)
     return Prediction(result.mask.array > 0, result.cancer_type)
 
 

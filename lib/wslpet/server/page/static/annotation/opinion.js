@@ -83,7 +83,7 @@ export class Opinion {
   // A button for each lesion that the model found, and one for all.
   #offer({ lesion, positions, cancer_type }) {
     const lesions = lesion?.lesions ?? [];
-    const buttons = lesions.map((one, n) => button(`+ ${one.volume_ml.toFixed(1)} ml, SUVmax ${one.suv_max.toFixed(1)}`, () => this.accept([positions[n]], cancer_type)));
+    const buttons = lesions.map((one, n) => button(`+ ${one.volume_ml.toFixed(1)} ml, SUVmax ${one.suv_max.toFixed(1)}, ${Math.round(100 * one.probability)} %`, () => this.accept([positions[n]], cancer_type)));
     if (lesions.length > 1) buttons.push(button(`+ all ${lesions.length}`, () => this.accept(positions, cancer_type)));
     $("#opinion").append(...buttons);
   }
@@ -100,8 +100,9 @@ function button(text, run) {
 }
 
 function inWords(said) {
+  const any = Math.round(100 * said.lesion_probability);
+  if (!said.lesion) return `Model: no lesion found (probability of any lesion: ${any} %).`;
   const sure = `${said.cancer_type} ${Math.round(100 * said.probabilities[said.cancer_type])} %`;
   const confidence = said.confidence === null ? "" : `, confidence ${said.confidence.toFixed(2)}`;
-  if (!said.lesion) return `Model: ${sure}${confidence}; no lesion.`;
   return `Model: ${sure}${confidence}. MTV ${said.lesion.mtv_ml.toFixed(1)} ml, TLG ${said.lesion.tlg.toFixed(0)}, SUVmax ${said.lesion.suv_max.toFixed(1)}, SUVpeak ${said.lesion.suv_peak.toFixed(1)}. `;
 }
