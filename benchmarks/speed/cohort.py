@@ -92,7 +92,7 @@ def measure(scans: dict[str, Path], out: Path, workers: int, kill: bool) -> Run:
         def watch() -> None:
             while not over_all.wait(0.05):
                 sizes = [psutil.Process(one.pid).memory_info().rss for one in processes if one.poll() is None]
-                peak[0] = max(peak[0], *sizes)
+                peak[0] = max([peak[0], *sizes])
                 if kill and processes[0].poll() is None and len(list(out.glob("*.journal"))) >= len(scans) // 2:
                     processes[0].kill()
 

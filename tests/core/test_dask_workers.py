@@ -13,6 +13,7 @@ import pytest
 from benchmarks.common.dask_cluster import cluster
 from benchmarks.speed.cohort import measure
 from tests.helpers.synthetic import write_scan
+from wslpet.core import parallel
 from wslpet.core.errors import InputError
 from wslpet.core.parallel import over
 
@@ -62,6 +63,7 @@ def fatal(item: tuple[str, Path]) -> int:
     if name == "fatal":
         while len(list(folder.iterdir())) < SOME:
             time.sleep(0.01)
+        time.sleep(1)  # until their answers have been fetched: what lies in a worker's memory dies with it
         os._exit(1)
     (folder / name).touch()
     return os.getpid()
@@ -80,6 +82,20 @@ def test_a_scan_that_kills_its_workers_is_an_error_and_one_worker_is_not_this_pr
             next(over(fatal, [("scan-0", done)], scheduler=address))
     assert set(pids) == {worker.pid} and len(pids) == SOME
     assert str(error) == "fatal: the workers that had it died, as when memory runs out"
+
+
+@pytest.mark.slow
+def test_the_loss_of_the_last_worker_is_an_error(tmp_path, monkeypatch):
+    pytest.importorskip("distributed")
+    monkeypatch.setattr(parallel, "DASK_SECONDS", 2)
+    out = tmp_path / "out"
+    out.mkdir()
+    with cluster(tmp_path, 1) as (address, [worker]):
+        answers = over(worked, [(f"scan-{n}", str(out)) for n in range(SCANS)], scheduler=address)
+        assert next(answers) == "scan-0"
+        worker.send_signal(signal.SIGKILL)
+        with pytest.raises(InputError, match="has no worker after 2 s"):
+            list(answers)
 
 
 @pytest.mark.slow

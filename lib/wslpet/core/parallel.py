@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import logging
 import os
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError
 from itertools import islice
@@ -22,6 +23,8 @@ logger = logging.getLogger(__name__)
 
 # Time limit of the scheduler's answer, and of the wait for its first worker.
 DASK_SECONDS = 10
+# Interval at which a finished scan is looked for; a scan takes seconds.
+POLL_SECONDS = 0.02
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
 
@@ -95,28 +98,38 @@ def _on_dask(
     workers that come later.
     """
     with _client(scheduler) as client:
-        from distributed import as_completed
-
         upcoming, told = iter(enumerate(items)), 0
         numbers: dict[Any, int] = {}
         answers: dict[int, Answer | InputError] = {}
-        running = as_completed(loop=client.loop)
 
         def dispatch() -> None:
             most = 2 * max(1, sum(client.nthreads().values()))
             for number, item in islice(upcoming, max(0, most - len(numbers))):
-                future = client.submit(_answer, function, item, pure=False)
-                numbers[future] = number
-                running.add(future)
+                numbers[client.submit(_answer, function, item, pure=False)] = number
 
         dispatch()
-        for future in running:
-            number = numbers.pop(future)
-            answers[number] = _result(future, items[number], scheduler)
+        while numbers:
+            for future in _done(client, list(numbers), scheduler):
+                number = numbers.pop(future)
+                answers[number] = _result(future, items[number], scheduler)
             dispatch()
             while told in answers:
                 yield answers.pop(told)
                 told += 1
+
+
+def _done(client: Any, futures: list[Any], scheduler: str) -> list[Any]:
+    """Wait for one of the futures, and return those that are done; an InputError if the last worker is lost."""
+    next_check = time.monotonic() + DASK_SECONDS
+    while True:
+        done = [future for future in futures if future.done()]
+        if done:
+            return done
+        if time.monotonic() > next_check:
+            if not client.nthreads():
+                _wait_for_worker(client, scheduler)
+            next_check = time.monotonic() + DASK_SECONDS
+        time.sleep(POLL_SECONDS)
 
 
 def _result(future: Any, item: Any, scheduler: str) -> Any:
@@ -148,7 +161,6 @@ def _name(item: Any) -> Any:
 def _client(scheduler: str) -> Any:
     try:
         from distributed import Client
-        from distributed import TimeoutError as DaskTimeoutError  # on Python 3.10, not the built-in one
     except ImportError as error:
         raise InputError("--scheduler needs Dask: pip install distributed==2026.8.0") from error
     try:
@@ -158,10 +170,19 @@ def _client(scheduler: str) -> Any:
             f"scheduler {scheduler} does not answer ({error}); start one with `dask scheduler` and give its address"
         ) from error
     try:
+        _wait_for_worker(client, scheduler)
+    except InputError:
+        client.close()
+        raise
+    return client
+
+
+def _wait_for_worker(client: Any, scheduler: str) -> None:
+    from distributed import TimeoutError as DaskTimeoutError  # on Python 3.10, not the built-in one
+
+    try:
         client.wait_for_workers(1, timeout=DASK_SECONDS)
     except DaskTimeoutError as error:
-        client.close()
         raise InputError(
             f"scheduler {scheduler} has no worker after {DASK_SECONDS} s; start some with `dask worker {scheduler}`"
         ) from error
-    return client
