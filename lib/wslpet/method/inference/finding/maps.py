@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from wslpet.core.arrays import Array, FloatArray
 from wslpet.core.limits import CORES
 from wslpet.core.volume import Volume
-from wslpet.method.network.coarse_segmenter import find, load_network
+from wslpet.method.network.coarse_segmenter import CoarseNet, find, load_network
 from wslpet.method.normal.reference import MipImage
 from wslpet.method.projection.rotated import RotatedMip, rotated_mips
 
@@ -18,6 +18,9 @@ from wslpet.method.projection.rotated import RotatedMip, rotated_mips
 ANGLES = tuple(22.5 * n for n in range(8))
 # A scan that is smaller than this, along the body or across it, is a part that the segmenter does not know.
 LEAST_MM = 250.0
+# Columns of a MIP below this SUV, this far from the others, are beside the body.
+BODY_SUV = 0.3
+MARGIN_MM = 16.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,7 +62,18 @@ def lesion_maps(ras: Volume) -> tuple[LesionMap, ...]:
     network = load_network()
     mips = rotated_mips(ras, ANGLES)
     with ThreadPoolExecutor(CORES) as pool:
-        return tuple(pool.map(lambda mip: LesionMap(mip, _from_display(find(network, displayed(mip)))), mips))
+        return tuple(pool.map(lambda mip: LesionMap(mip, _probability(network, mip)), mips))
+
+
+def _probability(network: CoarseNet, mip: RotatedMip) -> FloatArray:
+    """(u, z) of a MIP; 0 beside the body."""
+    rows = np.flatnonzero((mip.mip > BODY_SUV).any(axis=1))
+    probability = np.zeros(mip.mip.shape, dtype=np.float32)
+    if len(rows):
+        margin = int(np.ceil(MARGIN_MM / mip.spacing[0]))
+        body = slice(max(0, int(rows[0]) - margin), int(rows[-1]) + 1 + margin)
+        probability[body] = _from_display(find(network, displayed(replace(mip, mip=mip.mip[body]))))
+    return probability
 
 
 def displayed(mip: RotatedMip) -> MipImage:
