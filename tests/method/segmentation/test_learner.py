@@ -1,7 +1,5 @@
 """Learning from clicks: lesions nobody clicked are found, "no lesion" is told, the file keeps it."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
@@ -55,18 +53,6 @@ def test_a_file_keeps_the_finder(finder, cohort, tmp_path):
     (tmp_path / "finder.pt").write_bytes(b"no finder")
     with pytest.raises(ModelError, match=r"finder\.pt cannot be read"):
         load_finder(tmp_path / "finder.pt")
-
-
-def test_where_every_lesion_is_clicked_all_else_is_background(cohort):
-    people, masks = cohort
-    ill = np.flatnonzero(people.ill)
-    part = training_set(people, site_atlas(people), Learning())
-    whole = training_set(replace(people, complete=np.ones(len(people.types), bool)), site_atlas(people), Learning())
-    others = reduced(masks[ill]) >= 0.5
-    others &= ~part.lesions[ill]
-    assert others.any()
-    assert part.known[ill][others].mean() < 0.2 < 0.8 < whole.known[ill][others].mean()
-    assert np.array_equal(part.lesions, whole.lesions)
 
 
 def test_clicks_teach_one_lesion_and_leave_the_others_unknown(cohort):

@@ -21,8 +21,6 @@ FORMAT = "wslpet-finder-2"
 THRESHOLD = 0.5
 # Added to the mean log-odds: the shipped segmenter's are low, as it saw phantoms only. Chosen on two of five folds.
 BLEND_SHIFT = 3.2
-# The same, of networks that learned from people whose every lesion was clicked: they are more cautious.
-COMPLETE_SHIFT = 4.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,13 +39,11 @@ class LesionFinder:
     members : learned on site.
     shipped : the shipped segmenter; None leaves it out.
     presence : None where it was not learned.
-    shift : added to the mean log-odds of the blend.
     """
 
     members: tuple[Segmenter, ...]
     shipped: Segmenter | None
     presence: Presence | None
-    shift: float = BLEND_SHIFT
 
     @property
     def types(self) -> tuple[str, ...]:
@@ -58,7 +54,7 @@ class LesionFinder:
         """Lesions of new people, images (person, view, row, column) SUV on the frame's grid, NaN outside the scan."""
         small = reduced(images)
         outputs = [member.predict(small) for member in self.members]
-        mean = blended(np.mean([output.probability for output in outputs], axis=0), self.shipped, small, self.shift)
+        mean = blended(np.mean([output.probability for output in outputs], axis=0), self.shipped, small)
         probability = np.array([[enlarged(view, images.shape[2:]) for view in person] for person in mean])
         probability[~np.isfinite(images)] = 0
         types = np.mean([output.types for output in outputs], axis=0)
@@ -72,7 +68,7 @@ def person_features(probability: FloatArray) -> FloatArray:
     return np.array([features(person) for person in probability])
 
 
-def blended(learned: FloatArray, shipped: Segmenter | None, images: Array, shift: float = BLEND_SHIFT) -> FloatArray:
+def blended(learned: FloatArray, shipped: Segmenter | None, images: Array) -> FloatArray:
     """Geometric mean of the odds by the learned networks and by the shipped one, in the coronal view.
 
     Each errs elsewhere: what a site's patients with one clicked lesion do not teach, such as that a hot heart is none,
@@ -82,13 +78,12 @@ def blended(learned: FloatArray, shipped: Segmenter | None, images: Array, shift
     ----------
     learned : (person, view, row, column) probability.
     images : (person, view, row, column) SUV on the segmenter's grid.
-    shift : added to the mean log-odds.
     """
     if shipped is None:
         return learned
     result = learned.copy()
     other = shipped.predict(images[:, :1]).probability
-    odds = (log_odds(learned[:, :1]) + log_odds(other)) / 2 + shift
+    odds = (log_odds(learned[:, :1]) + log_odds(other)) / 2 + BLEND_SHIFT
     result[:, :1] = np.where(np.isfinite(images[:, :1]), 1 / (1 + np.exp(-odds)), 0)
     return result
 
@@ -103,7 +98,6 @@ def save_finder(finder: LesionFinder, path: str | os.PathLike[str]) -> None:
         "members": [segmenter_content(member) for member in finder.members],
         "shipped": None if finder.shipped is None else segmenter_content(finder.shipped),
         "presence": presence,
-        "shift": finder.shift,
     }
     with replacing(Path(path)) as temporary:
         torch.save(content, temporary)
@@ -122,11 +116,10 @@ def load_finder(path: str | os.PathLike[str]) -> LesionFinder:
     members = tuple(segmenter_from(member, name) for member in content["members"])
     shipped = None if content["shipped"] is None else segmenter_from(content["shipped"], name)
     stored = content["presence"]
-    shift = float(content.get("shift", BLEND_SHIFT))
     if stored is None:
-        return LesionFinder(members, shipped, None, shift)
+        return LesionFinder(members, shipped, None)
     mean, scale, weights = (np.array(stored[key]) for key in _PRESENCE[:3])
-    return LesionFinder(members, shipped, Presence(mean, scale, weights, float(stored["intercept"])), shift)
+    return LesionFinder(members, shipped, Presence(mean, scale, weights, float(stored["intercept"])))
 
 
 _PRESENCE = ("mean", "scale", "weights", "intercept")

@@ -19,16 +19,10 @@ from wslpet.method.network.coarse_segmenter import CoarseNet, load_network
 from wslpet.method.normal.atlas import FEWEST, Atlas, build_atlas
 from wslpet.method.segmentation.batches import TrainingSet
 from wslpet.method.segmentation.evidence import fit_presence
-from wslpet.method.segmentation.finder import (
-    BLEND_SHIFT,
-    COMPLETE_SHIFT,
-    LesionFinder,
-    blended,
-    person_features,
-)
+from wslpet.method.segmentation.finder import LesionFinder, blended, person_features
 from wslpet.method.segmentation.model import Segmenter, SegmenterSettings, shipped_segmenter
 from wslpet.method.segmentation.network import reduced
-from wslpet.method.segmentation.targets import ClickContour, click_contour, cut_off, unknown
+from wslpet.method.segmentation.targets import ClickContour, click_contour, unknown
 from wslpet.method.segmentation.training import SegmenterTraining, train_segmenter
 
 MEMBERS = 2
@@ -67,14 +61,12 @@ class People:
     types : cancer type of each; None of a person without a lesion.
     clicks : of each person, (view, row, column) fractional pixels, one a lesion.
     masks : (person, view, row, column) bool, where all lesions are outlined; None where there are clicks only.
-    complete : (person,) whether every lesion is clicked, so that all other uptake is none; None: that is not known.
     """
 
     images: Array
     types: tuple[str | None, ...]
     clicks: Sequence[Sequence[tuple[int, float, float]]]
     masks: BoolArray | None = None
-    complete: BoolArray | None = None
 
     @property
     def ill(self) -> BoolArray:
@@ -117,9 +109,7 @@ def training_set(people: People, atlas: Atlas, config: Learning) -> TrainingSet:
             for contour in contours:
                 lesions[person, view] |= contour
             if config.ignore:
-                complete = people.complete is not None and people.complete[person]
-                rest = cut_off(image, contours) if complete else unknown(image, usual, highest, contours)
-                known[person, view] = ~rest
+                known[person, view] = ~unknown(image, usual, highest, contours)
     return _reduced(people, lesions, known)
 
 
@@ -161,10 +151,8 @@ def learn(
     start = initial if initial is not None else load_network() if config.shipped else None
     shipped = shipped_segmenter(atlas) if config.shipped else None
     members, unseen = _members(lessons, shown, settings, config.training, _halves(people.ill), start, report)
-    complete = people.complete is not None and bool(people.complete[people.ill].all())
-    shift = COMPLETE_SHIFT if complete else BLEND_SHIFT
-    unseen = blended(unseen, shipped, lessons.images, shift)
-    return LesionFinder(tuple(members), shipped, fit_presence(person_features(unseen), people.ill), shift)
+    unseen = blended(unseen, shipped, lessons.images)
+    return LesionFinder(tuple(members), shipped, fit_presence(person_features(unseen), people.ill))
 
 
 def _halves(ill: BoolArray) -> list[Array]:

@@ -84,10 +84,11 @@ def _level(local: FloatArray, away_mm: FloatArray, peak: float, config: ClickCon
 
 
 def unknown(image: Array, usual: Array, highest: Array, contours: Sequence[BoolArray]) -> BoolArray:
-    """Pixels (row, column) whose truth clicks do not tell, where there may be lesions that nobody clicked.
+    """Pixels (row, column) whose truth clicks do not tell.
 
     These are in no contour and above the atlas's upper quantile, or above a share of its lower one where that is no hot
-    organ; and what `cut_off` has.
+    organ; or close to a contour and as bright, where the guard
+    cut it off: a third of the pixels of real lesions do not exceed the atlas's lower quantile.
 
     Parameters
     ----------
@@ -95,22 +96,11 @@ def unknown(image: Array, usual: Array, highest: Array, contours: Sequence[BoolA
     """
     values = np.nan_to_num(image)
     result = (values > highest) | ((values > SUSPECT * usual) & (usual < HOT_SUV))
+    lesions = np.zeros(values.shape, dtype=bool)
     for contour in contours:
-        result &= ~contour
-    return result | cut_off(image, contours)
-
-
-def cut_off(image: Array, contours: Sequence[BoolArray]) -> BoolArray:
-    """Pixels (row, column) in no contour, but close to one and as bright, where the guard may have cut it off.
-
-    A third of the pixels of real lesions do not exceed the atlas's lower quantile.
-    """
-    values = np.nan_to_num(image)
-    result = np.zeros(values.shape, dtype=bool)
-    for contour in contours:
+        lesions |= contour
         if contour.any():
             around = ndimage.binary_dilation(contour, iterations=int(AROUND_MM / GRID_MM))
             result |= around & (values >= BESIDE * values[contour].min())
-    for contour in contours:
-        result &= ~contour
+    result &= ~lesions
     return result

@@ -105,9 +105,7 @@ class Cohort:
         rng = np.random.default_rng(0)
         clicks = [self._clicks(k, system, rng) for k in numbers]
         masks = self.masks[list(numbers)] if system == "full_masks" else None
-        types = tuple(self.people[k].cancer_type for k in numbers)
-        complete = np.full(len(types), system == "every_lesion")
-        return People(self.images[list(numbers)], types, clicks, masks, complete)
+        return People(self.images[list(numbers)], tuple(self.people[k].cancer_type for k in numbers), clicks, masks)
 
     def _clicks(self, k: int, system: str, rng: np.random.Generator) -> list[tuple[int, float, float]]:
         person = self.people[k]
