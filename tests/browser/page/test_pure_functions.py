@@ -13,6 +13,8 @@ import numpy as np
 import pytest
 
 import wslpet.server.page
+from wslpet.core.volume import Volume
+from wslpet.method.projection.rotated import rotated_mips
 
 STATIC = Path(wslpet.server.page.__file__).parent / "static"
 NODE = shutil.which("node")
@@ -66,6 +68,23 @@ def test_the_letters_at_the_ends_of_a_rotated_view(run: Run) -> None:
     angles = {0: "R L", 30: "RA LP", 45: "RA LP", 60: "AR PL", 90: "A P", 180: "L R", 270: "P A", 345: "RP LA"}
     letters = run("views/geometry.js", f"return {list(angles)}.map((degrees) => m.ends(degrees).join(' '))")
     assert letters == list(angles.values())
+
+
+@pytest.mark.parametrize("spacing", [(4.0, 4.0, 3.0), (4.0, 5.0, 3.0), (5.0, 2.5, 3.0)])
+@pytest.mark.parametrize("degrees", [0, 40, 90, 200])
+def test_a_voxel_lies_where_the_server_s_rotated_mip_shows_it(run: Run, spacing: tuple[float, ...], degrees: int) -> None:
+    seen = rotated_mips(Volume(np.ones((31, 24, 2), dtype=np.float32), np.diag([*spacing, 1.0])), [degrees])[0]
+    patient = json.dumps({"shape": [31, 24, 2], "spacing": spacing})
+    columns = [(0, 0), (21, 5), (30, 23), (3, 20)]
+    grid = run(
+        "views/geometry.js",
+        f"""const grid = m.rotated({patient}, {degrees}, {len(seen.mip)});
+        const u = {json.dumps(columns)}.map(([x, y]) => grid.across(x + 0.5, y + 0.5));
+        return {{ u, spacing: grid.spacing }};""",
+    )
+    assert grid["spacing"] == list(seen.spacing)
+    for u, column in zip(grid["u"], columns, strict=True):
+        assert abs(u - (seen.bins[column] + 0.5)) <= 0.5 + 1e-6
 
 
 def test_a_position_in_words(run: Run) -> None:

@@ -1,4 +1,5 @@
 // Patients, fetched before they are needed.
+import { rotated } from "../views/geometry.js";
 import { call, image } from "./api.js";
 
 const KEPT = 6;
@@ -87,14 +88,8 @@ export function turned(patient, degrees) {
 function unpacked(patient, degrees, numbers) {
   const nz = patient.shape[2], n = numbers.length / 3, nu = n / nz;
   const [mip, xs, ys] = [0, 1, 2].map((part) => numbers.subarray(part * n, (part + 1) * n));
-  const [sx, sy, sz] = patient.spacing;
-  const pixel = Math.min(sx, sy);
-  const [cos, sin] = [Math.cos((degrees * Math.PI) / 180), Math.sin((degrees * Math.PI) / 180)];
-  const middle = [Math.floor(patient.shape[0] / 2) * sx, Math.floor(patient.shape[1] / 2) * sy];
   return {
-    mip, size: [nu, nz], spacing: [pixel, sz],
-    lift: (u, v) => [xs[u * nz + v], ys[u * nz + v], v],
-    // Edge coordinates (x, y) → u.
-    across: (x, y) => ((x * sx - middle[0]) * cos + (y * sy - middle[1]) * sin) / pixel + nu / 2,
+    mip, size: [nu, nz], lift: (u, v) => [xs[u * nz + v], ys[u * nz + v], v],
+    ...rotated(patient, degrees, nu),
   };
 }

@@ -23,6 +23,15 @@ export function toVoxel(affine, position) {
 const dot = (a, b) => a[0] * b[0] + a[1] * b[1] + a[2] * b[2];
 const cross = (a, b) => [a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]];
 
+// The grid of a MIP at an angle with nu columns, as `rotated_mips` of the server makes it: mm of its pixels, and edge
+// coordinates (x, y) → u.
+export function rotated({ shape, spacing: [sx, sy, sz] }, degrees, nu) {
+  const pixel = Math.max(sx, sy), angle = (degrees * Math.PI) / 180;
+  const [cos, sin] = [Math.cos(angle), Math.sin(angle)];
+  const middle = [Math.floor(shape[0] / 2), Math.floor(shape[1] / 2)];
+  return { spacing: [pixel, sz], across: (x, y) => ((x - middle[0]) * sx * cos + (y - middle[1]) * sy * sin) / pixel + nu / 2 };
+}
+
 // The letters at the left and the right end of a view from an angle: at 0° the coronal view, at 90° the sagittal view; of an
 // axis between two of the patient's, both, the nearer one first.
 export function ends(degrees) {
