@@ -178,13 +178,6 @@ def settings_from(preset: str = "default", **overrides: Any) -> Settings:
     return replace(PRESETS[preset], **overrides)
 
 
-def checked_probability(value: float) -> float:
-    """A probability that somebody asked for; raises InputError unless it is from 0 to 1."""
-    if not 0.0 <= value <= 1.0:
-        raise InputError(f"least_probability {value!r} is not a probability; give a number from 0 to 1")
-    return float(value)
-
-
 def renamed_types(text: str) -> dict[str, str]:
     """Parse the cancer types that were renamed, written "old:new, older:newer": former name → present name.
 

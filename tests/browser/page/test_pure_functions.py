@@ -72,7 +72,9 @@ def test_the_letters_at_the_ends_of_a_rotated_view(run: Run) -> None:
 
 @pytest.mark.parametrize("spacing", [(4.0, 4.0, 3.0), (4.0, 5.0, 3.0), (5.0, 2.5, 3.0)])
 @pytest.mark.parametrize("degrees", [0, 40, 90, 200])
-def test_a_voxel_lies_where_the_server_s_rotated_mip_shows_it(run: Run, spacing: tuple[float, ...], degrees: int) -> None:
+def test_a_voxel_lies_where_the_server_s_rotated_mip_shows_it(
+    run: Run, spacing: tuple[float, ...], degrees: int
+) -> None:
     seen = rotated_mips(Volume(np.ones((31, 24, 2), dtype=np.float32), np.diag([*spacing, 1.0])), [degrees])[0]
     patient = json.dumps({"shape": [31, 24, 2], "spacing": spacing})
     columns = [(0, 0), (21, 5), (30, 23), (3, 20)]

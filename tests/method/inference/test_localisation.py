@@ -12,12 +12,11 @@ from wslpet.method.delineation.contours import Contour
 from wslpet.method.inference.localisation import (
     CamPoints,
     Finding,
-    Lesion,
     ScaleOutput,
-    findings,
     lesion_at,
     select_lesion,
 )
+from wslpet.method.inference.result import Lesion
 from wslpet.method.network.cam import Cams
 from wslpet.method.network.inputs import grid_images
 from wslpet.method.projection.mip import VIEWS, project
@@ -101,7 +100,7 @@ def test_findings_are_voxels_that_both_cams_point_at():
     projections, images = seen(volume, settings)
     voxels = [volume.to_index(spot[0]) for spot in spots]
     cams = peaked(images, settings, [(*voxels[0], 4.0), (*voxels[1], 4.0)])
-    found = findings([ScaleOutput(images, cams)], 0, projections)
+    found = CamPoints.from_outputs([ScaleOutput(images, cams)], 0, projections).findings()
     near = [min(np.linalg.norm((np.array(f.index) - v) * 4.0) for v in voxels) for f in found[:2]]
     assert max(near) < 16.0
     assert found[:3] == sorted(found[:3], key=lambda f: -f.share)
@@ -119,7 +118,7 @@ def test_looks_on_several_grids_agree_on_one_place():
         projections, images = seen(volume, settings)
         scale_outputs.append(ScaleOutput(images, peaked(images, settings, [(*true, 4.0), (*doubtful, doubt)])))
     for output, chosen in ((scale_outputs[:1], doubtful), (scale_outputs, true)):
-        at = np.array(findings(output, 0, projections)[0].index)
+        at = np.array(CamPoints.from_outputs(output, 0, projections).findings()[0].index)
         assert np.linalg.norm((at - chosen) * volume.spacing) < 12.0
 
 
@@ -130,7 +129,9 @@ def test_the_lesion_at_the_first_finding_is_where_the_cams_point():
     volume = scan(volume, spots)
     projections, images = seen(volume, settings)
     cams = peaked(images, settings, [(*volume.to_index(spots[0][0]), 6.0)])
-    contour = lesion_at(volume, np.array(findings([ScaleOutput(images, cams)], 0, projections)[0].index))
+    contour = lesion_at(
+        volume, np.array(CamPoints.from_outputs([ScaleOutput(images, cams)], 0, projections).findings()[0].index)
+    )
     assert dice(contour.in_volume(volume.shape), ellipsoid(volume, *spots[0][:2])) > 0.8
 
 

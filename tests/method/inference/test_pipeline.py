@@ -141,7 +141,7 @@ def test_no_lesion_is_an_answer(no_tumour, sure_of):
 
 def test_a_least_probability_must_be_one():
     volume, _, _ = make("RAS")
-    with pytest.raises(InputError, match=r"least_probability 1\.5"):
+    with pytest.raises(InputError, match=r"setting least_probability=1\.5 is outside 0\.0–1\.0"):
         find_lesions(volume, model(), least_probability=1.5)
 
 

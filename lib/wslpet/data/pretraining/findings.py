@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from scipy.special import expit
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss, roc_auc_score
 from tqdm import tqdm
@@ -19,7 +20,7 @@ from tqdm import tqdm
 from wslpet.core.arrays import Array, BoolArray, FloatArray
 from wslpet.data.pretraining.segmenter import simulated
 from wslpet.method.inference.finding.candidates import FEATURES, Candidate
-from wslpet.method.inference.finding.probability import LesionProbability, logistic, sure_features
+from wslpet.method.inference.finding.probability import LesionProbability, sure_features
 from wslpet.method.inference.forward import run_network
 from wslpet.method.network.checkpoint import Model, load_model
 from wslpet.method.projection.mip import project
@@ -117,7 +118,7 @@ def report(score: LesionProbability, people: Sequence[Judged]) -> dict[str, floa
     ill = np.array([one.ill for one in people])
     cut = np.quantile(highest[ill], 0.05)
     return {
-        "log_loss": round(float(log_loss(lesion, logistic(odds))), 4),
+        "log_loss": round(float(log_loss(lesion, expit(odds))), 4),
         "auc": round(float(roc_auc_score(lesion, odds)), 4),
         "patient_auc": round(float(roc_auc_score(ill, highest)), 4),
         "specificity_at_95": round(float((highest[~ill] < cut).mean()), 3),

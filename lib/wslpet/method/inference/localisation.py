@@ -5,14 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 
-from wslpet.analysis.uptake import measure, surroundings
 from wslpet.core.arrays import Array, FloatArray
 from wslpet.core.jit import compiled
-from wslpet.core.seeds import DEFAULT_CONTOUR, ContourChoice
 from wslpet.core.volume import Volume
 from wslpet.method.delineation.contours import REACHES_MM, Contour, delineated
 from wslpet.method.network.cam import Cams
@@ -32,89 +29,6 @@ NEGLIGIBLE = -30.0
 # against the log of the share. Both were chosen on phantoms.
 LEAST_SHARE = 0.05
 SCORE_WEIGHT = 0.5
-
-
-@dataclass(frozen=True)
-class Lesion:
-    """One lesion with its measurements.
-
-    Parameters
-    ----------
-    number : from 1; its value in `Result.lesion_mask`.
-    label : of its cancer type; its value in `Result.mask`.
-    cancer_type : its name.
-    index : centroid, fractional voxel of the volume as stored.
-    position : centroid, mm RAS.
-    volume_ml, suv_max, suv_peak, suv_mean, tlg : see `wslpet.analysis.uptake.measure`.
-    contour : how its contour was chosen.
-    seeds : which of the seeds that were given lie in it, counted from 0; none of a lesion that was found.
-    probability : that it is a lesion, of one that was found; None of one that was clicked.
-    """
-
-    number: int
-    label: int
-    cancer_type: str
-    index: tuple[float, float, float]
-    position: tuple[float, float, float]
-    volume_ml: float
-    suv_max: float
-    suv_peak: float
-    suv_mean: float
-    tlg: float
-    contour: ContourChoice = DEFAULT_CONTOUR
-    seeds: tuple[int, ...] = ()
-    probability: float | None = None
-
-    @classmethod
-    def from_contour(
-        cls,
-        volume: Volume,
-        contour: Contour,
-        stored: Volume,
-        label: int,
-        cancer_type: str,
-        number: int = 1,
-        choice: ContourChoice = DEFAULT_CONTOUR,
-        seeds: tuple[int, ...] = (),
-        probability: float | None = None,
-    ) -> Lesion:
-        """Measure the contour of a lesion in a RAS volume; `stored` is the same scan as stored."""
-        part, mask = surroundings(volume.cropped(contour.window), contour.inside)
-        position = part.to_world(np.argwhere(mask).mean(axis=0))
-        index = stored.to_index(position)
-        (i, j, k), (x, y, z), uptake = index.tolist(), position.tolist(), measure(part, mask)
-        return cls(
-            number,
-            label,
-            cancer_type,
-            index=(i, j, k),
-            position=(x, y, z),
-            volume_ml=uptake["volume_ml"],
-            suv_max=uptake["suv_max"],
-            suv_peak=uptake["suv_peak"],
-            suv_mean=uptake["suv_mean"],
-            tlg=uptake["tlg"],
-            contour=choice,
-            seeds=seeds,
-            probability=probability,
-        )
-
-    def to_dict(self) -> dict[str, Any]:
-        """JSON-ready."""
-        return {
-            "number": self.number,
-            "label": self.label,
-            "cancer_type": self.cancer_type,
-            "centroid": {"index": list(self.index), "position": list(self.position)},
-            "volume_ml": self.volume_ml,
-            "suv_max": self.suv_max,
-            "suv_peak": self.suv_peak,
-            "suv_mean": self.suv_mean,
-            "tlg": self.tlg,
-            "contour": self.contour.to_dict(),
-            "seeds": list(self.seeds),
-            "probability": self.probability,
-        }
 
 
 @dataclass(frozen=True)
@@ -217,13 +131,6 @@ def voxel_spacing(projections: Mapping[str, Projection]) -> FloatArray:
     """(x, y, z) mm of the volume of two projections."""
     coronal = projections["coronal"]
     return np.array([coronal.spacing[0], coronal.spacing[2], coronal.spacing[1]])
-
-
-def findings(
-    scale_outputs: Sequence[ScaleOutput], class_index: int, projections: dict[str, Projection]
-) -> list[Finding]:
-    """Find the strongest points of a patient's 3D map, best first, see `CamPoints`."""
-    return CamPoints.from_outputs(scale_outputs, class_index, projections).findings()
 
 
 def back_projected(projection: Projection, above: float = 1.0) -> Array:

@@ -10,7 +10,7 @@ import numpy as np
 
 from wslpet.core.errors import SeedError
 from wslpet.core.seeds import NO_TUMOUR, Annotation, Seed, annotation_of
-from wslpet.core.settings import Settings, checked_probability
+from wslpet.core.settings import Settings
 from wslpet.core.volume import Volume
 from wslpet.method.delineation.contours import Contour
 from wslpet.method.inference.clicked_lesions import ClickedLesions, clicked_lesions
@@ -18,8 +18,8 @@ from wslpet.method.inference.finding.candidates import FEATURES
 from wslpet.method.inference.finding.probability import load_lesion_probability
 from wslpet.method.inference.finding.selection import FoundLesions, found_lesions
 from wslpet.method.inference.forward import NetworkOutput, run_network
-from wslpet.method.inference.localisation import Lesion, modes, select_lesion
-from wslpet.method.inference.result import Result
+from wslpet.method.inference.localisation import modes, select_lesion
+from wslpet.method.inference.result import Lesion, Result
 from wslpet.method.network.checkpoint import Model
 from wslpet.method.projection.mip import project
 
@@ -44,13 +44,15 @@ def find_lesions(
         when `least_probability` is not from 0 to 1.
     """
     clock = _Clock()
-    least = model.settings.least_probability if least_probability is None else checked_probability(least_probability)
+    settings = model.settings
+    if least_probability is not None:
+        settings = replace(settings, least_probability=least_probability)
     ras = volume.to_ras()
     output = output or _output(ras, model, clock)
     probability = load_lesion_probability(FEATURES)
-    found = found_lesions(output.candidates(ras), probability, least)
+    found = found_lesions(output.candidates(ras), probability, settings.least_probability)
     cancer_type = output.tumour_type if found.lesions else NO_TUMOUR
-    label = model.settings.labels.get(cancer_type, 0)
+    label = settings.labels.get(cancer_type, 0)
     lesions = tuple(
         Lesion.from_contour(ras, one.contour, volume, label, cancer_type, n, probability=p)
         for n, (one, p) in enumerate(found.lesions, start=1)

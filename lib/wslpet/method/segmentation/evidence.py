@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy import ndimage
+from scipy.special import expit, logit
 from sklearn.linear_model import LogisticRegression
 
 from wslpet.core.arrays import Array, BoolArray, FloatArray
@@ -22,8 +23,7 @@ STRENGTH = 0.3
 
 def log_odds(probability: FloatArray) -> FloatArray:
     """Of probabilities, cut at one in a million."""
-    clipped = np.clip(probability.astype(np.float64), 1e-6, 1 - 1e-6)
-    result: FloatArray = np.log(clipped / (1 - clipped))
+    result: FloatArray = logit(np.clip(probability.astype(np.float64), 1e-6, 1 - 1e-6))
     return result
 
 
@@ -53,7 +53,7 @@ class Presence:
     def probability(self, rows: Array) -> FloatArray:
         """(person, feature) → (person,)."""
         odds = ((rows - self.mean) / self.scale) @ self.weights + self.intercept
-        result: FloatArray = 1 / (1 + np.exp(-odds))
+        result: FloatArray = expit(odds)
         return result
 
 

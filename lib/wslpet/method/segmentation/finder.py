@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from scipy.special import expit
 
 from wslpet.core.arrays import Array, FloatArray
 from wslpet.core.atomic_io import replacing
@@ -84,7 +85,7 @@ def blended(learned: FloatArray, shipped: Segmenter | None, images: Array) -> Fl
     result = learned.copy()
     other = shipped.predict(images[:, :1]).probability
     odds = (log_odds(learned[:, :1]) + log_odds(other)) / 2 + BLEND_SHIFT
-    result[:, :1] = np.where(np.isfinite(images[:, :1]), 1 / (1 + np.exp(-odds)), 0)
+    result[:, :1] = np.where(np.isfinite(images[:, :1]), expit(odds), 0)
     return result
 
 

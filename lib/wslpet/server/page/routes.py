@@ -166,8 +166,8 @@ def mips(image: Image, user: AnyUser) -> Response:
 def turned_mip(image: Image, degrees: Annotated[float, InPath(ge=0, lt=360)], user: AnyUser) -> Response:
     """MIP rotated about z: at 0° the coronal view, at 90° the sagittal view.
 
-    Three arrays of little-endian uint16, (u, z) each: SUV steps, and the voxel x and y that each pixel came from. A pixel
-    is as wide as the larger side of a voxel in x and y, and as high as a voxel.
+    Three arrays of little-endian uint16, (u, z) each: SUV steps, and the voxel x and y that each pixel came from.
+    A pixel is as wide as the larger side of a voxel in x and y, and as high as a voxel.
     """
     _note_activity()
     return Response(_page().images.rotated_mip(image, degrees), media_type="application/octet-stream")

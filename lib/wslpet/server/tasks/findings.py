@@ -12,8 +12,7 @@ from wslpet.core.arrays import Array
 from wslpet.core.seeds import CONTOUR_METHODS, MAX_STEP, NO_TUMOUR, OURS, ContourChoice
 from wslpet.core.volume import Volume
 from wslpet.method.delineation import contours as delineation
-from wslpet.method.inference.localisation import Lesion
-from wslpet.method.inference.result import Result
+from wslpet.method.inference.result import Lesion, Result
 from wslpet.method.projection.mip import VIEWS
 
 Triple = tuple[float, float, float]

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from wslpet.core.settings import Settings
 from wslpet.core.volume import Volume
 from wslpet.method.inference.forward import run_network
-from wslpet.method.inference.localisation import ScaleOutput, findings, select_lesion
+from wslpet.method.inference.localisation import CamPoints, ScaleOutput, select_lesion
 from wslpet.method.network.cam import Cams, batch_cams, mask_outside, normalise
 from wslpet.method.network.checkpoint import Model
 from wslpet.method.network.inputs import Batch, Example, collate, network_channels
@@ -135,7 +135,7 @@ def _find(cams: Model, network: FCN, patient: Patient, volume: Volume) -> Predic
     logits = {view: network(network_channels(batch, view, settings)) for view in VIEWS}
     maps = [mask_outside(F.logsigmoid(logits[view]), batch.sizes[view], 1) for view in VIEWS]
     output = ScaleOutput(images, Cams(maps[0], maps[1], settings.grid_mm))
-    _, contour = select_lesion(ras, findings([output], 0, network_output.projections))
+    _, contour = select_lesion(ras, CamPoints.from_outputs([output], 0, network_output.projections).findings())
     inside = np.zeros(ras.shape, dtype=bool) if contour is None else contour.in_volume(ras.shape)
     return Prediction(volume.from_ras(inside), network_output.cancer_type)
 

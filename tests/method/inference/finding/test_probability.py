@@ -7,7 +7,7 @@ import pytest
 
 from wslpet.core.errors import ModelError
 from wslpet.method.inference.finding.candidates import FEATURES
-from wslpet.method.inference.finding.probability import LesionProbability, load_lesion_probability, logistic
+from wslpet.method.inference.finding.probability import LesionProbability, load_lesion_probability
 
 NAMES = ("map", "cam", "score")
 
@@ -22,7 +22,6 @@ def test_the_log_odds_are_a_weighted_sum():
     assert made().log_odds(rows, np.zeros(2, bool)) == pytest.approx([2 - 2 + 2 - 2, 2 + 2 - 3])
     assert made().log_odds(rows, np.ones(2, bool)) == pytest.approx([1 + 8 + 3, 0 + 2 + 3])
     assert made().of_patient(np.array([-1.0, 0.5])) == pytest.approx(1 / (1 + np.exp(-2)))
-    assert logistic(0.0) == 0.5
 
 
 def test_a_file_is_read_as_it_was_written(tmp_path):

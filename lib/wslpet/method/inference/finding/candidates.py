@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.spatial import cKDTree
+from scipy.special import logit
 
 from wslpet.core.arrays import Array, FloatArray
 from wslpet.core.volume import Volume
@@ -144,13 +145,13 @@ def _features(ras: Volume, maps: Sequence[LesionMap], contour: Contour, score: f
     values = ras.array[contour.window][contour.inside]
     said = np.array([one.at(voxels, values, SHOWN) for one in maps])
     seen = said[np.isfinite(said)]
-    probable = np.mean([_log_odds(p) for p in seen.tolist()]) if len(seen) else np.nan
-    return np.array([probable, _log_odds(share), score])
+    probable = _log_odds(seen).mean() if len(seen) else np.nan
+    return np.array([probable, _log_odds(np.array(share)), score])
 
 
-def _log_odds(probability: float) -> float:
-    bounded = min(max(probability, FLOOR), 1 - FLOOR)
-    return float(np.log(bounded / (1 - bounded)))
+def _log_odds(probability: Array) -> Array:
+    odds: Array = logit(np.clip(probability, FLOOR, 1 - FLOOR))
+    return odds
 
 
 def _centroid(contour: Contour) -> Array:

@@ -12,6 +12,7 @@ from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
+from scipy.special import expit
 
 from wslpet.core.arrays import Array
 from wslpet.core.errors import ModelError
@@ -57,7 +58,7 @@ class LesionProbability:
         if not len(log_odds):
             return 0.0
         slope, intercept = self.patient
-        return float(logistic(slope * log_odds.max() + intercept))
+        return float(expit(slope * log_odds.max() + intercept))
 
     def save(self, path: Path, **about: object) -> None:
         """Write as JSON, with what `about` says of the fit."""
@@ -71,12 +72,6 @@ _NUMBERS = ("weights", "without_map", "sure", "patient")
 def sure_features(rows: Array) -> Array:
     """(candidate, feature) → (candidate, 2), what a candidate is judged by that the CAMs are sure of."""
     return np.column_stack([np.nan_to_num(rows[:, 0]), rows[:, -1]])
-
-
-def logistic(log_odds: Array | float) -> Array:
-    """Log odds → probability."""
-    probability: Array = 1 / (1 + np.exp(-np.clip(log_odds, -50, 50)))
-    return probability
 
 
 @lru_cache(2)

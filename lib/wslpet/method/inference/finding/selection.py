@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.special import expit
 
 from wslpet.core.arrays import Array
 from wslpet.method.inference.finding.candidates import FEATURES, Candidate
-from wslpet.method.inference.finding.probability import LesionProbability, logistic
+from wslpet.method.inference.finding.probability import LesionProbability
 from wslpet.method.inference.localisation import overlap
 
 
@@ -43,7 +44,7 @@ def found_lesions(
     later = np.array([not one.sure for one in candidates])
     kept: list[tuple[Candidate, float]] = []
     for number in np.lexsort((-odds, later)).tolist():
-        one, own = candidates[number], float(logistic(odds[number]))
+        one, own = candidates[number], float(expit(odds[number]))
         stands = one.sure or own >= least_probability
         if stands and not any(overlap(one.contour, other.contour) for other, _ in kept):
             kept.append((one, own))
