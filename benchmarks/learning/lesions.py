@@ -24,7 +24,7 @@ from wslpet.data.phantom import PRESETS, make_patient
 from wslpet.data.phantom.several import patient_with
 from wslpet.method.inference.finding.candidates import FEATURES
 from wslpet.method.inference.finding.probability import load_lesion_probability
-from wslpet.method.inference.finding.selection import found_lesions
+from wslpet.method.inference.finding.selection import SURE, found_lesions
 from wslpet.method.inference.forward import run_network
 from wslpet.method.network.checkpoint import Model, load_model
 from wslpet.method.projection.mip import project
@@ -118,7 +118,7 @@ def drawn(cohort: str, part: str, patients: int) -> Iterator[Case]:
 def judged(case: Case, model: Model) -> Judged:
     ras = case.volume.to_ras()
     output = run_network(project(ras), model)
-    everything = found_lesions(output.candidates(ras), load_lesion_probability(FEATURES), 0.0)
+    everything = found_lesions(output.candidates(ras), load_lesion_probability(FEATURES), 0.0, output.confidence)
     sizes = np.bincount(case.lesions.ravel(), minlength=2)[1:]
     places = []
     for candidate, probability in everything.lesions:
@@ -127,7 +127,14 @@ def judged(case: Case, model: Model) -> Judged:
         numbers = np.flatnonzero((held >= HELD * sizes) & (sizes > 0)) + 1
         inside = int(held.sum())
         places.append(
-            Place(probability, candidate.sure, inside > 0.5 * own.size, tuple(numbers.tolist()), own.size, inside)
+            Place(
+                probability,
+                candidate.primary and output.confidence >= SURE,
+                inside > 0.5 * own.size,
+                tuple(numbers.tolist()),
+                own.size,
+                inside,
+            )
         )
     count, voxels = int((sizes > 0).sum()), int(sizes.sum())
     return Judged(places, everything.patient, count, voxels, output.tumour_type == case.cancer_type)

@@ -26,7 +26,7 @@ from wslpet.method.network.checkpoint import Model, new_network, save_model
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory):
-    settings = settings_from(widths=(8,) * 8, least_probability=0.0)
+    settings = settings_from(widths=(8,) * 8)
     path = tmp_path_factory.mktemp("weights") / "tiny.pt"
     save_model(Model(new_network(settings).eval(), settings), path)
     return path

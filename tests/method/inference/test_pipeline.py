@@ -1,18 +1,22 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
 import wslpet.method.inference.forward
+import wslpet.method.inference.pipeline
 from tests.helpers.blobs import dice, ellipsoid, empty, scan, stored_as
 from wslpet.core.errors import InputError, SeedError
 from wslpet.core.seeds import NO_TUMOUR, Seed
 from wslpet.core.settings import settings_from
 from wslpet.core.volume import Volume
+from wslpet.method.inference.finding.candidates import FEATURES
 from wslpet.method.inference.finding.maps import ANGLES, LesionMap
+from wslpet.method.inference.finding.probability import load_lesion_probability
 from wslpet.method.inference.forward import run_network
 from wslpet.method.inference.pipeline import delineate, find_lesions, find_primary
 from wslpet.method.inference.result import Result
@@ -93,16 +97,18 @@ def test_the_seed_decides_the_type(cancer_type):
 
 @pytest.fixture
 def sure_of(monkeypatch):
-    """Function: the segmenter is as sure of a mask (as stored) as is said, and of nothing else."""
+    """Function: the segmenter is as sure of a mask (as stored) as is said; the regressions are those of the network."""
 
-    def sure(volume: Volume, inside: np.ndarray, probability: float = 0.98) -> None:
+    def sure(volume: Volume, inside: np.ndarray, network: Model, probability: float = 0.98) -> None:
         mask = volume.with_array(inside.astype(np.float32)).to_ras()
 
         def maps(ras: Volume) -> list[LesionMap]:
             pairs = zip(rotated_mips(ras, ANGLES), rotated_mips(mask, ANGLES), strict=True)
             return [LesionMap(mip, probability * (own.mip > 0)) for mip, own in pairs]
 
+        shipped = replace(load_lesion_probability(FEATURES), model_version=network.version)
         monkeypatch.setattr(wslpet.method.inference.forward, "lesion_maps", maps)
+        monkeypatch.setattr(wslpet.method.inference.pipeline, "load_lesion_probability", lambda features: shipped)
 
     return sure
 
@@ -110,8 +116,8 @@ def sure_of(monkeypatch):
 @pytest.mark.parametrize("name", STORED)
 def test_the_segmenters_lesion_is_found_wherever_it_is_stored(name, sure_of):
     volume, centre, truth = make(name)
-    sure_of(volume, truth)
     network = model(no_tumour=True)
+    sure_of(volume, truth, network)
     result = find_lesions(volume, network)
     assert result.mask.shape == volume.shape and result.mask.array.dtype == np.uint8
     assert np.array_equal(result.mask.affine, volume.affine)
@@ -129,14 +135,25 @@ def test_the_segmenters_lesion_is_found_wherever_it_is_stored(name, sure_of):
 @pytest.mark.parametrize("no_tumour", [False, True])
 def test_no_lesion_is_an_answer(no_tumour, sure_of):
     volume, _, truth = make("off-origin")
-    sure_of(volume, truth, 0.001)
-    result = find_lesions(volume, model(no_tumour=no_tumour))
+    network = model(no_tumour=no_tumour)
+    sure_of(volume, truth, network, 0.001)
+    result = find_lesions(volume, network)
     assert result.cancer_type == NO_TUMOUR and result.lesions == () and result.contours == ()
     assert result.mask.shape == volume.shape and not result.mask.array.any()
     assert not result.lesion_mask().array.any()
     answer = json.loads(json.dumps(result.to_dict()))
     assert answer["mtv_ml"] == 0 and answer["lesions"] == []
     assert answer["confidence"] == pytest.approx(1 - answer["lesion_probability"])
+
+
+def test_the_lesion_of_a_network_that_learned_on_site_stands(monkeypatch):
+    volume, _, _ = make("off-origin")
+    monkeypatch.setattr(wslpet.method.inference.forward, "lesion_maps", lambda ras: ())
+    network = model()
+    alone, all_lesions = find_primary(volume, network), find_lesions(volume, network, least_probability=1.0)
+    assert np.array_equal(all_lesions.mask.array, alone.mask.array) and alone.mask.array.any()
+    assert all_lesions.cancer_type == alone.cancer_type
+    assert all_lesions.lesion_probability > 0 and len(all_lesions.lesions) == 1
 
 
 def test_a_least_probability_must_be_one():

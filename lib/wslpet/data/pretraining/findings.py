@@ -21,6 +21,7 @@ from wslpet.core.arrays import Array, BoolArray, FloatArray
 from wslpet.data.pretraining.segmenter import simulated
 from wslpet.method.inference.finding.candidates import FEATURES, Candidate
 from wslpet.method.inference.finding.probability import LesionProbability, sure_features
+from wslpet.method.inference.finding.selection import is_sure, rows_of
 from wslpet.method.inference.forward import run_network
 from wslpet.method.network.checkpoint import Model, load_model
 from wslpet.method.projection.mip import project
@@ -65,10 +66,11 @@ def judged(kind: str, seed: int, cache: Path) -> Judged:
     if not path.exists():
         torch.set_num_threads(1)
         ras, truth = simulated(kind, seed)
-        found = run_network(project(ras), _model()).candidates(ras)
-        rows = np.array([one.features for one in found]).reshape(len(found), len(FEATURES))
-        sure, lesion = [one.sure for one in found], [is_lesion(one, truth) for one in found]
-        np.savez(path, features=rows, sure=np.array(sure, bool), lesion=np.array(lesion, bool), ill=bool(truth.any()))
+        output = run_network(project(ras), _model())
+        found = output.candidates(ras)
+        lesion = np.array([is_lesion(one, truth) for one in found], dtype=bool)
+        sure = is_sure(found, output.confidence)
+        np.savez(path, features=rows_of(found), sure=sure, lesion=lesion, ill=bool(truth.any()))
     with np.load(path, allow_pickle=False) as content:
         return Judged(kind, bool(content["ill"]), content["features"], content["sure"], content["lesion"])
 
@@ -88,6 +90,7 @@ def fit(people: Sequence[Judged]) -> LesionProbability:
         _weights(rows[:, 1:], lesion),
         _weights(sure_features(rows[sure]), lesion[sure]),
         (1.0, 0.0),
+        _model().version,
     )
     with_some = [one for one in people if len(one.features)]
     highest = np.array([[candidates.log_odds(one.features, one.sure).max()] for one in with_some])

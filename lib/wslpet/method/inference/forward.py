@@ -78,7 +78,7 @@ class NetworkOutput:
     def candidates(self, ras: Volume) -> list[Candidate]:
         """What may be a lesion, see `finding.candidates`, in the volume of the projections; computed once."""
         if not self._candidates:
-            self._candidates.append(candidates(ras, lesion_maps(ras), self.cam_points, self.findings, self.confidence))
+            self._candidates.append(candidates(ras, lesion_maps(ras), self.cam_points, self.findings))
         return self._candidates[0]
 
     @property

@@ -30,7 +30,7 @@ SHOWN = 3
 def find_lesions(
     volume: Volume, model: Model, output: NetworkOutput | None = None, least_probability: float | None = None
 ) -> Result:
-    """Find all lesions, the most probable first, and their cancer type; or none, which is `NO_TUMOUR`.
+    """Find all lesions and their cancer type; or none, which is `NO_TUMOUR`.
 
     Parameters
     ----------
@@ -50,7 +50,10 @@ def find_lesions(
     ras = volume.to_ras()
     output = output or _output(ras, model, clock)
     probability = load_lesion_probability(FEATURES)
-    found = found_lesions(output.candidates(ras), probability, settings.least_probability)
+    calibrated = model.version == probability.model_version
+    found = found_lesions(
+        output.candidates(ras), probability, settings.least_probability, output.confidence, calibrated
+    )
     cancer_type = output.tumour_type if found.lesions else NO_TUMOUR
     label = settings.labels.get(cancer_type, 0)
     lesions = tuple(

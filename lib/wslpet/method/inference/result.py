@@ -29,7 +29,8 @@ class Lesion:
     volume_ml, suv_max, suv_peak, suv_mean, tlg : see `wslpet.analysis.uptake.measure`.
     contour : how its contour was chosen.
     seeds : which of the seeds that were given lie in it, counted from 0; none of a lesion that was found.
-    probability : that it is a lesion, of one that was found; None of one that was clicked.
+    probability : that it is a lesion, of one that was found, calibrated for the shipped network; None of one that was
+        clicked.
     """
 
     number: int

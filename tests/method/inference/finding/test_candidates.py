@@ -42,7 +42,7 @@ def test_a_map_leads_to_its_lesion_in_mm(angles, number):
     maps = maps_of(volume, centres[number], angles)
     place = map_places(maps, np.array(SPACING))[0]
     assert volume.to_world(np.array(place)) == pytest.approx(centres[number], abs=10)
-    found = candidates(volume, maps, None, [], 0.0)
+    found = candidates(volume, maps, None, [])
     truth = ellipsoid(volume, centres[number], RADII)
     assert dice(found[0].contour.in_volume(volume.shape), truth) > 0.8
     assert found[0].features[FEATURES.index("map")] == pytest.approx(np.log(0.97 / 0.03), abs=0.6)
@@ -51,7 +51,7 @@ def test_a_map_leads_to_its_lesion_in_mm(angles, number):
 def test_a_place_in_a_contour_is_no_second_candidate():
     volume, centres = two_blobs()
     cam = Finding(tuple(volume.to_index(centres[0]).tolist()), 1.0)
-    found = candidates(volume, maps_of(volume, centres[0]), None, [cam], 0.0)
+    found = candidates(volume, maps_of(volume, centres[0]), None, [cam])
     truth = ellipsoid(volume, centres[0], RADII)
     assert sum(one.contour.in_volume(volume.shape)[truth].mean() > 0.5 for one in found) == 1
 
@@ -60,7 +60,7 @@ def test_without_maps_the_cams_alone_decide():
     volume, centres = two_blobs()
     index = np.array([volume.to_index(centre) for centre in centres])
     points = CamPoints(np.rint(index).astype(int), np.log([0.9, 0.1]), np.array(SPACING))
-    found = candidates(volume, (), points, points.findings(), 0.0)
+    found = candidates(volume, (), points, points.findings())
     assert [round(one.share, 3) for one in found] == [0.9, 0.1]
     assert all(np.isnan(one.features[FEATURES.index("map")]) for one in found)
     odds = load_lesion_probability(FEATURES).log_odds(np.array([one.features for one in found]), np.zeros(2, bool))
@@ -69,9 +69,9 @@ def test_without_maps_the_cams_alone_decide():
 
 def test_the_more_probable_of_two_that_overlap_stands():
     volume, centres = two_blobs()
-    both = [one for centre in centres for one in candidates(volume, maps_of(volume, centre), None, [], 0.0)]
-    again = found_lesions([*both, *both], load_lesion_probability(FEATURES), 0.0)
-    assert len(again.lesions) == len(found_lesions(both, load_lesion_probability(FEATURES), 0.0).lesions) == 2
+    both = [one for centre in centres for one in candidates(volume, maps_of(volume, centre), None, [])]
+    again = found_lesions([*both, *both], load_lesion_probability(FEATURES), 0.0, 0.0)
+    assert len(again.lesions) == len(found_lesions(both, load_lesion_probability(FEATURES), 0.0, 0.0).lesions) == 2
     probabilities = [p for _, p in again.lesions]
     assert probabilities == sorted(probabilities, reverse=True)
 
@@ -81,12 +81,14 @@ def test_what_the_cams_are_sure_of_stands():
     index = np.array([volume.to_index(centre) for centre in centres])
     points = CamPoints(np.rint(index).astype(int), np.log([0.05, 0.95]), np.array(SPACING))
     score = load_lesion_probability(FEATURES)
-    for confidence, sure in ((0.95, 1), (0.85, 0)):
-        found = candidates(volume, (), points, points.findings(), confidence)
-        assert [one.sure for one in found] == [bool(sure), False]
-        assert len(found_lesions(found, score, 1.0).lesions) == sure
+    found = candidates(volume, (), points, points.findings())
+    assert [one.primary for one in found] == [True, False]
+    # A network that learned on site, which the regressions do not know, has its lesion whatever its confidence.
+    for confidence, calibrated, count in ((0.95, True, 1), (0.85, True, 0), (0.3, False, 1)):
+        kept = found_lesions(found, score, 1.0, confidence, calibrated).lesions
+        assert [one for one, _ in kept] == found[:1] * count
     assert np.linalg.norm(volume.to_world(np.array(found[0].index)) - centres[1]) < 10
 
 
 def test_without_candidates_there_is_no_lesion():
-    assert found_lesions([], load_lesion_probability(FEATURES), 0.0).patient == 0.0
+    assert found_lesions([], load_lesion_probability(FEATURES), 0.0, 0.0).patient == 0.0

@@ -30,9 +30,6 @@ FEATURES = ("map", "cam", "score")
 # Back-projected pixels with a lower probability are no candidates, nor are findings of the CAMs with a smaller share.
 LEAST_MAP = 0.2
 SMALLEST_SHARE = 0.01
-# Confidence from which the CAMs' own lesion stands, whatever the maps say: 39 of 40 hard phantoms reach it, 38 rightly,
-# and 8 of 40 that have mimics and no tumour.
-SURE = 0.9
 MOST = 40
 # A place of a map is on its lesion, but not always in its middle.
 MAP_SD_MM = 6.0
@@ -57,14 +54,14 @@ class Candidate:
     index : (x, y, z) fractional voxel of the RAS volume around which it was delineated.
     share : of the CAMs' back-projected weight that lies near it, from 0 to 1.
     features : (len(FEATURES),); "map" is NaN where no map shows the contour.
-    sure : whether it is the lesion that the CAMs alone select (`select_lesion`), with a confidence of `SURE` or more.
+    primary : whether it is the lesion that the CAMs alone select, see `select_lesion`.
     """
 
     index: tuple[float, float, float]
     share: float
     contour: Contour
     features: FloatArray
-    sure: bool = False
+    primary: bool = False
 
 
 def candidates(
@@ -72,7 +69,6 @@ def candidates(
     maps: Sequence[LesionMap],
     cams: CamPoints | None,
     cam_findings: Sequence[Finding],
-    confidence: float,
 ) -> list[Candidate]:
     """Delineate and measure every candidate; contours may overlap.
 
@@ -82,7 +78,6 @@ def candidates(
     maps : of MIPs of the volume; may be empty.
     cams : back-projected points of the CAMs with their weights; None where they name no tumour.
     cam_findings : their modes, the strongest first.
-    confidence : of the CAMs' strongest finding, see `Result`.
     """
     found: list[Candidate] = []
 
@@ -98,9 +93,9 @@ def candidates(
     for place in cam_findings:
         if place.share >= SMALLEST_SHARE:
             take(place.index, CAM_SD_MM)
-    if confidence >= SURE and found:
+    if found:
         best = _primary(found)
-        found[best] = replace(found[best], sure=True)
+        found[best] = replace(found[best], primary=True)
     for index in map_places(maps, np.array(ras.spacing)):
         take(index, MAP_SD_MM)
     return found

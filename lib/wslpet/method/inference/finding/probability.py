@@ -31,6 +31,7 @@ class LesionProbability:
     sure : (3,), of the map (0 where no map shows it) and the contour score, and the intercept: of a candidate that the
         CAMs are sure of.
     patient : (slope, intercept) of the log odds that a patient has any lesion, by the highest log odds of a candidate.
+    model_version : of the CAM network that they were fitted to; they do not hold for another.
     """
 
     features: tuple[str, ...]
@@ -38,6 +39,7 @@ class LesionProbability:
     without_map: Array
     sure: Array
     patient: tuple[float, float]
+    model_version: str
 
     def log_odds(self, rows: Array, sure: Array) -> Array:
         """Log odds of candidates.
@@ -63,7 +65,8 @@ class LesionProbability:
     def save(self, path: Path, **about: object) -> None:
         """Write as JSON, with what `about` says of the fit."""
         numbers = {name: np.round(getattr(self, name), 4).tolist() for name in _NUMBERS}
-        path.write_text(json.dumps({**about, "features": self.features, **numbers}, indent=1) + "\n")
+        content = {**about, "model_version": self.model_version, "features": self.features, **numbers}
+        path.write_text(json.dumps(content, indent=1) + "\n")
 
 
 _NUMBERS = ("weights", "without_map", "sure", "patient")
@@ -87,7 +90,7 @@ def load_lesion_probability(features: tuple[str, ...], path: Path = LESION_PROBA
     try:
         content = json.loads(path.read_text())
         weights, without_map, sure, patient = (np.array(content[name], dtype=float) for name in _NUMBERS)
-        named = tuple(content["features"])
+        named, version = tuple(content["features"]), str(content["model_version"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ModelError(f"{path.name} cannot be read ({type(error).__name__}); {remedy}") from error
     n = len(features)
@@ -95,4 +98,4 @@ def load_lesion_probability(features: tuple[str, ...], path: Path = LESION_PROBA
     fits = named == features and shapes == ((n + 1,), (n,), (3,), (2,))
     if not fits or not all(np.isfinite(numbers).all() for numbers in (weights, without_map, sure, patient)):
         raise ModelError(f"{path.name} was fitted to other features; {remedy}")
-    return LesionProbability(features, weights, without_map, sure, (float(patient[0]), float(patient[1])))
+    return LesionProbability(features, weights, without_map, sure, (float(patient[0]), float(patient[1])), version)
