@@ -32,7 +32,7 @@ MULTIPLE = 16
 BODY_SHARE = 0.05
 WIDTHS = (20, 40, 64, 96)
 CHANNELS = 3
-# Chosen on 55 real people among 0.01, 0.02, 0.03, 0.05 and 0.1 (model card).
+# Of 0.01, 0.02, 0.03, 0.05 and 0.1, Dice 0.49, 0.48, 0.47, 0.46 and 0.44 on 55 real people (model card).
 THRESHOLD = 0.02
 
 

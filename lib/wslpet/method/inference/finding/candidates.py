@@ -27,7 +27,8 @@ from wslpet.method.inference.localisation import (
 # contour score. Volume, SUVmax, contrast with the body, the highest map alone, and whether a MIP shows it at all
 # changed no figure on phantoms.
 FEATURES = ("map", "cam", "score")
-# Back-projected pixels with a lower probability are no candidates, nor are findings of the CAMs with a smaller share.
+# Back-projected pixels with a lower probability are no candidates, nor are findings of the CAMs with a smaller share
+# than this, once there is one.
 LEAST_MAP = 0.2
 SMALLEST_SHARE = 0.01
 MOST = 40
@@ -91,7 +92,7 @@ def candidates(
             found.append(Candidate(index, share, contour, _features(ras, maps, contour, score, share)))
 
     for place in cam_findings:
-        if place.share >= SMALLEST_SHARE:
+        if place.share >= SMALLEST_SHARE or not found:
             take(place.index, CAM_SD_MM)
     if found:
         best = _primary(found)
