@@ -60,8 +60,6 @@ def difference(name: str, served: Volume, expected: Volume) -> str:
     """Describe how a mask differs from the expected one; "" if it does not."""
     if served.shape != expected.shape or not np.allclose(served.affine, expected.affine, atol=AFFINE_MM):
         return f"{name}: the server's geometry is {served.shape}, {served.affine.tolist()}"
-    if not expected.array.any():
-        return f"{name}: the library finds nothing"
     unlike = int((served.array != expected.array).sum())
     return f"{name}: {unlike} voxels differ; the lesions have {np.count_nonzero(expected.array)}" if unlike else ""
 
