@@ -21,7 +21,7 @@ from wslpet.core.limits import CORES
 
 logger = logging.getLogger(__name__)
 
-# Time limit of the scheduler's answer, and of the wait for its first worker.
+# Time limit of the scheduler's answer, and of the wait for a worker while it has none.
 DASK_SECONDS = 10
 # Interval at which a finished scan is looked for; a scan takes seconds.
 POLL_SECONDS = 0.02

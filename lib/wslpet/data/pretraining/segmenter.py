@@ -1,7 +1,7 @@
 """Train the shipped segmenter on phantoms with their masks (python -m wslpet.data.pretraining.segmenter).
 
-It learns from MIPs all around the body. The number of steps was chosen on 55 real patients, where the strongest place of
-the coronal MIP lies in a lesion in 98 % (87 % after 900 steps); of 67 others it does in 88 %.
+It learns from MIPs all around the body. The number of steps was chosen on 55 real patients, where the strongest place
+of the coronal MIP lies in a lesion in 98 % (87 % after 900 steps); of 67 others it does in 88 %.
 """
 
 from __future__ import annotations
