@@ -5,6 +5,8 @@ import pytest
 
 from wslpet.study.mips import results
 from wslpet.study.mips.judging import Outcome
+from wslpet.study.mips.report.tables import comparison
+from wslpet.study.mips.systems.registry import system_of
 
 
 def outcome(number, ill=True, dice=0.5, hit=True, score=0.5, right=None, places=(), lesions=1, cancer_type="lung"):
@@ -69,6 +71,12 @@ def test_types_are_learned_only_beyond_the_most_frequent_one():
     assert results.commonest_share(people(0)) == 0.5
     assert not results.learned_types(people(55)) and results.learned_types(people(65))
     assert not results.learned_types([outcome(0), outcome(1, cancer_type="melanoma")])
+
+
+def test_one_score_for_everybody_has_no_auc():
+    people = [outcome(k) for k in range(4)] + [outcome(k, ill=False) for k in range(4, 9)]
+    row = comparison.presence([results.Judged(system_of("threshold"), people, True, None, {})], "people", 0).rows[0]
+    assert row[1:5] == ("one score for all", "–", "–", "–")
 
 
 def test_lesions_are_found_by_falling_strength():

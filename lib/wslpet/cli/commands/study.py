@@ -27,7 +27,9 @@ def add_to(commands: Any) -> None:
     study.add_argument("--workers", type=int, default=os.cpu_count() or 1, metavar="N", help="runs at a time")
     study.add_argument("--resume", action="store_true", help="go on with what is in DIR")
     study.add_argument("--curve", action="store_true", help="of MIPs: learn from 10, 20, 40 and 80 patients as well")
-    study.add_argument("--repeats", type=int, default=1, metavar="N", help="of MIPs: ours learns N times, other seeds")
+    study.add_argument(
+        "--repeats", type=int, default=1, metavar="N", help="of MIPs: learn N times, other folds and seeds"
+    )
     study.add_argument("--specks", type=float, metavar="MM2", help="of MIPs: least component of a mask (default: 28)")
     study.add_argument("--report-only", action="store_true", help="of MIPs: report the folds that are done")
     study.set_defaults(command=run)

@@ -23,8 +23,10 @@ FOLDS = 5
 SMALLEST_MM2 = 28.0
 # The system that all others are compared with.
 REFERENCE = "one_click"
-# Control: the CAM network with the distance loss, from labels that were shuffled.
-CONTROL = "cam_distance+shuffled"
+# Control: ours from labels that were shuffled, without the shipped segmenter, which knows lesions from elsewhere.
+CONTROL = "one_click-shipped+shuffled"
+# Systems that depend on folds or on random numbers, and learn again with other ones; cheap ones first.
+REPEATED = ("threshold", "atlas", REFERENCE, "cam_distance")
 # Cheap ones first, so that a study that was stopped has a table. Those of a group share a network in each fold.
 ORDER = (
     ("threshold",),
@@ -64,7 +66,7 @@ class MipStudy:
     folds : of the cross-validation.
     names : its systems, in the order of the tables.
     curve : whether systems of `CURVE_SYSTEMS` also learn from fewer patients.
-    repeats : how often the reference learns, each time with other folds and another random seed.
+    repeats : how often the systems of `REPEATED` learn, each time with other folds and another random seed.
     """
 
     folder: Path
@@ -92,8 +94,10 @@ class MipStudy:
             if name in self.names
         ]
         runs += [
-            Run(REFERENCE, 0, fold, tuple(a), tuple(b), repeat)
-            for repeat in range(1, self.repeats if REFERENCE in self.names else 1)
+            Run(name, 0, fold, tuple(a), tuple(b), repeat)
+            for repeat in range(1, self.repeats)
+            for name in REPEATED
+            if name in self.names
             for fold, (a, b) in enumerate(self.cohort.parts(self.folds, seed + repeat))
         ]
         if self.curve:
@@ -112,18 +116,18 @@ class MipStudy:
         return [one for run in kept for one in outcomes_of(run, self.task)]
 
     def curve_folds(self) -> list[int]:
-        """The folds in which all systems of the learning curve have learned from each of its numbers of patients."""
-        sizes = (*self.curve_sizes(), 0)
-        done = [{run.fold for run in self.kept(name, size)} for name in self.curve_systems() for size in sizes]
+        """The folds in which each system of the learning curve has learned from all of its numbers of patients."""
+        points = [(name, size) for name in self.curve_systems() for size in (*self.curve_sizes(name), 0)]
+        done = [{run.fold for run in self.kept(name, size)} for name, size in points]
         return sorted(set.intersection(*done)) if done else []
 
     def curve_systems(self) -> list[str]:
         """The systems of the learning curve that have learned from fewer patients in any fold."""
-        return [name for name in CURVE_SYSTEMS if name in self.names and any(self.kept(name, s) for s in CURVE)]
+        return [name for name in CURVE_SYSTEMS if name in self.names and self.curve_sizes(name)]
 
-    def curve_sizes(self) -> list[int]:
+    def curve_sizes(self, name: str) -> list[int]:
         """The numbers of patients from which a system of the learning curve has learned in any fold."""
-        return [size for size in CURVE if any(self.kept(name, size) for name in self.curve_systems())]
+        return [size for size in CURVE if self.kept(name, size)]
 
     def seconds(self, name: str) -> float | None:
         """Mean CPU time of a fold, to learn and to predict; None where it is not known."""

@@ -107,7 +107,9 @@ def learning_curve(study: MipStudy, path: Path) -> bool:
     figure, (axes,) = panels_of(1, 5.2, 3.4)
     drawn = False
     for number, name in enumerate(study.curve_systems()):
-        points = [(size or everybody, study.outcomes(name, size, folds=folds)) for size in (*study.curve_sizes(), 0)]
+        points = [
+            (size or everybody, study.outcomes(name, size, folds=folds)) for size in (*study.curve_sizes(name), 0)
+        ]
         means = [(size, results.mean([o.dice for o in found if o.ill])) for size, found in points]
         known = [(size, mean) for size, mean in means if mean is not None]
         if len(known) < 2:

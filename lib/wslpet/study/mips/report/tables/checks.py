@@ -9,9 +9,12 @@ import numpy as np
 from wslpet.analysis.statistics import Estimate
 from wslpet.study.mips import results
 from wslpet.study.mips.judging import Outcome
-from wslpet.study.mips.report.tables.parts import NONE, Table, interval, percent, title_of
-from wslpet.study.mips.study import REFERENCE, MipStudy
+from wslpet.study.mips.report.tables.parts import NONE, Table, interval, percent
+from wslpet.study.mips.study import REPEATED, MipStudy
 from wslpet.study.mips.systems.registry import system_of
+
+# What other folds and seeds are judged by.
+_QUANTITIES = ("Dice", "strongest place", "AUC", "type")
 
 
 def shuffled(study: MipStudy, names: Sequence[str], data: str) -> Table:
@@ -41,34 +44,46 @@ def _control_cells(outcomes: Sequence[Outcome]) -> tuple[str, str, str]:
 
 
 def repeats(study: MipStudy, data: str) -> Table | None:
-    """The reference with other folds and random seeds; None where it learned once."""
-    found = [study.outcomes(REFERENCE, repeat=repeat) for repeat in range(study.repeats)]
-    found = [one for one in found if one]
-    if len(found) < 2:
+    """Systems with other folds and random seeds; None where each learned once."""
+    rows = [row for name in REPEATED if name in study.names for row in _repeat_rows(study, name)]
+    if not rows:
         return None
-    first = _estimates(found[0])
-    rows = []
-    for number, one in enumerate(found):
-        inside = _inside(_estimates(one), first) if number else NONE
-        patients = str(sum(o.ill for o in one))
-        rows.append((str(study.task.effort.seed + number), patients, *_shown(_estimates(one)), inside))
     return Table(
         "repeats",
-        f"{title_of(REFERENCE)} with other folds and random seeds: {data}.",
-        ("seed", "patients", *first, "inside the first one's intervals"),
+        f"Other folds and random seeds: {data}.",
+        ("method", "seed", "patients", *_QUANTITIES, "inside the first one's intervals"),
         tuple(rows),
-        ("Everybody is judged once with each seed. Intervals as in the tables above.",),
+        (
+            "Everybody is judged once with each seed; where folds are not done yet, the number of patients says so. "
+            "Intervals as in the tables above. A system that learns nothing from the cohort is the same with any folds "
+            "and seeds, and has no row.",
+        ),
     )
+
+
+def _repeat_rows(study: MipStudy, name: str) -> list[tuple[str, ...]]:
+    found = [study.outcomes(name, repeat=repeat) for repeat in range(study.repeats)]
+    if not found[0] or not any(found[1:]):
+        return []
+    first, rows = _estimates(found[0]), []
+    for number, one in enumerate(found):
+        if one:
+            own = _estimates(one)
+            inside = _inside(own, first) if number else NONE
+            patients = str(sum(o.ill for o in one))
+            rows.append((system_of(name).title, str(study.task.effort.seed + number), patients, *_shown(own), inside))
+    return rows
 
 
 def _estimates(outcomes: Sequence[Outcome]) -> dict[str, Estimate | None]:
     ill = [o for o in outcomes if o.ill]
-    return {
-        "Dice": results.mean([o.dice for o in ill]),
-        "strongest place": results.share([o.strongest_place for o in ill]),
-        "AUC": results.auc_of(outcomes),
-        "type": results.share([o.type_right for o in ill]),
-    }
+    values = (
+        results.mean([o.dice for o in ill]),
+        results.share([o.strongest_place for o in ill]),
+        results.auc_of(outcomes),
+        results.share([o.type_right for o in ill]),
+    )
+    return dict(zip(_QUANTITIES, values, strict=True))
 
 
 def _shown(estimates: dict[str, Estimate | None]) -> list[str]:
@@ -86,11 +101,11 @@ def _inside(own: dict[str, Estimate | None], first: dict[str, Estimate | None]) 
 
 def curve(study: MipStudy, data: str) -> Table | None:
     """Learning from fewer annotated patients; None where that was not done."""
-    folds, sizes = study.curve_folds(), study.curve_sizes()
-    names = study.curve_systems()
-    if not folds or not sizes:
+    folds, names = study.curve_folds(), study.curve_systems()
+    if not folds:
         return None
     people = study.outcomes(names[0], folds=folds)
+    sizes = sorted({size for name in names for size in study.curve_sizes(name)})
     rows = []
     for size in (*sizes, 0):
         cells: list[str] = []

@@ -113,6 +113,8 @@ def _presence_row(one: Judged) -> tuple[str, ...]:
     types = percent(results.share([o.type_right for o in one.ill]))
     if not one.system.tells_presence:
         return (one.title, *[NONE] * 4, types)
+    if len({o.score for o in one.outcomes}) == 1:
+        return (one.title, "one score for all", *[NONE] * 3, types)
     specificity = results.specificity(one.outcomes)
     return (
         one.title,
