@@ -127,6 +127,47 @@ def test_a_silent_server_is_told_once_and_what_was_asked_meanwhile_comes(server,
     ann.press("z", "z")
 
 
+@pytest.mark.parametrize("slow_ms", [0, 1500])
+def test_z_right_after_enter_waits_for_the_save(server, scans, people, slow_ms):
+    ann, _ = people
+    page = ann.page
+    page.route("**/annotations", lambda route: (page.wait_for_timeout(slow_ms), route.continue_()))
+    first = annotate(ann, scans)
+    place(ann, scans)
+    seed = ann.seed
+    second = ann.image
+    # Nobody waits for anything between these keys.
+    ann.press("Enter", "z", "z")
+    page.locator(f"#annotate[data-drawn='{second}']").wait_for()
+    page.locator(f"#annotate[data-drawn='{first}']").wait_for()
+    page.locator("#notices p", has_text="taken back").wait_for()
+    ann.saved()
+    assert not server.seeds(first) and not server.seeds(second)
+    ann.press("n")
+    ann.wait_for_other(first)
+    assert ann.image == second and (ann.seed == seed).all()
+    ann.press("Delete", "n")
+
+
+def test_z_while_the_server_is_down_takes_back_when_it_is_there_again(server, scans, people):
+    ann, _ = people
+    ann.next_is_fetched()
+    server.kill()
+    image = annotate(ann, scans)
+    ann.told("The server does not answer")
+    ann.press("z")
+    ann.told(f"{image} comes back as soon as it is saved")
+    server.start()
+    page = ann.page
+    page.locator(f"#annotate[data-drawn='{image}']").wait_for()
+    ann.told("taken back")
+    assert server.seeds(image) == []
+    history = requests.get(f"{server.url}/wslpet/api/images/{image}/annotations", timeout=30).json()
+    assert [said["kind"] for said in history][-2:] == ["seed", "withdrawn"]
+    ann.press("n")
+    ann.wait_for_other(image)
+
+
 def test_a_save_that_is_sent_twice_is_recorded_once(server, scans):
     url = f"{server.url}/wslpet/api/images/case23"
     position = scans["case23"].centre.tolist()

@@ -23,6 +23,7 @@ BROWSER = """
 const kept = new Map();
 globalThis.localStorage = { getItem: (key) => kept.get(key) ?? null, setItem: (key, text) => kept.set(key, text) };
 globalThis.sessionStorage = globalThis.localStorage;
+globalThis.addEventListener = () => {};
 globalThis.document = { baseURI: "http://here/wslpet/", querySelector: () => null };
 globalThis.location = { href: "http://here/wslpet/", hash: "", search: "" };
 """

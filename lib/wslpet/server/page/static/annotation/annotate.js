@@ -9,6 +9,7 @@ import { measure } from "../common/measure.js";
 import { Opinion } from "./opinion.js";
 import { Review, saidBefore } from "./review.js";
 import { Patients } from "../common/patients.js";
+import { Saved } from "../common/saved.js";
 import { NextPatients } from "./queue.js";
 import { drawExports, drawHistory, drawNotes, drawTypes, fetchingWords, lackingWords, nobodyWords, readoutWords } from "./sheet.js";
 import { Viewer } from "../views/viewer.js";
@@ -19,17 +20,18 @@ const $ = (selector) => document.querySelector(selector);
 
 export class Annotator {
   patient = null;
-  #saved = JSON.parse(sessionStorage.saved ?? "[]"); // across patients: what Z takes back
   #opening = null; // neither waiting any more nor on the screen yet
   #changed = false;
   #idleSince = Infinity;
   #trail = []; // patients that were on the screen, newest last
-  #moving = false; // on to the next patient
+  #moving = null; // another patient is on the way to the screen: until then
+  #undoing = Promise.resolve(); // one after the other
   #silent = false; // the server did not answer
 
   constructor(configuration, outbox, annotator) {
     Object.assign(this, { configuration, outbox, annotator });
     this.patients = new Patients();
+    this.saved = new Saved(outbox);
     this.coming = new NextPatients(this.patients, {
       strategy: () => $("#strategy").value,
       busy: () => [...this.open, ...outbox.waiting.map((entry) => entry.image)],
@@ -144,17 +146,19 @@ export class Annotator {
     else this.#refresh();
   }
 
-  async next(since = performance.now()) {
-    if (this.#moving) return;
-    this.#moving = true;
-    try {
-      await this.#move(since);
-    } finally {
-      this.#moving = false;
-    }
+  next(since = performance.now()) {
+    if (!this.#moving) this.#move(() => this.#toNext(since));
+    return this.#moving;
   }
 
-  async #move(since) {
+  // One patient at a time.
+  async #move(run) {
+    while (this.#moving) await this.#moving.catch(() => {});
+    this.#moving = run().finally(() => { this.#moving = null; });
+    return this.#moving;
+  }
+
+  async #toNext(since) {
     const before = this.patient, { coming } = this;
     if (!coming.names.length) {
       $("#busy").textContent = "next patient…";
@@ -209,11 +213,11 @@ export class Annotator {
       return this.#say(`${doubt} If it is the tumour all the same, press Enter again.`);
     }
     const entry = {
-      id: crypto.randomUUID?.() ?? `${Date.now()}-${Math.random()}`, image: patient.image, title: patient.title, cancer_type: type,
+      id: newId(), image: patient.image, title: patient.title, cancer_type: type,
       ...(none ? { seeds: [], background: [] } : { seeds: desk.seeds, background: desk.background }), sure: sure || Boolean(asked),
       annotator: await this.annotator(), seen: patient.history.length, review: this.review.deciding,
     };
-    this.#remember([...this.#saved, entry]);
+    this.saved.add(entry);
     this.#edited(false);
     this.patients.forget(patient.image);
     this.outbox.add(entry);
@@ -228,7 +232,7 @@ export class Annotator {
     }
     const { patient: { image: name, title }, lesions: { desk } } = this;
     this.coming.skipped.add(name);
-    this.#remember([...this.#saved, { image: name, title, skipped: true }]);
+    this.saved.add({ id: newId(), image: name, title, skipped: true });
     if (this.#changed) {
       keepDraft({ image: name, ...desk, skipped: true });
       this.#changed = false;
@@ -237,36 +241,40 @@ export class Annotator {
     this.next();
   }
 
-  async undo() {
+  // The last change of the patient on the screen, else the last patient saved or skipped. While another patient comes or
+  // the last one is being saved, it waits its turn: no Z is lost.
+  undo() {
     const { before } = this.lesions;
-    if (before.length) return this.#put(before.pop(), before.length > 0);
-    const entry = this.#saved.at(-1);
+    if (before.length && !this.#moving) return this.#put(before.pop(), before.length > 0);
+    const entry = this.saved.claim();
     if (!entry) return this.#say("There is nothing to undo.");
-    if (entry.skipped) return this.#unskip(entry);
-    const unsent = this.outbox.remove(entry.id);
-    if (!unsent && !entry.time) return this.#say("It is being saved; undo it in a moment.");
-    if (!unsent) {
-      try {
-        const body = { time: entry.time, annotator: entry.annotator };
-        await call(`${image(entry.image)}/annotations/withdraw`, { method: "POST", body });
-      } catch (error) {
-        if (error.status) this.#remember(this.#saved.slice(0, -1));
-        return failed(error, { key: "annotate", stays: false });
-      }
-    }
-    this.#remember(this.#saved.slice(0, -1));
-    this.patients.forget(entry.image);
-    if (this.patient) this.coming.unshift(this.patient.image);
-    if (!await this.show(entry.image)) return;
-    this.#put(deskOf(entry));
-    notice(`${entry.title}: taken back. Correct it and press Enter, or skip it with N.`, { key: "undo" });
+    this.#undoing = this.#undoing.then(() => this.#takeBack(entry));
   }
 
-  async #unskip({ image: name }) {
-    this.#remember(this.#saved.slice(0, -1));
-    this.coming.skipped.delete(name);
-    if (this.patient && this.patient.image !== name) this.coming.unshift(this.patient.image);
-    await this.show(name);
+  async #takeBack(entry) {
+    const { id, title, skipped } = entry;
+    const waiting = setTimeout(() => this.#say(`${title} comes back as soon as it is saved and the next patient is here.`), FETCHING_MS);
+    try {
+      if (!skipped) await this.saved.withdraw(entry);
+      this.saved.drop(id);
+      await this.#move(() => this.#bringBack(entry));
+    } catch (error) {
+      if (error.status) this.saved.drop(id);
+      else this.saved.release(id);
+      failed(error, { key: "annotate", stays: false });
+    } finally {
+      clearTimeout(waiting);
+    }
+  }
+
+  async #bringBack(entry) {
+    const { image: name, title, skipped } = entry, { coming } = this;
+    if (skipped) coming.skipped.delete(name);
+    else this.patients.forget(name);
+    if (this.patient && this.patient.image !== name) coming.unshift(this.patient.image);
+    if (!await this.show(name) || skipped) return;
+    this.#put(deskOf(entry));
+    notice(`${title}: taken back. Correct it and press Enter, or skip it with N.`, { key: "undo" });
   }
 
   async agree() {
@@ -296,7 +304,7 @@ export class Annotator {
   }
 
   stored({ entry, answer }) {
-    this.#remember(this.#saved.map((one) => (one.id === entry.id ? { ...one, time: answer.annotation.time } : one)));
+    this.saved.stored(entry.id, answer.annotation.time);
     for (const { user, cancer_type } of answer.meanwhile.slice(-1)) {
       const did = cancer_type ? `had annotated it as ${cancer_type}` : "had taken an annotation of it back";
       notice(`${entry.title}: ${user} ${did} meanwhile; yours is the newest, both are kept.`, { stays: true });
@@ -304,7 +312,7 @@ export class Annotator {
   }
 
   refused({ entry, error }) {
-    this.#remember(this.#saved.filter((one) => one.id !== entry.id));
+    this.saved.drop(entry.id);
     const action = { text: "Open", run: async () => await this.show(entry.image) && this.#put(deskOf(entry)) };
     failed(error, { about: `${entry.title} was not saved. `, action });
   }
@@ -360,16 +368,10 @@ export class Annotator {
   #refresh() {
     const { desk } = this.lesions;
     for (const button of $("#types").children) button.setAttribute("aria-checked", button.value === desk.type);
-    $("#undo").disabled = !this.lesions.before.length && !this.#saved.length;
+    $("#undo").disabled = !this.lesions.before.length && !this.saved.size;
     $("#save").disabled = !this.patient;
     this.root.dataset.seed = desk.seeds.at(-1)?.position.map((v) => v.toFixed(1)).join(" ") ?? "";
     this.#readout(null);
-  }
-
-  #remember(saved) {
-    this.#saved = saved.slice(-100);
-    sessionStorage.saved = JSON.stringify(this.#saved);
-    $("#undo").disabled = !this.lesions.before.length && !this.#saved.length;
   }
 
   #say(text, kind = "info") {
@@ -404,3 +406,5 @@ export class Annotator {
     });
   }
 }
+
+const newId = () => crypto.randomUUID?.() ?? `${Date.now()}-${Math.random()}`;

@@ -9,6 +9,12 @@ const RETRY_MS = 1500, SEND_MS = 20; // the next patient is drawn meanwhile
 export class Outbox extends EventTarget {
   #sending = false;
 
+  constructor() {
+    super();
+    // Another tab sent something.
+    addEventListener("storage", ({ key }) => key === KEY && this.dispatchEvent(new Event("change")));
+  }
+
   get waiting() {
     return JSON.parse(localStorage.getItem(KEY) ?? "[]");
   }
@@ -24,6 +30,11 @@ export class Outbox extends EventTarget {
     const { waiting } = this;
     this.#keep(waiting.filter((entry) => entry.id !== id || entry.sent));
     return waiting.some((entry) => entry.id === id && !entry.sent);
+  }
+
+  // Until nothing of this id is on its way any more.
+  async answered(id) {
+    while (this.waiting.some((entry) => entry.id === id)) await new Promise((changed) => this.addEventListener("change", changed, { once: true }));
   }
 
   async flush() {
@@ -46,11 +57,16 @@ export class Outbox extends EventTarget {
     }
   }
 
-  async #send({ id, image: name, cancer_type, seeds, background, position, sure, annotator, seen, review }) {
+  // The server's answer to an entry.
+  post({ id, image: name, cancer_type, seeds, background, position, sure, annotator, seen, review }) {
+    const places = seeds ?? (position ? [{ position }] : []);
+    const body = { id, cancer_type, seeds: places, background: background ?? [], sure, annotator, seen, review: Boolean(review) };
+    return call(`${image(name)}/annotations`, { method: "POST", body });
+  }
+
+  async #send(entry) {
     try {
-      const places = seeds ?? (position ? [{ position }] : []);
-      const body = { id, cancer_type, seeds: places, background: background ?? [], sure, annotator, seen, review: Boolean(review) };
-      return { answer: await call(`${image(name)}/annotations`, { method: "POST", body }) };
+      return { answer: await this.post(entry) };
     } catch (error) {
       const passing = error instanceof Refusal && (error.status === 0 || error.status >= 500 || error.status === 401);
       if (passing) this.dispatchEvent(new CustomEvent("delayed", { detail: { error } }));
