@@ -1,5 +1,7 @@
 """Failures by place in the body, and pictures of cases, which need the masks of the runs."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -7,7 +9,7 @@ from tests.helpers.mip_cohort import keep_frames, write_mip_cohort
 from wslpet.method.normal.frame import BodyFrame
 from wslpet.study.mips.cohort import Cohort, load
 from wslpet.study.mips.judging import Prediction, judge
-from wslpet.study.mips.report.cases import draw_cases, panel
+from wslpet.study.mips.report.cases import draw_cases, failures_by_kind, panel
 from wslpet.study.mips.report.failures import ELSEWHERE, failures_of, region_at
 from wslpet.study.mips.runs import Task, mask_of
 from wslpet.study.mips.study import REFERENCE, open_mip_study
@@ -59,6 +61,21 @@ def test_failures_are_counted_by_place_and_size(cohort):
     place = region_at(cohort, 0, tuple(np.argwhere(ill.mask).mean(axis=0)))
     assert +found.missed == {place: 1} == +found.lesions
     assert not +found.missed_small and not +found.small  # the disc has 8 cm²
+
+
+def test_people_with_most_failures_of_a_kind_come_first(cohort):
+    ill, *others = cohort.people[0], *cohort.people[-2:]
+    masks = []
+    for hearts in (1, 2, 0):
+        mask = np.zeros(ill.image.pixels.shape, dtype=bool)
+        for number in range(hearts):  # 400 mm and 420 mm, 310 mm: heart
+            mask[198 + 10 * number : 202 + 10 * number, 148:156] = True
+        masks.append(mask)
+    judged = [judge(p, Prediction(m * 1.0, m, 1.0, None)) for p, m in zip((ill, *others), masks, strict=True)]
+    small = replace(judged[0], areas=[0.3, 0.4, 3.0], overlapped=[0.0, 0.2, 0.0])
+    found = failures_by_kind([small, *judged[1:]], cohort)
+    names = {kind: [one.name for one in people] for kind, people in found.items()}
+    assert names == {"false-heart": [others[0].name, ill.name], "missed-small": [ill.name]}
 
 
 def test_outlines_lie_on_the_lesions_of_the_picture(cohort):
