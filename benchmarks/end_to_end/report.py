@@ -162,8 +162,7 @@ def text_of(measured: Measured) -> str:
         f"## {measured.preset.capitalize()} phantom cohort",
         "",
         f"{counts['unseen']} unseen patients (no training saw them), unless a row says otherwise. "
-        "Mean [95 % confidence interval, bootstrap over patients]; where all patients agree the bootstrap has no "
-        f"spread, and the exact interval of a share is {_exact_width(counts['unseen']):.0f} % wide.",
+        "Mean [95 % confidence interval, bootstrap over patients; Wilson's of a share].",
         "",
         *_table(measured),
         "",
@@ -191,11 +190,6 @@ def write(folder: Path, cohorts: Sequence[Measured]) -> None:
     (folder / "report.json").write_text(json.dumps(content, indent=2), encoding="utf-8")
     for measured in cohorts:
         _write_patients(folder / measured.preset / "patients.csv", measured.outcomes)
-
-
-def _exact_width(n: int) -> float:
-    """Width, %, of the exact (Clopper–Pearson) 95 % interval of a share of 0 or 100 % of n patients."""
-    return 100 * (1 - 0.025 ** (1 / n))
 
 
 def _table(measured: Measured) -> list[str]:

@@ -25,6 +25,12 @@ def test_summary_brackets_the_mean_and_leaves_out_what_was_not_predicted():
     assert mean == pytest.approx(0.675)
     assert low < mean < high
     assert "type_right" not in found
+    assert found["detected"] == pytest.approx((0.75, 0.301, 0.954), abs=1e-3)  # Wilson's interval of 3 of 4
+
+
+def test_a_share_of_all_patients_has_an_interval():
+    mean, low, high = summary([Agreement(1.0, True, True, 0.0, 0.0, True)] * 40)["type_right"]
+    assert (mean, high) == (1.0, 1.0) and low == pytest.approx(0.912, abs=1e-3)
 
 
 @pytest.mark.parametrize("flip", [False, True])

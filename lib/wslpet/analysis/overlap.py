@@ -63,8 +63,12 @@ def _centroid_inside(mask: BoolArray, truth: BoolArray) -> bool:
 
 
 def summary(agreements: Iterable[Agreement], seed: int = 0, draws: int = 2000) -> dict[str, tuple[float, float, float]]:
-    """Mean and 95 % confidence interval (bootstrap over patients): quantity → (mean, low, high)."""
-    from wslpet.analysis.statistics import bootstrap  # slow to import
+    """Mean and 95 % confidence interval: quantity → (mean, low, high).
+
+    Wilson's interval of what is true or false, which has a width where all patients agree; bootstrap over patients of
+    the others.
+    """
+    from wslpet.analysis.statistics import bootstrap, wilson  # slow to import
 
     rows = list(agreements)
     found = {}
@@ -72,7 +76,10 @@ def summary(agreements: Iterable[Agreement], seed: int = 0, draws: int = 2000) -
         values = [getattr(row, quantity.name) for row in rows]
         if any(value is None for value in values):
             continue
-        mean = bootstrap(np.array(values, dtype=np.float64), seed=seed, draws=draws)
+        if all(isinstance(value, bool | np.bool_) for value in values):
+            mean = wilson(sum(map(bool, values)), len(values))
+        else:
+            mean = bootstrap(np.array(values, dtype=np.float64), seed=seed, draws=draws)
         found[quantity.name] = (mean.value, mean.low, mean.high)
     return found
 
