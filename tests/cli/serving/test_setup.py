@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import pytest
 
 from tests.helpers.app_server import ROOT
 from wslpet.cli.serving import setup
+from wslpet.core.errors import InputError
 
 FIRST_ANSWER = """
 import numpy as np, wslpet
@@ -77,6 +79,40 @@ def test_the_stand_in_is_for_a_monai_label_that_declares_pydicom_seg(
     monkeypatch.setattr(metadata, "requires", lambda name: declared)
     monkeypatch.setattr(metadata, "version", version)
     assert setup.needs_stand_in() is needed
+
+
+def test_an_environment_of_uv_which_has_no_pip_is_completed_by_uv(tmp_path):
+    uv = Path(sys.executable).with_name("uv")
+    if not uv.exists():
+        pytest.skip("uv is not installed (requirements-dev.txt)")
+    subprocess.run([uv, "venv", "-q", "--python", sys.executable, tmp_path / "venv"], check=True)
+    packages = next((tmp_path / "venv").glob("lib/python*/site-packages"))
+    ours = Path(importlib.util.find_spec("setuptools").origin).parents[1]
+    for name in ("setuptools*", "_distutils_hack", "pkg_resources", "wheel*"):
+        for folder in ours.glob(name):
+            (packages / folder.name).symlink_to(folder)
+    code = """
+import importlib.util, pathlib, sys
+from wslpet.cli.serving import setup
+assert importlib.util.find_spec("pip") is None
+stand_in = setup._written(pathlib.Path(sys.argv[1]), setup.STAND_IN)
+names = setup._written(pathlib.Path(sys.argv[2]), {"sitecustomize.py": setup.BUILD_NAMES})
+setup._install([str(stand_in)], names, named="a stand-in")
+from importlib import metadata
+print(metadata.version("pydicom-seg"), importlib.util.find_spec("pydicom_seg").origin)
+"""
+    command = [tmp_path / "venv/bin/python", "-c", code, tmp_path / "stand-in", tmp_path / "names"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "lib"), "PATH": f"{uv.parent}:{os.environ['PATH']}"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert done.stdout.split() == [setup.STAND_IN_VERSION, str(packages / "pydicom_seg.py")], done.stderr
+
+
+def test_an_environment_with_neither_pip_nor_uv_is_refused_with_the_remedy(monkeypatch, tmp_path):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("UV", raising=False)
+    with pytest.raises(InputError, match=f"has no pip, and there is no uv on PATH; run: {sys.executable} -m ensurepip"):
+        setup._install(["monailabel==0.8.5"])
 
 
 @pytest.mark.slow

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -65,7 +66,7 @@ def complete(server: bool = True) -> int:
     Raises
     ------
     InputError
-        when pip fails, or the extra `server` is not installed.
+        when the installation fails, there is neither pip nor uv, or the extra `server` is not installed.
     """
     if server and importlib.util.find_spec("fastapi") is None:
         raise InputError('the server\'s packages are not installed; run: pip install "wslpet[server]"')
@@ -112,16 +113,24 @@ def _written(folder: Path, files: dict[str, str]) -> Path:
     return folder
 
 
+def _installer() -> list[str]:
+    """Return the command that installs into this environment: its own pip, or uv, whose environments have no pip."""
+    if importlib.util.find_spec("pip") is not None:
+        return [sys.executable, "-m", "pip", "install", "-q", "--disable-pip-version-check", "--no-cache-dir"]
+    if uv := os.environ.get("UV") or shutil.which("uv"):  # `uv run` sets the variable
+        return [uv, "pip", "install", "-q", "--python", sys.executable, "--no-cache"]
+    raise InputError(f"{sys.prefix} has no pip, and there is no uv on PATH; run: {sys.executable} -m ensurepip")
+
+
 def _install(packages: Sequence[str], on_path: Path | None = None, named: str = "") -> None:
     named = named or ", ".join(packages)
+    installer = _installer()
     print(f"Completing the installation, once: {named}", file=sys.stderr, flush=True)
-    pip = [sys.executable, "-m", "pip", "install", "-q", "--disable-pip-version-check"]
     environment = dict(os.environ)
     if on_path is not None:
         environment["PYTHONPATH"] = os.pathsep.join(filter(None, [str(on_path), os.environ.get("PYTHONPATH", "")]))
-    # A wheel in the cache may have been compiled with another major version of numpy.
-    options = ("--no-deps", "--no-build-isolation", "--no-cache-dir")
-    done = subprocess.run([*pip, *options, *packages], check=False, env=environment)
+    # Without the cache: a wheel in it may have been compiled with another major version of numpy.
+    done = subprocess.run([*installer, "--no-deps", "--no-build-isolation", *packages], check=False, env=environment)
     if done.returncode:
-        raise InputError(f"{named} could not be installed; see what pip said above")
+        raise InputError(f"{named} could not be installed; see the error above")
     importlib.invalidate_caches()
