@@ -1,9 +1,10 @@
 """Many small scans on Dask workers, one of which is killed half-way: what is lost, what is done twice, the cost.
 
-    python -m benchmarks.speed.cohort [--scans 500] [--workers 1 2]
+    python -m benchmarks.speed.cohort [--scans 500] [--workers 1 2 4]
 
 Each scan is a plain phantom on voxels thrice as large, shifted by whole voxels and with noise of its own. Scheduler
-and workers are processes; each scan is done as `wslpet segment --resume` does it.
+and workers are processes; each scan is done as `wslpet segment --resume` does it. In the last two runs, a worker is
+killed half-way, or a second one is started when a tenth of the scans is done.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ import nibabel as nib
 import numpy as np
 import psutil
 
-from benchmarks.common.dask_cluster import cluster
+from benchmarks.common.dask_cluster import cluster, start_worker
 from wslpet.cli.commands.radiomics import MASK_END
 from wslpet.core.parallel import over
 from wslpet.core.volume import Volume
@@ -71,9 +72,14 @@ def one_scan(scan: tuple[str, Path], out: Path) -> str:
 
 @dataclass(frozen=True)
 class Run:
-    """What a run over all scans came to; `largest` is the resident memory of the largest worker, bytes."""
+    """What a run over all scans came to.
+
+    `cpu` is the processor time of all workers, in seconds, their start included; `largest` is the resident memory of
+    the largest worker, in bytes.
+    """
 
     seconds: float
+    cpu: float
     largest: int
     masks: int
     failed: tuple[str, ...]
@@ -82,19 +88,24 @@ class Run:
     by_worker: tuple[int, ...]
 
 
-def measure(scans: dict[str, Path], out: Path, workers: int, kill: bool) -> Run:
-    """Segment all scans on a cluster of its own, one of whose workers may be killed half-way."""
+def measure(scans: dict[str, Path], out: Path, workers: int, kill: bool = False, join: bool = False) -> Run:
+    """Segment all scans on a cluster of its own; a worker may be killed half-way, or one more may join."""
     out.mkdir()
-    peak = [0]
+    largest, cpu = 0, dict[int, float]()
     with cluster(out.parent, workers) as (address, processes):
         over_all = threading.Event()
 
         def watch() -> None:
+            nonlocal largest
             while not over_all.wait(0.05):
-                sizes = [psutil.Process(one.pid).memory_info().rss for one in processes if one.poll() is None]
-                peak[0] = max([peak[0], *sizes])
-                if kill and processes[0].poll() is None and len(list(out.glob("*.journal"))) >= len(scans) // 2:
+                for process in (psutil.Process(one.pid) for one in processes if one.poll() is None):
+                    largest = max(largest, process.memory_info().rss)
+                    cpu[process.pid] = sum(process.cpu_times()[:2])
+                done = len(list(out.glob("*.journal")))
+                if kill and processes[0].poll() is None and done >= len(scans) // 2:
                     processes[0].kill()
+                if join and len(processes) == workers and done >= len(scans) // 10:
+                    processes.append(start_worker(out.parent))
 
         watcher = threading.Thread(target=watch)
         watcher.start()
@@ -107,7 +118,8 @@ def measure(scans: dict[str, Path], out: Path, workers: int, kill: bool) -> Run:
     journals = [(out / f"{name}.journal").read_text().split() for name in scans if (out / f"{name}.journal").exists()]
     return Run(
         seconds,
-        peak[0],
+        sum(cpu.values()),
+        largest,
         sum((out / f"{name}{MASK_END}").exists() for name in scans),
         tuple(str(answer) for answer in answers if not isinstance(answer, str)),
         sum(len(workers) - 1 for workers in journals),
@@ -116,10 +128,9 @@ def measure(scans: dict[str, Path], out: Path, workers: int, kill: bool) -> Run:
     )
 
 
-def row(run: Run, scans: int, workers: int, kill: bool) -> str:
+def row(run: Run, scans: int, title: str) -> str:
     """A row of the table."""
-    title = f"{workers}, one killed half-way" if kill else f"{workers}"
-    each = f"{run.seconds:.0f} s | {run.seconds / scans:.3f} s | {run.largest / 2**20:.0f} MB"
+    each = f"{run.seconds:.0f} s | {run.seconds / scans:.3f} s | {run.cpu / scans:.3f} s | {run.largest / 2**20:.0f} MB"
     lost = scans - run.masks - len(run.failed)
     by_worker = " + ".join(map(str, run.by_worker))
     return f"| {title} | {each} | {run.masks} ({by_worker}) | {lost} | {len(run.failed)} | {run.twice} |"
@@ -129,7 +140,7 @@ def main(words: Sequence[str] | None = None) -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--scans", type=int, default=500)
-    parser.add_argument("--workers", type=int, nargs="+", default=[1, 2])
+    parser.add_argument("--workers", type=int, nargs="+", default=[1, 2, 4])
     args = parser.parse_args(words)
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch) / "scans"
@@ -137,13 +148,23 @@ def main(words: Sequence[str] | None = None) -> None:
         shape = write_scans(folder, args.scans)
         scans = {path.name.removesuffix(".nii.gz"): path for path in sorted(folder.iterdir())}
         print(f"{len(scans)} scans of about {shape} voxels\n")
-        print("| workers | wall | wall a scan | largest worker | masks (by worker) | lost | failed | done twice |")
-        print("| --- | --- | --- | --- | --- | --- | --- | --- |", flush=True)
-        runs = [(workers, False) for workers in args.workers] + [(max(args.workers), True)]
-        for number, (workers, kill) in enumerate(reversed(runs)):
+        heads = (
+            "workers",
+            "wall",
+            "wall a scan",
+            "core a scan",
+            "largest worker",
+            "masks (by worker)",
+            "lost",
+            "failed",
+        )
+        print(f"| {' | '.join(heads)} | done twice |\n|{' --- |' * (len(heads) + 1)}", flush=True)
+        runs = [(f"{workers}", workers, False, False) for workers in args.workers]
+        runs += [("2, one killed half-way", 2, True, False), ("1, a second joins", 1, False, True)]
+        for number, (title, workers, kill, join) in enumerate(runs):
             place = Path(scratch) / f"run-{number}"
             place.mkdir()
-            print(row(measure(scans, place / "out", workers, kill), len(scans), workers, kill), flush=True)
+            print(row(measure(scans, place / "out", workers, kill, join), len(scans), title), flush=True)
 
 
 if __name__ == "__main__":

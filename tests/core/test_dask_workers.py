@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.common.dask_cluster import cluster
+from benchmarks.common.dask_cluster import cluster, start_worker
 from benchmarks.speed.cohort import measure
 from tests.helpers.synthetic import write_scan
 from wslpet.core import parallel
@@ -18,6 +18,8 @@ from wslpet.core.errors import InputError
 from wslpet.core.parallel import over
 
 SCANS, BAD, SECONDS, SOME = 40, 17, 0.05, 6
+# Scans while a worker starts, which takes seconds, and their length, s.
+MANY, WHILE_ALONE = 600, 0.2
 
 
 def worked(item: tuple[str, str]) -> str:
@@ -96,6 +98,47 @@ def test_the_loss_of_the_last_worker_is_an_error(tmp_path, monkeypatch):
         worker.send_signal(signal.SIGKILL)
         with pytest.raises(InputError, match="has no worker after 2 s"):
             list(answers)
+
+
+@pytest.mark.slow
+def test_the_loss_of_the_last_worker_with_a_result_that_was_not_fetched_is_an_error(tmp_path, monkeypatch):
+    distributed = pytest.importorskip("distributed")
+    monkeypatch.setattr(parallel, "DASK_SECONDS", 2)
+    with cluster(tmp_path, 1) as (address, [worker]), distributed.Client(address, set_as_default=False) as client:
+        future = client.submit(os.getpid)
+        while not future.done():
+            time.sleep(0.01)
+        worker.kill()
+        with pytest.raises(InputError, match="has no worker after 2 s"):
+            parallel._result(client, future, "scan-0", address)
+
+
+def takes_time_while_alone(item: tuple[str, Path]) -> tuple[str, int]:
+    """Say which process did it; quick once two processes have begun a scan."""
+    name, folder = item
+    (folder / str(os.getpid())).touch()
+    if len(list(folder.iterdir())) < 2:
+        time.sleep(WHILE_ALONE)
+    return name, os.getpid()
+
+
+@pytest.mark.slow
+def test_a_worker_that_joins_later_gets_scans_and_goes_on_alone_when_the_first_dies(tmp_path):
+    pytest.importorskip("distributed")
+    begun = tmp_path / "begun"
+    begun.mkdir()
+    names = [f"scan-{n:03d}" for n in range(MANY)]
+    with cluster(tmp_path, 1) as (address, workers):
+        answers = over(takes_time_while_alone, [(name, begun) for name in names], scheduler=address)
+        seen = [next(answers)]
+        workers.append(start_worker(tmp_path))
+        for answer in answers:
+            seen.append(answer)
+            if answer[1] == workers[1].pid:
+                workers[0].kill()
+    assert [name for name, _ in seen] == names
+    assert seen[0][1] == workers[0].pid and seen[-1][1] == workers[1].pid
+    assert {pid for _, pid in seen} == {worker.pid for worker in workers}
 
 
 @pytest.mark.slow

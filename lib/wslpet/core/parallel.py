@@ -111,7 +111,7 @@ def _on_dask(
         while numbers:
             for future in _done(client, list(numbers), scheduler):
                 number = numbers.pop(future)
-                answers[number] = _result(future, items[number], scheduler)
+                answers[number] = _result(client, future, items[number], scheduler)
             dispatch()
             while told in answers:
                 yield answers.pop(told)
@@ -132,16 +132,24 @@ def _done(client: Any, futures: list[Any], scheduler: str) -> list[Any]:
         time.sleep(POLL_SECONDS)
 
 
-def _result(future: Any, item: Any, scheduler: str) -> Any:
-    """Return the result of a scan; an error that names it if each worker that had it died."""
-    from distributed import KilledWorker
+def _result(client: Any, future: Any, item: Any, scheduler: str) -> Any:
+    """Return the result of a scan; an error that names it if each worker that had it died.
 
-    try:
-        return future.result()
-    except KilledWorker:
-        return InputError(f"{_name(item)}: the workers that had it died, as when memory runs out")
-    except CancelledError as error:
-        raise InputError(f"scheduler {scheduler} was lost; start it, and give the command again") from error
+    A result lies in the memory of its worker. If that is lost before the result is fetched, the scan is done again by
+    another worker, for which Dask itself would wait without end.
+    """
+    from distributed import KilledWorker
+    from distributed import TimeoutError as DaskTimeoutError  # on Python 3.10, not the built-in one
+
+    while True:
+        try:
+            return future.result(timeout=DASK_SECONDS)
+        except DaskTimeoutError:
+            _wait_for_worker(client, scheduler)
+        except KilledWorker:
+            return InputError(f"{_name(item)}: the workers that had it died, as when memory runs out")
+        except CancelledError as error:
+            raise InputError(f"scheduler {scheduler} was lost; start it, and give the command again") from error
 
 
 def _answer(function: Callable[[Item], Answer], item: Item) -> Answer | InputError:
