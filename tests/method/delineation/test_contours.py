@@ -5,6 +5,7 @@ import pytest
 from scipy.ndimage import label
 
 from tests.helpers.blobs import dice, ellipsoid, empty, scan
+from wslpet.data.phantom import PRESETS, make_patient
 from wslpet.method.delineation.contours import MAX_ML, REACHES_MM, contours, delineated, within
 from wslpet.method.delineation.features import FEATURES
 
@@ -65,6 +66,16 @@ def test_a_lesion_that_a_box_cuts_off_is_looked_at_in_a_larger_one(radius_mm):
     assert dice(delineated(volume, index, 5.0)[0].in_volume(volume.shape), truth) > 0.9
     cut_off = delineated(volume, index, 5.0, REACHES_MM[:1])[0]
     assert dice(cut_off.in_volume(volume.shape), truth) < 0.8
+
+
+def test_a_leak_in_a_small_box_is_not_taken_once_a_larger_box_shows_the_lesion():
+    """A tumour of 7.6 ml, clicked beside it: the box of 50 mm has a contour of 83 ml, that of 128 mm the lesion."""
+    patient = make_patient(7_200_010, PRESETS["hard"])
+    volume, truth = patient.volume.to_ras(), patient.truth.to_ras().array > 0
+    click = np.rint(volume.to_index(np.array(patient.seed.position)))
+    mask = delineated(volume, click, 5.0)[0].in_volume(volume.shape)
+    assert dice(mask, truth) > 0.7
+    assert (mask & ~truth).sum() * volume.voxel_ml < 5.0
 
 
 def test_candidates_do_not_depend_on_what_is_far_away(case):

@@ -40,6 +40,10 @@ MARGIN_MM = 6.0
 # The lesion is cut off if this share of what the score believes in reaches the end of the box. Of 0.3, 0.5 and 0.7 the
 # best on 40 plain and 48 hard phantoms and 120 scenes, by little, and the fastest.
 CUT_OFF = 0.7
+# The best contours of two boxes are of one lesion if the larger has at most so many times the volume of the other. On
+# 100 hard phantoms 1.5, 2 and 3 give a Dice of 0.847, 0.846 and 0.845, and 2.0, 2.0 and 2.2 ml of false positive;
+# without this, 0.842 and 7.0 ml.
+SAME_VOLUME = 2.0
 MAX_ML = 2500.0
 # A hull that adds less than this is no other contour.
 LEAST_HULL = 1.03
@@ -132,8 +136,10 @@ def _within(ras: Volume, index: Array, uncertainty_mm: float, reaches_mm: Sequen
     if smaller and len(found.features):
         ends = np.array(found.contour(found.best()).ends) - index
         far_mm = float(np.abs(ends * ras.spacing).max()) + MARGIN_MM
-        # The larger box was not needed, and has coarser voxels.
-        return next((one for reach_mm, one in smaller if reach_mm > far_mm and len(one.features)), found)
+        # The larger box was not needed, and has coarser voxels. A smaller one with another best contour was left for
+        # good: that contour is a leak, which the larger box does not choose.
+        fitting = (one for reach_mm, one in smaller if reach_mm > far_mm and len(one.features))
+        return next((one for one in fitting if one.agrees_with(found)), found)
     return found
 
 
@@ -239,6 +245,11 @@ class Found:
     def best(self) -> int:
         """Which contour is the lesion's, see `select_contour`."""
         return select_contour(self.scores, np.exp(self.features[:, FEATURES.index("log_ml")]))
+
+    def agrees_with(self, other: Found) -> bool:
+        """Whether the best contours of two boxes have about the same volume, see `SAME_VOLUME`."""
+        one, two = (found.features[found.best(), FEATURES.index("log_ml")] for found in (self, other))
+        return bool(abs(one - two) <= np.log(SAME_VOLUME))
 
     def are_cut_off(self) -> bool:
         """Whether the lesion probably reaches the end of the box, if that is not held against any; see `CUT_OFF`."""
