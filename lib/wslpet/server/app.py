@@ -24,7 +24,7 @@ from wslpet.server.errors import UnknownName, quoted
 from wslpet.server.http import front
 from wslpet.server.http.install import end_if_starting, install
 from wslpet.server.page.annotation import AnnotationPage
-from wslpet.server.page.overview import BackgroundScanner
+from wslpet.server.page.cohort.overview import BackgroundScanner
 from wslpet.server.page.review.agreement import ReaderAgreement
 from wslpet.server.page.routes import routes
 from wslpet.server.page.tables.burden import CohortBurden

@@ -24,7 +24,7 @@ from wslpet.server.http.authentication import Administrator, Annotator, AnyUser,
 from wslpet.server.http.routes import who
 from wslpet.server.page import training
 from wslpet.server.page.annotation import AnnotationPage
-from wslpet.server.page.overview import BackgroundScanner
+from wslpet.server.page.cohort.overview import BackgroundScanner
 from wslpet.server.page.review import routes as review_routes
 from wslpet.server.page.review.readers import progress
 from wslpet.server.page.schemas.annotations import (
@@ -237,11 +237,12 @@ def withdraw(image: Image, what: Withdraw, user: Annotator) -> list[Annotation]:
     return _page().withdraw(image, what, who(user, what.annotator))
 
 
-@router.get("/cohort")
-def cohort(reader: Reader) -> Cohort:
+@router.get("/cohort", response_model=Cohort)
+def cohort(reader: Reader) -> Response:
     """Every image with its state."""
     cohort: Cohort = app_instance().scanner.cohort(reader)
-    return cohort
+    # Not checked a second time: FastAPI would build each of thousands of rows anew.
+    return Response(cohort.model_dump_json(), media_type="application/json")
 
 
 @router.get("/annotations.csv", response_class=Response, responses=_CSV)

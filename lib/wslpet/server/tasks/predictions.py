@@ -98,6 +98,11 @@ class Predictions:
             return None
         return None if model is None else self._look_up(self._datastore.image_version(image_id), model)
 
+    def is_in_memory(self, key: str) -> bool:
+        """Whether the prediction for an image, given by its key, is in memory: when this changes, `known` may."""
+        with self._guard:
+            return (self._version, key) in self._known
+
     def _look_up(self, key: str, model: Model) -> Prediction | None:
         with self._guard:
             if self._version != model.version:

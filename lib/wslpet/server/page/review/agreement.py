@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from collections import Counter
 from collections.abc import Iterator
 from itertools import combinations
 
@@ -30,6 +31,11 @@ class ReaderAgreement:
         self._store = page.datastore
         self._burden = burden
         self._kept = DiskCache(self._store.private / "agreement", CACHE_BYTES)
+        self._times: Counter[str] = Counter()
+
+    def compared_times(self, image: str) -> int:
+        """How often readings of an image were compared since the server started: when this changes, `known` may."""
+        return self._times[image]
 
     def known(self, image: str) -> list[PairAgreement]:
         """Pairs of an image that were compared before."""
@@ -78,6 +84,7 @@ class ReaderAgreement:
         names, types = (pair[0].user, pair[1].user), (pair[0].cancer_type, pair[1].cancer_type)
         made = compare(names, types, (first.array, second.array), voxel_ml)
         self._kept.set(key, json.dumps(made.to_dict()).encode())
+        self._times[image] += 1
         return made
 
     def _key(self, image: str, pair: tuple[Annotation, Annotation]) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from itertools import chain
@@ -27,7 +28,7 @@ from wslpet.method.burden import MeasuredScan, annotated_burden, is_of_mask
 from wslpet.method.shipped import CONTOUR_SCORE
 from wslpet.server.errors import quoted
 from wslpet.server.page.annotation import AnnotationPage
-from wslpet.server.page.thumbnails import outlines
+from wslpet.server.page.cohort.thumbnails import outlines
 from wslpet.server.storage.annotations.label_seeds import label_stamp
 from wslpet.server.storage.images.image_list import FINAL
 
@@ -66,6 +67,7 @@ class CohortBurden:
         self._store = page.datastore
         self._kept = DiskCache(self._store.private / "burden", CACHE_BYTES)
         self._outlines = DiskCache(self._store.private / "outlines", CACHE_BYTES)
+        self._times: Counter[str] = Counter()
 
     def records(self, reader: str = "") -> Iterator[PatientRecord]:
         """Every image, by name; what is not known yet is measured now. An image that cannot be is a record, too.
@@ -105,6 +107,10 @@ class CohortBurden:
     def labels(self, image: str, annotation: Annotation) -> Volume:
         """Lesions' numbers of any annotation of an image, in its voxels, as stored; errors as of `export`."""
         return self.scan(image, annotation).labels
+
+    def measured_times(self, image: str) -> int:
+        """How often an image was measured since the server started: when this changes, `known` may."""
+        return self._times[image]
 
     def outlines(self, image: str, annotation: Annotation) -> bytes | None:
         """Clicks and outlines for the thumbnail, as of `thumbnails.outlines`; None where it was not measured yet."""
@@ -187,6 +193,7 @@ class CohortBurden:
             )
         self._kept.set(key, json.dumps(measured.record.to_dict()).encode())
         self._outlines.set(key, outlines(measured.labels, annotation))
+        self._times[image] += 1
         return measured
 
     def key(self, image: str, annotation: Annotation) -> str:
@@ -196,14 +203,14 @@ class CohortBurden:
             image,
             self._store.image_version(image),
             annotation.to_dict(),
-            self._label_stamp(image),
+            self.label_stamp(image),
             dict(self._store.facts(image)),
             self._page.settings.types,
             _measuring_version(),
         ]
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
-    def _label_stamp(self, image: str) -> str:
+    def label_stamp(self, image: str) -> str:
         """Changes when the submitted mask does."""
         if FINAL not in self._store.get_labels_by_image_id(image):
             return ""

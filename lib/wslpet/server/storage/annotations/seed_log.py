@@ -46,6 +46,8 @@ class SeedLog:
         self._renamed = dict(renamed or {})
         self._standing: dict[str, list[Annotation]] = {}
         self._history: dict[str, list[LogRecord]] = {}
+        self._stamps: dict[str, int] = {}
+        self._records = 0  # that were ever read
         self._read_bytes = 0
         self._guard = ThreadLock("the log of annotations")
 
@@ -138,6 +140,12 @@ class SeedLog:
             self._catch_up()
             return {image: len(said) for image, said in self._history.items()}, self._read_bytes
 
+    def stamps(self) -> dict[str, int]:
+        """Return image → a number that each record of the image changes; numbers are those of this process."""
+        with self._guard:
+            self._catch_up()
+            return dict(self._stamps)
+
     def newest(self) -> dict[str, Annotation]:
         """Image → its annotation in force: the newest consensus or, without one, the newest annotation."""
         with self._guard:
@@ -176,7 +184,10 @@ class SeedLog:
             sync_folder(self.path.parent)
 
     def _catch_up(self) -> None:
-        if not self.path.exists():
+        try:
+            if self.path.stat().st_size == self._read_bytes:
+                return
+        except FileNotFoundError:
             self._forget()
             return
         with open(self.path, "rb") as log:
@@ -191,6 +202,8 @@ class SeedLog:
             except SeedError as error:
                 logger.error("%s: %s; it is skipped", self.path.name, error)
                 continue
+            self._records += 1
+            self._stamps[image] = self._records
             if isinstance(said, Annotation) and said.cancer_type in self._renamed:
                 said = self._retyped(image, said)
             if said is None:
@@ -207,7 +220,7 @@ class SeedLog:
         return standing[place]
 
     def _forget(self) -> None:
-        self._standing, self._history, self._read_bytes = {}, {}, 0
+        self._standing, self._history, self._stamps, self._read_bytes = {}, {}, {}, 0
 
 
 def _now() -> str:

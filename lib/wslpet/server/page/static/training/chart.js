@@ -7,7 +7,7 @@ export function chart(figure, title, epochs, total, lines, top) {
   const high = top ?? Math.max(...values, 1e-6) * 1.05, low = top ? 0 : Math.min(...values, 0);
   const x = (epoch) => LEFT + ((epoch - 1) / Math.max((total || 2) - 1, 1)) * (WIDTH - LEFT - RIGHT);
   const y = (value) => HEIGHT - BOTTOM - ((value - low) / (high - low)) * (HEIGHT - TOP - BOTTOM);
-  const picture = svg("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img" });
+  const picture = svg("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img", "aria-label": inWords(title, epochs, lines) });
   picture.append(text(title, LEFT, 14, "name"));
   for (const share of [0, 0.5, 1]) {
     const value = low + share * (high - low);
@@ -22,6 +22,13 @@ export function chart(figure, title, epochs, total, lines, top) {
     picture.append(svg("line", { x1: at, x2: at + 20, y1: 10, y2: 10, class: `line${n}` }), text(name, at + 25, 14));
   });
   figure.replaceChildren(picture);
+}
+
+// For who does not see the curves: where they are now.
+function inWords(title, epochs, lines) {
+  const last = epochs.at(-1);
+  const values = lines.filter(([field]) => Number.isFinite(last?.[field])).map(([field, name]) => `${name} ${last[field].toFixed(2)}`);
+  return `${title} by epoch${values.length ? `; epoch ${last.epoch}: ${values.join(", ")}` : ""}`;
 }
 
 function svg(tag, attributes) {

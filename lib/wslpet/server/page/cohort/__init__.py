@@ -1,0 +1,1 @@
+"""The cohort on the page: its rows, thumbnails, and the background scan of all images."""
