@@ -51,6 +51,16 @@ def test_a_png_is_inverted_suv_and_its_click_is_column_then_row(tmp_path):
     assert well.cancer_type is None and well.click is None and not well.mask.any()
 
 
+def test_a_table_that_excel_saved_with_semicolons_is_read(tmp_path):
+    write_table(tmp_path)
+    content = f"image;cancer_type;click_x;click_y\r\na;lung;{LESION[1]},0;{LESION[0]},0\r\n"
+    (tmp_path / "cohort.csv").write_bytes(content.encode("utf-8-sig"))
+    write_png(tmp_path)
+    assert is_mip_cohort(tmp_path)
+    (ill,) = read_mip_cohort(tmp_path)
+    assert ill.click == LESION
+
+
 @pytest.mark.parametrize("code", ["RAS", "LAS", "RAI", "LPI"])
 @pytest.mark.parametrize("flat", [False, True])
 def test_a_nifti_of_any_orientation_is_shown_alike(tmp_path, code, flat):

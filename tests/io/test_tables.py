@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from wslpet.core.errors import InputError
 from wslpet.data.cohort_table import read_table
-from wslpet.io.tables import guarded, parse_table, unguarded
+from wslpet.io.tables import decimals, guarded, header_of, parse_table, unguarded
 
 NEEDED = ("image", "x")
 TEXT = "image,x,note\r\np,-80.5,a note\r\n"
@@ -80,6 +80,23 @@ def test_a_number_with_two_kinds_of_marks_is_none(text):
 def test_an_unreadable_table_is_refused_with_the_remedy(content, words):
     with pytest.raises(InputError, match=words):
         parsed(content)
+
+
+@pytest.mark.parametrize(
+    "content", [b"\xef\xbb\xbf\r\nimage;x;note\r\n", b"sep=\t\nimage\tx\tnote\np\t1\tn\n", b"image,x,note"]
+)
+def test_the_header_alone_is_read_from_any_dialect(content):
+    assert header_of(content, ("image", "x")) == ("image", "x", "note")
+
+
+def test_the_header_of_what_is_no_table_is_empty():
+    assert header_of(b"\xff\xfe\x00", ("image",)) == header_of(b"", ("image",)) == ()
+
+
+@pytest.mark.parametrize("number", ["-12.5", "0.001", "1.5e-05", "7"])
+def test_a_number_that_was_written_with_a_decimal_comma_is_read(number):
+    text = decimals(number, ";")
+    assert "." not in text and parsed(TEXT.replace(",", ";")).number(text) == float(number)
 
 
 def test_the_table_of_a_cohort_may_have_decimal_commas(tmp_path):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from PIL import Image, UnidentifiedImageError
 from wslpet.core.arrays import Array, BoolArray, FloatArray
 from wslpet.core.errors import InputError
 from wslpet.core.seeds import NO_TUMOUR
+from wslpet.io.tables import Table, header_of, parse_table
 from wslpet.method.network.coarse_segmenter import SATURATION_SUV
 from wslpet.method.normal.reference import MipImage, load_reference
 from wslpet.method.segmentation.learner import People
@@ -56,8 +56,7 @@ def is_mip_cohort(folder: str | os.PathLike[str]) -> bool:
     path = Path(folder)
     if not (path / TABLE).is_file() or not (path / "images").is_dir():
         return False
-    with open(path / TABLE, newline="", encoding="utf-8-sig") as file:
-        return set(COLUMNS) <= set(next(csv.reader(file), []))
+    return set(COLUMNS) <= set(header_of((path / TABLE).read_bytes(), COLUMNS))
 
 
 def read_mip_cohort(folder: str | os.PathLike[str], spacing: tuple[float, float] = PNG_SPACING) -> list[MipPerson]:
@@ -81,12 +80,8 @@ def read_mip_cohort(folder: str | os.PathLike[str], spacing: tuple[float, float]
         raise InputError(
             f"{root} is no cohort of MIPs; it needs images/ and a {TABLE} with the columns {', '.join(COLUMNS)}"
         )
-    with open(root / TABLE, newline="", encoding="utf-8-sig") as file:
-        rows = list(csv.DictReader(file))
-    people = [_person(root, row, number, spacing) for number, row in enumerate(rows, start=2)]
-    if not people:
-        raise InputError(f"{root / TABLE} has no row; list at least one image")
-    return people
+    table = parse_table((root / TABLE).read_bytes(), str(root / TABLE), COLUMNS, COLUMNS)
+    return [_person(root, row, number, table, spacing) for number, row in table.rows]
 
 
 def people_of(cohort: Sequence[MipPerson]) -> People:
@@ -101,9 +96,11 @@ def people_of(cohort: Sequence[MipPerson]) -> People:
     return People(np.stack(images)[:, None], tuple(person.cancer_type for person in cohort), clicks)
 
 
-def _person(root: Path, row: Mapping[str, str], number: int, spacing: tuple[float, float]) -> MipPerson:
-    where = f"{root / TABLE}, row {number}"
-    name, cancer_type = row["image"].strip(), row["cancer_type"].strip()
+def _person(
+    root: Path, cells: Mapping[str, str | None], number: int, table: Table, spacing: tuple[float, float]
+) -> MipPerson:
+    where, row = f"{root / TABLE}, row {number}", {column: cell or "" for column, cell in cells.items()}
+    name, cancer_type = row["image"], row["cancer_type"]
     if not name or not cancer_type or Path(name).name != name:
         raise InputError(f"{where}: image {name!r} of type {cancer_type!r}; give a file name and a type, or none")
     path = _file(root / "images", name)
@@ -111,7 +108,7 @@ def _person(root: Path, row: Mapping[str, str], number: int, spacing: tuple[floa
         raise InputError(f"{where}: there is no images/{name} with one of the endings {', '.join(SUFFIXES)}; add it")
     pixels, spacing, placed = _read(path, spacing)
     ill = cancer_type not in LESION_FREE
-    click = _click(row, where, placed, pixels.shape) if ill else None
+    click = _click(row, where, table, placed, pixels.shape) if ill else None
     mask = None if ill else np.zeros(pixels.shape, dtype=bool)
     mask_path = _file(root / "masks", name)
     if mask_path is not None:
@@ -189,9 +186,11 @@ def _read_nifti(path: Path, mask: bool) -> tuple[FloatArray, tuple[float, float]
     return result, (float(spacing[2]), float(spacing[0])), _Orientation(False, flipped)
 
 
-def _click(row: Mapping[str, str], where: str, placed: _Orientation, shape: tuple[int, ...]) -> tuple[int, int]:
+def _click(
+    row: Mapping[str, str], where: str, table: Table, placed: _Orientation, shape: tuple[int, ...]
+) -> tuple[int, int]:
     try:
-        stored = (round(float(row["click_x"])), round(float(row["click_y"])))
+        stored = (round(table.number(row["click_x"])), round(table.number(row["click_y"])))
     except ValueError as error:
         raise InputError(
             f"{where}: click {row['click_x']!r}, {row['click_y']!r} is not two numbers; click it"

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from wslpet.core.errors import InputError
 
 SEPARATORS = (",", ";", "\t")
+BYTE_ORDER_MARK = "\ufeff"
 # Excel's first line that names the separator.
 _SEP_LINE = re.compile(r'\A"?sep=(.)"?[ ,;\t]*(?:\r\n|\r|\n)', re.IGNORECASE)
 # Text that Excel and LibreOffice take for a formula, with any quotes before it.
@@ -61,11 +62,7 @@ def parse_table(content: bytes, name: str, needed: Sequence[str], all_columns: S
         if it cannot be read, lacks a column, has no rows, or has a line with more cells than the header.
     """
     try:
-        text = content.decode(_encoding(content))
-        sep = _SEP_LINE.match(text)
-        skipped = 0 if sep is None else 1
-        text = text if sep is None else text[sep.end() :]
-        separator = _separator(text, needed) if sep is None else sep[1]
+        text, separator, skipped = _opened(content, needed)
         reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
         lines = [(reader.line_num + skipped, [cell.strip() for cell in cells]) for cells in reader]
     except (ValueError, TypeError, csv.Error) as error:
@@ -85,6 +82,37 @@ def parse_table(content: bytes, name: str, needed: Sequence[str], all_columns: S
                 "cells, write a point before decimals, or quote the cell"
             )
     return Table(columns, [(number, _row(columns, cells)) for number, cells in lines[1:]], separator)
+
+
+def header_of(content: bytes, needed: Sequence[str]) -> tuple[str, ...]:
+    """Return the columns of a table, from its header; empty where it cannot be read. Parameters as in `parse_table`."""
+    try:
+        text, separator, _ = _opened(content, needed)
+        rows = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
+        cells = next((cells for cells in rows if any(cells)), [])
+    except (ValueError, TypeError, csv.Error):
+        return ()
+    return tuple(cell.strip() for cell in cells)
+
+
+def decimals(number: str, separator: str) -> str:
+    """Write a number for a table: with a decimal comma where semicolons separate its cells.
+
+    Excel in German, French and other languages reads and writes tables so; it takes 12.5 for the 12th of May.
+
+    >>> decimals("-12.5", ";"), decimals("-12.5", ",")
+    ('-12,5', '-12.5')
+    """
+    return number.replace(".", ",") if separator == ";" else number
+
+
+def _opened(content: bytes, needed: Sequence[str]) -> tuple[str, str, int]:
+    """Return a table's text after a line `sep=`, its separator, and the number of lines before the text."""
+    text = content.decode(_encoding(content))
+    sep = _SEP_LINE.match(text)
+    if sep is None:
+        return text, _separator(text, needed), 0
+    return text[sep.end() :], sep[1], 1
 
 
 def _encoding(content: bytes) -> str:

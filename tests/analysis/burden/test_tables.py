@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import codecs
 import csv
 import io
 import json
@@ -90,6 +91,26 @@ def test_a_byte_order_mark_is_written_for_letters_beyond_ascii():
     named = lesions_csv([record(facts={**FACTS, "PatientID": "Jörg"})])
     assert named.startswith(b"\xef\xbb\xbf")
     assert rows(named)[0]["PatientID"] == "Jörg"
+
+
+def test_with_semicolons_numbers_have_decimal_commas_and_text_stays():
+    one = record(image="1.5", facts={**FACTS, "SeriesDescription": "2.25"})
+    for made, columns in ((lesions_csv, LESION_COLUMNS), (patients_csv, PATIENT_COLUMNS)):
+        content = made([one], ";")
+        assert content.startswith(codecs.BOM_UTF8)
+        table, english = (
+            parse_table(content, "t.csv", columns, columns),
+            parse_table(made([one]), "t.csv", columns, columns),
+        )
+        assert (table.separator, english.separator) == (";", ",")
+        for (_, row), (_, other) in zip(table.rows, english.rows, strict=True):
+            for column, cell in row.items():
+                if column in ("image", "SeriesDescription", "SeriesInstanceUID", "time"):
+                    assert cell == other[column]
+                elif "." in (other[column] or ""):
+                    assert "." not in cell and table.number(cell) == float(other[column] or "")
+        numbers = [column for column, cell in english.rows[0][1].items() if "." in (cell or "")]
+        assert len(numbers) > 8
 
 
 def test_a_record_survives_json():

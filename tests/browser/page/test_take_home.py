@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
 from collections.abc import Iterator
@@ -16,6 +17,8 @@ from tests.browser.page.annotator import Annotator
 from tests.helpers.app_server import Server
 from tests.helpers.needs import needs_chromium
 from tests.helpers.synthetic import write_scan
+from wslpet.analysis.burden.tables import LESION_COLUMNS
+from wslpet.io.tables import parse_table
 
 pytestmark = needs_chromium
 ORIENTATION = {"anna": "anisotropic", "bert": "off_origin"}
@@ -64,6 +67,29 @@ def test_the_figures_of_a_patient_are_saved_as_png(tom: Annotator) -> None:
     assert download.value.suggested_filename == "bert-figures.png"
     picture = Image.open(download.value.path())
     assert picture.format == "PNG" and picture.height > 2 * picture.width  # two pages of A4
+
+
+def test_tables_are_saved_as_excel_in_german_opens_them(server: Server, tom: Annotator) -> None:
+    page = tom.page
+    page.locator("nav a[href='#cohort']").click()
+    english = table(requests.get(f"{server.url}/wslpet/api/lesions.csv", timeout=120).content)
+    page.locator("#decimal-comma").check()
+    with page.expect_download() as download:
+        page.locator("#export-lesions").click()
+    content = Path(download.value.path()).read_bytes()
+    assert content.startswith(codecs.BOM_UTF8) and b"\r\nanna;" in content
+    for (_, row), lesion in zip(parse_table(content, "t.csv", LESION_COLUMNS, ()).rows, english, strict=True):
+        assert row["suv_max"] == lesion["suv_max"].replace(".", ",") != lesion["suv_max"]
+    # The clicks, read back as they are.
+    with page.expect_download() as download:
+        page.locator("#export").click()
+    assert b",000;" in Path(download.value.path()).read_bytes()
+    page.locator("#import").set_input_files(download.value.path())
+    tom.told("0 recorded, 2 known already")
+    page.reload()
+    tom.ready()
+    assert page.locator("#decimal-comma").is_checked()
+    page.locator("#decimal-comma").uncheck()
 
 
 def test_radiomics_are_measured_with_progress_and_saved(server: Server, tom: Annotator) -> None:

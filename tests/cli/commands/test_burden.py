@@ -21,6 +21,7 @@ from wslpet.core.seeds import Seed, annotation_of
 from wslpet.core.settings import settings_from
 from wslpet.core.volume import Volume
 from wslpet.io.masks import write_mask
+from wslpet.io.tables import parse_table
 from wslpet.method.network.checkpoint import Model, new_network, save_model
 
 
@@ -96,7 +97,13 @@ def test_annotated_scans_only(studies, capsys, tmp_path):
     assert code == 0
     patients = {row["image"]: row for row in rows(tmp_path / "patients.csv")}
     assert (patients["waiting"]["state"], patients["waiting"]["mtv_ml"]) == ("not annotated", "")
-    assert {row["image"] for row in rows(tmp_path / "lesions.csv")} == {"drawn", "ward/series"}
+    english = rows(tmp_path / "lesions.csv")
+    assert {row["image"] for row in english} == {"drawn", "ward/series"}
+    assert run(capsys, folder, "--annotated", "--out", tmp_path, "--decimal-comma")[0] == 0
+    table = parse_table((tmp_path / "lesions.csv").read_bytes(), "lesions.csv", ("image",), ())
+    assert table.separator == ";"
+    for (_, row), other in zip(table.rows, english, strict=True):
+        assert "," in row["suv_max"] and table.number(row["suv_max"]) == float(other["suv_max"])
 
 
 def test_lesions_of_series_are_exported(studies, capsys, tmp_path):

@@ -99,6 +99,14 @@ def test_autopet(tmp_path):
     assert read_volume(rows[0].scan).array.max() > 6 and read_mask(rows[0].mask).array.any()
 
 
+def test_metadata_that_excel_saved_with_semicolons_are_read(tmp_path):
+    folder = write_autopet(tmp_path)
+    (table,) = folder.glob("*.csv")
+    table.write_bytes(table.read_text().replace(",", ";").replace("062Y", "62,5").encode("utf-8-sig"))
+    rows = IMPORTERS["autopet"](folder, Options()).rows
+    assert rows[0].covariates == {"age": 62.5, "male": 1}
+
+
 def test_autopet_reports_all_problems_at_once(tmp_path):
     write_autopet(tmp_path)
     table = tmp_path / "Clinical Metadata FDG PET_CT Lesions.csv"

@@ -1,5 +1,6 @@
 """The page's API, without a browser."""
 
+import codecs
 import csv
 import gzip
 import io
@@ -196,6 +197,16 @@ def test_a_table_saved_by_excel_is_imported(server, scans, ask):
         ask("annotations.csv", "POST", files={"file": ("excel.csv", ask("annotations.csv").content)}).json()["recorded"]
         == 0
     )
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+def test_clicks_are_the_same_after_a_way_through_any_table(server, scans, ask, separator):
+    content = ask("annotations.csv", params={"separator": separator}).content
+    header = separator.join(("image", "cancer_type", "x"))
+    assert content.decode("utf-8-sig").startswith(header)
+    assert content.startswith(codecs.BOM_UTF8) is (separator == ";")
+    told = ask("annotations.csv", "POST", files={"file": ("clicks.csv", content)}).json()
+    assert (told["recorded"], told["superseded"], told["refused"]) == (0, 0, []) and told["known"] > 0
 
 
 def test_an_annotation_that_comes_many_times_at_once_is_recorded_once(server, scans, ask):

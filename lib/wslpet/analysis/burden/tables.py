@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from itertools import chain
 from typing import Any, Literal
@@ -12,7 +13,7 @@ from typing import Any, Literal
 from wslpet.analysis.burden.body import NOTHING_KNOWN, Body
 from wslpet.analysis.burden.lesions import LesionMeasures, Origin
 from wslpet.analysis.burden.patient import Burden, burden_of
-from wslpet.io.tables import guarded
+from wslpet.io.tables import decimals, guarded
 
 # Columns that identify the scan: the image's name, and elements of a series' DICOM header, which are empty for files.
 FACTS = ("PatientID", "StudyDate", "SeriesInstanceUID", "SeriesDescription")
@@ -28,9 +29,12 @@ LESION_COLUMNS = (
 _BURDEN = tuple(Burden.__dataclass_fields__)
 _BODY = ("weight_kg", "height_m", "sex", "lean_body_mass_kg", "body_surface_m2")
 PATIENT_COLUMNS = (*SCAN_COLUMNS, "state", "reason", "cancer_type", *_BURDEN, *_BODY, *_ORIGIN)
+# Columns of free text.
+TEXT_COLUMNS = frozenset({*SCAN_COLUMNS, "reason", "cancer_type", "contour", "user", "time", "sex"})
 # Digits of a measure in tables and reports: more than any scanner has, and few enough to be read.
 DIGITS = 6
-BYTE_ORDER_MARK = "\ufeff"
+# A number as these tables have it.
+_DECIMAL = re.compile(r"-?\d+\.\d+(?:e[+-]?\d+)?")
 
 State = Literal["measured", "no tumour", "not annotated", "failed"]
 
@@ -122,34 +126,55 @@ def patient_row(record: PatientRecord) -> dict[str, str]:
     )
 
 
-def lesions_csv(records: Iterable[PatientRecord]) -> bytes:
+def lesions_csv(records: Iterable[PatientRecord], separator: str = ",") -> bytes:
     """One row per lesion; see `as_csv`."""
-    return as_csv(LESION_COLUMNS, (row for record in records for row in lesion_rows(record)))
+    return as_csv(LESION_COLUMNS, (row for record in records for row in lesion_rows(record)), separator)
 
 
-def patients_csv(records: Iterable[PatientRecord]) -> bytes:
+def patients_csv(records: Iterable[PatientRecord], separator: str = ",") -> bytes:
     """One row per patient; see `as_csv`."""
-    return as_csv(PATIENT_COLUMNS, map(patient_row, records))
+    return as_csv(PATIENT_COLUMNS, map(patient_row, records), separator)
 
 
-def as_csv(columns: Sequence[str], rows: Iterable[Mapping[str, str]]) -> bytes:
-    """Return a comma-separated table in UTF-8.
+def as_csv(columns: Sequence[str], rows: Iterable[Mapping[str, str]], separator: str = ",") -> bytes:
+    """Return a table in UTF-8; see `csv_lines` and `needs_mark`."""
+    text = "".join(csv_lines(columns, rows, separator))
+    return text.encode("utf-8-sig" if needs_mark(separator, text.isascii()) else "utf-8")
 
-    It begins with a byte-order mark only if it has characters beyond ASCII: Excel needs the mark then, but R takes it
-    for a part of the first column's name.
+
+def needs_mark(separator: str, is_ascii: bool) -> bool:
+    """Whether a table begins with a byte-order mark.
+
+    Excel needs the mark where there are characters beyond ASCII, but R takes it for a part of the first column's name.
+    A table with semicolons is for Excel.
     """
-    text = "".join(csv_lines(columns, rows))
-    return text.encode("utf-8" if text.isascii() else "utf-8-sig")
+    return separator == ";" or not is_ascii
 
 
-def csv_lines(columns: Sequence[str], rows: Iterable[Mapping[str, str]], separator: str = ",") -> Iterator[str]:
-    """Yield the header and the rows as lines of CSV, one at a time."""
+def csv_lines(
+    columns: Sequence[str],
+    rows: Iterable[Mapping[str, str]],
+    separator: str = ",",
+    texts: Collection[str] = TEXT_COLUMNS,
+) -> Iterator[str]:
+    """Yield the header and the rows as lines of CSV, one at a time.
+
+    Parameters
+    ----------
+    separator : between the cells; with a semicolon, numbers have a decimal comma, as `decimals` writes it.
+    texts : columns that hold no numbers; text that looks like a number stays as it is.
+    """
     line = io.StringIO()
     writer = csv.DictWriter(line, columns, delimiter=separator, lineterminator="\r\n")
     for row in chain([dict(zip(columns, columns, strict=True))], rows):
         line.seek(0)
         line.truncate()
-        writer.writerow(row)
+        writer.writerow(
+            {
+                name: decimals(cell, separator) if name not in texts and _DECIMAL.fullmatch(cell) else cell
+                for name, cell in row.items()
+            }
+        )
         yield line.getvalue()
 
 
@@ -184,7 +209,4 @@ def _text(value: float | None) -> str:
 
 def _guarded(row: dict[str, str]) -> dict[str, str]:
     """Guard free text against formula injection; numbers, which may begin with a minus, are unchanged."""
-    return {name: guarded(text) if name in _FREE_TEXT else text for name, text in row.items()}
-
-
-_FREE_TEXT = {*SCAN_COLUMNS, "reason", "cancer_type", "contour", "user", "time", "sex"}
+    return {name: guarded(text) if name in TEXT_COLUMNS else text for name, text in row.items()}

@@ -42,6 +42,11 @@ def add_to(commands: Any) -> None:
     burden.add_argument(
         "--export", nargs="+", default=[], choices=FORMS, metavar="FORM", help=f"lesions as files: {', '.join(FORMS)}"
     )
+    burden.add_argument(
+        "--decimal-comma",
+        action="store_true",
+        help="tables with semicolons and decimal commas, as Excel in German, French and other languages opens them",
+    )
     parallel.add_options(burden)
     burden.set_defaults(command=run)
 
@@ -83,9 +88,10 @@ def run(args: argparse.Namespace) -> int:
             tqdm.write(f"{task.name}: {answer}", file=sys.stderr)
             answer = PatientRecord(task.name, task.facts, "failed", str(answer))
         records.append(answer)
-    for name, content in (("lesions.csv", lesions_csv(records)), ("patients.csv", patients_csv(records))):
+    separator = ";" if args.decimal_comma else ","
+    for name, table in (("lesions.csv", lesions_csv), ("patients.csv", patients_csv)):
         with replacing(args.out / name) as part:
-            part.write_bytes(content)
+            part.write_bytes(table(records, separator))
     failed = sum(record.state == "failed" for record in records)
     lesions = sum(len(record.lesions) for record in records)
     print(f"{args.out / 'lesions.csv'}: {lesions} lesions; patients.csv: {len(records)} scans, {failed} failed")

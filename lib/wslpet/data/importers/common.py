@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import math
 import re
@@ -16,6 +15,7 @@ from wslpet.analysis.uptake import central_voxel
 from wslpet.core.errors import InputError
 from wslpet.core.volume import Volume
 from wslpet.data.cohort_table import Row
+from wslpet.io.tables import parse_table
 
 # SD per axis of the distance of a simulated click from the lesion's centre, as of annotators.
 CLICK_SD_MM = 4.0
@@ -77,14 +77,11 @@ def click_in(mask: Volume, name: str, jitter_mm: float) -> tuple[float, float, f
 def read_csv(path: Path, columns: tuple[str, ...]) -> list[tuple[int, dict[str, str]]]:
     """Read a CSV as (row number, record). Raises InputError if it cannot be read or lacks one of the columns."""
     try:
-        with open(path, newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file)
-            missing = [column for column in columns if column not in (reader.fieldnames or [])]
-            if missing:
-                raise InputError(f"{path.name} lacks the column {missing[0]!r}; give the table as it is published")
-            return [(reader.line_num, {k: (v or "").strip() for k, v in record.items() if k}) for record in reader]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{path} cannot be read as CSV ({error}); give the table as it is published") from error
+        content = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error}); give the table as it is published") from error
+    table = parse_table(content, path.name, columns, columns)
+    return [(line, {name: cell or "" for name, cell in row.items()}) for line, row in table.rows]
 
 
 def number(text: str) -> float:

@@ -39,7 +39,7 @@ from wslpet.server.page.schemas.annotations import (
     Withdraw,
 )
 from wslpet.server.page.schemas.cohort import Cohort
-from wslpet.server.page.schemas.names import Image, Plane, Reader
+from wslpet.server.page.schemas.names import Image, Plane, Reader, Separator
 from wslpet.server.page.schemas.status import Configuration, Opened, Status, Strategy
 from wslpet.server.page.schemas.training import Decide, Training, TrainOptions
 from wslpet.server.page.tables import annotations as table
@@ -246,11 +246,12 @@ def cohort(reader: Reader) -> Response:
 
 
 @router.get("/annotations.csv", response_class=Response, responses=_CSV)
-def export(reader: Reader, history: bool = False) -> Response:
+def export(reader: Reader, history: bool = False, separator: Separator = ",") -> Response:
     """The annotation that counts of every image, or all that was ever said."""
     name = "wslpet-history.csv" if history else "wslpet-annotations.csv"
     headers = {"Content-Disposition": f'attachment; filename="{name}"'}
-    return Response(table.exported(_page(), history, reader), media_type="text/csv; charset=utf-8", headers=headers)
+    content = table.exported(_page(), history, reader, separator)
+    return Response(content, media_type="text/csv; charset=utf-8", headers=headers)
 
 
 @router.post("/annotations.csv")

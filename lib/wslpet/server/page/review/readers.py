@@ -28,6 +28,8 @@ READER_COLUMNS = (
     "unsure",
     "comments",
 )
+# Those of free text.
+READER_TEXTS = frozenset({"readers", "counts", "flagged_by", "unsure", "comments"})
 
 
 def progress(store: SeededDatastore, images: Collection[str], reader: str) -> dict[str, int]:

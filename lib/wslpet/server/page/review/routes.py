@@ -23,7 +23,7 @@ from wslpet.server.page.review.schemas import (
     Reading,
 )
 from wslpet.server.page.schemas.annotations import Annotation, RemarkRequest
-from wslpet.server.page.schemas.names import Image, Reader
+from wslpet.server.page.schemas.names import Image, Reader, Separator
 from wslpet.server.page.tables.routes import streamed
 
 router = APIRouter(prefix="/wslpet/api", tags=["Annotation page"])
@@ -31,6 +31,7 @@ _CSV: dict[int | str, dict[str, Any]] = {200: {"content": {"text/csv": {}}}}
 _PAIR = ("reader_1", "reader_2", "type_1", "type_2", "lesions_1", "lesions_2", "matched", "dice")
 _TMTV = ("tmtv_1_ml", "tmtv_2_ml", "tmtv_difference_ml")
 AGREEMENT_COLUMNS = (*SCAN_COLUMNS, *_PAIR, *_TMTV)
+_TEXTS = frozenset({*SCAN_COLUMNS, *_PAIR[:4]})
 
 
 @router.get("/images/{image}/readings")
@@ -66,9 +67,10 @@ def agreement(reader: Reader) -> Agreement:
 
 
 @router.get("/agreement.csv", response_class=StreamingResponse, responses=_CSV)
-def agreement_table(reader: Reader) -> StreamingResponse:
+def agreement_table(reader: Reader, separator: Separator = ",") -> StreamingResponse:
     """One row for each image and two readers of it, of the images that all have read."""
-    return streamed("wslpet-agreement.csv", csv_lines(AGREEMENT_COLUMNS, _rows()))
+    lines = csv_lines(AGREEMENT_COLUMNS, _rows(), separator, _TEXTS)
+    return streamed("wslpet-agreement.csv", lines, separator)
 
 
 def _rows() -> Iterator[dict[str, str]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Literal
 from urllib.parse import unquote
 
-from fastapi import Depends, Header
+from fastapi import Depends, Header, Query
 from fastapi import Path as InPath
 from monailabel.config import settings
 from pydantic import Field
@@ -39,4 +39,6 @@ Finite = Annotated[float, Field(allow_inf_nan=False, ge=-1e6, le=1e6)]
 Position = tuple[Finite, Finite, Finite]
 Name = Annotated[str, Field(max_length=100)]
 Plane = Literal["sagittal", "coronal", "axial"]
+# With a semicolon, numbers have a decimal comma: what Excel expects where the comma is the decimal sign.
+Separator = Annotated[Literal[",", ";", "\t"], Query(description="between the columns; with ; a decimal comma")]
 State = Literal["annotated", "unannotated", "disagreement", "unreadable"]

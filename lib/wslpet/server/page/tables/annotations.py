@@ -12,7 +12,7 @@ import numpy as np
 from wslpet.core.errors import InputError, SeedError
 from wslpet.core.seeds import BACKGROUND, NO_TUMOUR, OURS, Annotation, ContourChoice
 from wslpet.data.log_records import LogRecord, Remark
-from wslpet.io.tables import Table, guarded, parse_table, unguarded
+from wslpet.io.tables import BYTE_ORDER_MARK, Table, decimals, guarded, parse_table, unguarded
 from wslpet.server.page.annotation import AnnotationPage
 from wslpet.server.page.schemas.annotations import Imported
 from wslpet.server.storage.annotations.requests import AnnotationRequest, Place
@@ -25,27 +25,30 @@ MAX_BYTES = 16 * 2**20
 _SAME_MM = 0.1
 
 
-def exported(page: AnnotationPage, history: bool, reader: str = "") -> str:
+def exported(page: AnnotationPage, history: bool, reader: str = "", separator: str = ",") -> str:
     """The annotation that counts of each image, or all that was ever said, oldest first; x, y, z in mm RAS.
 
     A row a seed: `lesion` numbers them from 1, the primary, and is "background" of places that are no lesion. A row of
     the history is a "seed" of a reading, one of a "consensus", a remark ("note"; flag, unsure and comment), or
-    "withdrawn". `reader` is who asks: what is hidden from this one is left out.
+    "withdrawn". `reader` is who asks: what is hidden from this one is left out. With a semicolon as `separator`,
+    numbers have a decimal comma, and a byte-order mark stands first.
     """
     readings = page.datastore.readings
     out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\r\n")
+    if separator == ";":
+        out.write(BYTE_ORDER_MARK)
+    writer = csv.writer(out, delimiter=separator, lineterminator="\r\n")
     writer.writerow(("event", *COLUMNS, "note") if history else COLUMNS)
     for image in sorted(page.datastore.list_images()):
         if not history:
             hidden = readings.of(image).hidden_from(reader)
             counts = [] if hidden else page.datastore.seeds.get(image)[-1:]
-            writer.writerows(row for said in counts for row in _rows(image, said))
+            writer.writerows(row for said in counts for row in _rows(image, said, separator))
             continue
         for said in readings.history(image, reader):
             if isinstance(said, Annotation):
                 event = "consensus" if said.review else "seed"
-                writer.writerows((event, *row, "") for row in _rows(image, said))
+                writer.writerows((event, *row, "") for row in _rows(image, said, separator))
                 continue
             who = (guarded(said.user), guarded(said.time))
             event, note = ("note", _noted(said)) if isinstance(said, Remark) else ("withdrawn", "")
@@ -87,11 +90,11 @@ def _noted(remark: Remark) -> str:
     return guarded("; ".join([*said, remark.comment] if remark.comment else said))
 
 
-def _rows(image: str, said: Annotation) -> Iterator[tuple[str, ...]]:
+def _rows(image: str, said: Annotation, separator: str) -> Iterator[tuple[str, ...]]:
     who = (guarded(said.user), guarded(said.time))
     for number, seed in enumerate((*said.seeds, *said.background), start=1):
         nowhere = said.cancer_type == NO_TUMOUR
-        point = ("", "", "") if nowhere else tuple(f"{v:.3f}" for v in seed.position)
+        point = ("", "", "") if nowhere else tuple(decimals(f"{v:.3f}", separator) for v in seed.position)
         lesion = seed.cancer_type if seed.cancer_type == BACKGROUND else "" if nowhere else str(number)
         contour = (seed.contour.method, str(seed.contour.step)) if lesion.isdigit() else ("", "")
         yield (guarded(image), guarded(said.cancer_type), *point, *who, lesion, *contour)

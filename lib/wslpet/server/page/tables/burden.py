@@ -126,8 +126,8 @@ class CohortBurden:
         said = (text for one in seeded for text in (one.cancer_type, one.user, *(seed.user for seed in one.seeds)))
         return all(text.isascii() for text in chain(facts, said))
 
-    def export(self, image: str, form: Form, reader: str = "") -> bytes:
-        """The lesions of one image as a file; `reader` is who asks.
+    def export(self, image: str, form: Form, reader: str = "", separator: str = ",") -> bytes:
+        """The lesions of one image as a file; `reader` is who asks, `separator` that of a table.
 
         Raises
         ------
@@ -147,7 +147,7 @@ class CohortBurden:
         if annotation is None:
             raise InputError(f"image {quoted(image)} has no annotation, so no lesion to export; click it first")
         if form == "csv":
-            return lesions_csv([self._known(image, annotation) or self.scan(image, annotation).record])
+            return lesions_csv([self._known(image, annotation) or self.scan(image, annotation).record], separator)
         headers = None if form in ("nifti", "figures", "png") else self._store.headers(image)
         scan = self.scan(image, annotation)
         if form in ("figures", "png"):

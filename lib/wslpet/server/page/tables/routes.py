@@ -15,16 +15,18 @@ from monailabel.interfaces.utils.app import app_instance
 
 from wslpet.analysis.burden.archive import zipped
 from wslpet.analysis.burden.tables import (
-    BYTE_ORDER_MARK,
     LESION_COLUMNS,
     PATIENT_COLUMNS,
+    TEXT_COLUMNS,
     csv_lines,
     lesion_rows,
+    needs_mark,
     patient_row,
 )
+from wslpet.io.tables import BYTE_ORDER_MARK
 from wslpet.server.http.authentication import AnyUser
-from wslpet.server.page.review.readers import READER_COLUMNS, reader_cells
-from wslpet.server.page.schemas.names import Image, Reader
+from wslpet.server.page.review.readers import READER_COLUMNS, READER_TEXTS, reader_cells
+from wslpet.server.page.schemas.names import Image, Reader, Separator
 from wslpet.server.page.tables.burden import ENDINGS, MEDIA_TYPES, CohortBurden, Form
 from wslpet.server.page.tables.radiomics import RadiomicsJob, RadiomicsProgress, columns
 from wslpet.server.page.tables.schemas import RadiomicsState
@@ -34,8 +36,6 @@ from wslpet.server.storage.images.image_files import flat_name
 router = APIRouter(prefix="/wslpet/api", tags=["Annotation page"])
 _FILE: dict[int | str, dict[str, Any]] = {200: {"content": {kind: {} for kind in MEDIA_TYPES.values()}}}
 _ZIP: dict[int | str, dict[str, Any]] = {200: {"content": {"application/zip": {}}}}
-# A semicolon is what Excel expects where the comma is the decimal sign.
-Separator = Annotated[Literal[",", ";", "\t"], Query(description="between the columns")]
 _CSV: dict[int | str, dict[str, Any]] = {200: {"content": {"text/csv": {}}}}
 
 
@@ -43,7 +43,7 @@ _CSV: dict[int | str, dict[str, Any]] = {200: {"content": {"text/csv": {}}}}
 def lesions_table(reader: Reader, separator: Separator = ",") -> StreamingResponse:
     """One row for each lesion of every annotated image; what was not measured yet is measured meanwhile."""
     rows = (row for record in _burden().records(reader) for row in lesion_rows(record))
-    return streamed("wslpet-lesions.csv", csv_lines(LESION_COLUMNS, rows, separator))
+    return streamed("wslpet-lesions.csv", csv_lines(LESION_COLUMNS, rows, separator), separator)
 
 
 @router.get("/patients.csv", response_class=StreamingResponse, responses=_CSV)
@@ -53,7 +53,8 @@ def patients_table(reader: Reader, separator: Separator = ",") -> StreamingRespo
     Its numbers are empty where there is no annotation.
     """
     columns = (*PATIENT_COLUMNS, *READER_COLUMNS)
-    return streamed("wslpet-patients.csv", csv_lines(columns, _patient_rows(reader), separator))
+    lines = csv_lines(columns, _patient_rows(reader), separator, TEXT_COLUMNS | READER_TEXTS)
+    return streamed("wslpet-patients.csv", lines, separator)
 
 
 @router.get("/masks.zip", response_class=StreamingResponse, responses=_ZIP)
@@ -91,18 +92,18 @@ def stop_radiomics(user: AnyUser) -> RadiomicsState:
 def radiomics_table(reader: Reader, separator: Separator = ",") -> StreamingResponse:
     """One row for each lesion with its features, of the job that is done; 409 before."""
     rows = list(_job().rows(reader))
-    return streamed("wslpet-radiomics.csv", csv_lines(columns(), rows, separator))
+    return streamed("wslpet-radiomics.csv", csv_lines(columns(), rows, separator), separator)
 
 
 @router.get("/images/{image}/export", response_class=Response, responses=_FILE)
-def export(image: Image, form: Form, reader: Reader) -> Response:
+def export(image: Image, form: Form, reader: Reader, separator: Separator = ",") -> Response:
     """The lesions of the annotation that counts, as a file.
 
     "csv" is the table of lesions, "nifti" a mask whose values are the lesions' numbers, "figures" a PDF with MIPs,
     table and slices through each lesion, "png" the same as one picture. "seg", "rtstruct" and "sr" are DICOM objects,
     of images that are DICOM series; the SR refers to the SEG.
     """
-    content = _burden().export(image, form, reader)
+    content = _burden().export(image, form, reader, separator)
     name = quote(flat_name(image, ENDINGS[form]), safe="")
     headers = {"Content-Disposition": f"attachment; filename*=UTF-8''{name}"}
     return Response(content, media_type=MEDIA_TYPES[form], headers=headers)
@@ -144,9 +145,9 @@ def _burden() -> CohortBurden:
     return burden
 
 
-def streamed(name: str, lines: Iterator[str]) -> StreamingResponse:
+def streamed(name: str, lines: Iterator[str], separator: str) -> StreamingResponse:
     """A table, each row as soon as it is there; Excel takes it for UTF-8 where it has to."""
-    first = "" if _burden().is_ascii() else BYTE_ORDER_MARK
+    first = BYTE_ORDER_MARK if needs_mark(separator, _burden().is_ascii()) else ""
     content = (line.encode() for line in chain([first], lines))
     headers = {"Content-Disposition": f'attachment; filename="{name}"'}
     return StreamingResponse(content, media_type="text/csv; charset=utf-8", headers=headers)

@@ -35,6 +35,8 @@ export class CohortTab {
     $("#search").addEventListener("input", () => this.#draw());
     const tables = { export: "annotations.csv", "export-history": "annotations.csv?history=true", "export-lesions": "lesions.csv", "export-patients": "patients.csv", "export-agreement": "agreement.csv", "export-masks": "masks.zip" };
     for (const [id, path] of Object.entries(tables)) $(`#${id}`).addEventListener("click", () => download(path));
+    $("#decimal-comma").checked = localStorage.decimalComma === "true";
+    $("#decimal-comma").addEventListener("change", ({ target }) => { localStorage.decimalComma = target.checked; });
     $("#order").replaceChildren(...Object.keys(ORDERS).map((name) => new Option(name)));
     $("#order").value = localStorage.order in ORDERS ? localStorage.order : "name";
     $("#order").addEventListener("change", () => { localStorage.order = $("#order").value; this.#draw(); });

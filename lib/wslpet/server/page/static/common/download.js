@@ -2,7 +2,9 @@
 import { call } from "./api.js";
 import { failed } from "./notices.js";
 
+// path: of a table with a decimal comma where the reader wishes it, as Excel in German or French opens it.
 export async function download(path) {
+  if (localStorage.decimalComma === "true" && /\.csv\b|form=csv/.test(path)) path += `${path.includes("?") ? "&" : "?"}separator=%3B`;
   try {
     const { blob, name } = await call(path, { as: "file" });
     const link = document.createElement("a");
