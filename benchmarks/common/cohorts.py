@@ -24,7 +24,7 @@ from wslpet.io.masks import read_mask
 # `write_cohort` draws patient i of cohort s from phantom seed s·100 000 + i: 7.1 and 7.2 million here, far above the
 # training cohort's (`wslpet.data.pretraining.weights.FIRST_SEED`,
 # 100 000 on) and the seeds below it that the method was tuned on.
-COHORT_SEEDS = {"plain": 71, "hard": 72}
+COHORT_SEEDS = {"plain": 71, "hard": 72, "fed": 73}
 
 
 @dataclass(frozen=True)

@@ -44,6 +44,7 @@ class Settings:
         and more false ones. The one that the CAMs are sure of is always a lesion; without any, there is none.
     epochs, batch_size, learning_rate, weight_decay : of the training.
     patience : epochs without a better validation loss, after which training ends early.
+    segmenter_steps : steps of the segmenter's training on site for each of `epochs` (ours); 0 leaves it as it is.
     fine_tuning : factor of the learning rate when training starts from weights.
     validation : share of the patients that is held out for validation.
     random_seed : random seed of initialisation, splits and augmentation.
@@ -74,6 +75,7 @@ class Settings:
     learning_rate: float = 2e-3
     weight_decay: float = 1e-2
     patience: int = 25
+    segmenter_steps: int = 4
     fine_tuning: float = 0.25
     validation: float = 0.2
     random_seed: int = 0
@@ -135,6 +137,7 @@ _RANGES = {
     "learning_rate": (1e-7, 1.0),
     "weight_decay": (0.0, 1.0),
     "patience": (1, 10_000),
+    "segmenter_steps": (0, 1000),
     "fine_tuning": (1e-4, 1.0),
     "validation": (0.0, 0.5),
 }
@@ -157,6 +160,7 @@ PRESETS: dict[str, Settings] = {
         pooling="average",
         distance="expected",
         batch_size=8,
+        segmenter_steps=0,
     ),
 }
 

@@ -21,6 +21,7 @@ from wslpet.method.inference.forward import run_network
 from wslpet.method.inference.pipeline import delineate, find_lesions, find_primary
 from wslpet.method.inference.result import Result
 from wslpet.method.network.checkpoint import Model, new_network
+from wslpet.method.network.coarse_segmenter import CoarseNet
 from wslpet.method.projection.mip import VIEWS, project
 from wslpet.method.projection.rotated import rotated_mips
 
@@ -102,7 +103,7 @@ def sure_of(monkeypatch):
     def sure(volume: Volume, inside: np.ndarray, network: Model, probability: float = 0.98) -> None:
         mask = volume.with_array(inside.astype(np.float32)).to_ras()
 
-        def maps(ras: Volume) -> list[LesionMap]:
+        def maps(ras: Volume, segmenter: CoarseNet | None) -> list[LesionMap]:
             pairs = zip(rotated_mips(ras, ANGLES), rotated_mips(mask, ANGLES), strict=True)
             return [LesionMap(mip, probability * (own.mip > 0)) for mip, own in pairs]
 
@@ -148,7 +149,7 @@ def test_no_lesion_is_an_answer(no_tumour, sure_of):
 
 def test_the_lesion_of_a_network_that_learned_on_site_stands(monkeypatch):
     volume, _, _ = make("off-origin")
-    monkeypatch.setattr(wslpet.method.inference.forward, "lesion_maps", lambda ras: ())
+    monkeypatch.setattr(wslpet.method.inference.forward, "lesion_maps", lambda ras, segmenter: ())
     network = model()
     alone, all_lesions = find_primary(volume, network), find_lesions(volume, network, least_probability=1.0)
     assert np.array_equal(all_lesions.mask.array, alone.mask.array) and alone.mask.array.any()

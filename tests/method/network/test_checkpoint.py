@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 
 import pytest
 import torch
@@ -8,6 +9,7 @@ import torch
 from wslpet.core.errors import ModelError
 from wslpet.core.settings import settings_from
 from wslpet.method.network.checkpoint import Model, load_model, new_network, save_model
+from wslpet.method.network.coarse_segmenter import load_network
 
 SETTINGS = settings_from(widths=(8,) * 8, types=("breast", "cervix", "larynx"), epochs=3)
 
@@ -26,6 +28,35 @@ def test_a_model_survives_its_file(tmp_path):
     with torch.inference_mode():
         assert torch.equal(after.network(images), before.network(images))
     assert [path.name for path in (tmp_path / "folder").iterdir()] == ["model.pt"]
+
+
+def test_a_segmenter_that_learned_on_site_is_part_of_the_model(tmp_path):
+    without, with_one = model(), replace(model(), segmenter=load_network())
+    assert with_one.version != without.version
+    for before in (without, with_one):
+        save_model(before, tmp_path / "model.pt")
+        after = load_model(tmp_path / "model.pt")
+        assert after.version == before.version and (after.segmenter is None) == (before.segmenter is None)
+    assert not after.segmenter.training
+    # Files of models before there was one have no such entry.
+    content = torch.load(tmp_path / "model.pt", weights_only=True)
+    assert content.pop("segmenter")
+    torch.save(content, tmp_path / "model.pt")
+    assert load_model(tmp_path / "model.pt").version == without.version
+
+
+@pytest.mark.parametrize("fault", ["another network", "not finite"])
+def test_a_damaged_segmenter_is_refused(tmp_path, fault):
+    save_model(replace(model(), segmenter=load_network()), tmp_path / "model.pt")
+    content = torch.load(tmp_path / "model.pt", weights_only=True)
+    name = next(iter(content["segmenter"]))
+    if fault == "not finite":
+        content["segmenter"][name] = torch.full_like(content["segmenter"][name], torch.nan)
+    else:
+        del content["segmenter"][name]
+    torch.save(content, tmp_path / "model.pt")
+    with pytest.raises(ModelError, match="does not fit" if fault == "another network" else "not finite"):
+        load_model(tmp_path / "model.pt")
 
 
 def test_the_network_is_the_papers_eight_layers():

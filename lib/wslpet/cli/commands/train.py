@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from wslpet.core.settings import Settings
     from wslpet.method.network.checkpoint import Model
     from wslpet.method.network.inputs import Example
+    from wslpet.method.segmentation.volumes.lesion_mips import LesionExample
     from wslpet.method.training.trainer import EpochReport, Trained
 
 # Options of `train` that replace a setting of the same name.
@@ -22,6 +24,7 @@ TRAINING_OPTIONS: dict[str, tuple[Any, str]] = {
     "batch_size": (int, "patients in a mini-batch"),
     "learning_rate": (float, "highest learning rate"),
     "patience": (int, "epochs without a better validation that end it"),
+    "segmenter_steps": (int, "steps of the segmenter for each of the epochs; 0 leaves it as it is"),
     "validation": (float, "share of the patients held out"),
     "distance": (str, "loss 2: likelihood, expected or off"),
     "distance_weight": (float, "weight of loss 2 against loss 1"),
@@ -70,14 +73,18 @@ def _flag(name: str) -> str:
 def _train_on_volumes(args: argparse.Namespace) -> None:
     from wslpet.data.cohort_table import find_table
     from wslpet.method.network.checkpoint import best_device, load_model, save_model
+    from wslpet.method.segmentation.volumes.site import with_segmenter
     from wslpet.method.training.trainer import train
 
     initial = load_model(args.start) if args.start else None
     settings = _training_settings(args, initial)
     table = find_table(args.cohort)
-    examples = _prepared(table, settings, args.limit)
+    examples, lesions = _prepared(table, settings, args.limit)
+    judging = 0.0 if initial is None else settings.validation
     with _epoch_bar(settings.epochs) as report:
-        trained = train(examples, settings, initial, best_device(), report)
+        trained = train(examples, settings, initial, best_device(), report, judging=judging)
+    before = None if initial is None else initial.segmenter
+    trained = replace(trained, model=with_segmenter(trained.model, lesions, judging, before, best_device()))
     save_model(trained.model, args.out)
     print(_outcome(trained, args.out))
 
@@ -99,8 +106,6 @@ def _train_on_mips(args: argparse.Namespace) -> None:
 
 
 def _training_settings(args: argparse.Namespace, initial: Model | None) -> Settings:
-    from dataclasses import replace
-
     from wslpet.core.settings import settings_from
 
     changes = {name: getattr(args, name) for name in TRAINING_OPTIONS if getattr(args, name) is not None}
@@ -113,26 +118,32 @@ def _training_settings(args: argparse.Namespace, initial: Model | None) -> Setti
     return replace(initial.settings, **changes)
 
 
-def _prepared(table: Path, settings: Settings, limit: int | None) -> list[Example]:
+def _prepared(table: Path, settings: Settings, limit: int | None) -> tuple[list[Example], list[LesionExample]]:
+    """Examples of the CAM network and of the segmenter."""
     from tqdm import tqdm
 
+    from wslpet.core.seeds import annotation_of
     from wslpet.data.cohort_table import read_table
     from wslpet.io.readers import read_volume
     from wslpet.method.network.inputs import prepare
+    from wslpet.method.segmentation.volumes.lesion_mips import LesionExample, clicked_mips
 
     if limit is not None and limit < 1:
         raise InputError(f"--limit {limit} is not a number of patients; give 1 or more")
     rows, problems = read_table(table, settings.classes)
-    examples = []
+    examples, lesions = [], []
     for row in tqdm(rows[:limit], unit="patient", desc="prepare"):
         try:
-            examples.append(prepare(read_volume(row.scan), row.seed, settings))
+            volume = read_volume(row.scan)
+            examples.append(prepare(volume, row.seed, settings))
+            mips = clicked_mips(volume.to_ras(), annotation_of(row.seed)) if settings.segmenter_steps else ()
+            lesions.append(LesionExample(mips, row.seed.cancer_type, examples[-1].patient))
         except InputError as error:
             problems.append(f"row {row.number}: {error}")
     if problems:
         found = f"{table}: {len(problems)} rows cannot be used; correct or delete them"
         raise TrainingError("\n  ".join([found, *problems]))
-    return examples
+    return examples, lesions
 
 
 @contextmanager

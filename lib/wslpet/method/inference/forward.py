@@ -22,6 +22,7 @@ from wslpet.method.inference.finding.maps import lesion_maps
 from wslpet.method.inference.localisation import CamPoints, Finding, ScaleOutput
 from wslpet.method.network.cam import Cams, normalise, view_cam
 from wslpet.method.network.checkpoint import Model
+from wslpet.method.network.coarse_segmenter import CoarseNet
 from wslpet.method.network.inputs import Batch, Example, collate
 from wslpet.method.projection.mip import VIEWS, GridImage, Projection, Views, to_grid
 
@@ -39,11 +40,13 @@ class NetworkOutput:
     projections : view → the MIP it was computed from.
     scale_outputs : one for each scale, that of training in the middle.
     probabilities : class → probability.
+    segmenter : of all lesions, see `Model`.
     """
 
     projections: dict[str, Projection]
     scale_outputs: list[ScaleOutput]
     probabilities: dict[str, float]
+    segmenter: CoarseNet | None = None
     _candidates: list[list[Candidate]] = field(default_factory=list, init=False, repr=False)
 
     @property
@@ -78,7 +81,7 @@ class NetworkOutput:
     def candidates(self, ras: Volume) -> list[Candidate]:
         """What may be a lesion, see `finding.candidates`, in the volume of the projections; computed once."""
         if not self._candidates:
-            self._candidates.append(candidates(ras, lesion_maps(ras), self.cam_points, self.findings))
+            self._candidates.append(candidates(ras, lesion_maps(ras, self.segmenter), self.cam_points, self.findings))
         return self._candidates[0]
 
     @property
@@ -105,11 +108,11 @@ def run_network(views: Views, model: Model) -> NetworkOutput:
     middle = len(grids) // 2
     with ThreadPoolExecutor(CORES) as pool:
         scale_outputs = _scale_outputs(views, grids[middle : middle + 1], model, pool)
-        output = _network_output(views, scale_outputs, model.settings)
+        output = _network_output(views, scale_outputs, model)
         if len(grids) == 1 or output.confidence >= SURE:
             return output
         around = _scale_outputs(views, grids[:middle] + grids[middle + 1 :], model, pool)
-    return _network_output(views, around[:middle] + scale_outputs + around[middle:], model.settings)
+    return _network_output(views, around[:middle] + scale_outputs + around[middle:], model)
 
 
 def _scale_outputs(views: Views, grids: list[Settings], model: Model, pool: ThreadPoolExecutor) -> list[ScaleOutput]:
@@ -130,10 +133,11 @@ def _scale_outputs(views: Views, grids: list[Settings], model: Model, pool: Thre
 
 
 @torch.inference_mode()
-def _network_output(views: Views, scale_outputs: list[ScaleOutput], settings: Settings) -> NetworkOutput:
-    scores = torch.stack([output.cams.type_scores(settings.pooling)[0] for output in scale_outputs]).mean(dim=0)
-    probabilities = dict(zip(settings.classes, scores.softmax(dim=0).tolist(), strict=True))
-    return NetworkOutput(dict(zip(VIEWS, views, strict=True)), scale_outputs, probabilities)
+def _network_output(views: Views, scale_outputs: list[ScaleOutput], model: Model) -> NetworkOutput:
+    pooling = model.settings.pooling
+    scores = torch.stack([output.cams.type_scores(pooling)[0] for output in scale_outputs]).mean(dim=0)
+    probabilities = dict(zip(model.settings.classes, scores.softmax(dim=0).tolist(), strict=True))
+    return NetworkOutput(dict(zip(VIEWS, views, strict=True)), scale_outputs, probabilities, model.segmenter)
 
 
 def _batch(images: dict[str, GridImage], grid: Settings, model: Model) -> Batch:

@@ -15,6 +15,8 @@ from wslpet.core.atomic_io import replacing
 from wslpet.core.errors import InputError, ModelError
 from wslpet.core.settings import Settings, settings_from
 from wslpet.method.network.cam_net import CamNet
+from wslpet.method.network.coarse_segmenter import CoarseNet
+from wslpet.method.network.weights_file import read_content
 from wslpet.method.shipped import SHIPPED_MODEL
 
 FORMAT = "wslpet-1"
@@ -33,17 +35,20 @@ class Model:
     network : in evaluation mode, on its device.
     settings : of its architecture and training.
     history : metrics of its training, JSON-ready.
+    segmenter : of all lesions, learned on site; on the CPU. None is the shipped one.
     version : digest of the weights; models of the same version give the same results.
     """
 
     network: CamNet
     settings: Settings
     history: dict[str, Any] = field(default_factory=dict)
+    segmenter: CoarseNet | None = None
     version: str = field(init=False)
 
     def __post_init__(self) -> None:
         digest = hashlib.sha256()
-        for name, tensor in self.network.state_dict().items():
+        learned = {} if self.segmenter is None else self.segmenter.state_dict(prefix="segmenter.")
+        for name, tensor in {**self.network.state_dict(), **learned}.items():
             digest.update(name.encode())
             digest.update(tensor.detach().cpu().numpy().tobytes())
         object.__setattr__(self, "version", digest.hexdigest()[:12])
@@ -78,36 +83,10 @@ def save_model(model: Model, path: str | os.PathLike[str]) -> None:
         "settings": model.settings.to_dict(),
         "history": model.history,
         "weights": {name: tensor.detach().cpu() for name, tensor in model.network.state_dict().items()},
+        "segmenter": None if model.segmenter is None else model.segmenter.state_dict(),
     }
     with replacing(Path(path)) as temporary:
         torch.save(content, temporary)
-
-
-def read_content(
-    path: str | os.PathLike[str], what: str, file_format: str, remedy: str = "train one", device: str = "cpu"
-) -> dict[str, Any]:
-    """Read a file of weights; only tensors and plain values are unpickled.
-
-    Parameters
-    ----------
-    what : the thing and its name, for messages.
-    file_format : that the content names.
-    remedy : where the file is missing.
-
-    Raises
-    ------
-    ModelError
-        when the file is missing, damaged or of another format.
-    """
-    try:
-        content = torch.load(path, map_location=device, weights_only=True)
-    except FileNotFoundError as error:
-        raise ModelError(f"{what} does not exist; {remedy}") from error
-    except Exception as error:
-        raise ModelError(f"{what} cannot be read as weights ({type(error).__name__}); train again") from error
-    if not isinstance(content, dict) or content.get("format") != file_format:
-        raise ModelError(f"{what} is not a {file_format} file; train one with this version")
-    return content
 
 
 def load_model(path: str | os.PathLike[str] = SHIPPED_MODEL, device: str = "cpu") -> Model:
@@ -124,8 +103,19 @@ def load_model(path: str | os.PathLike[str] = SHIPPED_MODEL, device: str = "cpu"
         settings = settings_from(**_current_names(content["settings"]))
         network = CamNet(settings)
         network.load_state_dict(content["weights"])
+        segmenter = _segmenter(content.get("segmenter"))
     except (InputError, RuntimeError, KeyError, TypeError) as error:
         raise ModelError(f"model {name} does not fit its own settings: {error}") from error
-    if not all(torch.isfinite(tensor).all() for tensor in network.state_dict().values()):
-        raise ModelError(f"model {name} holds weights that are not finite; train again")
-    return Model(network.to(device).eval(), settings, content.get("history", {}))
+    for part in (network, segmenter):
+        if part is not None and not all(torch.isfinite(tensor).all() for tensor in part.state_dict().values()):
+            raise ModelError(f"model {name} holds weights that are not finite; train again")
+    return Model(network.to(device).eval(), settings, content.get("history", {}), segmenter)
+
+
+def _segmenter(weights: Mapping[str, Any] | None) -> CoarseNet | None:
+    """The segmenter of a file; None in files of models that learned none."""
+    if weights is None:
+        return None
+    segmenter = CoarseNet()
+    segmenter.load_state_dict({name: tensor.cpu() for name, tensor in weights.items()})
+    return segmenter.eval()

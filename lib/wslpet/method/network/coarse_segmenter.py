@@ -1,4 +1,4 @@
-"""The shipped segmenter: a small U-Net on MIPs at 4 mm, from any side of the body, which learned from phantoms (ours).
+"""The segmenter: a small U-Net on MIPs at 4 mm, from any side of the body (ours); the shipped one knows phantoms.
 
 It needs neither an atlas nor a fit to the body's frame, so that it answers before a site has any scan of its own. What
 a display would saturate is cut off, and pixels of 4 mm hide the grain in which phantoms and patients differ most.
@@ -7,6 +7,7 @@ a display would saturate is cut off, and pixels of 4 mm hide the grain in which 
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from torch import Tensor, nn
 from wslpet.core.arrays import Array, FloatArray
 from wslpet.core.atomic_io import replacing
 from wslpet.core.errors import ModelError
-from wslpet.method.network.checkpoint import read_content
+from wslpet.method.network.weights_file import read_content
 from wslpet.method.normal.reference import MipImage
 from wslpet.method.projection.mip import linear_filter
 from wslpet.method.shipped import SHIPPED_SEGMENTER
@@ -98,11 +99,17 @@ def _first_row(uptake: Array) -> int:
     return 0 if len(rows) < 20 or len(columns) < 20 else int(rows[0])
 
 
+def on_grid(image: MipImage) -> FloatArray:
+    """Resample (row, column) to the grid of `GRID_MM`; aligned at the outer edge of the first row and column."""
+    rows, columns = (linear_filter(n, s / GRID_MM) for n, s in zip(image.pixels.shape, image.spacing, strict=True))
+    small: FloatArray = rows @ image.pixels.astype(np.float32) @ columns.T
+    return small
+
+
 @torch.inference_mode()
 def find(network: CoarseNet, image: MipImage) -> FloatArray:
     """Probability (row, column) of a lesion at each pixel of a MIP; the mean with the mirrored image."""
-    weights = [linear_filter(n, s / GRID_MM) for n, s in zip(image.pixels.shape, image.spacing, strict=True)]
-    small = weights[0] @ np.clip(image.pixels, 0, SATURATION_SUV).astype(np.float32) @ weights[1].T
+    small = on_grid(replace(image, pixels=np.clip(image.pixels, 0, SATURATION_SUV)))
     uptake = np.clip(small / SATURATION_SUV, 0, 1).astype(np.float32)
     height, width = uptake.shape
     margin = ((0, 0), (0, -height % MULTIPLE), (0, -width % MULTIPLE))

@@ -12,7 +12,7 @@ from scipy.special import expit
 
 from wslpet.core.arrays import Array, FloatArray
 from wslpet.core.atomic_io import replacing
-from wslpet.method.network.checkpoint import read_content
+from wslpet.method.network.weights_file import read_content
 from wslpet.method.segmentation.evidence import Presence, features, log_odds
 from wslpet.method.segmentation.model import Segmenter, SegmenterOutput, segmenter_content, segmenter_from
 from wslpet.method.segmentation.network import enlarged, reduced

@@ -14,8 +14,8 @@ import torch.nn.functional as F
 from wslpet.core.arrays import Array, FloatArray
 from wslpet.core.atomic_io import replacing
 from wslpet.core.errors import InputError, ModelError
-from wslpet.method.network.checkpoint import read_content
 from wslpet.method.network.coarse_segmenter import MULTIPLE, WIDTHS, load_network
+from wslpet.method.network.weights_file import read_content
 from wslpet.method.normal.atlas import Atlas
 from wslpet.method.segmentation.network import SegmenterNet, frame_places, input_channels
 

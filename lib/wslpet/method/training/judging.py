@@ -1,11 +1,12 @@
 """Whether new weights are better than those in use: a paired test on patients that neither has learned from.
 
-Judged is what a reader sees: whether the strongest point lies at the lesion, and whether the type is right.
+Judged are the place and the type. The server judges by the lesions that a reader sees
+(`wslpet.method.segmentation.volumes.judging`); what needs the MIPs alone judges by the CAMs' strongest cell.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -36,9 +37,10 @@ class Answer:
 
     Parameters
     ----------
-    found : whether the strongest cell lies within `HIT_MM` of the primary seed; None without a tumour.
+    found : whether the model's place lies near the primary seed; None without a tumour. By the CAMs alone, the place is
+        the strongest cell, and near is `HIT_MM`.
     cancer_type : the most probable one.
-    error_mm : distance from the strongest cell to the seed; None without a tumour.
+    error_mm : distance from the place to the seed; None without a tumour, or without a place.
     """
 
     found: bool | None
@@ -87,10 +89,15 @@ class Judgement:
 
 def judge(incumbent: Model, model: Model, samples: Sequence[Sample]) -> Judgement:
     """Compare the model in use with a new one on patients that the new one has not learned from."""
-    patients = tuple(
+    return judgement_of(
         Judged(sample.name, sample.cancer_type, _answer(incumbent, sample), _answer(model, sample))
-        for sample in sorted(samples, key=lambda one: one.name)
+        for sample in samples
     )
+
+
+def judgement_of(judged: Iterable[Judged]) -> Judgement:
+    """The verdict on judged patients."""
+    patients = tuple(sorted(judged, key=lambda one: one.name))
     verdict, p_better, p_worse = verdict_of(np.array([one.gain() for one in patients]))
     return Judgement(patients, verdict, p_better, p_worse)
 

@@ -9,7 +9,7 @@ from wslpet.core.volume import Volume
 from wslpet.method.inference.finding.candidates import FEATURES, candidates, map_places
 from wslpet.method.inference.finding.maps import ANGLES, LesionMap
 from wslpet.method.inference.finding.probability import load_lesion_probability
-from wslpet.method.inference.finding.selection import found_lesions
+from wslpet.method.inference.finding.selection import found_lesions, rows_of
 from wslpet.method.inference.localisation import CamPoints, Finding
 from wslpet.method.projection.rotated import rotated_mips
 
@@ -83,11 +83,25 @@ def test_what_the_cams_are_sure_of_stands():
     score = load_lesion_probability(FEATURES)
     found = candidates(volume, (), points, points.findings())
     assert [one.primary for one in found] == [True, False]
-    # A network that learned on site, which the regressions do not know, has its lesion whatever its confidence.
-    for confidence, calibrated, count in ((0.95, True, 1), (0.85, True, 0), (0.3, False, 1)):
-        kept = found_lesions(found, score, 1.0, confidence, calibrated).lesions
+    for confidence, count in ((0.95, 1), (0.85, 0)):
+        kept = found_lesions(found, score, 1.0, confidence).lesions
         assert [one for one, _ in kept] == found[:1] * count
     assert np.linalg.norm(volume.to_world(np.array(found[0].index)) - centres[1]) < 10
+
+
+def test_the_most_probable_stands_if_the_network_learned_on_site_and_names_a_tumour():
+    volume, centres = two_blobs()
+    score, maps = load_lesion_probability(FEATURES), maps_of(volume, centres[1])
+    index = np.array([volume.to_index(centre) for centre in centres])
+    points = CamPoints(np.rint(index).astype(int), np.log([0.95, 0.05]), np.array(SPACING))
+    found = candidates(volume, maps, points, points.findings())
+    best = max(found, key=lambda one: score.log_odds(rows_of([one]), np.zeros(1, bool))[0])
+    assert best is not found[0] and found[0].primary
+    assert found_lesions(found, score, 1.0, 0.3).lesions == ()
+    assert [one for one, _ in found_lesions(found, score, 1.0, 0.3, calibrated=False).lesions] == [best]
+    # The CAMs of "no tumour" have no points.
+    without = candidates(volume, maps, None, [])
+    assert found_lesions(without, score, 1.0, 0.3, calibrated=False).lesions == ()
 
 
 def test_without_candidates_there_is_no_lesion():

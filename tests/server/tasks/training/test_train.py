@@ -10,7 +10,7 @@ import requests
 import torch
 
 from wslpet.core.settings import Settings
-from wslpet.method.network.checkpoint import Model, new_network, save_model
+from wslpet.method.network.checkpoint import Model, load_model, new_network, save_model
 
 
 def test_training_reports_and_publishes(trained_clinic):
@@ -86,6 +86,14 @@ def test_weights_that_somebody_decided_for_replace_those_in_use(trained_clinic, 
     assert taught["judgement"]["verdict"] == "cannot tell"
     assert taught["model_version"] != untaught
     assert version_in_use(trained_clinic.server) == taught["model_version"]
+
+
+def test_the_segmenter_learns_from_the_clicks_and_is_part_of_the_weights(trained_clinic, taught):
+    told = taught["segmenter"]
+    assert told["steps"] == 12 * Settings().segmenter_steps and told["patients"] >= 4
+    model = load_model(trained_clinic.server.studies / ".wslpet" / "model" / "wslpet.pt")
+    assert model.version == taught["model_version"]
+    assert (model.segmenter is not None) == told["kept"]
 
 
 def test_weights_not_shown_to_be_better_do_not_replace_those_in_use(trained_clinic, taught):

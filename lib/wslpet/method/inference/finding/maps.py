@@ -1,4 +1,4 @@
-"""Probability of a lesion at each pixel of MIPs around the body, by the shipped segmenter (ours)."""
+"""Probability of a lesion at each pixel of MIPs around the body, by the segmenter (ours)."""
 
 from __future__ import annotations
 
@@ -54,26 +54,38 @@ class LesionMap:
         return float(self.probability[u, z][seen].max()) if seen.any() else float("nan")
 
 
-def lesion_maps(ras: Volume) -> tuple[LesionMap, ...]:
-    """Maps of the MIPs at `ANGLES` of a RAS volume in SUV; none of a part of a body."""
+def lesion_maps(ras: Volume, network: CoarseNet | None = None) -> tuple[LesionMap, ...]:
+    """Maps of the MIPs at `ANGLES` of a RAS volume in SUV; none of a part of a body.
+
+    Parameters
+    ----------
+    network : the segmenter; default: the shipped one.
+    """
     across, _, along = (n * mm for n, mm in zip(ras.shape, ras.spacing, strict=True))
     if min(across, along) < LEAST_MM:
         return ()
-    network = load_network()
+    segmenter = network or load_network()
     mips = rotated_mips(ras, ANGLES)
     with ThreadPoolExecutor(CORES) as pool:
-        return tuple(pool.map(lambda mip: LesionMap(mip, _probability(network, mip)), mips))
+        return tuple(pool.map(lambda mip: LesionMap(mip, _probability(segmenter, mip)), mips))
 
 
 def _probability(network: CoarseNet, mip: RotatedMip) -> FloatArray:
     """(u, z) of a MIP; 0 beside the body."""
-    rows = np.flatnonzero((mip.mip > BODY_SUV).any(axis=1))
     probability = np.zeros(mip.mip.shape, dtype=np.float32)
-    if len(rows):
-        margin = int(np.ceil(MARGIN_MM / mip.spacing[0]))
-        body = slice(max(0, int(rows[0]) - margin), int(rows[-1]) + 1 + margin)
+    body = body_columns(mip)
+    if body is not None:
         probability[body] = _from_display(find(network, displayed(replace(mip, mip=mip.mip[body]))))
     return probability
+
+
+def body_columns(mip: RotatedMip) -> slice | None:
+    """The body's part of the axis u, with a margin; None without a body."""
+    columns = np.flatnonzero((mip.mip > BODY_SUV).any(axis=1))
+    if not len(columns):
+        return None
+    margin = int(np.ceil(MARGIN_MM / mip.spacing[0]))
+    return slice(max(0, int(columns[0]) - margin), int(columns[-1]) + 1 + margin)
 
 
 def displayed(mip: RotatedMip) -> MipImage:

@@ -7,7 +7,6 @@ killed before that, the published weights are unchanged.
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import sys
@@ -20,24 +19,22 @@ from typing import Any
 from monailabel.interfaces.tasks.train import TrainTask
 
 from wslpet.core.errors import InputError, TrainingError
-from wslpet.core.seeds import Annotation
 from wslpet.core.settings import Settings
-from wslpet.io.cache.disk_cache import DiskCache, pack_arrays, unpack_arrays
-from wslpet.method.network.checkpoint import best_device, save_model
-from wslpet.method.network.inputs import Example, example_arrays, example_from_arrays, prepare
+from wslpet.method.network.checkpoint import Model, best_device, save_model
+from wslpet.method.segmentation.volumes.judging import judge_lesions
+from wslpet.method.segmentation.volumes.site import with_segmenter
+from wslpet.method.training.judging import Judgement
 from wslpet.method.training.parts import MIN_PER_TYPE
 from wslpet.method.training.trainer import EpochReport, Trained, train
 from wslpet.server.http.request_models import TrainRequest, parsed
 from wslpet.server.storage.datastore import SeededDatastore
 from wslpet.server.tasks.active_model import ActiveModel
 from wslpet.server.tasks.training.decision import CANDIDATE_FILE
+from wslpet.server.tasks.training.examples import examples_of
 from wslpet.server.tasks.training.publication import comparable, not_judged, objection, same_network
 from wslpet.server.tasks.training.training_record import TrainingRecord, read_stats
 
 logger = logging.getLogger(__name__)
-
-# Space for some thousand patients.
-PREPARED_BYTES = 1 << 30
 
 # With niceness 10, the server gets nine tenths of a processor if both need it.
 NICENESS = 10
@@ -107,37 +104,27 @@ class LearnFromSeeds(TrainTask):
 
         settings, stats = _applied(asked, self._settings), record.stats
         record.begin(settings.epochs)
-        examples, skipped = self._examples(datastore, settings)
+        examples = examples_of(datastore, settings)
         in_use = self._weights.current()
         initial = in_use if asked.continues and in_use and same_network(in_use.settings, settings) else None
-        counts = dict(Counter(example.cancer_type for example in examples))
+        counts = dict(Counter(example.cancer_type for example in examples.cam))
         logger.info("training on %s, %s", counts, "from the weights in use" if initial else "from scratch")
-        stats.update(patients=counts, skipped=skipped, from_scratch=initial is None)
+        stats.update(patients=counts, skipped=examples.skipped, from_scratch=initial is None)
+        incumbent, share = comparable(in_use, settings), settings.validation
         with SummaryWriter(str(record.run)) as board:
 
             def report(epoch: EpochReport) -> bool:
                 record.add(epoch, board)
                 return False
 
-            incumbent = comparable(in_use, settings)
-            share = settings.validation
-            trained = train(examples, settings, initial, best_device(), report, incumbent=incumbent, judging=share)
+            trained = train(examples.cam, settings, initial, best_device(), report, incumbent=incumbent, judging=share)
+        before = None if initial is None else initial.segmenter
+        model = with_segmenter(trained.model, examples.lesions, share, before, best_device())
+        stats["segmenter"] = model.history.get("segmenter")
+        trained = replace(trained, model=model, judgement=_judged(trained.judgement, incumbent, model, datastore))
         # Also weights that are not published: a person may decide for them.
         save_model(trained.model, record.run / CANDIDATE_FILE)
         self._publish(trained, stats)
-
-    def _examples(self, datastore: SeededDatastore, settings: Settings) -> tuple[list[Example], dict[str, str]]:
-        """Return the projections of the annotated patients, and image → reason for those that are left out."""
-        examples, skipped = [], {}
-        cache = DiskCache(datastore.private / "prepared", PREPARED_BYTES)
-        for image, seed in sorted(datastore.seeded().items()):
-            try:
-                example = _prepared(datastore, cache, image, seed, settings)
-                examples.append(replace(example, patient_id=datastore.facts(image).get("PatientID", "")))
-            except (InputError, OSError) as error:
-                logger.warning("image %s is left out: %s", image, error)
-                skipped[image] = str(error)
-        return examples, skipped
 
     def _publish(self, trained: Trained, stats: dict[str, Any]) -> None:
         why_not = objection(trained)
@@ -158,6 +145,17 @@ def _applied(request: TrainRequest, settings: Settings) -> Settings:
     return replace(settings, epochs=epochs, validation=validation)
 
 
+def _judged(
+    by_cams: Judgement | None, incumbent: Model | None, model: Model, datastore: SeededDatastore
+) -> Judgement | None:
+    """The judgement by the lesions found, on the patients who judged the CAMs; None without a model to compare with."""
+    if by_cams is None or incumbent is None:
+        return by_cams
+    said = datastore.seeded()
+    names = [one.name for one in by_cams.patients]
+    return judge_lesions(incumbent, model, ((name, datastore.volume(name), said[name]) for name in names))
+
+
 def _left_out(datastore: SeededDatastore) -> str:
     """Return words on annotations that are not counted, which follow a sentence; "" if there are none."""
     uncounted = datastore.uncounted()
@@ -171,17 +169,3 @@ def _give_way() -> None:
     """Lower the priority of a training process, so that the server answers first; not within the server itself."""
     if "monailabel.app" not in sys.modules and os.nice(0) < NICENESS:
         os.nice(NICENESS - os.nice(0))
-
-
-def _prepared(
-    datastore: SeededDatastore, cache: DiskCache, image: str, seed: Annotation, settings: Settings
-) -> Example:
-    """Return the patient's projections, from the cache if its file, its seeds and the grid are unchanged."""
-    places = [one.position for one in seed.seeds]
-    key = json.dumps([datastore.image_version(image), seed.cancer_type, places, settings.grid_mm, 2])
-    cached = cache.get(key)
-    if cached is not None:
-        return replace(example_from_arrays(unpack_arrays(cached)), name=image)
-    example = prepare(datastore.views(image), seed, settings)
-    cache.set(key, pack_arrays(example_arrays(example)))
-    return replace(example, name=image)

@@ -1,0 +1,1 @@
+"""The segmenter of scans: its training on MIPs from all sides, on phantoms and on site."""

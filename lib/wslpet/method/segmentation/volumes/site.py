@@ -1,0 +1,89 @@
+"""The segmenter learns on site, from the contours of clicks (ours).
+
+It starts from the segmenter in use. Patients who choose the epoch of the CAM network tell whether what it learned is
+better than that, and those who judge the new weights teach nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import torch
+from scipy import ndimage
+
+from wslpet.core.arrays import FloatArray
+from wslpet.method.network.checkpoint import Model
+from wslpet.method.network.coarse_segmenter import MULTIPLE, SATURATION_SUV, CoarseNet, input_channels, load_network
+from wslpet.method.segmentation.volumes.lesion_mips import LesionExample, LesionMip
+from wslpet.method.segmentation.volumes.training import train_coarse
+from wslpet.method.training.parts import split
+
+# Half of the rate of the training on phantoms.
+LEARNING_RATE = 1e-3
+# The strongest place is at a lesion if it is at most so many pixels of 4 mm beside it.
+BESIDE = 2
+
+
+def with_segmenter(
+    model: Model,
+    examples: Sequence[LesionExample],
+    judging: float,
+    initial: CoarseNet | None = None,
+    device: str = "cpu",
+) -> Model:
+    """Return the model with a segmenter that learned from the examples, or with the initial one if that is better.
+
+    Its steps are `Settings.segmenter_steps` for each epoch of the settings. What was learned, and how often the
+    strongest place of a MIP is at a lesion before and after, is `history["segmenter"]`.
+
+    Parameters
+    ----------
+    examples : of the patients that the model learned from.
+    judging : share of the patients who judge, see `parts.split`.
+    initial : the segmenter in use; None is the shipped one.
+    """
+    settings = model.settings
+    parts = split(examples, settings.validation, judging)
+    learning = [one for one in parts.learning if one.mips]
+    steps = settings.segmenter_steps * settings.epochs
+    if not steps or not any(mip.lesions.any() for one in learning for mip in one.mips):
+        return replace(model, segmenter=initial)
+    start = initial or load_network()
+
+    def draw(rng: np.random.Generator) -> LesionMip:
+        mips = learning[int(rng.integers(len(learning)))].mips
+        return mips[int(rng.integers(len(mips)))]
+
+    learned = train_coarse(draw, steps, start, LEARNING_RATE, settings.random_seed, device)
+    shown = [mip for one in parts.stopping for mip in one.mips if mip.visible.any()]
+    before, after = (share_at_lesion(network, shown) for network in (start, learned))
+    kept = not shown or after >= before
+    history = {
+        "patients": len(learning),
+        "steps": steps,
+        "views": len(shown),
+        "strongest_place": [round(before, 3), round(after, 3)] if shown else None,
+        "kept": kept,
+    }
+    return replace(model, segmenter=learned if kept else initial, history={**model.history, "segmenter": history})
+
+
+def share_at_lesion(network: CoarseNet, mips: Sequence[LesionMip]) -> float:
+    """Share of MIPs, each of which shows a lesion, whose most probable pixel is at most `BESIDE` pixels from one."""
+    hits = []
+    for mip in mips:
+        probability = _probability(network, mip.image)
+        place = np.unravel_index(int(probability.argmax()), probability.shape)
+        hits.append(bool(ndimage.binary_dilation(mip.lesions, iterations=BESIDE)[place]))
+    return float(np.mean(hits)) if hits else 0.0
+
+
+@torch.inference_mode()
+def _probability(network: CoarseNet, image: FloatArray) -> FloatArray:
+    """(row, column) of an image on the segmenter's grid."""
+    uptake = np.clip(image / SATURATION_SUV, 0, 1).astype(np.float32)
+    padded = np.pad(input_channels(uptake), ((0, 0), *((0, -n % MULTIPLE) for n in image.shape)), mode="edge")
+    found: FloatArray = network(torch.from_numpy(padded)[None]).sigmoid()[0].numpy()
+    return found[: image.shape[0], : image.shape[1]]

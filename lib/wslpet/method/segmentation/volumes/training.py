@@ -1,0 +1,109 @@
+"""Training of the segmenter on MIPs with their lesions: on phantoms, and on site from clicks (ours)."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from scipy import ndimage
+from torch import Tensor
+
+from wslpet.core.arrays import Array, FloatArray
+from wslpet.method.network.coarse_segmenter import CoarseNet, input_channels
+from wslpet.method.segmentation.volumes.lesion_mips import LesionMip
+
+WINDOW = (192, 112)
+# SUV at which displays saturate.
+SATURATION = (4.0, 8.0)
+BATCH, LEARNING_RATE, WEIGHT_DECAY = 8, 2e-3, 1e-2
+LESION_WEIGHT = 3.0
+
+
+def train_coarse(
+    draw: Callable[[np.random.Generator], LesionMip],
+    steps: int,
+    initial: CoarseNet | None = None,
+    learning_rate: float = LEARNING_RATE,
+    random_seed: int = 0,
+    device: str = "cpu",
+    report: Callable[[int, float], None] | None = None,
+) -> CoarseNet:
+    """Train the network; returns it on the CPU.
+
+    Parameters
+    ----------
+    draw : a MIP to learn from.
+    initial : weights to start from; None starts from scratch.
+    learning_rate : highest, of one cycle.
+    report : called with the step and its loss.
+    """
+    rng = np.random.default_rng(random_seed)
+    torch.manual_seed(random_seed)
+    network = (CoarseNet() if initial is None else copy.deepcopy(initial)).to(device)
+    optimiser = torch.optim.AdamW(network.parameters(), learning_rate, weight_decay=WEIGHT_DECAY)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, learning_rate, total_steps=steps)
+    network.train()
+    for step in range(steps):
+        drawn = [sample(draw(rng), rng) for _ in range(BATCH)]
+        inputs, lesions, weight = (torch.from_numpy(np.stack(arrays)).to(device) for arrays in zip(*drawn, strict=True))
+        loss = _loss(network(inputs), lesions, weight)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        schedule.step()
+        if report is not None:
+            report(step + 1, float(loss.detach()))
+    return network.cpu().eval()
+
+
+def sample(mip: LesionMip, rng: np.random.Generator) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """A random window of a MIP: inputs (channel, row, column), lesions and weight (row, column), all float32."""
+    maps = [mip.image, *(part.astype(np.float32) for part in (mip.lesions, mip.visible, mip.unknown))]
+    saturation = np.exp(rng.uniform(*np.log(SATURATION)))
+    if rng.random() < 0.5:
+        maps = [values[:, ::-1] for values in maps]
+    at = _places(mip.image.shape, rng)
+    image, lesions, visible, unknown = (ndimage.map_coordinates(values, at, order=1, cval=0.0) for values in maps)
+    image = _degraded(2 * np.clip(image / 2, 0, None) ** np.exp(rng.uniform(-0.15, 0.15)), rng)
+    uptake = np.clip(image / saturation, 0, 1).astype(np.float32)
+    drawn = lesions > 0.5
+    hidden = drawn & ~ndimage.binary_dilation(visible > 0.5)
+    weight = ~hidden & (unknown < 0.5)
+    return input_channels(uptake), drawn.astype(np.float32), weight.astype(np.float32)
+
+
+def _places(shape: tuple[int, ...], rng: np.random.Generator) -> list[Array]:
+    """Fractional rows and columns of a window: scaled, rotated, anywhere along the body."""
+    rows, columns = WINDOW
+    scale, aspect = np.exp(rng.uniform(-0.15, 0.15)), np.exp(rng.uniform(-0.07, 0.07))
+    angle, height = rng.normal(0, 0.04), shape[0]
+    room = rows / 2, max(rows / 2 + 1, height * scale - rows / 2)
+    middle = rng.uniform(*room) / scale if height * scale > rows else height / 2
+    across = shape[1] / 2 + rng.normal(0, 2)
+    y, x = np.meshgrid(
+        (np.arange(rows) - rows / 2) / scale, (np.arange(columns) - columns / 2) / (scale * aspect), indexing="ij"
+    )
+    return [y * np.cos(angle) - x * np.sin(angle) + middle, y * np.sin(angle) + x * np.cos(angle) + across]
+
+
+def _degraded(image: Array, rng: np.random.Generator) -> Array:
+    """An image (SUV) blurred or sharpened, with noise."""
+    if rng.random() < 0.3:
+        image = ndimage.gaussian_filter(image, rng.uniform(0.3, 0.7))
+    elif rng.random() < 0.5:
+        image = np.clip(image + rng.uniform(0.2, 0.9) * (image - ndimage.gaussian_filter(image, 1.0)), 0, None)
+    level = 0.5 * rng.uniform(0, 0.35) * rng.random()
+    noisy: FloatArray = image + level * np.sqrt(np.clip(image, 0, None)) * rng.standard_normal(image.shape)
+    return noisy
+
+
+def _loss(logits: Tensor, lesions: Tensor, weight: Tensor) -> Tensor:
+    """Cross-entropy and Dice where the truth is known."""
+    positive = torch.tensor(LESION_WEIGHT, device=logits.device)
+    entropy = F.binary_cross_entropy_with_logits(logits, lesions, reduction="none", pos_weight=positive)
+    probability = logits.sigmoid() * weight
+    overlap, total = (probability * lesions).sum(), probability.sum() + (lesions * weight).sum()
+    return (entropy * weight).sum() / weight.sum() + 1 - (2 * overlap + 1) / (total + 1)
