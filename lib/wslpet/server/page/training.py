@@ -172,7 +172,7 @@ def _message(state: str, stats: dict[str, Any]) -> str:
         return "Stopped; the model in use stays."
     if state == "failed":
         return str(stats.get("error") or "") or _last_words()
-    return ""
+    return str(stats.get("stage", ""))
 
 
 def _last_words() -> str:

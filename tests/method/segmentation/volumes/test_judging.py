@@ -24,7 +24,7 @@ def answers(monkeypatch):
     def set_answers(found: dict[str, tuple[bool, str]]) -> None:
         def find(scan: Volume, model: str) -> SimpleNamespace:
             has_lesion, said = found[model]
-            contour = Contour(START, np.ones(SHAPE, dtype=bool), np.zeros(1))
+            contour = Contour(start=START, inside=np.ones(SHAPE, dtype=bool), features=np.zeros(1))
             return SimpleNamespace(contours=(contour,) if has_lesion else (), cancer_type=said)
 
         monkeypatch.setattr(judging, "find_lesions", find)

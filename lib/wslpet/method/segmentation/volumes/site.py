@@ -6,7 +6,7 @@ better than that, and those who judge the new weights teach nothing.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -32,6 +32,7 @@ def with_segmenter(
     judging: float,
     initial: CoarseNet | None = None,
     device: str = "cpu",
+    report: Callable[[int, int], None] | None = None,
 ) -> Model:
     """Return the model with a segmenter that learned from the examples, or with the initial one if that is better.
 
@@ -43,6 +44,7 @@ def with_segmenter(
     examples : of the patients that the model learned from.
     judging : share of the patients who judge, see `parts.split`.
     initial : the segmenter in use; None is the shipped one.
+    report : called with the step and the number of steps.
     """
     settings = model.settings
     parts = split(examples, settings.validation, judging)
@@ -56,7 +58,11 @@ def with_segmenter(
         mips = learning[int(rng.integers(len(learning)))].mips
         return mips[int(rng.integers(len(mips)))]
 
-    learned = train_coarse(draw, steps, start, LEARNING_RATE, settings.random_seed, device)
+    def done(step: int, loss: float) -> None:
+        if report is not None:
+            report(step, steps)
+
+    learned = train_coarse(draw, steps, start, LEARNING_RATE, settings.random_seed, device, done)
     shown = [mip for one in parts.stopping for mip in one.mips if mip.visible.any()]
     before, after = (share_at_lesion(network, shown) for network in (start, learned))
     kept = not shown or after >= before

@@ -17,7 +17,7 @@ class TrainingProgress(BaseModel):
     total_epochs: int = 0
     seconds: float | None = Field(default=None, description="since it began")
     seconds_left: float | None = Field(default=None, description="at most: it ends early when nothing improves")
-    message: str = Field(default="", description="what came of it, in words")
+    message: str = Field(default="", description="what is done beside the epochs, or what came of it, in words")
 
 
 class Run(BaseModel):

@@ -36,6 +36,8 @@ from wslpet.server.tasks.training.training_record import TrainingRecord, read_st
 
 logger = logging.getLogger(__name__)
 
+# Every so many steps of the segmenter, the page hears of them.
+REPORTED = 10
 # With niceness 10, the server gets nine tenths of a processor if both need it.
 NICENESS = 10
 
@@ -119,8 +121,14 @@ class LearnFromSeeds(TrainTask):
 
             trained = train(examples.cam, settings, initial, best_device(), report, incumbent=incumbent, judging=share)
         before = None if initial is None else initial.segmenter
-        model = with_segmenter(trained.model, examples.lesions, share, before, best_device())
+
+        def step(number: int, steps: int) -> None:
+            if number % REPORTED == 0:
+                record.stage(f"the segmenter learns, step {number} of {steps}")
+
+        model = with_segmenter(trained.model, examples.lesions, share, before, best_device(), step)
         stats["segmenter"] = model.history.get("segmenter")
+        record.stage("the patients who judge are read")
         trained = replace(trained, model=model, judgement=_judged(trained.judgement, incumbent, model, datastore))
         # Also weights that are not published: a person may decide for them.
         save_model(trained.model, record.run / CANDIDATE_FILE)

@@ -49,8 +49,15 @@ class TrainingRecord:
     def end(self) -> None:
         """Record the end of the training, successful or not."""
         self.stats.pop("current_time", None)
+        self.stats.pop("stage", None)
         self.stats["total_time"] = self._elapsed()
         self._write()
+
+    def stage(self, text: str) -> None:
+        """Record what is done beside the epochs, in words."""
+        self.stats.update(stage=text, current_time=self._elapsed())
+        self._write()
+        logger.info(text)
 
     def add(self, epoch: EpochReport, board: SummaryWriter) -> None:
         """Record an epoch, also in TensorBoard."""

@@ -72,7 +72,7 @@ export class TrainingTab {
     if (total_epochs) [$("#epoch").max, $("#epoch").value] = [total_epochs, epoch];
     else $("#epoch").removeAttribute("value");
     const left = seconds_left === null ? "" : `, at most ${duration(seconds_left)} left`;
-    $("#epoch-text").textContent = runs ? (epoch ? `epoch ${epoch} of ${total_epochs}${left}` : "reading the patients…") : message;
+    $("#epoch-text").textContent = runs ? message || (epoch ? `epoch ${epoch} of ${total_epochs}${left}` : "reading the patients…") : message;
     document.querySelector('nav a[href="#training"]').dataset.running = runs ? (total_epochs ? `${Math.round((100 * epoch) / total_epochs)} %` : "…") : "";
   }
 
