@@ -57,8 +57,8 @@ class Ohif:
             hint.click()
 
     def connect(self) -> None:
-        """Type the server's address, press the button beside it."""
-        self.page.fill("#monailabelServerURL", f"{self.url}/")
+        """The address is the server's; press the button beside it."""
+        assert self.page.locator("#monailabelServerURL").input_value() == f"{self.url}/"
         self.page.click(".settingsTable .actionButton")
         self._tab("Auto-Segmentation").wait_for()
         self._wait(f"() => {_LABELMAP}")
@@ -169,6 +169,17 @@ class Ohif:
             for value, numbers in told["found"].items()
         }
         return Segmentation(voxels, affine)
+
+    def told(self, words: str) -> str:
+        """Wait for a notice of the server with these words; returns all of it."""
+        notice = self.page.locator("[data-sonner-toast], .sb-item, .toast", has_text=words).first
+        notice.wait_for()
+        return notice.text_content() or ""
+
+    def slice_position(self, viewport: str = AXIAL) -> np.ndarray:
+        """Middle of a viewport, mm RAS."""
+        script = f"id => {{ {_VIEWPORT} return [...viewport.getCamera().focalPoint]; }}"
+        return np.array(self.page.evaluate(script, viewport)) * LPS
 
     def settle(self) -> None:
         """Wait until what changed is drawn."""

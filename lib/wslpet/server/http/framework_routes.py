@@ -37,6 +37,9 @@ from wslpet.server.http.authentication import Administrator, Annotator, AnyUser
 from wslpet.server.http.request_models import MAX_INFO_BYTES, BatchOptions, ScoreOptions, parsed
 from wslpet.server.tasks.infer import EXTENSIONS
 
+# What OHIF lacks: this server's address, and the lesion and its numbers after an answer.
+OHIF_ADDITION = Path(__file__).with_name("ohif.js")
+
 router = APIRouter(include_in_schema=False)
 
 _SESSION = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -250,12 +253,16 @@ async def gpu(user: Administrator) -> Response:
 
 
 @router.get("/ohif/{path:path}")
-def ohif(path: str, user: AnyUser) -> FileResponse:
-    """Send a file of OHIF, or its page for any other path."""
+def ohif(path: str, user: AnyUser) -> Response:
+    """Send a file of OHIF, or its page for any other path; `OHIF_ADDITION` follows its configuration."""
     if "\0" in path or {".", ".."} & set(re.split(r"[/\\]", path)):
         raise HTTPException(404, f"{quoted(path)} is no file of OHIF")
     found = Path(monailabel_ohif.__file__).parent / "static" / "ohif" / path
-    return FileResponse(found) if found.is_file() else monailabel_ohif.get_ohif("")
+    if path == "app-config.js" and found.is_file():
+        content = found.read_text(encoding="utf-8") + OHIF_ADDITION.read_text(encoding="utf-8")
+        return Response(content, media_type="text/javascript", headers={"Cache-Control": "no-cache"})
+    page: FileResponse = FileResponse(found) if found.is_file() else monailabel_ohif.get_ohif("")
+    return page
 
 
 def _info(text: str) -> dict[str, Any]:

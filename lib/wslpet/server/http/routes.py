@@ -12,7 +12,7 @@ import json
 import logging
 import math
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from typing import Annotated, Any
@@ -46,6 +46,9 @@ logger = logging.getLogger(__name__)
 Uploaded = Annotated[UploadFile, File()]
 
 # include_in_schema: MONAI Label's routes of the same paths describe them already.
+# Of each lesion in the header that OHIF's addition reads, and of how many lesions.
+_SUMMARY = ("cancer_type", "volume_ml", "suv_max", "tlg")
+_MOST_LESIONS = 6
 router = APIRouter(include_in_schema=False)
 # `processors` limits the number of inferences. They do not use the thread pool of the other requests, since all of its
 # threads may be waiting for a place of `processors` that an inference has.
@@ -129,7 +132,7 @@ def _answer(
         return Response(result_json, media_type="application/json")
     name = f"wslpet-{secrets.token_hex(8)}{extension}"  # a viewer may keep it by that name
     if output == monailabel_infer.ResultType.image:
-        return _file(mask, get_mime_type(name), name)
+        return _file(mask, get_mime_type(name), name, {"Wslpet-Lesions": _summary(result)})
     fields = {"params": (None, result_json, "application/json"), "image": (name, mask, get_mime_type(name))}
     both = MultipartEncoder(fields=fields)
     return Response(both.to_string(), media_type=both.content_type)
@@ -250,8 +253,17 @@ def _dicom_seg(request: dict[str, Any]) -> Response:
         path.unlink()
 
 
-def _file(content: bytes, kind: str, name: str) -> Response:
-    return Response(content, media_type=kind, headers={"Content-Disposition": f'attachment; filename="{name}"'})
+def _file(content: bytes, kind: str, name: str, headers: Mapping[str, str] | None = None) -> Response:
+    named = {"Content-Disposition": f'attachment; filename="{name}"'}
+    return Response(content, media_type=kind, headers={**named, **(headers or {})})
+
+
+def _summary(result: Mapping[str, Any]) -> str:
+    """The first lesions of a result for a header, since an answer that is a mask has no numbers: JSON in ASCII."""
+    lesions = [
+        {"position": one["centroid"]["position"], **{name: one[name] for name in _SUMMARY}} for one in result["lesions"]
+    ]
+    return json.dumps({"lesions": lesions[:_MOST_LESIONS], "count": len(lesions), "mtv_ml": result["mtv_ml"]})
 
 
 def _train_options(model: str, params: dict[str, Any]) -> dict[str, Any]:
