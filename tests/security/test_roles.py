@@ -47,6 +47,7 @@ LEAST = {
         GET /wslpet/api/images/{image}/mips/{degrees} /wslpet/api/images/{image}/slices/{plane}/{index}
         GET /wslpet/api/images/{image}/ct/{plane}/{index}
         GET /wslpet/api/images/{image}/thumbnail /wslpet/api/images/{image}/prediction
+        GET /wslpet/api/images/{image}/unusual
         GET /wslpet/api/images/{image}/annotations /wslpet/api/images/{image}/export
         GET /wslpet/api/lesions.csv /wslpet/api/patients.csv /wslpet/api/agreement /wslpet/api/agreement.csv
         GET /wslpet/api/images/{image}/readings /wslpet/api/masks.zip

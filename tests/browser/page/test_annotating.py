@@ -96,6 +96,15 @@ def test_predictions_lie_over_the_mips(ward, ann):
     ann.press("c", "m")
 
 
+def test_unusual_uptake_lies_over_the_mips(ward, ann):
+    bare = marked(ann)
+    ann.press("d")
+    ann.page.wait_for_function(f"before => {MARKED} > before + 50", arg=bare)
+    assert ann.page.locator("#show-unusual").get_attribute("aria-pressed") == "true"
+    ann.press("d")
+    ann.page.wait_for_function(f"before => {MARKED} === before", arg=bare)
+
+
 # How many pixels are marked above the MIPs.
 MARKED = """['coronal', 'sagittal'].reduce((sum, view) => {
   const canvas = document.querySelector(`#${view} .overlay`);

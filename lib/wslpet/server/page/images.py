@@ -9,6 +9,7 @@ import numpy as np
 
 from wslpet.core.arrays import Array
 from wslpet.core.errors import InputError
+from wslpet.method.normal.unusual import unusual_uptake
 from wslpet.method.projection.mip import Views
 from wslpet.method.projection.rotated import rotated_mips
 from wslpet.server.errors import quoted
@@ -16,6 +17,7 @@ from wslpet.server.page.schemas.names import Plane
 from wslpet.server.series.ct import FusedCt
 from wslpet.server.series.datastore import SeriesDatastore
 from wslpet.server.storage.annotations.service import AnnotationService
+from wslpet.server.tasks.findings import MapCells, map_cells
 
 _STEPS = 65535
 # By the axis that a slice is perpendicular to: x, y, z in RAS.
@@ -47,6 +49,11 @@ class PatientImages:
         step = suv_step(self._datastore.views(image_id))
         x, y = (rotated.column[..., axis].astype("<u2").tobytes() for axis in (0, 1))
         return _in_steps(rotated.mip, step) + x + y
+
+    def unusual(self, image_id: str) -> dict[str, MapCells]:
+        """Return view → how far the uptake of its MIP lies above normal uptake."""
+        found = unusual_uptake(self._datastore.views(image_id))
+        return {view: map_cells(values, (0.0, 0.0), (1.0, 1.0)) for view, values in found.items()}
 
     def slices(self, image_id: str, plane: Plane, index: int, count: int) -> bytes:
         """Return `count` neighbouring slices of the RAS volume in SUV steps, little-endian uint16.

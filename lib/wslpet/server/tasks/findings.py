@@ -82,8 +82,8 @@ class Delineated(BaseModel):
     doubt: str = Field(default="", description="of a click, in words, why it may not be on a tumour; else empty")
 
 
-class CamCells(BaseModel):
-    """The CAM of one view, eq. 1 of the paper, in cells."""
+class MapCells(BaseModel):
+    """A map over the MIP of one view, in cells: a CAM (eq. 1 of the paper), or what is unusual."""
 
     shape: tuple[int, int] = Field(description="cells along (u, z)")
     origin: tuple[float, float] = Field(description="outer edge of the first cell along (u, z), in voxels")
@@ -100,7 +100,7 @@ class Prediction(BaseModel):
     confidence: float | None
     lesion_probability: float = Field(description="that the patient has a lesion at all")
     lesion: Delineated | None
-    cams: dict[str, CamCells]
+    cams: dict[str, MapCells]
     position: Triple | None = Field(description="mm RAS; what agreeing with the first lesion records as the seed")
     positions: list[Triple] = Field(description="of every lesion; what agreeing with all records as seeds")
     affine: list[list[float]] = Field(description="4 × 4, RAS voxel → mm RAS")
@@ -174,16 +174,17 @@ def _seed_positions(result: Result, ras: Volume) -> list[Triple]:
     return [(x, y, z) for x, y, z in ras.to_world(np.array(voxels)).tolist()]
 
 
-def _cells(result: Result, view: str, cell_mm: float) -> CamCells:
+def _cells(result: Result, view: str, cell_mm: float) -> MapCells:
     image, cam = result.images[view], result.cams[view]
     to_voxels = image.grid_mm / np.array(image.spacing)
     origin, size = np.array(image.origin) * to_voxels, cell_mm / np.array(image.spacing)
-    return CamCells(
-        shape=(cam.shape[0], cam.shape[1]),
-        origin=tuple(origin.tolist()),
-        size=tuple(size.tolist()),
-        cells=_base64(np.rint(cam * 255).astype(np.uint8)),
-    )
+    return map_cells(cam, tuple(origin.tolist()), tuple(size.tolist()))
+
+
+def map_cells(values: Array, origin: tuple[float, float], size: tuple[float, float]) -> MapCells:
+    """Convert a map (u, z) from 0 to 1 to a JSON model; origin and size : see `MapCells`."""
+    cells = _base64(np.rint(values * 255).astype(np.uint8))
+    return MapCells(shape=(values.shape[0], values.shape[1]), origin=origin, size=size, cells=cells)
 
 
 def _base64(array: Array) -> str:

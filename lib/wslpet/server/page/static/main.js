@@ -22,6 +22,7 @@ const KEYS = [
   ["Page up", "the patient before", /^PageUp$/, () => annotator.previous()],
   ["M", "what the model thinks: lesion, CAM, figures", /^m$/i, () => annotator.opinion.toggle()],
   ["C", "CAM on and off", /^c$/i, () => annotator.opinion.toggleCam()],
+  ["D", "what differs from normal uptake, in place of the CAM", /^d$/i, () => annotator.unusual.toggle()],
   ["A", "agree with the model, save, next", /^a$/i, () => annotator.agree()],
   ["L", "next lesion", /^l$/i, () => annotator.lesions.next()],
   ["+  -", "a larger, a smaller contour of the lesion", /^[+=-]$/, (key) => annotator.lesions.contour({ by: key === "-" ? -1 : 1 })],

@@ -7,6 +7,7 @@ import { LesionDesk } from "./lesion_desk.js";
 import { failed, notice } from "../common/notices.js";
 import { measure } from "../common/measure.js";
 import { Opinion } from "./opinion.js";
+import { Unusual } from "./unusual.js";
 import { Review, saidBefore } from "./review.js";
 import { Patients } from "../common/patients.js";
 import { Saved } from "../common/saved.js";
@@ -40,6 +41,7 @@ export class Annotator {
     });
     this.viewer = new Viewer($("#annotate"));
     this.controls = new Controls(this.viewer);
+    this.unusual = new Unusual(this.viewer);
     this.opinion = new Opinion(this.viewer, this.root, (...found) => this.lesions.accept(...found));
     drawTypes(configuration.classes, (number) => this.lesions.chooseType(number));
     this.lesions = new LesionDesk(this.viewer, configuration, (text) => this.#say(text));
@@ -106,6 +108,7 @@ export class Annotator {
     this.#putWhatWasSaid(patient);
     drawHistory(patient.history);
     this.opinion.of(patient);
+    this.unusual.of(patient);
     this.review.of(patient);
     await drawn;
     this.coming.fill();
@@ -352,6 +355,7 @@ export class Annotator {
     this.patient = null;
     this.#idleSince = performance.now();
     this.opinion.of(null);
+    this.unusual.of(null);
     this.review.of(null);
     this.viewer.clear();
     this.root.classList.add("none");
@@ -399,6 +403,7 @@ export class Annotator {
     on("agree", () => this.agree());
     on("show-model", () => this.opinion.toggle());
     on("show-cam", () => this.opinion.toggleCam());
+    on("show-unusual", () => this.unusual.toggle());
     $("#strategy").addEventListener("change", ({ target }) => {
       target.blur(); // keys are the page's again
       this.coming.clear();

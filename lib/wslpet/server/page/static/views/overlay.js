@@ -10,6 +10,7 @@ export class Overlay {
   background = []; // voxels that are said to be no tumour
   lesions = []; // [{ mask as lesion.js decodes it, label, chosen }]
   readings = []; // of several readers: the masks of each
+  unusual = null; // { coronal, sagittal } as the server sends them: shown in place of the CAMs
   model = null; // { masks, cams: { coronal, sagittal } as the server sends them } as far as they are to be seen
   #ruler = null; // { name, from, to }: where it was drawn, voxels from the edge of the picture
   #loops = new WeakMap(); // mask → { where: loops }
@@ -20,7 +21,7 @@ export class Overlay {
   }
 
   clear() {
-    Object.assign(this, { seeds: [], background: [], lesions: [], readings: [], model: null });
+    Object.assign(this, { seeds: [], background: [], lesions: [], readings: [], model: null, unusual: null });
     this.#ruler = null;
     this.#heats.clear();
   }
@@ -67,8 +68,8 @@ export class Overlay {
   }
 
   isEmpty(name) {
-    const { lesions, readings, model, seeds, background } = this;
-    return this.hidden || (!model && this.#ruler?.name !== name && [lesions, readings, seeds, background].every((some) => !some.length));
+    const { lesions, readings, model, unusual, seeds, background } = this;
+    return this.hidden || (!model && !unusual && this.#ruler?.name !== name && [lesions, readings, seeds, background].every((some) => !some.length));
   }
 
   // The cross of the slices; and the ring of what the pointer is on: on the MIPs wherever it is, on a slice that it lies in.
@@ -93,9 +94,9 @@ export class Overlay {
     return kept[where];
   }
 
-  // The CAMs as they look from the side that is on the screen.
+  // The CAMs, or what is unusual, as they look from the side that is on the screen.
   #heat(view) {
-    const { cams } = this.model ?? {}, { degrees, views } = this.viewer.table;
+    const cams = this.unusual ?? this.model?.cams, { degrees, views } = this.viewer.table;
     if (!cams?.[view]) return null;
     if (this.#heats.get(degrees)?.cams !== cams) this.#heats.set(degrees, { cams });
     const seen = this.#heats.get(degrees);
