@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy import ndimage
@@ -99,6 +101,8 @@ def test_the_most_probable_stands_if_the_network_learned_on_site_and_names_a_tum
     assert best is not found[0] and found[0].primary
     assert found_lesions(found, score, 1.0, 0.3).lesions == ()
     assert [one for one, _ in found_lesions(found, score, 1.0, 0.3, calibrated=False).lesions] == [best]
+    unlikely = replace(score, weights=score.weights - [0, 0, 0, 30], without_map=score.without_map - [0, 0, 30])
+    assert found_lesions(found, unlikely, 1.0, 0.3, calibrated=False).lesions == ()
     # The CAMs of "no tumour" have no points.
     without = candidates(volume, maps, None, [])
     assert found_lesions(without, score, 1.0, 0.3, calibrated=False).lesions == ()
