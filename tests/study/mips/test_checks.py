@@ -23,18 +23,18 @@ def study(tmp_path_factory):
     return made
 
 
-def keep(study, run, dice, right=True):
+def keep(study, run, dice, right=True, scores=(0.0, 1.0)):
     people = [study.cohort.people[k] for k in run.judged]
     rows = []
     for person in people:
         ill = person.cancer_type is not None
         said = (True, dice, [], right) if ill else (None, None, [], None)
-        rows.append(Outcome(person.name, ill, int(ill), float(ill), *said, None, person.cancer_type).to_json())
+        rows.append(Outcome(person.name, ill, int(ill), scores[ill], *said, None, person.cancer_type).to_json())
     study.task.file(run).write_text(json.dumps({"people": rows}))
 
 
 def test_repeats_have_folds_and_files_of_their_own(study):
-    assert {run.system for run in study.runs() if run.repeat} == {REFERENCE}  # the others here are not repeated
+    assert {run.system for run in study.runs() if run.repeat} == {REFERENCE, CONTROL}  # the U-Net is not repeated
     runs = [run for run in study.runs() if run.system == REFERENCE and not run.size]
     assert [(run.repeat, run.fold) for run in runs] == [(0, 0), (0, 1), (1, 0), (1, 1), (2, 0), (2, 1)]
     assert len({study.task.file(run) for run in runs}) == 6
@@ -92,7 +92,26 @@ def test_a_control_that_tells_people_and_types_is_marked(study):
         if run.system in (CONTROL, REFERENCE):
             keep(study, run, 0.1, right=True)
     cells = checks.shuffled(study, [CONTROL], "phantoms").rows[0]
-    assert cells[-1] == "**types are told**, **AUC 0.5 is outside**"
+    assert cells[1:] == (
+        "6",
+        "100 [86–100]",
+        "1.00 [1.00–1.00]",
+        "1.00–1.00",
+        "**types are told**, **AUC 0.5 is outside**",
+    )
     text = write_mip_report(study, ["wslpet"]).with_name("tables.md").read_text()
     assert "Labels shuffled before training" in text and "Other folds and random seeds" in text
     assert not (study.folder / "cases").exists()  # no mask was kept
+
+
+def test_the_auc_of_a_control_is_a_mean_over_shuffles_that_point_either_way(study):
+    runs = [run for run in study.runs() if run.system == CONTROL]
+    for number, run in enumerate(runs):
+        keep(study, run, 0.1, right=False, scores=[(0.2, 0.8), (0.8, 0.2)][number % 2])
+    cells = checks.shuffled(study, [CONTROL], "phantoms").rows[0]
+    assert cells[3].startswith("0.50 [") and cells[4] == "0.00–1.00"
+    assert cells[-1] == "types at chance, AUC 0.5 is inside"
+    for run in runs[1:]:
+        study.task.file(run).unlink()
+    cells = checks.shuffled(study, [CONTROL], "phantoms").rows[0]
+    assert cells[1] == "1" and cells[-1] == "types at chance; one shuffle is too few for an AUC"

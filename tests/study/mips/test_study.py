@@ -1,18 +1,20 @@
 """The study on MIPs from a terminal: folds, resuming, every system, the control, the report."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from tests.helpers.mip_cohort import PLACES, keep_frames, write_mip_cohort
 from wslpet.cli import main
-from wslpet.core.errors import InputError
+from wslpet.core.errors import InputError, TrainingError
 from wslpet.data.mip_cohort import read_mip_cohort
 from wslpet.study.mips.cohort import load
 from wslpet.study.mips.results import learned_types
 from wslpet.study.mips.study import CONTROL, open_mip_study
-from wslpet.study.mips.systems.registry import SYSTEMS, system_of
+from wslpet.study.mips.systems.case import Case, Effort
+from wslpet.study.mips.systems.registry import SYSTEMS, predictions, system_of
 
 PEOPLE = 20
 
@@ -95,6 +97,32 @@ def test_shuffled_labels_keep_their_number_and_the_place_of_the_click(folder, ou
         if person.cancer_type is not None:
             assert np.abs(np.subtract(person.click, PLACES[person.cancer_type])).max() <= 13
     assert [p.image for p in mixed.people] == [p.image for p in cohort.people]
+
+
+def test_a_control_learns_shuffled_labels_for_steps_of_its_own(folder, out, monkeypatch):
+    monkeypatch.setitem(SYSTEMS, "one_click", replace(SYSTEMS["one_click"], predict=lambda case: [case]))
+    cohort = load(folder, out / "cache")
+    numbers = list(range(PEOPLE))
+    (given,) = predictions(Case(CONTROL, cohort, numbers, cohort, numbers, Effort(steps=7, control_steps=3, seed=3)))
+    assert given.system == "one_click-shipped" and given.effort.steps == 3
+    assert [p.cancer_type for p in given.cohort.people] == [
+        p.cancer_type for p in cohort.shuffled(numbers, seed=3).people
+    ]
+    (given,) = predictions(Case("one_click-shipped", cohort, numbers, cohort, numbers, given.effort))
+    assert given.cohort is cohort
+
+
+def test_a_control_with_nothing_to_learn_from_finds_nothing(folder, out, monkeypatch):
+    def nothing(case):
+        raise TrainingError("no lesion to learn from")
+
+    monkeypatch.setitem(SYSTEMS, "one_click", replace(SYSTEMS["one_click"], predict=nothing))
+    cohort, lines = load(folder, out / "cache"), []
+    found = predictions(Case(CONTROL, cohort, range(PEOPLE), cohort, [0, 1], Effort(), lines.append))
+    assert lines == [f"{CONTROL}: no lesion to learn from"]
+    assert [one.score for one in found] == [0, 0] and not any(one.mask.any() for one in found)
+    with pytest.raises(TrainingError):
+        predictions(Case("one_click", cohort, range(PEOPLE), cohort, [0, 1], Effort()))
 
 
 def test_a_cohort_without_masks_or_of_one_type_is_refused(folder, tmp_path):

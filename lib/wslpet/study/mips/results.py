@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import binomtest
+from scipy.stats import binomtest, ttest_1samp
 from sklearn.metrics import roc_curve
 
 from wslpet.analysis.statistics import (
@@ -90,6 +90,15 @@ def mean(values: Sequence[float | None], seed: int = 0) -> Estimate | None:
     """Mean of what is known, with a bootstrap interval over people; None where nothing is."""
     known = [value for value in values if value is not None]
     return bootstrap(np.array(known), seed=seed) if known else None
+
+
+def mean_of_runs(values: Sequence[float]) -> Estimate:
+    """Mean over runs with Student's 95 % interval, two runs or more."""
+    value = float(np.mean(values))
+    if np.ptp(values) == 0:
+        return Estimate(value, value, value)
+    low, high = ttest_1samp(values, value).confidence_interval()
+    return Estimate(value, float(low), float(high))
 
 
 def auc_of(outcomes: Sequence[Outcome]) -> Estimate:

@@ -26,7 +26,7 @@ REFERENCE = "one_click"
 # Control: ours from labels that were shuffled, without the shipped segmenter, which knows lesions from elsewhere.
 CONTROL = "one_click-shipped+shuffled"
 # Systems that depend on folds or on random numbers, and learn again with other ones; cheap ones first.
-REPEATED = ("threshold", "atlas", REFERENCE, "cam_distance")
+REPEATED = ("threshold", "atlas", REFERENCE, "cam_distance", CONTROL)
 # Cheap ones first, so that a study that was stopped has a table. Those of a group share a network in each fold.
 ORDER = (
     ("threshold",),
@@ -45,10 +45,10 @@ ORDER = (
 )
 EFFORTS = {
     # About an hour of CPU in all; ours learns as by default.
-    "small": Effort(cam_epochs=15, paper_epochs=20, fcn_epochs=4, unet_steps=500),
+    "small": Effort(control_steps=200, cam_epochs=15, paper_epochs=20, fcn_epochs=4, unet_steps=500),
     "full": Effort(),
     # Every loop, and nothing else: tests that a cohort can be read and a report written.
-    "try": Effort(steps=4, epochs=1, cam_epochs=1, paper_epochs=1, fcn_epochs=1, unet_steps=4),
+    "try": Effort(steps=4, control_steps=4, epochs=1, cam_epochs=1, paper_epochs=1, fcn_epochs=1, unet_steps=4),
 }
 # Numbers of clicked patients of the learning curve.
 CURVE = (10, 20, 40, 80)
@@ -114,6 +114,11 @@ class MipStudy:
         """What was judged of a system in the folds that are done, or in some of them."""
         kept = [run for run in self.kept(name, size, repeat) if folds is None or run.fold in folds]
         return [one for run in kept for one in outcomes_of(run, self.task)]
+
+    def single_runs(self, name: str) -> list[list[Outcome]]:
+        """What was judged of a system, each fold and each repeat by itself."""
+        kept = [run for repeat in range(self.repeats) for run in self.kept(name, repeat=repeat)]
+        return [outcomes_of(run, self.task) for run in kept]
 
     def curve_folds(self) -> list[int]:
         """The folds in which each system of the learning curve has learned from all of its numbers of patients."""

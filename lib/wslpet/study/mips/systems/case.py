@@ -15,6 +15,7 @@ class Effort:
     Parameters
     ----------
     steps : of each of our two networks.
+    control_steps : the same, from shuffled labels.
     epochs : of the CAM network with the distance loss and our settings.
     cam_epochs : of CAMs alone.
     paper_epochs : of the paper's network, which is shown patients only.
@@ -24,6 +25,7 @@ class Effort:
     """
 
     steps: int = 1000
+    control_steps: int = 1000
     epochs: int = 20
     cam_epochs: int = 30
     paper_epochs: int = 40

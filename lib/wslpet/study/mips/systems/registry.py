@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from wslpet.core.errors import InputError
+import numpy as np
+
+from wslpet.core.errors import InputError, TrainingError
 from wslpet.study.mips.judging import Prediction
 from wslpet.study.mips.systems import cams, fcn, ours, simple, unet
 from wslpet.study.mips.systems.case import Case
@@ -194,10 +196,18 @@ def predictions(case: Case) -> list[Prediction]:
     """What a system says of people that it has not seen.
 
     `NAME+shuffled` learns from labels (cancer type or none, and click) that were shuffled among the people to learn
-    from: a control, which must not find anything.
+    from: a control, which must tell neither types nor who is ill. Its maps may still show lesions, since unusual
+    uptake is visible without labels. Where shuffled clicks lie in no uptake to learn from, it finds nothing.
     """
     system, _, control = case.system.partition("+")
     predict = system_of(case.system).predict
-    if control:
-        case = replace(case, system=system, cohort=case.cohort.shuffled(case.learn_from, case.effort.seed))
-    return predict(case)
+    if not control:
+        return predict(case)
+    cohort = case.cohort.shuffled(case.learn_from, case.effort.seed)
+    effort = replace(case.effort, steps=case.effort.control_steps)
+    try:
+        return predict(replace(case, system=system, cohort=cohort, effort=effort))
+    except TrainingError as error:
+        case.report(f"{case.system}: {error}")
+        empty = [np.zeros(case.test.people[k].image.pixels.shape) for k in case.numbers]
+        return [Prediction(strength, strength > 0, 0.0, None) for strength in empty]

@@ -11,41 +11,51 @@ from wslpet.study.mips import results
 from wslpet.study.mips.judging import Outcome
 from wslpet.study.mips.report.tables.parts import NONE, Table, interval, percent
 from wslpet.study.mips.study import REPEATED, MipStudy
-from wslpet.study.mips.systems.registry import system_of
+from wslpet.study.mips.systems.registry import is_control, system_of
 
 # What other folds and seeds are judged by.
 _QUANTITIES = ("Dice", "strongest place", "AUC", "type")
 
 
 def shuffled(study: MipStudy, names: Sequence[str], data: str) -> Table:
-    """Controls: systems that learned from shuffled labels."""
-    found = {name: study.outcomes(name) for name in names}
-    some = next(iter(found.values()))
-    types = {o.cancer_type for o in some if o.ill}
+    """Controls: systems that learned from shuffled labels, each run from another shuffle."""
+    runs = {name: study.single_runs(name) for name in names}
+    everybody = [one for own in next(iter(runs.values())) for one in own]
+    types = {o.cancer_type for o in everybody if o.ill}
     return Table(
         "control",
         f"Labels shuffled before training: {data}.",
-        ("method", "people", "type %", "AUC", ""),
-        tuple((system_of(name).title, str(len(own)), *_control_cells(own)) for name, own in found.items()),
+        ("method", "shuffles", "type %", "AUC", "AUCs from–to", ""),
+        tuple((system_of(name).title, str(len(own)), *_control_cells(own)) for name, own in runs.items()),
         (
-            f"With nothing to learn, a guess is right in {1 / len(types):.0%} (or, of the most frequent type, in "
-            f"{results.commonest_share(some):.0%}) of the patients [Wilson's 95 % interval], and the AUC [DeLong's] is "
-            "0.5, unless something leaks from test to training. What a system brings along from elsewhere, such as "
-            "shipped weights, is not shuffled.",
+            "Each fold of each repeat is one shuffle. Type: of all patients together [Wilson's 95 % interval]; a guess "
+            f"is right in {1 / len(types):.0%} of them, or, of the most frequent type, in "
+            f"{results.commonest_share(everybody):.0%}. AUC: mean over the shuffles [95 % interval, Student's t]; it "
+            "is 0.5 unless something leaks from test to training. One shuffle may be far from 0.5, below or above: "
+            "unusual uptake is visible without labels, and shuffled labels turn the score of a person one way or the "
+            "other by chance. What a system brings along from elsewhere, such as shipped weights, is not shuffled.",
         ),
     )
 
 
-def _control_cells(outcomes: Sequence[Outcome]) -> tuple[str, str, str]:
-    auc = results.auc_of(outcomes)
-    told = "**types are told**" if results.learned_types(outcomes) else "types at chance"
-    inside = "AUC 0.5 is inside" if auc.low <= 0.5 <= auc.high else "**AUC 0.5 is outside**"
-    return percent(results.share([o.type_right for o in outcomes if o.ill])), interval(auc), f"{told}, {inside}"
+def _control_cells(runs: Sequence[Sequence[Outcome]]) -> tuple[str, ...]:
+    everybody = [one for own in runs for one in own]
+    told = "**types are told**" if results.learned_types(everybody) else "types at chance"
+    right = percent(results.share([o.type_right for o in everybody if o.ill]))
+    aucs = [results.auc_of(own).value for own in runs]
+    span = f"{min(aucs):.2f}–{max(aucs):.2f}"
+    if len(runs) < 2:
+        return right, NONE, span, f"{told}; one shuffle is too few for an AUC"
+    mean = results.mean_of_runs(aucs)
+    inside = "AUC 0.5 is inside" if mean.low <= 0.5 <= mean.high else "**AUC 0.5 is outside**"
+    return right, interval(mean), span, f"{told}, {inside}"
 
 
 def repeats(study: MipStudy, data: str) -> Table | None:
     """Systems with other folds and random seeds; None where each learned once."""
-    rows = [row for name in REPEATED if name in study.names for row in _repeat_rows(study, name)]
+    rows = [
+        row for name in REPEATED if name in study.names and not is_control(name) for row in _repeat_rows(study, name)
+    ]
     if not rows:
         return None
     return Table(
