@@ -59,7 +59,8 @@ def test_a_repeat_of_some_folds_says_of_how_many_patients_it_is(study):
     for run in runs[3:]:
         study.task.file(run).unlink(missing_ok=True)
     table = checks.repeats(study, "phantoms")
-    assert [row[1:3] for row in table.rows] == [("0", "8"), ("1", "4")]
+    assert [row[1:3] for row in table.rows] == [("0", "8"), ("0", "4"), ("1", "4")]
+    assert [row[-1] for row in table.rows] == ["–", "the same people", "all"]
     study.task.file(runs[2]).unlink()
     assert checks.repeats(study, "phantoms") is None
 

@@ -64,9 +64,9 @@ def repeats(study: MipStudy, data: str) -> Table | None:
         ("method", "seed", "patients", *_QUANTITIES, "inside the first one's intervals"),
         tuple(rows),
         (
-            "Everybody is judged once with each seed; where folds are not done yet, the number of patients says so. "
-            "Intervals as in the tables above. A system that learns nothing from the cohort is the same with any folds "
-            "and seeds, and has no row.",
+            "Everybody is judged once with each seed; where folds are not done yet, the first seed's figures of the "
+            "same people stand above, and it is their intervals that count. Intervals as in the tables above. A system "
+            "that learns nothing from the cohort is the same with any folds and seeds, and has no row.",
         ),
     )
 
@@ -75,14 +75,20 @@ def _repeat_rows(study: MipStudy, name: str) -> list[tuple[str, ...]]:
     found = [study.outcomes(name, repeat=repeat) for repeat in range(study.repeats)]
     if not found[0] or not any(found[1:]):
         return []
-    first, rows = _estimates(found[0]), []
-    for number, one in enumerate(found):
-        if one:
-            own = _estimates(one)
-            inside = _inside(own, first) if number else NONE
-            patients = str(sum(o.ill for o in one))
-            rows.append((system_of(name).title, str(study.task.effort.seed + number), patients, *_shown(own), inside))
+    title, seed = system_of(name).title, study.task.effort.seed
+    rows = [(title, str(seed), *_repeat_cells(found[0]), NONE)]
+    for number, one in enumerate(found[1:], start=1):
+        people = {o.name for o in one}
+        first = [o for o in found[0] if o.name in people]
+        if people and len(first) < len(found[0]):
+            rows.append((title, str(seed), *_repeat_cells(first), "the same people"))
+        if people:
+            rows.append((title, str(seed + number), *_repeat_cells(one), _inside(_estimates(one), _estimates(first))))
     return rows
+
+
+def _repeat_cells(outcomes: Sequence[Outcome]) -> tuple[str, ...]:
+    return str(sum(o.ill for o in outcomes)), *_shown(_estimates(outcomes))
 
 
 def _estimates(outcomes: Sequence[Outcome]) -> dict[str, Estimate | None]:
