@@ -2,9 +2,9 @@
 
 Cohorts: "hard" (one primary and its nodes, mimics); "healthy" (the same with mimics and no tumour); "several" (2 to 12
 lesions in hard phantoms); "lifelike" (1 to 24 lesions, or none). Detection, Dice and type of the lesions that stand at
-`--least`; sensitivity at one false place a patient; error of the total metabolic tumour volume (TMTV); specificity at
-95 % sensitivity, hard against healthy; and a reliability table. `--part choose` are the patients that the default of
-`Settings.least_probability` was chosen on, `report` others.
+`--least`; sensitivity at one false place a patient, and by false places (FROC curve); error of the total metabolic
+tumour volume (TMTV); specificity at 95 % sensitivity, hard against healthy; and a reliability table. `--part choose`
+are the patients that the default of `Settings.least_probability` was chosen on, `report` others.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ MOST_LESIONS = 12
 # A lesion is found where a contour holds this share of it.
 HELD = 0.5
 FALSE_PLACES = 1.0
+CURVE = (0.125, 0.25, 0.5, 1.0, 2.0, 4.0)
 BINS = (0.0, 0.05, 0.2, 0.4, 0.6, 0.8, 0.95, 1.0)
 
 
@@ -156,6 +157,14 @@ def sensitivity(cases: Sequence[Judged], false_places: float) -> tuple[float, fl
     return best
 
 
+def curve(cases: Sequence[Judged]) -> None:
+    """Print the FROC curve: sensitivity by false places a patient, and the least probability at which."""
+    print("| false places a patient | lesions found % | least probability |\n| --- | --- | --- |")
+    for false_places in CURVE:
+        share, at = sensitivity(cases, false_places)
+        print(f"| {false_places:g} | {100 * share:.0f} | {at:.2f} |")
+
+
 def specificity(ill: Sequence[Judged], healthy: Sequence[Judged], at: float = 0.95) -> tuple[float, float]:
     """Specificity at a sensitivity, and the patient's probability at which."""
     cut = float(np.quantile([one.patient for one in ill], 1 - at, method="lower"))
@@ -210,6 +219,7 @@ def main() -> None:
         if name == "several":
             share, at = sensitivity(found[name], FALSE_PLACES)
             print(f"{share:.1%} of the lesions at {FALSE_PLACES:g} false places a patient, probability {at:.2f}")
+            curve(found[name])
     if {"hard", "healthy"} <= found.keys():
         share, cut = specificity(found["hard"], found["healthy"])
         print(f"specificity {share:.1%} at 95 % sensitivity, patient's probability {cut:.2f}")
