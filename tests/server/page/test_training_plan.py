@@ -1,7 +1,8 @@
-"""What the page says of a training before it starts."""
+"""What the page says of a training before it starts, and a stop while it starts."""
 
 import pytest
 
+from wslpet.server.page import training
 from wslpet.server.page.schemas.training import Run
 from wslpet.server.page.training import Annotated, planned
 
@@ -49,3 +50,11 @@ def test_a_rare_type_is_not_judged() -> None:
     told = planned(cohort(lung=40, oesophagus=40, melanoma=2), 0.2, "abc", [])
     assert "Not judged: melanoma." in told
     assert "2 melanoma" in told.split(".")[0]
+
+
+def test_a_training_that_has_no_process_yet_is_stopped_when_it_has(monkeypatch):
+    states, stopped = ["waiting", "waiting", "running"], []
+    monkeypatch.setattr(training, "_state", lambda: states.pop(0) if len(states) > 1 else states[0])
+    monkeypatch.setattr(training.monailabel_train, "stop", lambda: stopped.append(list(states)))
+    training.stop()
+    assert stopped == [["running"]]

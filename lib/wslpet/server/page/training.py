@@ -26,6 +26,8 @@ from wslpet.server.tasks.training.training_record import RUN_FILE
 
 TASK = "wslpet"
 RUNS_SHOWN = 30
+# A training has a process by then, also on a busy machine.
+BEGINNING_SECONDS = 30.0
 _STATES = {"SUBMITTED": "waiting", "RUNNING": "running", "DONE": "done", "ERROR": "failed", "STOPPED": "stopped"}
 
 
@@ -50,7 +52,13 @@ def start(app: Any, options: TrainOptions) -> None:
 
 
 def stop() -> None:
-    """Stop the training that runs; the weights in use stay."""
+    """Stop the training that runs; the weights in use stay.
+
+    One that was only just asked for is waited for: MONAI Label stops a process, and without one it would do nothing.
+    """
+    deadline = time.monotonic() + BEGINNING_SECONDS
+    while _state() == "waiting" and time.monotonic() < deadline:
+        time.sleep(0.05)
     monailabel_train.stop()
 
 
