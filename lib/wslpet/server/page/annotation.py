@@ -122,7 +122,7 @@ class AnnotationPage:
         (sx, sz, sy) = views.coronal.spacing
         return Patient(
             image=image_id,
-            title=self.title(image_id),
+            title=self.datastore.title(image_id),
             shape=(x, y, z),
             spacing=(sx, sy, sz),
             affine=views.affine.tolist(),
@@ -151,11 +151,6 @@ class AnnotationPage:
         """StudyInstanceUID of a series on a PACS, where OHIF opens it; "" of a file or a folder."""
         on_pacs = isinstance(self.datastore.source, DicomWeb)
         return self.datastore.facts(image_id).get("StudyInstanceUID", "") if on_pacs else ""
-
-    def title(self, image_id: str) -> str:
-        facts = self.datastore.facts(image_id)
-        described = [facts[key] for key in ("PatientID", "StudyDate", "SeriesDescription") if facts.get(key)]
-        return " · ".join(described) or image_id
 
     def delineate(self, image_id: str, click: Click) -> Delineated | None:
         """Delineate the lesions at clicks, with what is doubtful about them; None for "no tumour".

@@ -31,7 +31,7 @@ class _Unannotated(Strategy):
     """Base class of the strategies: chooses among the images without an annotation."""
 
     def candidates(self, reader: str, datastore: SeededDatastore) -> list[str]:
-        """Images that a reader may get, in alphabetical order."""
+        """Images that a reader may get, by name: patient 2 before patient 10."""
         return datastore.waiting(reader)
 
     def __call__(self, request: Mapping[str, Any], datastore: SeededDatastore) -> dict[str, Any] | None:
@@ -73,7 +73,7 @@ class _Unannotated(Strategy):
 
     @abstractmethod
     def choose(self, waiting: list[str], datastore: SeededDatastore) -> dict[str, Any]:
-        """Choose one of the images, of which there is at least one; they are in alphabetical order."""
+        """Choose one of the images, of which there is at least one; they are in order by name."""
 
 
 class First(_Unannotated):

@@ -125,7 +125,7 @@ class CohortRows:
         shown = predicted if annotation else None  # it must not sway who annotates next
         return CohortRow(
             image=image,
-            title=self._page.title(image),
+            title=self._store.title(image),
             state=state,
             reason=reason,
             annotation=annotation,

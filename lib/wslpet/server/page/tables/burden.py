@@ -152,7 +152,7 @@ class CohortBurden:
         scan = self.scan(image, annotation)
         if form in ("figures", "png"):
             drawn = figures_pdf if form == "figures" else figures_png
-            return drawn(self._store.volume(image), scan, self._page.title(image))
+            return drawn(self._store.volume(image), scan, self._store.title(image))
         if headers is None:
             return mask_content(scan.labels, ".nii.gz")
         grid, stamp = scan.labels, self.key(image, annotation)
