@@ -83,9 +83,10 @@ def test_every_picture_and_button_has_its_place(page: Page, screen: Screen) -> N
     aside = page.locator("aside")
     assert aside.evaluate("aside => aside.scrollWidth <= aside.clientWidth + 1")
     assert aside.bounding_box()["height"] > 0.6 * screen.height or screen.height > screen.width
-    for name in ("save", "skip", "show-model", "ruler"):
+    for name in ("save", "skip", "show-model", "agree", "ruler"):
         page.locator(f"#{name}").scroll_into_view_if_needed()
-        assert page.locator(f"#{name}").is_visible()
+        box = page.locator(f"#{name}").bounding_box()
+        assert box is not None and box["x"] >= 0 and box["x"] + box["width"] <= screen.width, name
 
 
 def test_buttons_stay_where_they_are_while_a_lesion_is_outlined(page: Page, screen: Screen) -> None:
@@ -102,6 +103,8 @@ def test_buttons_stay_where_they_are_while_a_lesion_is_outlined(page: Page, scre
     page.wait_for_function("() => document.querySelector('#annotate').dataset.seed")
     page.wait_for_function("() => document.querySelector('#lesions tbody tr, #notices p')")
     page.locator("#types button").first.evaluate("button => button.click()")
+    # The list of lesions is not cut off at the side, where "delete" is.
+    assert page.locator(".lesions").evaluate("list => list.scrollWidth <= list.clientWidth")
     np.testing.assert_allclose(places(), before, atol=0.1)
 
 
