@@ -135,8 +135,8 @@ def _done(client: Any, futures: list[Any], scheduler: str) -> list[Any]:
 def _result(client: Any, future: Any, item: Any, scheduler: str) -> Any:
     """Return the result of a scan; an error that names it if each worker that had it died.
 
-    A result lies in the memory of its worker. If that is lost before the result is fetched, the scan is done again by
-    another worker, for which Dask itself would wait without end.
+    A result lies in the memory of its worker. If that is lost before the result is fetched, Dask does the scan again on
+    another worker, and would wait for one without end.
     """
     from distributed import KilledWorker
     from distributed import TimeoutError as DaskTimeoutError  # on Python 3.10, not the built-in one
