@@ -41,7 +41,7 @@ def main() -> None:
 
 
 def _take(ohif: Ohif, name: str) -> None:
-    ohif.page.wait_for_timeout(NOTICE_MS)  # until the notices are gone
+    ohif.page.wait_for_timeout(NOTICE_MS)  # until OHIF's own notices are gone; ours, with the numbers, stay
     ohif.settle()
     ohif.page.screenshot(path=ROOT / "docs" / "images" / f"ohif-{name}.png")
 
