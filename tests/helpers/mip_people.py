@@ -5,10 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from wslpet.core.arrays import Array
-from wslpet.method.normal.atlas import Atlas, build_atlas
 from wslpet.method.normal.frame import FRAME_SHAPE
 from wslpet.method.segmentation.batches import TrainingSet
-from wslpet.method.segmentation.network import FACTOR, reduced
+from wslpet.method.segmentation.network import reduced
 
 ROWS = 320
 BLADDER = (240, 128)
@@ -37,8 +36,3 @@ def training_set(rng: np.random.Generator, ill: int = 6, well: int = 8) -> Train
     masks = np.stack([mask for _, mask in people])[:, None]
     lesions = reduced(masks) >= 0.5
     return TrainingSet(reduced(images), lesions, np.ones_like(lesions), ("lung",) * ill + (None,) * well)
-
-
-def frame_atlas(images: Array) -> Atlas:
-    """The atlas of people (person, view, row, column) on the segmenter's grid."""
-    return build_atlas(images.repeat(FACTOR, axis=2).repeat(FACTOR, axis=3))

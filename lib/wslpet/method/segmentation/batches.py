@@ -11,10 +11,8 @@ from torch import Tensor
 
 from wslpet.core.arrays import Array, BoolArray
 from wslpet.core.errors import TrainingError
-from wslpet.method.network.coarse_segmenter import GRID_MM
-from wslpet.method.normal.atlas import Atlas
 from wslpet.method.segmentation.implants import ImplantLibrary, implant
-from wslpet.method.segmentation.network import frame_places, input_channels
+from wslpet.method.segmentation.network import PLACE, frame_places, input_channels
 
 # Rows and columns of a window. The frame's outer columns hold elbows and air; windows move over them.
 WINDOW = 128
@@ -65,7 +63,6 @@ class Augmentation:
     rotation : largest rotation, degrees.
     gain : largest logarithm of a factor on the SUV.
     gamma : largest logarithm of an exponent on the SUV, which keeps SUV 2.
-    atlas_shift_mm : largest shift of the atlas against the image, as the fit of the frame errs.
     noise : largest relative noise.
     """
 
@@ -74,7 +71,6 @@ class Augmentation:
     rotation: float = 6.0
     gain: float = 0.25
     gamma: float = 0.15
-    atlas_shift_mm: float = 8.0
     noise: float = 0.06
 
 
@@ -94,7 +90,6 @@ class Sampler:
     Parameters
     ----------
     people : to learn from.
-    atlas : what is normal.
     types : cancer types, in the order of the network's head.
     implants : clicked lesions; None implants nothing.
     """
@@ -102,7 +97,6 @@ class Sampler:
     def __init__(
         self,
         people: TrainingSet,
-        atlas: Atlas,
         types: tuple[str, ...],
         config: Augmentation,
         implants: ImplantLibrary | None,
@@ -110,7 +104,6 @@ class Sampler:
     ) -> None:
         self._people, self._config, self._rng, self._implants = people, config, rng, implants
         self._rows = people.images.shape[2]
-        self._quantiles = torch.from_numpy(atlas.smooth(self._rows))
         self._places = frame_places(self._rows)
         self._type_numbers = [-1 if name is None else types.index(name) for name in people.types]
         self._ill = np.flatnonzero([name is not None for name in people.types])
@@ -167,10 +160,10 @@ class Sampler:
         pixels = torch.from_numpy(np.stack([one[0] for one in windows]))
         grid, flipped = self._grid(n, pixels.shape[2:])
         image, lesions, known = F.grid_sample(pixels, grid, align_corners=False).unbind(dim=1)
-        around = self._around(view, first, grid, pixels.shape[2:])
+        places = self._at(first, grid, pixels.shape[2:])
         image = self._intensity(image)
-        inputs = input_channels(image, around[:, :2], around[:, 2:], view)
-        inputs[:, 5] = torch.where(flipped[:, None, None], -inputs[:, 5], inputs[:, 5])
+        inputs = input_channels(image, places, view)
+        inputs[:, PLACE] = torch.where(flipped[:, None, None], -inputs[:, PLACE], inputs[:, PLACE])
         weight = (known > 0.99).float()
         return Batch(inputs, (lesions > 0.5).float(), weight, types)
 
@@ -194,19 +187,13 @@ class Sampler:
         grid = F.affine_grid(torch.from_numpy(matrix), [n, 1, WINDOW, COLUMNS], align_corners=False)
         return grid, torch.from_numpy(flipped)
 
-    def _around(self, view: Tensor, first: Array, grid: Tensor, shape: tuple[int, ...]) -> Tensor:
-        """(n, 4, row, column): quantiles of the atlas and places in the frame, at the pixels of the grid."""
-        rows, columns = shape
-        found = []
-        for k, number in enumerate(view.tolist()):
-            maps = torch.cat([self._quantiles[number], self._places])[None]
-            own = grid[k : k + 1].clone()
-            own[..., 1] = ((own[..., 1] + 1) * rows / 2 + float(first[k])) * 2 / self._rows - 1
-            limit = self._config.atlas_shift_mm
-            shift = self._rng.uniform(-limit, limit, 2)
-            own += torch.tensor([shift[0] / columns, shift[1] / self._rows], dtype=own.dtype) * (2 / GRID_MM)
-            found.append(F.grid_sample(maps, own, padding_mode="border", align_corners=False))
-        return torch.cat(found)
+    def _at(self, first: Array, grid: Tensor, shape: tuple[int, ...]) -> Tensor:
+        """(n, 2, row, column): places in the frame at the pixels of the grid; first : row of each window."""
+        rows, _ = shape
+        own = grid.clone()
+        own[..., 1] = ((own[..., 1] + 1) * rows / 2 + torch.tensor(first)[:, None, None]) * 2 / self._rows - 1
+        maps = self._places.expand(len(own), *self._places.shape)
+        return F.grid_sample(maps, own, padding_mode="border", align_corners=False)
 
     def _intensity(self, image: Tensor) -> Tensor:
         rng, config, n = self._rng, self._config, len(image)

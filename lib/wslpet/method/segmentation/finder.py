@@ -17,7 +17,7 @@ from wslpet.method.segmentation.evidence import Presence, features, log_odds
 from wslpet.method.segmentation.model import Segmenter, SegmenterOutput, segmenter_content, segmenter_from
 from wslpet.method.segmentation.network import enlarged, reduced
 
-FORMAT = "wslpet-finder-2"
+FORMAT = "wslpet-finder-3"
 # Probability from which a pixel is a lesion.
 THRESHOLD = 0.5
 # Added to the mean log-odds: the shipped segmenter's are low, as it saw phantoms only. Chosen on two of five folds.

@@ -40,14 +40,12 @@ class Learning:
     training : of each network.
     contour : how a click becomes a contour.
     ignore : whether what nobody clicked is unknown rather than background.
-    use_atlas : whether the network is told what is normal.
     shipped : whether the training starts from the shipped segmenter, whose answer is blended with that of the networks.
     """
 
     training: SegmenterTraining = field(default_factory=lambda: SegmenterTraining(steps=1000))
     contour: ClickContour = field(default_factory=ClickContour)
     ignore: bool = True
-    use_atlas: bool = True
     shipped: bool = True
 
 
@@ -146,11 +144,10 @@ def learn(
     atlas = atlas or site_atlas(people)
     types = tuple(sorted({name for name in people.types if name is not None}))
     settings = SegmenterSettings(types)
-    shown = atlas if config.use_atlas else replace(atlas, quantiles=np.zeros_like(atlas.quantiles))
     lessons = training_set(people, atlas, config)
     start = initial if initial is not None else load_network() if config.shipped else None
-    shipped = shipped_segmenter(atlas) if config.shipped else None
-    members, unseen = _members(lessons, shown, settings, config.training, _halves(people.ill), start, report)
+    shipped = shipped_segmenter() if config.shipped else None
+    members, unseen = _members(lessons, settings, config.training, _halves(people.ill), start, report)
     unseen = blended(unseen, shipped, lessons.images)
     return LesionFinder(tuple(members), shipped, fit_presence(person_features(unseen), people.ill))
 
@@ -165,7 +162,6 @@ def _halves(ill: BoolArray) -> list[Array]:
 
 def _members(
     lessons: TrainingSet,
-    atlas: Atlas,
     settings: SegmenterSettings,
     training: SegmenterTraining,
     halves: list[Array],
@@ -179,7 +175,7 @@ def _members(
     for number, unseen in enumerate(halves):
         seen = np.setdiff1d(np.arange(shape[0]), unseen)
         own = replace(training, random_seed=training.random_seed + number)
-        members.append(train_segmenter(lessons.subset(seen), atlas, settings, own, initial))
+        members.append(train_segmenter(lessons.subset(seen), settings, own, initial))
         probability[unseen] = members[-1].predict(lessons.images[unseen], mirror=False).probability
         if report is not None:
             report(f"network {number + 1} of {len(halves)}, {training.steps} steps")

@@ -1,4 +1,4 @@
-"""A trained segmenter: network, atlas and settings; its file, and what it says of people."""
+"""A trained segmenter: network and settings; its file, and what it says of people."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from wslpet.core.atomic_io import replacing
 from wslpet.core.errors import InputError, ModelError
 from wslpet.method.network.coarse_segmenter import MULTIPLE, WIDTHS, load_network
 from wslpet.method.network.weights_file import read_content
-from wslpet.method.normal.atlas import Atlas
-from wslpet.method.segmentation.network import SegmenterNet, frame_places, input_channels
+from wslpet.method.projection.mip import VIEWS
+from wslpet.method.segmentation.network import PLACE, SegmenterNet, frame_places, input_channels
 
-FORMAT = "wslpet-segmenter-2"
+FORMAT = "wslpet-segmenter-3"
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,6 @@ class Segmenter:
 
     network: SegmenterNet
     settings: SegmenterSettings
-    atlas: Atlas
     history: dict[str, Any] = field(default_factory=dict)
 
     def predict(self, images: Array, mirror: bool = True) -> SegmenterOutput:
@@ -61,36 +60,34 @@ class Segmenter:
         images : (person, view, row, column) SUV on the segmenter's grid (`network.reduced`), NaN outside the scan.
         mirror : whether the mean with the mirrored image is taken.
         """
-        if images.ndim != 4 or images.shape[1] > len(self.atlas.quantiles):
+        if images.ndim != 4 or images.shape[1] > len(VIEWS):
             raise InputError(
-                f"images of shape {images.shape} are not (person, view, row, column) of the atlas's "
-                f"{len(self.atlas.quantiles)} views; bring them to the frame first"
+                f"images of shape {images.shape} are not (person, view, row, column) of {len(VIEWS)} views; "
+                "bring them to the frame first"
             )
         probability = np.zeros(images.shape, dtype=np.float32)
         types = np.zeros((len(images), len(self.settings.types)), dtype=np.float32)
-        quantiles, places = torch.from_numpy(self.atlas.smooth(images.shape[2])), frame_places(images.shape[2])
+        places = frame_places(images.shape[2])
         for k, person in enumerate(images):
             for view, image in enumerate(person):
-                found, scores = self._run(image, quantiles[view], places, view, mirror)
+                found, scores = self._run(image, places, view, mirror)
                 probability[k, view] = np.where(np.isfinite(image), found, 0)
                 types[k] += scores / len(person)
         return SegmenterOutput(probability, types)
 
     @torch.inference_mode()
-    def _run(
-        self, image: Array, quantiles: torch.Tensor, places: torch.Tensor, view: int, mirror: bool
-    ) -> tuple[Array, Array]:
+    def _run(self, image: Array, places: torch.Tensor, view: int, mirror: bool) -> tuple[Array, Array]:
         rows = np.flatnonzero(np.isfinite(image).any(axis=1))
         result = np.zeros(image.shape, dtype=np.float32)
         if not len(rows):
             return result, np.zeros(len(self.settings.types), dtype=np.float32)
         window = slice(int(rows[0]), int(rows[-1]) + 1)
         pixels = torch.from_numpy(np.nan_to_num(image[window].astype(np.float32)))[None]
-        inputs = input_channels(pixels, quantiles[None, :, window], places[None, :, window], torch.tensor([view]))
+        inputs = input_channels(pixels, places[None, :, window], torch.tensor([view]))
         inputs = F.pad(inputs, (0, 0, 0, -inputs.shape[2] % MULTIPLE), mode="replicate")
         if mirror:
             flipped = inputs.flip(3)
-            flipped[:, 5] = inputs[:, 5]
+            flipped[:, PLACE] = inputs[:, PLACE]
             inputs = torch.cat([inputs, flipped])
         logits, types = self.network(inputs.contiguous(memory_format=torch.channels_last))
         found = logits.sigmoid()[:, : pixels.shape[1]]
@@ -99,11 +96,11 @@ class Segmenter:
         return result, scores
 
 
-def shipped_segmenter(atlas: Atlas) -> Segmenter:
-    """The shipped segmenter in the body's frame; it knows the coronal view, and neither types nor the atlas."""
+def shipped_segmenter() -> Segmenter:
+    """The shipped segmenter in the body's frame; it knows the coronal view, and no types."""
     network = SegmenterNet(0)
     network.start_from_shipped(load_network())
-    return Segmenter(network.eval(), SegmenterSettings(), atlas)
+    return Segmenter(network.eval(), SegmenterSettings())
 
 
 def new_network(settings: SegmenterSettings, random_seed: int = 0) -> SegmenterNet:
@@ -114,7 +111,7 @@ def new_network(settings: SegmenterSettings, random_seed: int = 0) -> SegmenterN
 
 
 def save_segmenter(segmenter: Segmenter, path: str | os.PathLike[str]) -> None:
-    """Write the segmenter with its atlas, atomically."""
+    """Write the segmenter, atomically."""
     with replacing(Path(path)) as temporary:
         torch.save(segmenter_content(segmenter), temporary)
 
@@ -138,8 +135,6 @@ def segmenter_content(segmenter: Segmenter) -> dict[str, Any]:
         "settings": asdict(segmenter.settings),
         "history": segmenter.history,
         "weights": segmenter.network.state_dict(),
-        "atlas": torch.from_numpy(segmenter.atlas.quantiles.astype(np.float16)),
-        "people": segmenter.atlas.people,
     }
 
 
@@ -151,9 +146,8 @@ def segmenter_from(content: object, name: str) -> Segmenter:
         settings = SegmenterSettings(**{key: tuple(value) for key, value in content["settings"].items()})
         network = new_network(settings)
         network.load_state_dict(content["weights"])
-        atlas = Atlas(content["atlas"].float().numpy(), int(content["people"]))
     except (RuntimeError, KeyError, TypeError) as error:
         raise ModelError(f"segmenter {name} does not fit its own settings: {error}") from error
     if not all(torch.isfinite(tensor).all() for tensor in network.state_dict().values()):
         raise ModelError(f"segmenter {name} holds weights that are not finite; train again")
-    return Segmenter(network.eval(), settings, atlas, content.get("history", {}))
+    return Segmenter(network.eval(), settings, content.get("history", {}))

@@ -17,9 +17,11 @@ from wslpet.method.normal import frame
 
 # Pixels of the frame's grid along one of the segmenter's.
 FACTOR = round(GRID_MM / frame.GRID_MM)
-CHANNELS = 7
+CHANNELS = 5
+# Of the inputs: the column of the frame, which changes its sign in a mirrored image.
+PLACE = 3
 # Of the inputs: those that the shipped segmenter has, in its order.
-SHARED = (0, 4, 5)
+SHARED = (0, 2, PLACE)
 
 
 class SegmenterNet(CoarseNet):
@@ -61,13 +63,14 @@ class SegmenterNet(CoarseNet):
         self.load_state_dict({**weights, "stem.0.weight": stem}, strict=False)
 
 
-def input_channels(image: Tensor, quantiles: Tensor, place: Tensor, view: Tensor) -> Tensor:
+def input_channels(image: Tensor, place: Tensor, view: Tensor) -> Tensor:
     """Stack the channels.
+
+    The atlas of normal uptake is none of them: with it, Dice was 0.61, without it 0.64 (55 patients).
 
     Parameters
     ----------
     image : (n, row, column) SUV.
-    quantiles : (n, quantile, row, column) SUV of normal uptake at the same pixels.
     place : (n, 2, row, column) position in the frame, from `frame_places`.
     view : (n,) number of the view.
 
@@ -76,9 +79,8 @@ def input_channels(image: Tensor, quantiles: Tensor, place: Tensor, view: Tensor
     (n, CHANNELS, row, column).
     """
     uptake = (image / SATURATION_SUV).clamp(0, 1)
-    usual, highest = (quantiles / SATURATION_SUV).clamp(0, 1).unbind(dim=1)
     flag = view.to(uptake.dtype)[:, None, None].expand_as(uptake)
-    channels = [uptake.sqrt(), usual, uptake - usual, uptake - highest, place[:, 0], place[:, 1], flag]
+    channels = [uptake.sqrt(), uptake, place[:, 0], place[:, 1], flag]
     return torch.stack(channels, dim=1)
 
 

@@ -14,7 +14,6 @@ from torch import Tensor, nn
 from wslpet.core.errors import TrainingError
 from wslpet.method.network.cam import use_bfloat16
 from wslpet.method.network.coarse_segmenter import CoarseNet
-from wslpet.method.normal.atlas import Atlas
 from wslpet.method.segmentation.batches import Augmentation, Batch, Sampler, TrainingSet
 from wslpet.method.segmentation.implants import implant_library
 from wslpet.method.segmentation.model import Segmenter, SegmenterSettings, new_network
@@ -54,7 +53,6 @@ class SegmenterTraining:
 
 def train_segmenter(
     people: TrainingSet,
-    atlas: Atlas,
     settings: SegmenterSettings,
     config: SegmenterTraining | None = None,
     initial: Segmenter | CoarseNet | None = None,
@@ -85,7 +83,7 @@ def train_segmenter(
         _start_from(network, initial, settings)
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     library = implant_library(people.images, people.lesions) if config.implants else None
-    sampler = Sampler(people, atlas, settings.types, config.augmentation, library or None, rng)
+    sampler = Sampler(people, settings.types, config.augmentation, library or None, rng)
     averaged = copy.deepcopy(network)
     optimiser = torch.optim.AdamW(network.parameters(), config.learning_rate, weight_decay=config.weight_decay)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
@@ -105,7 +103,7 @@ def train_segmenter(
             raise TrainingError(f"training diverged at step {step}: the loss is not finite; lower learning_rate")
         if report is not None and report(step + 1, float(loss.detach())):
             break
-    return Segmenter(averaged.eval(), settings, atlas)
+    return Segmenter(averaged.eval(), settings)
 
 
 def _start_from(network: SegmenterNet, initial: Segmenter, settings: SegmenterSettings) -> None:

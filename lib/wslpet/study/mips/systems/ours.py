@@ -14,7 +14,7 @@ from wslpet.study.mips.judging import Prediction
 from wslpet.study.mips.systems.case import Case, Effort
 
 # Variants of `one_click`, each without one part.
-VARIANTS = ("atlas", "guard", "unknown", "implants", "shipped")
+VARIANTS = ("guard", "unknown", "implants", "shipped")
 
 
 def predict_learned(case: Case) -> list[Prediction]:
@@ -33,7 +33,6 @@ def _config(effort: Effort, without: str) -> Learning:
     config = Learning(training=SegmenterTraining(steps=effort.steps, random_seed=effort.seed))
     changes = {
         "": config,
-        "atlas": replace(config, use_atlas=False),
         "guard": replace(config, contour=replace(config.contour, guard=None)),
         "unknown": replace(config, ignore=False),
         "implants": replace(config, training=replace(config.training, implants=False)),

@@ -12,8 +12,7 @@ from torch import Tensor, nn
 from wslpet.core.arrays import Array, FloatArray
 from wslpet.method.network.cam import use_bfloat16
 from wslpet.method.network.coarse_segmenter import SATURATION_SUV
-from wslpet.method.normal.atlas import Atlas
-from wslpet.method.segmentation.batches import Augmentation, Sampler, TrainingSet
+from wslpet.method.segmentation.batches import Augmentation, Sampler
 from wslpet.method.segmentation.learner import Learning, site_atlas, training_set
 from wslpet.method.segmentation.network import enlarged, reduced
 from wslpet.study.mips.cohort import Cohort
@@ -52,8 +51,8 @@ def learn_unet(
     rng = np.random.default_rng(seed)
     held_out, fitting = _divided(cohort, numbers, rng)
     people = cohort.learners(fitting, "full_masks")
-    atlas = site_atlas(people)  # the sampler wants one; the network is not shown it
-    sampler = _sampler(training_set(people, atlas, Learning()), atlas, cohort.types, rng)
+    lessons = training_set(people, site_atlas(people), Learning())
+    sampler = Sampler(lessons, cohort.types, Augmentation(), None, rng)
     torch.manual_seed(seed)
     network: nn.Module = BasicUNet(2, 1, 1, FEATURES).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     loss_of = DiceCELoss(sigmoid=True, batch=True)
@@ -83,10 +82,6 @@ def _divided(cohort: Cohort, numbers: Sequence[int], rng: np.random.Generator) -
     names = {cohort.people[k].person for k in ill[: max(1, len(ill) // HELD_OUT)]}
     held_out = [k for k in numbers if cohort.people[k].person in names]
     return held_out, [k for k in numbers if cohort.people[k].person not in names]
-
-
-def _sampler(people: TrainingSet, atlas: Atlas, types: tuple[str, ...], rng: np.random.Generator) -> Sampler:
-    return Sampler(people, atlas, types, Augmentation(), None, rng)
 
 
 def _dice(network: nn.Module, cohort: Cohort, numbers: Sequence[int]) -> float:
