@@ -66,7 +66,7 @@ class SegmenterNet(CoarseNet):
 def input_channels(image: Tensor, place: Tensor, view: Tensor) -> Tensor:
     """Stack the channels.
 
-    The atlas of normal uptake is none of them: with it, Dice was 0.61, without it 0.64 (55 patients).
+    The atlas of normal uptake is none of them: with and without it, Dice was 0.63 (122 patients, five folds).
 
     Parameters
     ----------
