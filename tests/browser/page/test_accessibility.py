@@ -102,15 +102,7 @@ RUN = {
 
 @pytest.fixture(params=list(SCREENS))
 def page(review: Server, browser: Browser, request: pytest.FixtureRequest) -> Iterator[Page]:
-    screen = SCREENS[request.param]
-    context = browser.new_context(
-        viewport={"width": screen.width, "height": screen.height},
-        device_scale_factor=screen.ratio,
-        has_touch=screen.touch,
-        is_mobile=screen.touch,
-    )
-    page = context.new_page()
-    page.set_default_timeout(60_000)
+    page = SCREENS[request.param].opened(browser)
 
     def trained(route):
         training = route.fetch().json()
@@ -121,7 +113,7 @@ def page(review: Server, browser: Browser, request: pytest.FixtureRequest) -> It
     page.locator("#name[open]").wait_for()
     yield page
     page.goto("about:blank")
-    context.close()
+    page.context.close()
 
 
 def test_no_serious_fault_of_ct_review_agreement_and_comparison(page: Page) -> None:

@@ -24,6 +24,18 @@ class Screen:
     touch: bool = False
     axial: int = 0  # the axial slice is at least this wide
 
+    def opened(self, browser: Browser) -> Page:
+        """A page in a context of its own; close the context."""
+        context = browser.new_context(
+            viewport={"width": self.width, "height": self.height},
+            device_scale_factor=self.ratio,
+            has_touch=self.touch,
+            is_mobile=self.touch,
+        )
+        page = context.new_page()
+        page.set_default_timeout(60_000)
+        return page
+
 
 SCREENS = {
     "laptop": Screen(1366, 768, axial=400),
@@ -49,14 +61,7 @@ def screen(request: pytest.FixtureRequest) -> Screen:
 
 @pytest.fixture
 def page(ward: Ward, browser: Browser, screen: Screen) -> Iterator[Page]:
-    context = browser.new_context(
-        viewport={"width": screen.width, "height": screen.height},
-        device_scale_factor=screen.ratio,
-        has_touch=screen.touch,
-        is_mobile=screen.touch,
-    )
-    page = context.new_page()
-    page.set_default_timeout(60_000)
+    page = screen.opened(browser)
     page.goto(ward.page)
     page.locator("#name[open]").wait_for()
     page.locator("#name input").fill("Ann")
@@ -64,7 +69,7 @@ def page(ward: Ward, browser: Browser, screen: Screen) -> Iterator[Page]:
     page.locator("body[data-ready]").wait_for()
     yield page
     page.goto("about:blank")  # so that the page says that it has no patient open any more
-    context.close()
+    page.context.close()
 
 
 def test_every_picture_and_button_has_its_place(page: Page, screen: Screen) -> None:

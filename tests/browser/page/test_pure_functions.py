@@ -138,7 +138,7 @@ def test_two_separate_parts_are_two_outlines(run: Run) -> None:
 
 def test_drafts_are_kept_by_image(run: Run) -> None:
     found = run(
-        "annotation/drafts.js",
+        "common/drafts.js",
         """m.keepDraft({ image: "a", type: "lung" });
         m.keepDraft({ image: "b", type: "lung", skipped: true });
         m.keepDraft({ image: "a", type: "oesophagus" });

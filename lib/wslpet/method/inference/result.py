@@ -109,7 +109,8 @@ class Result:
         as given; `lesion_mask` tells the lesions apart.
     cancer_type : the seed's type, or the most probable one; `NO_TUMOUR` where no lesion was found.
     type_probabilities : class → probability; empty without a model.
-    confidence : probability of `cancer_type` times the share of the first finding (ours); None when a seed was given.
+    confidence : probability of `cancer_type` times the share of the first finding, and without a lesion the probability
+        that there is none (ours); None when a seed was given.
         Low when the CAMs are diffuse.
     lesion_probability : that the patient has a lesion at all (ours); None when a seed was given.
     findings : strongest back-projected points for `cancer_type`, (position mm RAS, share as of `Finding`); the first

@@ -1,1 +1,1 @@
-"""The CAM network, its inputs, its maps and its files."""
+"""The CAM network and the segmenter: inputs, maps, files of weights."""

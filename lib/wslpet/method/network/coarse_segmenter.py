@@ -106,17 +106,22 @@ def on_grid(image: MipImage) -> FloatArray:
     return small
 
 
-@torch.inference_mode()
 def find(network: CoarseNet, image: MipImage) -> FloatArray:
-    """Probability (row, column) of a lesion at each pixel of a MIP; the mean with the mirrored image."""
+    """Probability (row, column) of a lesion at each pixel of a MIP, see `find_on_grid`."""
     small = on_grid(replace(image, pixels=np.clip(image.pixels, 0, SATURATION_SUV)))
+    return _resampled(find_on_grid(network, small), image.pixels.shape, image.spacing)
+
+
+@torch.inference_mode()
+def find_on_grid(network: CoarseNet, small: Array) -> FloatArray:
+    """Probability of a lesion in (row, column) SUV on the grid of `GRID_MM`; the mean with the mirrored image."""
     uptake = np.clip(small / SATURATION_SUV, 0, 1).astype(np.float32)
     height, width = uptake.shape
     margin = ((0, 0), (0, -height % MULTIPLE), (0, -width % MULTIPLE))
     both = [np.pad(input_channels(each), margin, mode="edge") for each in (uptake, uptake[:, ::-1])]
     found = network(torch.from_numpy(np.stack(both))).sigmoid().numpy()[:, :height, :width]
-    mean = (found[0] + found[1][:, ::-1]) / 2
-    return _resampled(mean, image.pixels.shape, image.spacing)
+    mean: FloatArray = (found[0] + found[1][:, ::-1]) / 2
+    return mean
 
 
 def _resampled(found: Array, shape: tuple[int, ...], spacing: tuple[float, float]) -> FloatArray:

@@ -94,5 +94,5 @@ def test_the_share_counts_mips_whose_strongest_place_is_at_a_lesion(monkeypatch)
 
     mips = [mip(30), mip(60)]
     for place, share in (((105, 33), 0.5), ((105, 39), 0.5), ((105, 41), 0.0), ((50, 33), 0.0)):
-        monkeypatch.setattr(site, "_probability", at(*place))
+        monkeypatch.setattr(site, "find_on_grid", at(*place))
         assert share_at_lesion(load_network(), mips) == share

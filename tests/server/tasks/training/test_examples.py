@@ -89,6 +89,12 @@ def test_what_is_unchanged_comes_from_the_cache(datastore):
     assert datastore.read[-1] == "well"
 
 
+def test_a_segmenter_that_does_not_learn_needs_no_scan(datastore):
+    made = examples_of(datastore, replace(SETTINGS, segmenter_steps=0))
+    assert len(made.cam) == len(made.lesions) == 2 and datastore.read == []
+    assert all(one.mips == () for one in made.lesions)
+
+
 def test_an_image_that_fails_is_left_out_with_its_reason(datastore, monkeypatch):
     def fails(datastore, cache, image, annotation, patient):
         if image == "clicked":

@@ -10,12 +10,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
-import torch
 from scipy import ndimage
 
-from wslpet.core.arrays import FloatArray
 from wslpet.method.network.checkpoint import Model
-from wslpet.method.network.coarse_segmenter import MULTIPLE, SATURATION_SUV, CoarseNet, input_channels, load_network
+from wslpet.method.network.coarse_segmenter import CoarseNet, find_on_grid, load_network
 from wslpet.method.segmentation.volumes.lesion_mips import LesionExample, LesionMip
 from wslpet.method.segmentation.volumes.training import train_coarse
 from wslpet.method.training.parts import split
@@ -80,16 +78,7 @@ def share_at_lesion(network: CoarseNet, mips: Sequence[LesionMip]) -> float:
     """Share of MIPs, each of which shows a lesion, whose most probable pixel is at most `BESIDE` pixels from one."""
     hits = []
     for mip in mips:
-        probability = _probability(network, mip.image)
+        probability = find_on_grid(network, mip.image)
         place = np.unravel_index(int(probability.argmax()), probability.shape)
         hits.append(bool(ndimage.binary_dilation(mip.lesions, iterations=BESIDE)[place]))
     return float(np.mean(hits)) if hits else 0.0
-
-
-@torch.inference_mode()
-def _probability(network: CoarseNet, image: FloatArray) -> FloatArray:
-    """(row, column) of an image on the segmenter's grid."""
-    uptake = np.clip(image / SATURATION_SUV, 0, 1).astype(np.float32)
-    padded = np.pad(input_channels(uptake), ((0, 0), *((0, -n % MULTIPLE) for n in image.shape)), mode="edge")
-    found: FloatArray = network(torch.from_numpy(padded)[None]).sigmoid()[0].numpy()
-    return found[: image.shape[0], : image.shape[1]]

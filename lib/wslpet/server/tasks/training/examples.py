@@ -47,7 +47,9 @@ def examples_of(datastore: SeededDatastore, settings: Settings) -> Examples:
         try:
             example = _cam_example(datastore, cache, image, annotation, settings)
             patient = datastore.facts(image).get("PatientID", "") or image
-            lesions = _lesion_example(datastore, cache, image, annotation, patient)
+            lesions = LesionExample((), annotation.cancer_type, patient)
+            if settings.segmenter_steps:
+                lesions = _lesion_example(datastore, cache, image, annotation, patient)
         except (InputError, OSError) as error:
             logger.warning("image %s is left out: %s", image, error)
             made.skipped[image] = str(error)

@@ -2,7 +2,7 @@
 import { aborted, call, image } from "../common/api.js";
 import { Controls } from "./controls.js";
 import { added, deskOf, empty } from "./desk.js";
-import { draftOf, dropDraft, keepDraft, openDraft } from "./drafts.js";
+import { draftOf, dropDraft, keepDraft, openDraft } from "../common/drafts.js";
 import { LesionDesk } from "./lesion_desk.js";
 import { failed, notice } from "../common/notices.js";
 import { measure } from "../common/measure.js";
