@@ -101,11 +101,11 @@ def test_a_control_that_tells_people_and_types_is_marked(study):
         "**types are told**, **AUC 0.5 is outside**",
     )
     text = write_mip_report(study, ["wslpet"]).with_name("tables.md").read_text()
-    assert "Labels shuffled before training" in text and "Other folds and random seeds" in text
+    assert "Labels shuffled" in text and "Other folds and random seeds" in text
     assert not (study.folder / "cases").exists()  # no mask was kept
 
 
-def test_the_auc_of_a_control_is_a_mean_over_shuffles_that_point_either_way(study):
+def test_the_auc_of_a_control_is_a_mean_over_folds_that_point_either_way(study):
     runs = [run for run in study.runs() if run.system == CONTROL]
     for number, run in enumerate(runs):
         keep(study, run, 0.1, right=False, scores=[(0.2, 0.8), (0.8, 0.2)][number % 2])
@@ -115,4 +115,4 @@ def test_the_auc_of_a_control_is_a_mean_over_shuffles_that_point_either_way(stud
     for run in runs[1:]:
         study.task.file(run).unlink()
     cells = checks.shuffled(study, [CONTROL], "phantoms").rows[0]
-    assert cells[1] == "1" and cells[-1] == "types at chance; one shuffle is too few for an AUC"
+    assert cells[1] == "1" and cells[-1] == "types at chance; one fold is too few for an AUC"

@@ -73,17 +73,17 @@ class Cohort:
         chosen = set(np.random.default_rng(seed).permutation(ill)[: size or None].tolist())
         return [k for k in numbers if not self.ill[k] or k in chosen]
 
-    def shuffled(self, numbers: Sequence[int], seed: int = 0) -> Cohort:
-        """The cohort with the labels (cancer type, click) of some people shuffled among them; clicks keep their place.
+    def shuffled(self, seed: int = 0) -> Cohort:
+        """The cohort with everybody's labels (cancer type, click) shuffled among them; masks stay where they are.
 
-        A click keeps its place in the frame of the body. Masks stay where they are.
+        A click keeps its place in the frame of the body.
         """
-        order = np.random.default_rng(seed).permutation(list(numbers))
-        people = list(self.people)
-        for k, source in zip(numbers, order.tolist(), strict=True):
+        order = np.random.default_rng(seed).permutation(len(self.people)).tolist()
+        people = []
+        for k, source in enumerate(order):
             label = self.people[source]
             click = None if label.click is None else self._moved(label.click, source, k)
-            people[k] = replace(self.people[k], cancer_type=label.cancer_type, click=click)
+            people.append(replace(self.people[k], cancer_type=label.cancer_type, click=click))
         return replace(self, people=people)
 
     def _moved(self, click: tuple[int, int], source: int, target: int) -> tuple[int, int]:

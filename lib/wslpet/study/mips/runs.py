@@ -18,7 +18,7 @@ from wslpet.data.mip_cohort import MipPerson
 from wslpet.study.mips.cohort import Cohort
 from wslpet.study.mips.judging import Outcome, Prediction, judge, without_specks
 from wslpet.study.mips.systems.case import Case, Effort, print_line
-from wslpet.study.mips.systems.registry import predictions
+from wslpet.study.mips.systems.registry import is_control, predictions, shuffled
 
 ALL = "all"
 
@@ -135,9 +135,11 @@ def _executed(run: Run, threads: int | None) -> None:
 
     effort = replace(_task.effort, seed=_task.effort.seed + run.repeat)
     case = Case(run.system, _task.train, run.learn_from, _task.test, run.judged, effort, report)
+    if is_control(run.system):
+        case = shuffled(case)
     found = predictions(case)
     seconds = time.process_time() - start
-    people = [_task.test.people[k] for k in run.judged]
+    people = [case.test.people[k] for k in run.judged]
     rows = [judge(person, one, _task.smallest_mm2).to_json() for person, one in zip(people, found, strict=True)]
     _keep_masks(_task.masks(run), people, found, _task.smallest_mm2)
     path = _task.file(run)

@@ -192,22 +192,30 @@ def is_control(name: str) -> bool:
     return name.endswith(f"+{SHUFFLED}")
 
 
+def shuffled(case: Case) -> Case:
+    """The case of a control: labels (cancer type or none, and click) of everybody shuffled, steps of its own.
+
+    Labels to learn from and labels to be judged by are parts of one shuffle, as in a permutation test. So the AUC is
+    0.5 in the mean, whatever the images show without labels, unless those of the judged leak into the training.
+    """
+    test = case.test.shuffled(case.effort.seed)
+    cohort = test if case.cohort is case.test else case.cohort.shuffled(case.effort.seed)
+    return replace(case, cohort=cohort, test=test, effort=replace(case.effort, steps=case.effort.control_steps))
+
+
 def predictions(case: Case) -> list[Prediction]:
     """What a system says of people that it has not seen.
 
-    `NAME+shuffled` learns from labels (cancer type or none, and click) that were shuffled among the people to learn
-    from: a control, which must tell neither types nor who is ill. Its maps may still show lesions, since unusual
-    uptake is visible without labels. Where shuffled clicks lie in no uptake to learn from, it finds nothing.
+    A control says who is ill and of which type, and has no mask: shuffled clicks lie in no lesion. Where they lie in no
+    uptake to learn from, its scores are 0.
     """
-    system, _, control = case.system.partition("+")
     predict = system_of(case.system).predict
-    if not control:
+    if not is_control(case.system):
         return predict(case)
-    cohort = case.cohort.shuffled(case.learn_from, case.effort.seed)
-    effort = replace(case.effort, steps=case.effort.control_steps)
     try:
-        return predict(replace(case, system=system, cohort=cohort, effort=effort))
+        found = predict(replace(case, system=case.system.partition("+")[0]))
     except TrainingError as error:
         case.report(f"{case.system}: {error}")
-        empty = [np.zeros(case.test.people[k].image.pixels.shape) for k in case.numbers]
-        return [Prediction(strength, strength > 0, 0.0, None) for strength in empty]
+        images = [case.test.people[k].image for k in case.numbers]
+        return [Prediction(np.zeros(image.pixels.shape), None, 0.0, None) for image in images]
+    return [replace(one, mask=None) for one in found]

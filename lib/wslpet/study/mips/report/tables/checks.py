@@ -18,22 +18,21 @@ _QUANTITIES = ("Dice", "strongest place", "AUC", "type")
 
 
 def shuffled(study: MipStudy, names: Sequence[str], data: str) -> Table:
-    """Controls: systems that learned from shuffled labels, each run from another shuffle."""
+    """Controls: systems that learned from shuffled labels and are judged by them."""
     runs = {name: study.single_runs(name) for name in names}
     everybody = [one for own in next(iter(runs.values())) for one in own]
     types = {o.cancer_type for o in everybody if o.ill}
     return Table(
         "control",
-        f"Labels shuffled before training: {data}.",
-        ("method", "shuffles", "type %", "AUC", "AUCs from–to", ""),
+        f"Labels shuffled: {data}.",
+        ("method", "folds", "type %", "AUC", "AUCs from–to", ""),
         tuple((system_of(name).title, str(len(own)), *_control_cells(own)) for name, own in runs.items()),
         (
-            "Each fold of each repeat is one shuffle. Type: of all patients together [Wilson's 95 % interval]; a guess "
-            f"is right in {1 / len(types):.0%} of them, or, of the most frequent type, in "
-            f"{results.commonest_share(everybody):.0%}. AUC: mean over the shuffles [95 % interval, Student's t]; it "
-            "is 0.5 unless something leaks from test to training. One shuffle may be far from 0.5, below or above: "
-            "unusual uptake is visible without labels, and shuffled labels turn the score of a person one way or the "
-            "other by chance. What a system brings along from elsewhere, such as shipped weights, is not shuffled.",
+            "Labels of everybody are shuffled, once in each repeat; they are learned from, and judged by. Type: of all "
+            f"patients together [Wilson's 95 % interval]; a guess is right in {1 / len(types):.0%} of them, or, of the "
+            f"most frequent type, in {results.commonest_share(everybody):.0%}. AUC: mean over the folds of all repeats "
+            "[95 % interval, Student's t]; it is 0.5 unless labels of the judged leak into the training. What a system "
+            "brings along from elsewhere, such as shipped weights, is not shuffled.",
         ),
     )
 
@@ -45,7 +44,7 @@ def _control_cells(runs: Sequence[Sequence[Outcome]]) -> tuple[str, ...]:
     aucs = [results.auc_of(own).value for own in runs]
     span = f"{min(aucs):.2f}–{max(aucs):.2f}"
     if len(runs) < 2:
-        return right, NONE, span, f"{told}; one shuffle is too few for an AUC"
+        return right, NONE, span, f"{told}; one fold is too few for an AUC"
     mean = results.mean_of_runs(aucs)
     inside = "AUC 0.5 is inside" if mean.low <= 0.5 <= mean.high else "**AUC 0.5 is outside**"
     return right, interval(mean), span, f"{told}, {inside}"
