@@ -1,5 +1,6 @@
 """The page's API, without a browser."""
 
+import base64
 import codecs
 import csv
 import gzip
@@ -18,7 +19,11 @@ from scipy.ndimage import gaussian_filter
 from tests.helpers.app_server import Server
 from tests.helpers.synthetic import ORIENTATIONS, write_scan
 from wslpet.io.readers import read_volume
+from wslpet.method.normal.atlas import Atlas, save_atlas
+from wslpet.method.normal.reference import load_reference
+from wslpet.method.normal.unusual import unusual_uptake
 from wslpet.method.projection.mip import project
+from wslpet.server.tasks.normal_uptake import FILE
 
 
 @pytest.fixture(scope="module")
@@ -106,6 +111,23 @@ def test_the_turned_mip_at_a_right_angle_is_the_sagittal_one(scans, ask, name):
     np.testing.assert_allclose(mip[seen] * step, values[seen], atol=step)
     _, sagittal = project(ras)
     np.testing.assert_allclose(mip.max(axis=0) * step, sagittal.mip.max(axis=0), atol=step)
+
+
+@pytest.mark.parametrize("of_site", [False, True])
+def test_unusual_uptake_is_above_that_of_phantoms_or_of_the_site(scans, server, ask, of_site):
+    shipped, file = load_reference(), server.studies / ".wslpet" / FILE
+    if of_site:  # where everything is usual
+        save_atlas(Atlas(np.full_like(shipped.atlas.quantiles, 1e3), 12), file)
+    try:
+        found = ask("images/anisotropic/unusual").json()
+    finally:
+        file.unlink(missing_ok=True)
+    assert (found["people"], found["of_site"]) == (12 if of_site else shipped.atlas.people, of_site)
+    ras = read_volume(scans["anisotropic"].path).to_ras()
+    expected = unusual_uptake(project(ras))
+    for view, values in expected.items():
+        cells = np.frombuffer(base64.b64decode(found["maps"][view]["cells"]), np.uint8).reshape(values.shape)
+        assert not cells.any() if of_site else (cells > 0).sum() == (values > 1 / 510).sum() > 0
 
 
 @pytest.mark.parametrize("name", ORIENTATIONS)

@@ -17,7 +17,8 @@ from wslpet.server.page.schemas.names import Plane
 from wslpet.server.series.ct import FusedCt
 from wslpet.server.series.datastore import SeriesDatastore
 from wslpet.server.storage.annotations.service import AnnotationService
-from wslpet.server.tasks.findings import MapCells, map_cells
+from wslpet.server.tasks.findings import Unusual, map_cells
+from wslpet.server.tasks.normal_uptake import known_normal
 
 _STEPS = 65535
 # By the axis that a slice is perpendicular to: x, y, z in RAS.
@@ -50,10 +51,12 @@ class PatientImages:
         x, y = (rotated.column[..., axis].astype("<u2").tobytes() for axis in (0, 1))
         return _in_steps(rotated.mip, step) + x + y
 
-    def unusual(self, image_id: str) -> dict[str, MapCells]:
-        """Return view → how far the uptake of its MIP lies above normal uptake."""
-        found = unusual_uptake(self._datastore.views(image_id))
-        return {view: map_cells(values, (0.0, 0.0), (1.0, 1.0)) for view, values in found.items()}
+    def unusual(self, image_id: str) -> Unusual:
+        """Return how far the uptake of the MIPs lies above normal uptake."""
+        reference, of_site = known_normal(self._datastore)
+        found = unusual_uptake(self._datastore.views(image_id), reference)
+        maps = {view: map_cells(values, (0.0, 0.0), (1.0, 1.0)) for view, values in found.items()}
+        return Unusual(maps=maps, people=reference.atlas.people, of_site=of_site)
 
     def slices(self, image_id: str, plane: Plane, index: int, count: int) -> bytes:
         """Return `count` neighbouring slices of the RAS volume in SUV steps, little-endian uint16.

@@ -44,7 +44,7 @@ from wslpet.server.page.schemas.status import Configuration, Opened, Status, Str
 from wslpet.server.page.schemas.training import Decide, Training, TrainOptions
 from wslpet.server.page.tables import annotations as table
 from wslpet.server.page.tables import routes as table_routes
-from wslpet.server.tasks.findings import Delineated, MapCells, Prediction
+from wslpet.server.tasks.findings import Delineated, Prediction, Unusual
 
 WEB = Path(__file__).resolve().with_name("static")
 # Nothing from another host, nothing inline: a scan's name is text and stays text.
@@ -213,8 +213,8 @@ def prediction(image: Image, reader: Reader) -> Prediction:
 
 
 @router.get("/images/{image}/unusual")
-def unusual(image: Image, user: AnyUser) -> dict[str, MapCells]:
-    """How far the uptake of both MIPs lies above what is normal there, by the atlas: 255 where it is twice as high."""
+def unusual(image: Image, user: AnyUser) -> Unusual:
+    """How far the uptake of both MIPs lies above what is normal there, by the atlas."""
     _note_activity()
     return _page().images.unusual(image)
 

@@ -7,6 +7,7 @@ Files in the studies folder, beside the images, `labels/<tag>/` and `datastore_v
     .wslpet/projections/    MIPs with depth maps of scans that were used; the least recently used are deleted first
     .wslpet/prepared/       annotated patients on the network's grid, for the next training; bounded
     .wslpet/model/          published weights and earlier ones (see `network.registry`), training statistics
+    .wslpet/normal_uptake.npz  the site's atlas of normal uptake, see `tasks.normal_uptake`
     .wslpet/superseded/     labels and images that were replaced or removed, by time
 """
 

@@ -91,6 +91,14 @@ class MapCells(BaseModel):
     cells: str = Field(description="base64 of one byte a cell, 255 the maximum, z running fastest")
 
 
+class Unusual(BaseModel):
+    """How far the uptake lies above normal uptake."""
+
+    maps: dict[str, MapCells] = Field(description="by view; 255 where the uptake is twice as high")
+    people: int = Field(description="whose uptake the atlas of normal uptake holds")
+    of_site: bool = Field(description="whether they are annotated patients of this server; else they are phantoms")
+
+
 class Prediction(BaseModel):
     """Prediction of the weights in use for a scan."""
 

@@ -29,6 +29,7 @@ from wslpet.method.training.trainer import EpochReport, Trained, train
 from wslpet.server.http.request_models import TrainRequest, parsed
 from wslpet.server.storage.datastore import SeededDatastore
 from wslpet.server.tasks.active_model import ActiveModel
+from wslpet.server.tasks.normal_uptake import renew_atlas
 from wslpet.server.tasks.training.decision import CANDIDATE_FILE
 from wslpet.server.tasks.training.examples import examples_of
 from wslpet.server.tasks.training.publication import comparable, not_judged, objection, same_network
@@ -107,6 +108,8 @@ class LearnFromSeeds(TrainTask):
         settings, stats = _applied(asked, self._settings), record.stats
         record.begin(settings.epochs)
         examples = examples_of(datastore, settings)
+        record.stage("what is normal here is measured")
+        renew_atlas(datastore, examples.lesions)
         in_use = self._weights.current()
         initial = in_use if asked.continues and in_use and same_network(in_use.settings, settings) else None
         counts = dict(Counter(example.cancer_type for example in examples.cam))

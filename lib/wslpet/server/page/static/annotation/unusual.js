@@ -31,8 +31,9 @@ export class Unusual {
     viewer.refresh();
     if (!patient || !this.shown) return;
     try {
-      const maps = await this.#of(patient.image);
+      const { maps, people, of_site } = await this.#of(patient.image);
       if (this.#patient !== patient || !this.shown) return;
+      button.title = `Above the normal uptake of ${people} ${of_site ? "patients of this site" : "phantoms"}`;
       viewer.overlay.unusual = maps;
       viewer.refresh();
     } catch (error) {
