@@ -2,4 +2,5 @@
 
 FLAGS = ("--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-background-networking")
 LAPTOP, TABLET = {"width": 1366, "height": 768}, {"width": 820, "height": 1180}
+DESKTOP, ENLARGED = {"width": 1920, "height": 1080}, {"width": 911, "height": 512}
 WAIT_MS = 120_000

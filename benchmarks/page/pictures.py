@@ -1,4 +1,4 @@
-"""The page's pictures in the documents: training, cohort, one patient, tablet."""
+"""The page's pictures in the documents: training, cohort, one patient on a laptop, a tablet, a desktop, and at 150 %."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from playwright.sync_api import Page
 
 from benchmarks.common.cohorts import Case
-from benchmarks.page.chromium import TABLET, WAIT_MS
+from benchmarks.page.chromium import DESKTOP, ENLARGED, TABLET, WAIT_MS
 
 # Until thumbnails are drawn, and notices gone.
 DRAWN_MS, GONE_MS = 15_000, 1500
@@ -31,8 +31,13 @@ def take_pictures(page: Page, cases: Mapping[str, Case], epochs: int, folder: Pa
     page.keyboard.press("m")
     page.locator("#annotate[data-model]").wait_for()
     picture(page, folder, "annotate")
-    page.set_viewport_size(TABLET)
-    picture(page, folder, "tablet")
+    for name, size in (("tablet", TABLET), ("desktop", DESKTOP)):
+        page.set_viewport_size(size)
+        picture(page, folder, name)
+    # A laptop's screen at 150 %.
+    metrics = {**ENLARGED, "deviceScaleFactor": 1.5, "mobile": False}
+    page.context.new_cdp_session(page).send("Emulation.setDeviceMetricsOverride", metrics)
+    picture(page, folder, "enlarged")
 
 
 def picture(page: Page, folder: Path, name: str) -> None:
