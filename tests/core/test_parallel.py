@@ -63,10 +63,10 @@ def waits(path):
 
 
 INTERRUPTED = """
-import signal, time
+import os, signal, time
 from wslpet.core.parallel import over
 def slow(number):
-    print("begun", flush=True)
+    os.write(1, b"begun\\n")  # in one piece: the other process writes, too
     time.sleep(60)
 if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in a shell's background ignores it
