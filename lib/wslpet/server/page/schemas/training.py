@@ -34,7 +34,9 @@ class Run(BaseModel):
     from_scratch: bool | None
     published: bool | None = Field(description="whether its weights took the place of those in use")
     not_published: str = Field(description='why they did not, in words that follow "the new model"; else empty')
-    not_judged: str = Field(default="", description="of which types nobody was held out, as a sentence; else empty")
+    not_judged: str = Field(
+        default="", description="of which types nobody was held out, and doubt of the types, as sentences"
+    )
     model_version: str
     error: str
     best_metric: float

@@ -5,11 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from scipy.stats import binomtest
+
 from wslpet.core.settings import Settings
 from wslpet.method.network.checkpoint import Model
 from wslpet.method.training.judging import FEWEST, Judgement
 from wslpet.method.training.parts import MIN_JUDGED
 from wslpet.method.training.trainer import Trained
+
+# Ten patients are often held out: 40 % of them right, by chance 50 %, is no reason to have no model at all.
+SIGNIFICANT = 0.05
 
 
 def objection(trained: Trained) -> str | None:
@@ -17,12 +22,26 @@ def objection(trained: Trained) -> str | None:
     history, judgement = trained.model.history, trained.judgement
     if judgement is not None and judgement.verdict != "better":
         return _not_better(judgement, history)
-    best = next(epoch for epoch in reversed(trained.epochs) if epoch.best)
-    types = sum(count > 0 for count in history["patients"].values())
-    chance = 1 / max(1, types)
-    if not best.type_accuracy >= chance:
-        return f"tells the types worse than chance ({best.type_accuracy:.0%} right, by chance {chance:.0%})"
+    right, chance, judging = _types(trained)
+    if not right >= 0 or binomtest(round(right * judging), judging, chance, alternative="less").pvalue < SIGNIFICANT:
+        return f"tells the types worse than chance ({right:.0%} of {judging} right, by chance {chance:.0%})"
     return None
+
+
+def doubt_of_types(trained: Trained) -> str:
+    """Return a sentence if the types are told no better than by chance; "" otherwise."""
+    right, chance, judging = _types(trained)
+    if right > chance:
+        return ""
+    return f"It tells the types no better than chance ({right:.0%} of {judging} right, by chance {chance:.0%})."
+
+
+def _types(trained: Trained) -> tuple[float, float, int]:
+    """Share of the types that are right in the best epoch, that by chance, and of how many patients."""
+    best = next(epoch for epoch in reversed(trained.epochs) if epoch.best)
+    patients = trained.model.history["patients"].values()
+    chance = 1 / max(1, sum(count > 0 for count in patients))
+    return best.type_accuracy, chance, trained.model.history["held_out"] or sum(patients)
 
 
 def _not_better(judgement: Judgement, history: Mapping[str, Any]) -> str:

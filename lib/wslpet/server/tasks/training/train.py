@@ -32,7 +32,7 @@ from wslpet.server.tasks.active_model import ActiveModel
 from wslpet.server.tasks.normal_uptake import renew_atlas
 from wslpet.server.tasks.training.decision import CANDIDATE_FILE
 from wslpet.server.tasks.training.examples import examples_of
-from wslpet.server.tasks.training.publication import comparable, not_judged, objection, same_network
+from wslpet.server.tasks.training.publication import comparable, doubt_of_types, not_judged, objection, same_network
 from wslpet.server.tasks.training.training_record import TrainingRecord, read_stats
 
 logger = logging.getLogger(__name__)
@@ -140,7 +140,7 @@ class LearnFromSeeds(TrainTask):
     def _publish(self, trained: Trained, stats: dict[str, Any]) -> None:
         why_not = objection(trained)
         stats["published"] = why_not is None
-        stats["not_judged"] = not_judged(trained.model.history)
+        stats["not_judged"] = " ".join(filter(None, (not_judged(trained.model.history), doubt_of_types(trained))))
         stats["judgement"] = None if trained.judgement is None else trained.judgement.to_dict()
         stats["model_version"] = trained.model.version
         if why_not is None:
