@@ -28,7 +28,7 @@ from wslpet.method.projection.mip import project
 from wslpet.method.shipped import LESION_PROBABILITY
 
 # Kind of phantom, see `segmenter.simulated` → how many; those of "none" have mimics and no tumour.
-PATIENTS = {"lifelike": 70, "train-mimics": 40, "several": 30, "plain": 10, "none": 50}
+PATIENTS = {"lifelike": 120, "train-mimics": 90, "several": 60, "plain": 20, "none": 110}
 # Other trainings, tests and measurements use other seeds.
 FIRST_SEED = 700_000
 # A candidate with this share of its voxels in a lesion is one.
