@@ -31,13 +31,9 @@ def take_pictures(page: Page, cases: Mapping[str, Case], epochs: int, folder: Pa
     page.keyboard.press("m")
     page.locator("#annotate[data-model]").wait_for()
     picture(page, folder, "annotate")
-    for name, size in (("tablet", TABLET), ("desktop", DESKTOP)):
+    for name, size in (("tablet", TABLET), ("desktop", DESKTOP), ("enlarged", ENLARGED)):
         page.set_viewport_size(size)
         picture(page, folder, name)
-    # A laptop's screen at 150 %.
-    metrics = {**ENLARGED, "deviceScaleFactor": 1.5, "mobile": False}
-    page.context.new_cdp_session(page).send("Emulation.setDeviceMetricsOverride", metrics)
-    picture(page, folder, "enlarged")
 
 
 def picture(page: Page, folder: Path, name: str) -> None:
