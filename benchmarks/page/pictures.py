@@ -1,4 +1,4 @@
-"""The page's pictures in the documents: training, cohort, one patient on a laptop, a tablet, a desktop, and at 150 %."""
+"""The pictures of the page in the documents: training, cohort, a patient on a laptop, tablet, desktop, and at 150 %."""
 
 from __future__ import annotations
 
