@@ -15,7 +15,7 @@ from wslpet.method.normal.atlas import Atlas, build_atlas
 from wslpet.method.normal.reference import MipImage, Reference, load_reference
 from wslpet.method.segmentation.volumes.lesion_mips import LesionExample, LesionMip
 
-# Ten people: the highest quantile, 0.95, is then their second highest SUV. Placing one takes 0.2 s.
+# Of ten people the highest quantile, 0.95, is their highest SUV. Placing one takes 0.2 s.
 LEAST_PEOPLE, MOST_PEOPLE = 10, 100
 # Uptake of a lesion spills over so many pixels of 4 mm beside its contour.
 BESIDE = 3

@@ -22,18 +22,18 @@ def objection(trained: Trained) -> str | None:
     history, judgement = trained.model.history, trained.judgement
     if judgement is not None and judgement.verdict != "better":
         return _not_better(judgement, history)
-    right, chance, judging = _types(trained)
-    if not right >= 0 or binomtest(round(right * judging), judging, chance, alternative="less").pvalue < SIGNIFICANT:
-        return f"tells the types worse than chance ({right:.0%} of {judging} right, by chance {chance:.0%})"
+    right, chance, held_out = _types(trained)
+    if not right >= 0 or binomtest(round(right * held_out), held_out, chance, alternative="less").pvalue < SIGNIFICANT:
+        return f"tells the types worse than chance ({right:.0%} of {held_out} right, by chance {chance:.0%})"
     return None
 
 
 def doubt_of_types(trained: Trained) -> str:
     """Return a sentence if the types are told no better than by chance; "" otherwise."""
-    right, chance, judging = _types(trained)
+    right, chance, held_out = _types(trained)
     if right > chance:
         return ""
-    return f"It tells the types no better than chance ({right:.0%} of {judging} right, by chance {chance:.0%})."
+    return f"It tells the types no better than chance ({right:.0%} of {held_out} right, by chance {chance:.0%})."
 
 
 def _types(trained: Trained) -> tuple[float, float, int]:

@@ -140,7 +140,8 @@ class LearnFromSeeds(TrainTask):
     def _publish(self, trained: Trained, stats: dict[str, Any]) -> None:
         why_not = objection(trained)
         stats["published"] = why_not is None
-        stats["not_judged"] = " ".join(filter(None, (not_judged(trained.model.history), doubt_of_types(trained))))
+        doubt = "" if why_not else doubt_of_types(trained)
+        stats["not_judged"] = f"{not_judged(trained.model.history)} {doubt}".strip()
         stats["judgement"] = None if trained.judgement is None else trained.judgement.to_dict()
         stats["model_version"] = trained.model.version
         if why_not is None:
