@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from tests.helpers.needs import CHROMIUM
 
+# How long something may take to appear on a busy machine.
+WAIT_MS = 60_000
 # Viewers draw with WebGL, which SwiftShader computes where no graphics card is.
 FLAGS = [
     *("--no-sandbox", "--disable-quic", "--no-first-run", "--disable-sync", "--disable-dev-shm-usage"),
@@ -19,8 +21,9 @@ FLAGS = [
 
 @contextmanager
 def chromium() -> Iterator[Browser]:
-    """A browser with a sagittal of its own, for as long as the `with` block runs."""
+    """A browser with a profile of its own, for as long as the `with` block runs."""
     assert CHROMIUM is not None, "no Chromium here: apt-get install chromium"
+    expect.set_options(timeout=WAIT_MS)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         try:

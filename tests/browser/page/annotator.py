@@ -8,7 +8,14 @@ from pathlib import Path
 import numpy as np
 from playwright.sync_api import Browser, Page
 
-WAIT_MS = 60_000
+from tests.helpers.browser import WAIT_MS
+
+# How many pixels are marked above the MIPs, in JavaScript.
+MARKED = """['coronal', 'sagittal'].reduce((sum, view) => {
+  const canvas = document.querySelector(`#${view} .overlay`);
+  const { data } = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
+  return sum + data.filter((value, at) => at % 4 === 3 && value > 0).length;
+}, 0)"""
 
 
 class Annotator:
@@ -69,6 +76,22 @@ class Annotator:
     def milliseconds(self, name: str) -> list[float]:
         """What the page measured under a name."""
         return self.page.evaluate("name => performance.getEntriesByName(name).map(entry => entry.duration)", name)
+
+    def marked(self) -> int:
+        """How many pixels are marked above the MIPs."""
+        return self.page.evaluate(MARKED)
+
+    def settled_marks(self) -> int:
+        """As `marked`, once it no longer changes."""
+        before = -1
+        while (now := self.marked()) != before:
+            before = now
+            self.page.wait_for_timeout(300)
+        return now
+
+    def drawn(self) -> None:
+        """Wait until what was asked is on the screen: pictures are drawn with the next frame."""
+        self.page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
 
     @property
     def seed(self) -> np.ndarray:

@@ -1,16 +1,21 @@
 """Annotate, train and look at predictions by clicks on the MIPs and keys only, in a real browser on a real server."""
 
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 import requests
+from playwright.sync_api import expect
 
-from tests.browser.page.annotator import WAIT_MS, Annotator
+from tests.browser.page.annotator import MARKED, Annotator
+from tests.helpers.browser import WAIT_MS
 from tests.helpers.needs import needs_chromium
 
 pytestmark = needs_chromium
 KEYS = {"lung": "1", "oesophagus": "2"}
+# Pixels. Chromium draws a canvas that is read often without the graphics card, and then edges differ: by 41 of 1,621.
+SOME = 300
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +61,7 @@ def test_ten_patients_by_clicks_and_keys(ward, ann):
     for name in ("enter-to-mips", "enter-to-mips-cold", "click-to-lesion"):
         if times := ann.milliseconds(name):
             print(f"\n{name}: p50 {np.median(times):.0f} ms of {len(times)}", end="")
-    assert "No patient is left" in ann.page.locator("#title").text_content()
+    expect(ann.page.locator("#title")).to_contain_text("No patient is left")
 
 
 def test_training_from_the_page_shows_its_curves_and_new_predictions_without_reload(ward, ann):
@@ -70,8 +75,9 @@ def test_training_from_the_page_shows_its_curves_and_new_predictions_without_rel
     points = ann.page.locator("#losses polyline").first.get_attribute("points")
     assert len(points.split()) == 3
     assert ann.page.evaluate("window.here") is True
-    assert [head.text_content() for head in ann.page.locator("#runs th").all()][4:6] == ["seeds found", "types right"]
-    assert ann.page.locator("#runs td").nth(4).text_content().endswith("%")
+    expect(ann.page.locator("#runs th").nth(4)).to_have_text("seeds found")
+    expect(ann.page.locator("#runs th").nth(5)).to_have_text("types right")
+    expect(ann.page.locator("#runs td").nth(4)).to_have_text(re.compile("%$"))
     run = requests.get(f"{ward.page}api/training", timeout=30).json()["runs"][0]
     assert run["state"] == "done" and run["patients"] == {"lung": 5, "oesophagus": 5}
     assert len(run["epochs"]) == 3
@@ -82,39 +88,29 @@ def test_predictions_lie_over_the_mips(ward, ann):
     image = "lps_0"
     ann.page.locator(f".card[data-image='{image}']").click()
     ann.page.locator(f"#annotate[data-drawn='{image}']").wait_for()
-    bare = marked(ann)
+    ann.sees_lesion(image)
+    bare = ann.settled_marks()
     ann.press("m")
     ann.page.locator("#annotate[data-model]").wait_for()
     ann.page.wait_for_function(f"before => {MARKED} > before + 500", arg=bare)
-    with_cam = marked(ann)
+    with_cam = ann.marked()
     said = ann.page.locator("#opinion").text_content()
     for word in ("Model:", "%", "MTV", "TLG", "SUVmax", "SUVpeak"):
         assert word in said
     ann.press("c")
     ann.page.wait_for_function(f"before => {MARKED} < before", arg=with_cam)
-    assert marked(ann) > bare
+    assert ann.marked() > bare
     ann.press("c", "m")
 
 
 def test_unusual_uptake_lies_over_the_mips(ward, ann):
-    bare = settled(ann)  # what the test before had shown is gone
+    ann.sees_lesion(ann.image)
+    bare = ann.settled_marks()  # what the test before had shown is gone
     ann.press("d")
-    ann.page.wait_for_function(f"before => {MARKED} > before + 50", arg=bare)
-    assert ann.page.locator("#show-unusual").get_attribute("aria-pressed") == "true"
+    ann.page.wait_for_function(f"before => {MARKED} > before + {SOME}", arg=bare)
+    expect(ann.page.locator("#show-unusual")).to_have_attribute("aria-pressed", "true")
     ann.press("d")
-    ann.page.wait_for_function(f"before => {MARKED} === before", arg=bare)
-
-
-# How many pixels are marked above the MIPs.
-MARKED = """['coronal', 'sagittal'].reduce((sum, view) => {
-  const canvas = document.querySelector(`#${view} .overlay`);
-  const { data } = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
-  return sum + data.filter((value, at) => at % 4 === 3 && value > 0).length;
-}, 0)"""
-
-
-def marked(annotator):
-    return annotator.page.evaluate(MARKED)
+    ann.page.wait_for_function(f"before => {MARKED} < before + {SOME}", arg=bare)
 
 
 def test_a_click_tried_gives_the_contour_of_the_click_recorded(ward):
@@ -186,11 +182,11 @@ def test_m_brings_the_slices_to_the_model_s_lesion(ward, ann):
 
 def test_enter_is_the_page_s_after_a_click_on_history(ward, ann):
     ann.page.locator("#history summary").click()
-    assert ann.page.locator("#history").get_attribute("open") is not None
+    expect(ann.page.locator("#history")).to_have_attribute("open", "")
     image = ann.image
     ann.press("Enter")
     ann.wait_for_other(image)
-    assert ann.page.locator("#history").get_attribute("open") is not None
+    expect(ann.page.locator("#history")).to_have_attribute("open", "")
     ann.press("z")
     ann.page.locator(f"#annotate[data-drawn='{image}']").wait_for()
 
@@ -200,7 +196,7 @@ def test_escape_keeps_the_annotator_s_name(ward, ann, browser):
     ann.page.keyboard.type("somebody")
     ann.press("Escape")
     ann.page.locator("#name[open]").wait_for(state="detached")
-    assert ann.page.locator("#who").text_content() == "Ann"
+    expect(ann.page.locator("#who")).to_have_text("Ann")
     page = browser.new_page()
     page.goto(ward.page)
     page.locator("#name[open]").wait_for()
@@ -209,79 +205,6 @@ def test_escape_keeps_the_annotator_s_name(ward, ann, browser):
     page.locator("#name[open]").wait_for()
     assert page.evaluate("localStorage.annotator") is None
     page.close()
-
-
-def test_windowing_turning_and_the_slice(ward, ann):
-    page = ann.page
-    ann.press("0")
-    box = page.locator("#coronal").bounding_box()
-    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
-    page.mouse.move(x, y)
-    assert page.locator("#readout").text_content().startswith("SUV ")
-    page.mouse.down()
-    page.mouse.move(x, y - 60, steps=6)
-    page.mouse.up()
-    assert float(page.locator("#high-text").text_content()) > 12
-    ann.press("0")
-    assert page.locator("#high-text").text_content() == "10.0"
-    seed = ann.seed
-    ann.press("ArrowRight")
-    page.locator("#coronal.turned").wait_for()
-    page.mouse.click(x, y)
-    assert not np.allclose(ann.seed, seed)
-    ann.press("z", "ArrowLeft")
-    page.wait_for_function("() => !document.querySelector('#coronal').classList.contains('turned')")
-    assert page.locator("#coronal .angle").text_content() == "0°"
-    ann.press("?")
-    assert page.locator("#help").is_visible()
-    ann.press("Escape")
-
-
-ENDS = """['coronal', 'sagittal'].map((view) =>
-  ['.left', '.angle', '.right'].map((part) => document.querySelector(`#${view} ${part}`).textContent).join(' '))"""
-
-
-def test_a_turned_patient_has_letters_and_an_angle_and_a_key_back(ward, ann):
-    page = ann.page
-    ann.press("f")
-    assert page.evaluate(ENDS) == ["R 0° L", "A 90° P"]
-    for _ in range(12):
-        ann.press("ArrowRight")
-    page.wait_for_function("() => document.querySelector('#coronal .angle').textContent === '180°'")
-    assert page.evaluate(ENDS) == ["L 180° R", "P 270° A"]
-    assert page.locator("#coronal .left").is_visible() and page.locator("#sagittal .angle").is_visible()
-    ann.press("f")
-    assert page.evaluate(ENDS) == ["R 0° L", "A 90° P"]
-    ann.press("ArrowRight")
-    page.wait_for_function("() => document.querySelector('#coronal .angle').textContent === '15°'")
-    assert page.evaluate(ENDS) == ["RA 15° LP", "AL 105° PR"]
-    ann.press("f")
-
-
-def settled(ann):
-    """Marked pixels, once they no longer change."""
-    before = -1
-    while (now := marked(ann)) != before:
-        before = now
-        ann.page.wait_for_timeout(300)
-    return now
-
-
-def test_the_cam_stays_while_the_patient_is_turned(ward, ann):
-    ann.press("f")
-    if not ann.page.locator("#annotate[data-model]").count():
-        ann.press("m")
-        ann.page.locator("#annotate[data-model]").wait_for()
-    ann.press("ArrowRight")
-    ann.page.wait_for_function("() => document.querySelector('#coronal .angle').textContent === '15°'")
-    ann.press("c")
-    without = settled(ann)
-    ann.press("c")
-    ann.page.wait_for_function(f"before => {MARKED} > before + 500", arg=without)
-    with_cam = settled(ann)
-    ann.press("c")
-    ann.page.wait_for_function(f"before => {MARKED} < before - 500", arg=with_cam)
-    ann.press("c", "m", "f")
 
 
 def test_no_request_to_another_host(ward, ann):
@@ -294,16 +217,16 @@ def test_the_cohort_shows_states_and_filters(ward, ann):
     ann.page.locator("nav a[href='#cohort']").click()
     ann.page.locator(".card.unreadable", has_text="cannot be read").wait_for(timeout=WAIT_MS)
     ann.page.locator("#states .unreadable").click()
-    assert ann.page.locator(".card").count() == 1
+    expect(ann.page.locator(".card")).to_have_count(1)
     ann.page.locator("#states button").first.click()
     ann.page.locator("#search").fill("lps lung")
-    assert ann.page.locator(".card").count() == 1
+    expect(ann.page.locator(".card")).to_have_count(1)
     ann.page.locator("#search").fill("")
     with ann.page.expect_download() as download:
         ann.page.locator("#export").click()
     lines = Path(download.value.path()).read_text().splitlines()
     assert lines[0] == "image,cancer_type,x,y,z,user,time,lesion,contour,step" and len(lines) == 11
-    assert "Ann" in ann.page.locator("#annotators").text_content()
+    expect(ann.page.locator("#annotators")).to_contain_text("Ann")
     assert download.value.suggested_filename == "wslpet-annotations.csv"
     # The unreadable one is told, and not counted as work to be done.
     ann.page.wait_for_function(
@@ -313,14 +236,15 @@ def test_the_cohort_shows_states_and_filters(ward, ann):
 
 def test_a_filter_that_hides_everybody_says_so(ward, ann):
     ann.page.locator("#search").fill("nobody of this name")
-    assert "all 11 patients are hidden" in ann.page.locator("#nothing").text_content()
+    expect(ann.page.locator("#nothing")).to_contain_text("all 11 patients are hidden")
     ann.page.locator("#nothing button").click()
-    assert ann.page.locator(".card").count() == 11
+    expect(ann.page.locator(".card")).to_have_count(11)
 
 
 def test_the_cohort_is_sorted_and_listed_with_numbers(ward, ann):
     page = ann.page
     page.locator("#as-list").click()
+    page.locator("#list tbody a").first.wait_for()
     names = page.locator("#list tbody a").all_text_contents()
     assert names == sorted(names)
     page.locator("#list tbody tr:has-text('ras_0') td:nth-child(5):has-text('.')").wait_for()

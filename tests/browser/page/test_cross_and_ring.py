@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, expect
 
 from tests.browser.page.annotator import Annotator
 from tests.helpers.app_server import Server
@@ -55,14 +55,14 @@ def place(cleo: Annotator, picture: str, what: str) -> np.ndarray:
 
 def test_the_cross_is_at_one_voxel_on_every_picture(cleo: Annotator) -> None:
     cleo.press("Shift+ArrowRight", "Shift+ArrowRight", "Shift+ArrowUp", "ArrowUp", "ArrowUp", "ArrowUp")
-    cleo.page.wait_for_timeout(300)
+    cleo.drawn()
     at = cross(cleo)
     for picture, axes in PICTURES.items():
         np.testing.assert_allclose(place(cleo, picture, "crosshair"), at[list(axes)], atol=0.15, err_msg=picture)
     cleo.press("h")
-    assert cleo.page.locator(".crosshair:visible").count() == 0
+    expect(cleo.page.locator(".crosshair:visible")).to_have_count(0)
     cleo.press("h")
-    assert cleo.page.locator(".crosshair:visible").count() == len(PICTURES)
+    expect(cleo.page.locator(".crosshair:visible")).to_have_count(len(PICTURES))
 
 
 def test_the_ring_is_light_and_dark_so_that_it_is_seen_on_any_map(cleo: Annotator) -> None:
@@ -71,6 +71,7 @@ def test_the_ring_is_light_and_dark_so_that_it_is_seen_on_any_map(cleo: Annotato
     cleo.page.mouse.move(box["x"] + box["width"] * 0.45, box["y"] + box["height"] * 0.55)
     ring = cleo.page.locator("#axial .ring")
     ring.wait_for()
+    cleo.drawn()
     u0, v0, u1, v1 = (float(v) for v in (cleo.page.locator("#axial").get_attribute("data-box") or "").split())
     pointed = np.floor([u1 - 0.45 * (u1 - u0), v1 - 0.55 * (v1 - v0)])
     np.testing.assert_allclose(place(cleo, "axial", "ring"), pointed, atol=0.15)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, expect
 
 from tests.browser.page.annotator import Annotator
 from tests.helpers.app_server import Server
@@ -56,7 +56,7 @@ def colours(fay: Annotator, picture: str) -> int:
 
 def test_the_ct_lies_under_the_slices_and_the_mips_stay(fay: Annotator) -> None:
     show(fay, "anna")
-    assert fay.page.locator("#fusion").is_visible()
+    expect(fay.page.locator("#fusion")).to_be_visible()
     assert colours(fay, "axial") == 0
     fay.press("t")
     fay.page.locator("#show-ct[aria-pressed=true]").wait_for()
@@ -81,7 +81,7 @@ def test_the_ct_lies_under_the_slices_and_the_mips_stay(fay: Annotator) -> None:
 
 def test_a_study_without_a_ct_has_no_slider(fay: Annotator) -> None:
     show(fay, "bert")
-    assert fay.page.locator("#fusion").is_hidden()
+    expect(fay.page.locator("#fusion")).to_be_hidden()
     fay.press("t")
     fay.page.wait_for_timeout(300)
     assert colours(fay, "axial") == 0

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.page.conftest import Ward, opened_ward
 from tests.helpers.needs import needs_chromium
@@ -123,7 +123,7 @@ def test_a_finger_scrolls_a_slice(page: Page, screen: Screen) -> None:
         box = page.locator("#axial").bounding_box()
         touch_drag(page, box["x"] + box["width"] / 2, box["y"] + box["height"] / 2, 40)
     page.wait_for_function("before => document.querySelector('#annotate').dataset.cross !== before", arg=before)
-    assert len(page.locator("#annotate").get_attribute("data-seed")) == 0
+    expect(page.locator("#annotate")).to_have_attribute("data-seed", "")
 
 
 def line(page: Page) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, expect
 
 import wslpet
 from tests.browser.page.annotator import Annotator
@@ -39,7 +39,7 @@ def open_patient(lea: Annotator, image: str) -> None:
 
 def has(lea: Annotator, lesions: int) -> None:
     lea.page.locator(f"#annotate[data-lesion][data-lesions='{lesions}']").wait_for()
-    assert lea.page.locator("#lesions tbody tr").count() == lesions
+    expect(lea.page.locator("#lesions tbody tr")).to_have_count(lesions)
 
 
 def volumes(lea: Annotator) -> list[float]:
@@ -116,15 +116,15 @@ def test_a_contour_grows_shrinks_changes_its_method_and_loses_a_part(ward: Ward,
     assert changed(smaller) == own
     lea.page.locator("#method").select_option("50 %")
     half = changed(own)
-    assert "50 %" in lea.page.locator("#lesions tbody tr").nth(last).text_content()
+    expect(lea.page.locator("#lesions tbody tr").nth(last)).to_contain_text("50 %")
     lea.press("z")
     assert changed(half) == own
     # An edge of the lesion is no tumour.
     lea.page.locator("#not-this").click()
-    assert lea.page.locator("#not-this").get_attribute("aria-pressed") == "true"
+    expect(lea.page.locator("#not-this")).to_have_attribute("aria-pressed", "true")
     lea.press("Shift+ArrowLeft", "Shift+ArrowLeft", "Space")
     assert changed(own) < own
-    assert lea.page.locator("#not-this").get_attribute("aria-pressed") == "false"
+    expect(lea.page.locator("#not-this")).to_have_attribute("aria-pressed", "false")
 
 
 def test_findings_of_the_model_are_taken_over(ward: Ward, lea: Annotator) -> None:
@@ -137,12 +137,12 @@ def test_findings_of_the_model_are_taken_over(ward: Ward, lea: Annotator) -> Non
     buttons = lea.page.locator("#opinion button")
     buttons.first.click()
     has(lea, 1)
-    assert lea.page.locator("#types button[aria-checked='true']").count() == 1
+    expect(lea.page.locator("#types button[aria-checked='true']")).to_have_count(1)
 
 
 def test_the_help_says_the_version(lea: Annotator) -> None:
     lea.press("?")
-    assert f"WSL-PET {wslpet.__version__}." in lea.page.locator("#help #version").inner_text()
+    expect(lea.page.locator("#help #version")).to_contain_text(f"WSL-PET {wslpet.__version__}.")
     lea.press("Escape")
 
 
@@ -150,7 +150,7 @@ def test_all_marks_are_hidden_and_a_length_is_measured(ward: Ward, lea: Annotato
     open_patient(lea, "ras_1")
     seed = lea.seed
     lea.press("h")
-    assert lea.page.locator("#marks").get_attribute("aria-pressed") == "false"
+    expect(lea.page.locator("#marks")).to_have_attribute("aria-pressed", "false")
     lea.press("h", "r")
     page, box = lea.page, lea.page.locator("#axial").bounding_box()
     u0, _, u1, _ = (float(v) for v in page.locator("#axial").get_attribute("data-box").split())

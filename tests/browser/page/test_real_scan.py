@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pydicom
 import pytest
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, expect
 
 from tests.browser.page.annotator import Annotator
 from tests.helpers.app_server import Server
@@ -88,7 +88,7 @@ def test_three_places_are_clicked_one_is_corrected_and_table_and_report_are_the_
     uid = str(read.header.SeriesInstanceUID)
     page = rita.page
     page.locator(f"#annotate[data-drawn='{uid}']").wait_for()
-    assert "STS_001" in page.locator("#title").text_content()
+    expect(page.locator("#title")).to_contain_text("STS_001")
     for number, (u, z) in enumerate(places(ras, mask.to_ras().array > 0), start=1):
         rita.click("coronal", u, z)
         page.locator(f"#annotate[data-lesion][data-lesions='{number}']").wait_for()

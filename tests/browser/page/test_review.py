@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
 
 import pytest
 import requests
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, expect
 
 from tests.browser.page.annotator import Annotator
 from tests.helpers.app_server import Server
@@ -59,8 +60,10 @@ def rev(server: Server, browser: Browser) -> Iterator[Annotator]:
     annotator.close()
 
 
-def shown(rev: Annotator) -> list[str | None]:
-    return sorted(card.get_attribute("data-image") for card in rev.page.locator("#cards .card").all())
+def shows(rev: Annotator, patients: list[str]) -> None:
+    cards = rev.page.locator("#cards .card")
+    expect(cards).to_have_count(len(patients))
+    assert sorted(card.get_attribute("data-image") for card in cards.all()) == patients
 
 
 def test_the_agreement_of_the_cohort_is_listed_and_saved(server: Server, rev: Annotator) -> None:
@@ -92,27 +95,27 @@ def test_a_filter_shows_whom_to_look_at(rev: Annotator, mark: str, patients: lis
     button = rev.page.locator("#filters button", has_text=mark)
     button.click()
     rev.page.locator("#filters button[aria-pressed='true']", has_text=mark).wait_for()
-    assert shown(rev) == patients
+    shows(rev, patients)
     rev.page.locator("#filters button", has_text=mark).click()
-    assert shown(rev) == ["anna", "bert", "cora"]
+    shows(rev, ["anna", "bert", "cora"])
 
 
 def test_both_readings_are_shown_one_is_taken_and_saved_as_the_consensus(server: Server, rev: Annotator) -> None:
     page = rev.page
     page.locator(".card[data-image='anna']").click()
     page.locator("#annotate[data-drawn='anna'][data-readings='2']").wait_for()
-    assert "2 of 2 readers · to be reviewed" in page.locator("#review-state").text_content()
+    expect(page.locator("#review-state")).to_contain_text("2 of 2 readers · to be reviewed")
     differences = page.locator("#differences").text_content()
     assert differences.startswith("Ann and Ben: lung against oesophagus, 1 of 1 and 1 lesions matched, Dice 1.00")
     readings = page.locator("#readings button").all_text_contents()
     assert [text.split(",")[0] for text in readings] == ["Ann: lung", "Ben: oesophagus"]
-    assert "flag, which one?" in page.locator("#history").text_content()
+    expect(page.locator("#history")).to_contain_text("flag, which one?")
     for reader, cancer_type in (("Ann", "lung"), ("Ben", "oesophagus")):
         rev.press("v")
         page.locator("#readings button[aria-pressed='true']", has_text=f"{reader}: ").wait_for()
         page.locator(f"#types button[value='{cancer_type}'][aria-checked='true']").wait_for()
         page.locator("#annotate[data-lesion='anna'][data-lesions='1']").wait_for()
-    assert page.locator("#save").text_content().startswith("Consensus")
+    expect(page.locator("#save")).to_have_text(re.compile("^Consensus"))
     skip = page.locator("#skip").bounding_box()
     assert skip is not None and skip["x"] + skip["width"] <= page.viewport_size["width"]
     rev.press("u")
@@ -134,12 +137,12 @@ def test_what_is_reviewed_says_so_and_the_readings_stay(server: Server, rev: Ann
     page = rev.page
     page.locator("nav a[href='#cohort']").click()
     page.locator("#filters button", has_text="reviewed 1").click()
-    assert shown(rev) == ["anna"]
+    shows(rev, ["anna"])
     page.locator("#filters button", has_text="reviewed 1").click()
     page.locator(".card[data-image='anna']").click()
     page.locator("#annotate[data-drawn='anna'][data-readings='2']").wait_for()
-    assert "reviewed" in page.locator("#review-state").text_content()
-    assert "consensus: oesophagus" in page.locator("#history").text_content()
+    expect(page.locator("#review-state")).to_contain_text("reviewed")
+    expect(page.locator("#history")).to_contain_text("consensus: oesophagus")
 
 
 def test_a_patient_whom_one_reader_has_read_cannot_be_reviewed(server: Server, rev: Annotator) -> None:
@@ -147,6 +150,6 @@ def test_a_patient_whom_one_reader_has_read_cannot_be_reviewed(server: Server, r
     page.locator("nav a[href='#cohort']").click()
     page.locator(".card[data-image='cora']").click()
     page.locator("#annotate[data-drawn='cora']").wait_for()
-    assert page.locator("#review-state").text_content() == "1 of 2 readers · you read it blind"
-    assert page.locator("#readings button").count() == 0
-    assert page.locator("#annotate").get_attribute("data-lesions") == "0"
+    expect(page.locator("#review-state")).to_have_text("1 of 2 readers · you read it blind")
+    expect(page.locator("#readings button")).to_have_count(0)
+    expect(page.locator("#annotate")).to_have_attribute("data-lesions", "0")

@@ -2,6 +2,7 @@
 
 import pytest
 import requests
+from playwright.sync_api import expect
 
 from tests.browser.page.annotator import click_on
 from tests.helpers.app_server import Server
@@ -96,8 +97,8 @@ def test_the_page_asks_who_it_is_and_annotates_under_the_account(server, scans, 
     page.locator("#login input[name=password]").fill(PASSWORD)
     page.keyboard.press("Enter")
     page.locator("body[data-ready]").wait_for(timeout=60_000)
-    assert page.locator("#who").text_content() == "annotator"
-    assert not page.locator("#train").is_visible()
+    expect(page.locator("#who")).to_have_text("annotator")
+    expect(page.locator("#train")).to_be_hidden()
     image = page.locator("#annotate").get_attribute("data-drawn")
     x, _, z = scans[image].click
     click_on(page, "coronal", x, z)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import requests
 from PIL import Image
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, expect
 
 from tests.browser.page.annotator import Annotator
 from tests.helpers.app_server import Server
@@ -52,7 +52,7 @@ def table(content: bytes) -> list[dict[str, str]]:
 
 def test_the_figures_of_a_patient_are_saved_as_pdf(tom: Annotator) -> None:
     tom.page.locator("#annotate[data-drawn='bert']").wait_for()
-    assert tom.page.locator("#ohif").is_hidden()  # a file is on no PACS
+    expect(tom.page.locator("#ohif")).to_be_hidden()  # a file is on no PACS
     tom.page.locator("#take-home summary").click()
     with tom.page.expect_download() as download:
         tom.page.locator("#exports button", has_text="Figures PDF").click()
@@ -88,7 +88,7 @@ def test_tables_are_saved_as_excel_in_german_opens_them(server: Server, tom: Ann
     tom.told("0 recorded, 2 known already")
     page.reload()
     tom.ready()
-    assert page.locator("#decimal-comma").is_checked()
+    expect(page.locator("#decimal-comma")).to_be_checked()
     page.locator("#decimal-comma").uncheck()
 
 
@@ -105,4 +105,4 @@ def test_radiomics_are_measured_with_progress_and_saved(server: Server, tom: Ann
         assert float(row["volume_ml"]) == pytest.approx(float(lesion["volume_ml"]), rel=1e-4)
         assert len(row) > 100
     tom.told("Radiomics of 2 lesions are saved")
-    assert not tom.page.locator("#radiomics").is_disabled()
+    expect(tom.page.locator("#radiomics")).to_be_enabled()

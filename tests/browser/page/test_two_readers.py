@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import io
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import requests
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, expect
 
 from tests.browser.page.annotator import Annotator
 from tests.helpers.app_server import Server
@@ -107,9 +108,9 @@ def read_by_hand(ward: Ward, browser: Browser, reader: str) -> None:
     for name in BY_HAND:
         open_patient(annotator, name)
         # Nothing of the reader before.
-        assert annotator.page.locator("#annotate").get_attribute("data-lesions") == "0"
-        assert annotator.page.locator("#history").is_hidden()
-        assert annotator.page.locator("#readings button").count() == 0
+        expect(annotator.page.locator("#annotate")).to_have_attribute("data-lesions", "0")
+        expect(annotator.page.locator("#history")).to_be_hidden()
+        expect(annotator.page.locator("#readings button")).to_have_count(0)
         click_lesions(ward, annotator, name, len(ward.clicks(name, reader)))
         annotator.press(str(1 + TYPES.index(ward.cancer_type(name, reader))))
         if reader == "Ben" and name == BY_HAND[1]:
@@ -136,13 +137,13 @@ def review_by_hand(ward: Ward, browser: Browser) -> None:
         page.locator("#agreement summary").click()
     page.locator(f".card[data-image='{BY_HAND[1]}']").click()
     page.locator(f"#annotate[data-drawn='{BY_HAND[1]}'][data-readings='2']").wait_for()
-    assert "to be reviewed" in page.locator("#review-state").text_content()
-    assert page.locator("#annotate").get_attribute("data-lesions") == "0"
-    assert "which one?" in page.locator("#history").text_content()
+    expect(page.locator("#review-state")).to_contain_text("to be reviewed")
+    expect(page.locator("#annotate")).to_have_attribute("data-lesions", "0")
+    expect(page.locator("#history")).to_contain_text("which one?")
     reviewer.press("v")
     page.locator(f"#annotate[data-lesions='{len(ward.clicks(BY_HAND[1], 'Ann'))}']").wait_for()
-    assert page.locator("#readings button[aria-pressed='true']").text_content().startswith("Ann: ")
-    assert page.locator("#save").text_content().startswith("Consensus")
+    expect(page.locator("#readings button[aria-pressed='true']")).to_have_text(re.compile("^Ann: "))
+    expect(page.locator("#save")).to_have_text(re.compile("^Consensus"))
     reviewer.picture("review")
     reviewer.press("Enter", "Enter")
     reviewer.wait_for_other(BY_HAND[1])

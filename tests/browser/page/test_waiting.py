@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, Page, Route
+from playwright.sync_api import Browser, Page, Route, expect
 
-from tests.browser.page.annotator import WAIT_MS, click_on
+from tests.browser.page.annotator import click_on
 from tests.helpers.app_server import Server
+from tests.helpers.browser import WAIT_MS
 from tests.helpers.dicom_patients import Patient, write_patient
 from tests.helpers.needs import needs_chromium
 
@@ -52,7 +53,7 @@ def test_a_first_series_on_its_way_is_said_and_the_cohort_can_be_looked_at(
     for route in held:
         route.continue_()
     page.locator(f"#annotate[data-drawn='{patient.uid}']").wait_for()
-    assert page.locator("#empty").is_hidden()
+    expect(page.locator("#empty")).to_be_hidden()
 
 
 def test_try_again_goes_when_it_worked(server: Server, page: Page, patient: Patient) -> None:
@@ -60,11 +61,11 @@ def test_try_again_goes_when_it_worked(server: Server, page: Page, patient: Pati
     page.goto(f"{server.url}/wslpet/")
     again = page.locator("#notices button", has_text="Try again")
     again.wait_for()
-    assert page.locator("#notices p").count() == 1
+    expect(page.locator("#notices p")).to_have_count(1)
     page.unroute("**/api/next")
     again.click()
     page.locator(f"#annotate[data-drawn='{patient.uid}']").wait_for()
-    assert page.locator("#notices p").count() == 0
+    expect(page.locator("#notices p")).to_have_count(0)
 
 
 def test_the_volume_of_one_lesion_is_said_once(server: Server, page: Page, patient: Patient) -> None:
