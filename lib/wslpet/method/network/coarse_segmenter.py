@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from scipy import ndimage
 from torch import Tensor, nn
+from torch.nn.utils import convert_conv2d_weight_memory_format
 
 from wslpet.core.arrays import Array, FloatArray
 from wslpet.core.atomic_io import replacing
@@ -119,16 +120,23 @@ def find_on_grid(network: CoarseNet, small: Array) -> FloatArray:
     height, width = uptake.shape
     margin = ((0, 0), (0, -height % MULTIPLE), (0, -width % MULTIPLE))
     both = [np.pad(input_channels(each), margin, mode="edge") for each in (uptake, uptake[:, ::-1])]
-    found = network(torch.from_numpy(np.stack(both))).sigmoid().numpy()[:, :height, :width]
+    images = torch.from_numpy(np.stack(both)).contiguous(memory_format=torch.channels_last)
+    found = network(images).sigmoid().numpy()[:, :height, :width]
     mean: FloatArray = (found[0] + found[1][:, ::-1]) / 2
     return mean
 
 
 def _resampled(found: Array, shape: tuple[int, ...], spacing: tuple[float, float]) -> FloatArray:
-    at = [(np.arange(n) + 0.5) * s / GRID_MM - 0.5 for n, s in zip(shape, spacing, strict=True)]
-    grid = np.meshgrid(*at, indexing="ij")
-    fine: FloatArray = ndimage.map_coordinates(found, grid, order=1, mode="nearest")
+    rows, columns = map(_interpolation, found.shape, shape, spacing)
+    fine: FloatArray = rows @ found @ columns.T
     return fine
+
+
+def _interpolation(count: int, fine: int, spacing: float) -> FloatArray:
+    """Matrix (fine, count) of linear interpolation from the grid of `GRID_MM`; beyond its ends the nearest value."""
+    at = np.clip((np.arange(fine) + 0.5) * spacing / GRID_MM - 0.5, 0, count - 1)
+    weights: FloatArray = np.clip(1 - np.abs(at[:, None] - np.arange(count)), 0, None).astype(np.float32)
+    return weights
 
 
 def presence(probability: Array, spacing: tuple[float, float]) -> float:
@@ -163,4 +171,6 @@ def load_network(path: str | os.PathLike[str] = SHIPPED_SEGMENTER) -> CoarseNet:
         network.load_state_dict(content["weights"])
     except (RuntimeError, KeyError) as error:
         raise ModelError(f"segmenter {name} does not fit this version: {error}") from error
+    # Its convolutions then take two thirds of the time on a CPU.
+    convert_conv2d_weight_memory_format(network, torch.channels_last)
     return network.eval()
