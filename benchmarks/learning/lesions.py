@@ -181,8 +181,11 @@ def told(name: str, cases: Sequence[Judged], least: float) -> None:
         detected, dice = np.mean([(one.detected(least), one.dice(least)) for one in ill], axis=0)
         kind = np.mean([one.type_right and bool(own) for one, own in zip(ill, standing, strict=True)])
         error = np.median([one.volume_error(least) for one in ill])
+        hit = sum(len({lesion for place in own for lesion in place.lesions}) for own in standing)
+        lesions = hit / sum(one.lesions for one in ill)
         print(f"{name}: {len(ill)} with a tumour: detected {detected:.1%}, Dice {dice:.3f}, type {kind:.1%}, ", end="")
-        print(f"no lesion found {none:.1%}, {false:.2f} false places a patient, TMTV median error {error:.1%}")
+        print(f"lesions found {lesions:.1%}, no lesion found {none:.1%}, {false:.2f} false places a patient, ", end="")
+        print(f"TMTV median error {error:.1%}")
     well = [one for one in cases if not one.lesions]
     if well:
         clean = np.mean([not one.standing(least) for one in well])

@@ -53,7 +53,7 @@ def test_the_cache_gives_back_what_was_simulated(mips: list[LesionMip], tmp_path
 def test_training_draws_the_kinds_by_their_shares(mips: list[LesionMip], monkeypatch: pytest.MonkeyPatch) -> None:
     kinds = {kind: [[replace(mips[0])]] for kind in KINDS}
 
-    def train(draw: Callable[[np.random.Generator], LesionMip], steps: int, **others: object) -> list[LesionMip]:
+    def train(draw: Callable[[np.random.Generator], LesionMip], *args: object, **others: object) -> list[LesionMip]:
         rng = np.random.default_rng(0)
         return [draw(rng) for _ in range(2000)]
 

@@ -22,7 +22,7 @@ from wslpet.core.volume import Volume
 from wslpet.data.phantom import PRESETS, make_patient
 from wslpet.data.phantom.several import patient_with
 from wslpet.method.inference.finding.maps import ANGLES, displayed
-from wslpet.method.network.coarse_segmenter import GRID_MM, CoarseNet, save_network
+from wslpet.method.network.coarse_segmenter import GRID_MM, CoarseNet, load_network, save_network
 from wslpet.method.projection.rotated import rotated_mips
 from wslpet.method.segmentation.volumes.lesion_mips import LesionMip, mip_arrays, mips_from_arrays
 from wslpet.method.segmentation.volumes.training import train_coarse
@@ -30,13 +30,14 @@ from wslpet.method.shipped import SHIPPED_SEGMENTER
 
 # Kind of phantom → first random seed, how many, and share of the windows. Tests, measurements and the CAM network's
 # training use other seeds. The 40 phantoms from 500,000 on were used to evaluate the segmenter.
-KINDS = {"lifelike": (500_040, 540, 0.6), "several": (900_000, 240, 0.3), "none": (910_000, 90, 0.1)}
+KINDS = {"lifelike": (500_040, 1_620, 0.6), "several": (900_000, 720, 0.3), "none": (910_000, 270, 0.1)}
 MOST_LESIONS = 12
 # Simulating a phantom with this voxel size takes one second, with a scanner's own voxel size four.
 VOXEL_MM = (4.07, 4.07, GRID_MM)
 # A pixel of a lesion is hidden if another tissue along the ray is hotter; hidden pixels have no weight in the training.
 OWN_SHARE = 0.999
-STEPS = 10_000
+# Share of the phantoms, and steps; each round goes on from the weights of the one before, with a learning rate anew.
+ROUNDS = ((1 / 3, 10_000), (2 / 3, 10_000), (1.0, 10_000))
 
 
 def phantom_mips(kind: str, seed: int) -> list[LesionMip]:
@@ -85,9 +86,10 @@ def cached_mips(kind: str, seed: int, cache: Path) -> list[LesionMip]:
 def pretrained(
     phantoms: Mapping[str, Sequence[Sequence[LesionMip]]],
     steps: int,
+    initial: CoarseNet | None = None,
     report: Callable[[int, float], None] | None = None,
 ) -> CoarseNet:
-    """Train the network from scratch; phantoms : kind → phantoms, each with its MIPs."""
+    """Train the network in one round; phantoms : kind → phantoms, each with its MIPs."""
     share = np.array([KINDS[kind][2] for kind in phantoms])
 
     def draw(rng: np.random.Generator) -> LesionMip:
@@ -95,37 +97,45 @@ def pretrained(
         mips = own[int(rng.integers(len(own)))]
         return mips[int(rng.integers(len(mips)))]
 
-    return train_coarse(draw, steps, report=report)
+    return train_coarse(draw, steps, initial, report=report)
 
 
 def main() -> None:
     """Simulate the phantoms, train the network, and write it."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--share", type=float, default=1.0, help="of the phantoms")
-    parser.add_argument("--steps", type=int, default=STEPS)
+    parser.add_argument("--share", type=float, default=1.0, help="of the phantoms and of the steps")
+    parser.add_argument("--initial", type=Path, help="weights after the rounds before the last: run only that one")
     parser.add_argument("--cache", type=Path, default=Path("work/pretraining"))
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--out", type=Path, default=SHIPPED_SEGMENTER)
     args = parser.parse_args()
     args.cache.mkdir(parents=True, exist_ok=True)
-    jobs = [
-        (kind, first + n) for kind, (first, count, _) in KINDS.items() for n in range(max(1, round(args.share * count)))
-    ]
+    phantoms = all_phantoms(args.share, args.cache, args.workers)
+    network = load_network(args.initial) if args.initial else None
+    for number, (part, steps) in enumerate(ROUNDS[-1:] if args.initial else ROUNDS, start=1):
+        own = {kind: all_[: max(1, round(part * len(all_)))] for kind, all_ in phantoms.items()}
+        with tqdm(total=round(args.share * steps), desc=f"round {number}") as bar:
+
+            def report(step: int, loss: float, bar: tqdm[None] = bar) -> None:
+                bar.update()
+                bar.set_postfix(loss=f"{loss:.3f}")
+
+            network = pretrained(own, bar.total, network, report)
+    counts = {kind: len(all_) for kind, all_ in phantoms.items()}
+    assert network is not None
+    save_network(network, args.out, {"phantoms": counts, "rounds": ROUNDS})
+    print(f"{args.out}: {counts} phantoms, share of them and steps {ROUNDS}")
+
+
+def all_phantoms(share: float, cache: Path, workers: int) -> dict[str, list[list[LesionMip]]]:
+    """Kind → phantoms, each with its MIPs; a share of `KINDS`, simulated once and then read from the cache."""
+    jobs = [(kind, first + n) for kind, (first, count, _) in KINDS.items() for n in range(max(1, round(share * count)))]
     phantoms: dict[str, list[list[LesionMip]]] = {}
-    with ProcessPoolExecutor(args.workers) as pool:
-        drawn = pool.map(partial(cached_mips, cache=args.cache), *zip(*jobs, strict=True), chunksize=4)
+    with ProcessPoolExecutor(workers) as pool:
+        drawn = pool.map(partial(cached_mips, cache=cache), *zip(*jobs, strict=True), chunksize=4)
         for (kind, _), mips in zip(jobs, tqdm(drawn, total=len(jobs), desc="phantoms"), strict=True):
             phantoms.setdefault(kind, []).append(mips)
-    with tqdm(total=args.steps, desc="steps") as bar:
-
-        def report(step: int, loss: float) -> None:
-            bar.update()
-            bar.set_postfix(loss=f"{loss:.3f}")
-
-        network = pretrained(phantoms, args.steps, report)
-    counts = {kind: len(own) for kind, own in phantoms.items()}
-    save_network(network, args.out, {"phantoms": counts, "steps": args.steps})
-    print(f"{args.out}: {counts} phantoms, {args.steps} steps")
+    return phantoms
 
 
 if __name__ == "__main__":
