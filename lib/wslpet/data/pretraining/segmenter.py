@@ -38,6 +38,7 @@ VOXEL_MM = (4.07, 4.07, GRID_MM)
 # A pixel of a lesion is hidden if another tissue along the ray is hotter; hidden pixels have no weight in the training.
 OWN_SHARE = 0.999
 # Share of the phantoms, and steps; each round goes on from the weights of the one before, with a learning rate anew.
+# All phantoms take about 8 GB of memory.
 ROUNDS = ((1 / 3, 10_000), (2 / 3, 10_000), (1.0, 10_000))
 
 
@@ -114,7 +115,7 @@ def main() -> None:
     phantoms = all_phantoms(args.share, args.cache, args.workers)
     network = load_network(args.initial) if args.initial else None
     for number, (part, steps) in enumerate(ROUNDS[-1:] if args.initial else ROUNDS, start=1):
-        own = {kind: all_[: max(1, round(part * len(all_)))] for kind, all_ in phantoms.items()}
+        own = {kind: some[: max(1, round(part * len(some)))] for kind, some in phantoms.items()}
         with tqdm(total=round(args.share * steps), desc=f"round {number}") as bar:
 
             def report(step: int, loss: float, bar: tqdm[None] = bar) -> None:
@@ -122,7 +123,7 @@ def main() -> None:
                 bar.set_postfix(loss=f"{loss:.3f}")
 
             network = pretrained(own, bar.total, network, report)
-    counts = {kind: len(all_) for kind, all_ in phantoms.items()}
+    counts = {kind: len(some) for kind, some in phantoms.items()}
     assert network is not None
     save_network(network, args.out, {"phantoms": counts, "rounds": ROUNDS})
     print(f"{args.out}: {counts} phantoms, share of them and steps {ROUNDS}")
