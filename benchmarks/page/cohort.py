@@ -88,7 +88,7 @@ def _longest(browser: Browser, page: Page, act: Callable[[Page], None], trace: P
     named = [event for event in events if event.get("name") == "thread_name"]
     main = {(one["pid"], one["tid"]) for one in named if one["args"]["name"] == "CrRendererMain"}
     tasks = [one for one in events if one.get("name") == "RunTask" and (one["pid"], one["tid"]) in main]
-    clock, processor = (max(task[field] for task in tasks) / 1000 for field in ("dur", "tdur"))
+    clock, processor = (max(task.get(field, 0) for task in tasks) / 1000 for field in ("dur", "tdur"))
     return f"longest task {clock:.0f} ms, {processor:.0f} ms of the processor; done in {seconds:.1f} s"
 
 
