@@ -114,19 +114,20 @@ def main() -> None:
     args.cache.mkdir(parents=True, exist_ok=True)
     phantoms = all_phantoms(args.share, args.cache, args.workers)
     network = load_network(args.initial) if args.initial else None
-    for number, (part, steps) in enumerate(ROUNDS[-1:] if args.initial else ROUNDS, start=1):
+    rounds = [(part, round(args.share * steps)) for part, steps in ROUNDS]
+    for number, (part, steps) in enumerate(rounds[-1:] if args.initial else rounds, start=1):
         own = {kind: some[: max(1, round(part * len(some)))] for kind, some in phantoms.items()}
-        with tqdm(total=round(args.share * steps), desc=f"round {number}") as bar:
+        with tqdm(total=steps, desc=f"round {number}") as bar:
 
             def report(step: int, loss: float, bar: tqdm[None] = bar) -> None:
                 bar.update()
                 bar.set_postfix(loss=f"{loss:.3f}")
 
-            network = pretrained(own, bar.total, network, report)
+            network = pretrained(own, steps, network, report)
     counts = {kind: len(some) for kind, some in phantoms.items()}
     assert network is not None
-    save_network(network, args.out, {"phantoms": counts, "rounds": ROUNDS})
-    print(f"{args.out}: {counts} phantoms, share of them and steps {ROUNDS}")
+    save_network(network, args.out, {"phantoms": counts, "rounds": rounds})
+    print(f"{args.out}: {counts} phantoms, share of them and steps {rounds}")
 
 
 def all_phantoms(share: float, cache: Path, workers: int) -> dict[str, list[list[LesionMip]]]:

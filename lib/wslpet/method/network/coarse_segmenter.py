@@ -133,7 +133,10 @@ def _resampled(found: Array, shape: tuple[int, ...], spacing: tuple[float, float
 
 
 def _interpolation(count: int, fine: int, spacing: float) -> FloatArray:
-    """Matrix (fine, count) of linear interpolation from the grid of `GRID_MM`; beyond its ends the nearest value."""
+    """Matrix (fine, count) of linear interpolation from the grid of `GRID_MM`; beyond its ends the nearest value.
+
+    `linear_filter` would average, too, where pixels are larger than those of the grid.
+    """
     at = np.clip((np.arange(fine) + 0.5) * spacing / GRID_MM - 0.5, 0, count - 1)
     weights: FloatArray = np.clip(1 - np.abs(at[:, None] - np.arange(count)), 0, None).astype(np.float32)
     return weights
