@@ -37,7 +37,7 @@ help:
 	@echo "make demo-score        evaluates the weights in use on the demo's patients without a click"
 	@echo "make demo-pacs         phantoms as DICOM on a PACS (Orthanc), for OHIF; installs it"
 	@echo "make test              set up and run the tests"
-	@echo "make test-fast         the tests that start no server and train nothing, in three minutes"
+	@echo "make test-fast         the tests that start no server and train nothing, in two minutes"
 	@echo "make test-pythons      set-up, demo and fast tests on Python 3.10 to 3.13, from clean clones"
 	@echo "make test-oldest-newest  fast tests without PyTorch on Python 3.10 and 3.13"
 	@echo "make coverage          the tests, and which lines of the package they run"

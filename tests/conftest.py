@@ -33,11 +33,13 @@ SLOW_FIXTURES = {
     "ward",
 }
 SLOW_PATHS = (
-    "tests/study/",
+    "tests/browser/viewers/",
     "tests/cli/commands/test_study.py",
     "tests/cli/demo/test_welcome.py",
-    "tests/security/test_kills.py",
     "tests/security/test_fuzz.py",
+    "tests/security/test_kills.py",
+    "tests/server/series/sources/test_bad_pacs.py",
+    "tests/study/",
 )
 
 

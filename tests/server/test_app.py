@@ -78,6 +78,7 @@ def test_damaged_weights_stop_predictions_but_not_clicks(make_app, tmp_path):
     assert app.infer(request)["params"]["lesions"]
 
 
+@pytest.mark.slow
 def test_a_start_does_not_import_the_writers_of_dicom():
     code = """
 import sys

@@ -43,6 +43,7 @@ print(parser.get("versioneer", "VCS"))
     assert done.stdout == "git\n", done.stderr
 
 
+@pytest.mark.slow
 def test_the_stand_in_is_imported_and_refuses_to_convert(tmp_path):
     (tmp_path / "pydicom_seg.py").write_text(setup.STAND_IN["pydicom_seg.py"])
     code = """

@@ -30,6 +30,7 @@ def scan(tmp_path_factory) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_a_bundle_writes_the_mask_of_the_package(scan, tmp_path):
     pytest.importorskip("monai")
     assert main(["export", "bundle", str(tmp_path / "bundle")]) == 0

@@ -62,6 +62,7 @@ def test_uptake_that_nobody_clicked_but_the_segmenter_suspects_is_not_normal(wel
     assert min(found["coronal"][x, z], found["sagittal"][y, z]) > 0.4
 
 
+@pytest.mark.slow
 def test_too_few_people_or_parts_of_bodies_have_no_atlas_and_the_last_ones_count(well):
     known = people(well, (), LEAST_PEOPLE)
     assert site_atlas(known[1:]) is None

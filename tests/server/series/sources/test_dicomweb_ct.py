@@ -17,7 +17,7 @@ from wslpet.server.series.ct import FusedCt
 from wslpet.server.series.datastore import SeriesDatastore
 from wslpet.server.series.sources.dicomweb import DicomWeb
 
-pytestmark = needs_pacs
+pytestmark = [needs_pacs, pytest.mark.slow]
 
 
 def test_the_ct_of_a_study_on_a_pacs_lies_where_its_pet_does(tmp_path: Path) -> None:
