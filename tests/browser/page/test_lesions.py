@@ -140,6 +140,20 @@ def test_findings_of_the_model_are_taken_over(ward: Ward, lea: Annotator) -> Non
     expect(lea.page.locator("#types button[aria-checked='true']")).to_have_count(1)
 
 
+def test_a_shows_the_opinion_of_the_model_first_and_then_saves_it(ward: Ward, lea: Annotator) -> None:
+    open_patient(lea, "lps_1")
+    before = len(ward.server.seeds("lps_1"))
+    lea.press("a")
+    lea.told("Press A again to agree")
+    lea.page.locator("#annotate[data-model]").wait_for()
+    assert len(ward.server.seeds("lps_1")) == before
+    lea.press("a")
+    lea.wait_for_other("lps_1")
+    lea.saved()
+    assert len(ward.server.seeds("lps_1")) == before + 1
+    assert ward.server.seeds("lps_1")[-1]["user"] == "Lea"
+
+
 def test_the_help_says_the_version(lea: Annotator) -> None:
     lea.press("?")
     expect(lea.page.locator("#help #version")).to_contain_text(f"WSL-PET {wslpet.__version__}.")
