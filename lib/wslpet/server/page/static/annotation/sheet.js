@@ -23,6 +23,13 @@ export function drawNotes(notes) {
   $("#notes ul").replaceChildren(...notes.map((note) => element("li", note)));
 }
 
+// In place of the pictures: why no patient is on the screen; "" when one is.
+export function drawEmpty(words) {
+  if (words) $("#empty").textContent = words;
+  $("#empty").hidden = !words;
+  $("#annotate").classList.toggle("none", Boolean(words));
+}
+
 // The saved lesions of the patient as files.
 const FORMS = { csv: "CSV", nifti: "NIfTI", figures: "Figures PDF", png: "Figures PNG", seg: "DICOM SEG", rtstruct: "RTSTRUCT", sr: "DICOM SR" };
 

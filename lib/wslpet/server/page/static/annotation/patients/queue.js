@@ -1,6 +1,6 @@
 // Who comes next: asked of the server and fetched before they are needed.
-import { call } from "../common/api.js";
-import { failed, withdraw } from "../common/notices.js";
+import { call } from "../../common/api.js";
+import { failed, withdraw } from "../../common/notices.js";
 
 const AHEAD = 2; // patients fetched before they are needed
 
