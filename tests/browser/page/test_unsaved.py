@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, expect
 
 from tests.browser.page.annotator import Annotator
 from tests.helpers.app_server import Server
@@ -79,3 +79,18 @@ def test_the_server_refuses_it(uma: Annotator, server: Server, scans: dict[str, 
     uma.press("z")
     uma.told("anna: taken back")
     assert server.seeds("anna") == []
+
+
+def test_nobody_comes_next(uma: Annotator, scans: dict[str, Scan]) -> None:
+    uma.page.route("**/api/next", lambda route: route.fulfill(status=500))
+    open_patient(uma, "bert")
+    place(uma, scans["bert"])
+    seed = uma.seed
+    uma.page.locator("#strategy").dispatch_event("change")  # whoever was to come does not
+    uma.page.locator("#notices button", has_text="Try again").click()
+    expect(uma.page.locator("#title")).to_have_text("No patient could be opened")
+    uma.told("bert: your click there was not saved; it is kept as a draft.")
+    open_patient(uma, "cora")
+    uma.page.locator("#notices button", has_text="Back to it").click()
+    uma.page.locator("#annotate[data-drawn='bert']").wait_for()
+    assert (uma.seed == seed).all()

@@ -21,7 +21,7 @@ export class Annotator {
     this.walk = new Walk(outbox, {
       prepare: (name, patient) => this.#prepare(name, patient),
       draw: (patient, before) => this.#draw(patient, before),
-      drawNobody: () => this.#drawNobody(),
+      drawNobody: (before) => this.#drawNobody(before),
     });
     this.viewer = new Viewer($("#annotate"));
     this.controls = new Controls(this.viewer);
@@ -150,7 +150,8 @@ export class Annotator {
     return drawn;
   }
 
-  #drawNobody() {
+  #drawNobody(before) {
+    this.unsaved.leave(before, null);
     const { coming, silent } = this.walk;
     for (const part of [this.opinion, this.unusual, this.review]) part.of(null);
     this.viewer.clear();

@@ -46,9 +46,9 @@ export class Unsaved {
     notice(`${title}: skipped; your click is kept, not saved. Z brings it back.`, { key: "skipped" });
   }
 
-  // Another patient was opened, perhaps before this one was saved.
+  // Another patient is opened, or none, perhaps before this one was saved.
   leave(before, patient) {
-    if (this.changed && before.image !== patient.image) {
+    if (this.changed && before.image !== patient?.image) {
       const run = () => this.walk.show(before.image);
       notice(`${before.title}: your click there was not saved; it is kept as a draft.`, { key: "left", stays: true, action: { text: "Back to it", run } });
     }

@@ -126,9 +126,10 @@ export class Walk {
   }
 
   #nobody() {
+    const before = this.patient;
     this.patient = null;
     this.#idleSince = performance.now();
-    this.drawNobody();
+    this.drawNobody(before);
     $("#annotate").dataset.drawn = "";
   }
 
