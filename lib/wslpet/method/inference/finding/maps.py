@@ -14,7 +14,9 @@ from wslpet.method.network.coarse_segmenter import CoarseNet, find, load_network
 from wslpet.method.normal.reference import MipImage
 from wslpet.method.projection.rotated import RotatedMip, rotated_mips
 
-# Half a turn: a MIP from behind is that from the front, mirrored.
+# Half a turn: a MIP from behind is that from the front, mirrored. With four of them, and the regressions fitted anew, a
+# first answer takes 27 ms less, and phantoms like those of the fit are as good; but networks that learned on site then
+# took 750 ml for a lesion in two of 40 shifted phantoms, where they had found none.
 ANGLES = tuple(22.5 * n for n in range(8))
 # A scan that is smaller than this, along the body or across it, is a part that the segmenter does not know.
 LEAST_MM = 250.0

@@ -30,7 +30,7 @@ class Effort:
     cam_epochs: int = 30
     paper_epochs: int = 40
     fcn_epochs: int = 6
-    unet_steps: int = 1000
+    unet_steps: int = 3000
     seed: int = 0
 
 
