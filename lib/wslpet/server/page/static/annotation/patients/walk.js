@@ -18,7 +18,8 @@ export class Walk {
   #moving = null; // another patient is on the way to the screen: until then
   #silent = false; // the server did not answer
 
-  // prepare(name, promise): of a patient who comes next; draw(patient, before): on the screen, until it is drawn.
+  // prepare(name, promise): loads a patient who comes next; draw(patient, before): draws one, resolves when done;
+  // drawNobody(before): clears the screen.
   constructor(outbox, { prepare, draw, drawNobody }) {
     Object.assign(this, { draw, drawNobody });
     this.patients = new Patients();
