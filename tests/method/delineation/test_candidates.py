@@ -7,7 +7,7 @@ import pytest
 from scipy.ndimage import binary_dilation, binary_erosion, binary_fill_holes, label, maximum_filter
 
 from wslpet.method.delineation.basins import Basins
-from wslpet.method.delineation.candidates import BACKGROUND_MM, CORE, FRACTIONS, MEASURED, Candidate
+from wslpet.method.delineation.candidates import BACKGROUND_MM, CORE, FRACTIONS, MEASURED, Candidate, measurements
 
 SPACING = np.array([4.0, 3.0, 2.5])
 
@@ -98,8 +98,8 @@ def test_a_hull_lies_between_the_planes_and_takes_in_nothing_hot_of_others(case)
 def test_what_is_measured_of_a_component_is_what_can_be_seen_of_it(case):
     basins, point = case
     seen = 0
-    for one in candidates(basins):
-        measured = one.measurements(basins, point)
+    found = candidates(basins)
+    for one, measured in zip(found, measurements(found, basins, point), strict=True):
         assert measured.shape == (2, len(FRACTIONS), len(MEASURED))
         for level, hull in product(range(len(FRACTIONS)), (False, True)):
             own = connected(basins, one, level)

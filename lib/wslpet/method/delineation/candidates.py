@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import ndimage
 
 from wslpet.core.arrays import Array
 from wslpet.core.jit import compiled
 from wslpet.method.delineation.basins import Basins, Union
-from wslpet.method.delineation.flooding import accumulate, flood, hulls
+from wslpet.method.delineation.flooding import accumulate, flood, hulls, with_holes_filled
 
 # Levels of the threshold, as shares of the contrast, highest first.
 FRACTIONS = (0.85, 0.77, 0.70, 0.63, 0.57, 0.51, 0.46, 0.41, 0.37, 0.33, 0.29, 0.25, 0.21, 0.17, 0.13, 0.10, 0.07, 0.04)
@@ -19,14 +19,14 @@ FRACTIONS = (0.85, 0.77, 0.70, 0.63, 0.57, 0.51, 0.46, 0.41, 0.37, 0.33, 0.29, 0
 CORE = 0.42
 BACKGROUND_MM = 12.0
 BACKGROUND_QUANTILE = 0.25
-# By column, what `Candidate.measurements` says of a component.
+# By column, what `measurements` says of a component.
 MEASURED = tuple(
     ["ml", "away_mm", "mean", "holds_point", "touches_box", "own_share", "boundary_slope", "open_boundary", "roughness"]
 )
 
 # The 13 pairs of planes that bound a hull: each lattice direction of a voxel's neighbours, those across z first.
 _NORMALS = np.array(
-    [(x, y, z) for z in (0, 1) for x in (-1, 0, 1) for y in (-1, 0, 1) if (z, x, y) > (0, 0, 0)], dtype=np.int64
+    [(x, y, z) for z in (0, 1) for x in (-1, 0, 1) for y in (-1, 0, 1) if (z, x, y) > (0, 0, 0)], dtype=np.int32
 )
 
 
@@ -96,41 +96,6 @@ class Candidate:
         """SUV of a level."""
         return self.background + FRACTIONS[level] * (self.peak - self.background)
 
-    def measurements(self, basins: Basins, point: Array) -> Array:
-        """(2, level, len(MEASURED)) of the components as they are, and with their hulls.
-
-        ml : volume; 0 of a component that holds nothing. away_mm : from its centroid to the point. mean : SUV.
-        holds_point, touches_box : 0 or 1. own_share : share of its voxels in the basin of the point. boundary_slope :
-        mean gradient on the component's inner boundary, SUV / mm. open_boundary : share of the voxels that touch the
-        component which are above the level, too. roughness : voxels of the inner boundary by the 2/3 power of all.
-        The last three are of the component without its hull.
-
-        Parameters
-        ----------
-        point : fractional voxel of the box.
-        """
-        n = len(FRACTIONS)
-        sums: Array = np.zeros((2, n + 1, 8))
-        edges: Array = np.zeros((n + 1, 4))
-        nearest = np.rint(point).astype(np.int64) - self.corner
-        own, joined, hulled = basins.starts[0], self.component_level, self.hull_level
-        image, gradient, labels = basins.image, basins.gradient, basins.labels
-        accumulate(joined, hulled, self.levels, self.corner, image, gradient, labels, own, nearest, sums, edges)
-        sums, edges = sums.cumsum(axis=1)[:, :-1], edges.cumsum(axis=0)[:-1]
-        count = np.maximum(sums[..., 0], 1)
-        away = sums[..., 1:4] / count[..., None] + self.corner - point
-        measured = np.empty((2, n, len(MEASURED)))
-        measured[..., 0] = sums[..., 0] * np.prod(basins.spacing) / 1000.0
-        measured[..., 1] = np.sqrt(((away * basins.spacing) ** 2).sum(axis=-1))
-        measured[..., 2] = sums[..., 4] / count
-        measured[..., 3] = sums[..., 5]
-        measured[..., 4] = sums[..., 6] > 0
-        measured[..., 5] = sums[..., 7] / count
-        measured[..., 6] = edges[:, 1] / np.maximum(edges[:, 0], 1)
-        measured[..., 7] = edges[:, 3] / np.maximum(edges[:, 2], 1)
-        measured[..., 8] = edges[:, 0] / count[0] ** (2 / 3)
-        return measured
-
     def threshold_component(self, level: int, hull: bool) -> tuple[Array, tuple[int, int, int]]:
         """Component of a level, (x, y, z) bool in its extent, and where in the box that begins.
 
@@ -140,7 +105,7 @@ class Candidate:
         if hull:
             inside |= (self.hull_level <= level) & ~(self.image > self.levels[level])
         else:
-            inside = ndimage.binary_fill_holes(inside)
+            inside = with_holes_filled(inside)
         ends = [np.flatnonzero(inside.any(axis=tuple({0, 1, 2} - {axis}))) for axis in range(3)]
         window = tuple(slice(int(e[0]), int(e[-1]) + 1) for e in ends)
         x, y, z = (c + w.start for c, w in zip(self.corner, window, strict=True))
@@ -168,6 +133,46 @@ class Candidate:
         more = by_level(hull, added) - by_level(last, added)
         counts: Array = np.stack([alone, alone + more]).cumsum(axis=1)[:, :n]
         return counts
+
+
+def measurements(candidates: Sequence[Candidate], basins: Basins, point: Array) -> Array:
+    """(candidate, 2, level, len(MEASURED)) of the components as they are, and with their hulls.
+
+    ml : volume; 0 of a component that holds nothing. away_mm : from its centroid to the point. mean : SUV.
+    holds_point, touches_box : 0 or 1. own_share : share of its voxels in the basin of the point. boundary_slope :
+    mean gradient on the component's inner boundary, SUV / mm. open_boundary : share of the voxels that touch the
+    component which are above the level, too. roughness : voxels of the inner boundary by the 2/3 power of all.
+    The last three are of the component without its hull.
+
+    Parameters
+    ----------
+    candidates : of the basins.
+    point : fractional voxel of the box.
+    """
+    n = len(FRACTIONS)
+    sums: Array = np.zeros((len(candidates), 2, n + 1, 8))
+    edges: Array = np.zeros((len(candidates), n + 1, 4))
+    voxel, own = np.rint(point).astype(np.int64), basins.starts[0]
+    image, gradient, labels = basins.image, basins.gradient, basins.labels
+    for one, of_one, at_edges in zip(candidates, sums, edges, strict=True):
+        joined, hulled = one.component_level, one.hull_level
+        nearest = voxel - one.corner
+        accumulate(joined, hulled, one.levels, one.corner, image, gradient, labels, own, nearest, of_one, at_edges)
+    sums, edges = sums.cumsum(axis=2)[:, :, :-1], edges.cumsum(axis=1)[:, :-1]
+    corners = np.array([one.corner for one in candidates]).reshape(-1, 1, 1, 3)
+    count = np.maximum(sums[..., 0], 1)
+    away = sums[..., 1:4] / count[..., None] + corners - point
+    measured = np.empty((*count.shape, len(MEASURED)))
+    measured[..., 0] = sums[..., 0] * np.prod(basins.spacing) / 1000.0
+    measured[..., 1] = np.sqrt(((away * basins.spacing) ** 2).sum(axis=-1))
+    measured[..., 2] = sums[..., 4] / count
+    measured[..., 3] = sums[..., 5]
+    measured[..., 4] = sums[..., 6] > 0
+    measured[..., 5] = sums[..., 7] / count
+    measured[..., 6] = (edges[..., 1] / np.maximum(edges[..., 0], 1))[:, None]
+    measured[..., 7] = (edges[..., 3] / np.maximum(edges[..., 2], 1))[:, None]
+    measured[..., 8] = edges[:, None, :, 0] / count[:, :1] ** (2 / 3)
+    return measured
 
 
 @compiled
@@ -204,51 +209,50 @@ def _shell(
         for y in range(low[1], high[1]):
             for z in range(low[2], high[2]):
                 if image[x, y, z] > above and members[labels[x, y, z]]:
-                    x0, x1, y0, y1, z0, z1 = (
-                        min(x0, x),
-                        max(x1, x + 1),
-                        min(y0, y),
-                        max(y1, y + 1),
-                        min(z0, z),
-                        max(z1, z + 1),
-                    )
+                    x0, y0, z0 = min(x0, x), min(y0, y), min(z0, z)
+                    x1, y1, z1 = max(x1, x + 1), max(y1, y + 1), max(z1, z + 1)
     x0, x1 = max(x0 - steps[0], 0), min(x1 + steps[0], image.shape[0])
     y0, y1 = max(y0 - steps[1], 0), min(y1 + steps[1], image.shape[1])
     z0, z1 = max(z0 - steps[2], 0), min(z1 + steps[2], image.shape[2])
     if x0 >= x1:
         return np.empty(0, dtype=image.dtype)
-    core = np.zeros((x1 - x0, y1 - y0, z1 - z0), dtype=np.bool_)
-    near = np.zeros(core.shape, dtype=np.bool_)
+    core = np.zeros((x1 - x0, y1 - y0, z1 - z0), dtype=np.uint8)
+    near = np.zeros(core.shape, dtype=np.uint8)
     nx, ny, nz = core.shape
     for x in range(nx):
         for y in range(ny):
             last = -steps[2] - 1
             for z in range(nz):
                 if image[x0 + x, y0 + y, z0 + z] > above and members[labels[x0 + x, y0 + y, z0 + z]]:
-                    core[x, y, z] = True
+                    core[x, y, z] = 1
                     for back in range(max(last + steps[2] + 1, z - steps[2], 0), z):
-                        near[x, y, back] = True
+                        near[x, y, back] = 1
                     last = z
                 near[x, y, z] = z - last <= steps[2]
-    for axis in range(2):
-        grown = near.copy()
-        n, step = core.shape[axis], steps[axis]
-        for here in range(n):
-            for there in range(max(here - step, 0), min(here + step + 1, n)):
-                if axis == 0:
-                    grown[here] |= near[there]
-                else:
-                    grown[:, here] |= near[:, there]
-        near = grown
+    wide = near.copy()
+    for x in range(nx):
+        for there in range(max(x - steps[0], 0), min(x + steps[0] + 1, nx)):
+            _join(wide[x].ravel(), near[there].ravel())
+    near = wide.copy()
+    for x in range(nx):
+        for y in range(ny):
+            for there in range(max(y - steps[1], 0), min(y + steps[1] + 1, ny)):
+                _join(near[x, y], wide[x, there])
     values = np.empty(core.size, dtype=image.dtype)
     count = 0
     for x in range(nx):
         for y in range(ny):
             for z in range(nz):
-                if near[x, y, z] and not core[x, y, z]:
+                if near[x, y, z] > core[x, y, z]:
                     values[count] = image[x0 + x, y0 + y, z0 + z]
                     count += 1
     return values[:count]
+
+
+@compiled
+def _join(ones: Array, others: Array) -> None:
+    for i in range(ones.size):
+        ones[i] |= others[i]
 
 
 def _quantile(values: Array, share: float) -> float:

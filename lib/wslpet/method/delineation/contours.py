@@ -29,7 +29,7 @@ from wslpet.core.arrays import Array
 from wslpet.core.volume import Volume
 from wslpet.method.delineation.basins import Basins
 from wslpet.method.delineation.boxes import SHARPENED_MM, Box, averaged
-from wslpet.method.delineation.candidates import FRACTIONS, MEASURED, Candidate
+from wslpet.method.delineation.candidates import FRACTIONS, Candidate, measurements
 from wslpet.method.delineation.contour_score import load_contour_score, select_contour
 from wslpet.method.delineation.features import FEATURES, compare_to_rule, features
 
@@ -157,9 +157,7 @@ class _Part:
         """Search a box; alone : from the basin of its point only."""
         basins = Basins.of(box.image, box.spacing, box.point, alone)
         candidates = [one for union in basins.unions() for one in Candidate.from_union(basins, union)]
-        measured = [one.measurements(basins, box.point) for one in candidates]
-        empty = np.empty((0, 2, len(FRACTIONS), len(MEASURED)))
-        return cls(box, basins, candidates, np.stack(measured) if measured else empty)
+        return cls(box, basins, candidates, measurements(candidates, basins, box.point))
 
     def kept(self, is_click: bool) -> Array:
         """(candidate, 2, level) bool: which components are contours."""

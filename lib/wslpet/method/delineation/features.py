@@ -55,7 +55,7 @@ def features(
 
     Parameters
     ----------
-    measured : (candidate, 2, level, measurement), see `Candidate.measurements`.
+    measured : (candidate, 2, level, measurement), see `candidates.measurements`.
     point : fractional voxel of the box, off the lesion's centre by `uncertainty_mm` (SD per axis).
     sharpened : whether the box is a sharpened one.
     """

@@ -13,10 +13,12 @@ NEVER = 127
 @compiled
 def first_level(value: float, levels: Array) -> int:
     """Index of the first of the falling levels that a value is above; NEVER if there is none."""
-    for level in range(len(levels)):
-        if value > levels[level]:
-            return level
-    return NEVER
+    if not value > levels[-1]:
+        return NEVER
+    level = 0
+    while not value > levels[level]:
+        level += 1
+    return level
 
 
 @compiled
@@ -29,112 +31,162 @@ def flood(image: Array, labels: Array, members: Array, levels: Array, start: Arr
     begins in the image.
     """
     nx, ny, nz = image.shape
-    joined = np.full((nx, ny, nz), NEVER, dtype=np.int8)
     n = len(levels)
+    # With a border that is closed, so that no neighbour has to be looked up beyond the image.
+    to_come = np.full((nx + 2, ny + 2, nz + 2), NEVER, dtype=np.int8)
+    for x in range(nx):
+        for y in range(ny):
+            for z in range(nz):
+                if image[x, y, z] > levels[n - 1] and members[labels[x, y, z]]:
+                    to_come[x + 1, y + 1, z + 1] = first_level(image[x, y, z], levels)
+    joined = np.full(to_come.shape, NEVER, dtype=np.int8)
+    _fall(to_come.ravel(), joined.ravel(), ((ny + 2) * (nz + 2), nz + 2, 1), start + 1, n)
+    low, high = _extent(joined, start + 1)
+    for axis in range(3):
+        low[axis], high[axis] = max(low[axis] - 2, 0), min(high[axis], image.shape[axis])
+    x, y, z = low + 1
+    return joined[x : high[0] + 1, y : high[1] + 1, z : high[2] + 1].copy(), low
+
+
+@compiled
+def with_holes_filled(inside: Array) -> Array:
+    """A mask (x, y, z) with all that no path across voxels' faces leads out of."""
+    nx, ny, nz = inside.shape
+    # Around the mask one layer of voxels to walk in, and around these a border that is closed.
+    to_come = np.full((nx + 4, ny + 4, nz + 4), NEVER, dtype=np.int8)
+    to_come[1:-1, 1:-1, 1:-1] = 0
+    for x in range(nx):
+        for y in range(ny):
+            for z in range(nz):
+                if inside[x, y, z]:
+                    to_come[x + 2, y + 2, z + 2] = NEVER
+    outside = np.full(to_come.shape, NEVER, dtype=np.int8)
+    _fall(to_come.ravel(), outside.ravel(), ((ny + 4) * (nz + 4), nz + 4, 1), np.array((1, 1, 1)), 1)
+    filled: Array = outside[2:-2, 2:-2, 2:-2] == NEVER
+    return filled
+
+
+@compiled
+def _fall(to_come: Array, joined: Array, strides: tuple[int, int, int], start: Array, n: int) -> None:
+    """Join flat voxels to the start, level by level; a voxel that has joined is no longer to come."""
     # One stack a level, linked through the voxels.
-    below = np.empty(image.size, dtype=np.int32)
+    below = np.empty(joined.size, dtype=np.int32)
     tops = np.full(n, -1, dtype=np.int32)
-    low, high = start.copy(), start + 1
-    first = first_level(image[start[0], start[1], start[2]], levels)
-    if first != NEVER:
-        joined[start[0], start[1], start[2]] = first
-        here = (start[0] * ny + start[1]) * nz + start[2]
-        below[here], tops[first] = -1, here
+    here = start[0] * strides[0] + start[1] * strides[1] + start[2] * strides[2]
+    first = to_come[here]
+    if first == NEVER:
+        return
+    joined[here], to_come[here] = first, NEVER
+    below[here], tops[first] = -1, here
     for level in range(n):
         while tops[level] >= 0:
             here = tops[level]
             tops[level] = below[here]
-            x, y, z = here // (ny * nz), here // nz % ny, here % nz
-            low[0], low[1], low[2] = min(low[0], x), min(low[1], y), min(low[2], z)
-            high[0], high[1], high[2] = max(high[0], x + 1), max(high[1], y + 1), max(high[2], z + 1)
-            for step in range(6):
-                a, b, c = _neighbour(x, y, z, step)
-                if not _inside(a, b, c, joined.shape) or joined[a, b, c] != NEVER:
-                    continue
-                value = image[a, b, c]
-                if not value > levels[n - 1] or not members[labels[a, b, c]]:
-                    continue
-                later = level
-                while not value > levels[later]:
-                    later += 1
-                joined[a, b, c] = later
-                there = (a * ny + b) * nz + c
-                below[there] = tops[later]
-                tops[later] = there
-    for axis in range(3):
-        low[axis], high[axis] = max(low[axis] - 1, 0), min(high[axis] + 1, image.shape[axis])
-    return joined[low[0] : high[0], low[1] : high[1], low[2] : high[2]].copy(), low
+            for stride in strides:
+                for there in (here - stride, here + stride):
+                    if to_come[there] != NEVER:
+                        later = max(level, to_come[there])
+                        joined[there], to_come[there] = later, NEVER
+                        below[there], tops[later] = tops[later], there
 
 
 @compiled
-def _neighbour(x: int, y: int, z: int, step: int) -> tuple[int, int, int]:
-    """One of the six voxels that share a face with one."""
-    if step < 2:
-        return x + 2 * step - 1, y, z
-    if step < 4:
-        return x, y + 2 * step - 5, z
-    return x, y, z + 2 * step - 9
-
-
-@compiled
-def _inside(x: int, y: int, z: int, shape: tuple[int, int, int]) -> bool:
-    return 0 <= x < shape[0] and 0 <= y < shape[1] and 0 <= z < shape[2]
+def _extent(joined: Array, start: Array) -> tuple[Array, Array]:
+    """Of a voxel and all that have joined it: the first along each axis, and one beyond the last."""
+    nx, ny, nz = joined.shape
+    low, high = start.copy(), start + 1
+    for x in range(nx):
+        for y in range(ny):
+            first = 0
+            while first < nz and joined[x, y, first] == NEVER:
+                first += 1
+            if first == nz:
+                continue
+            last = nz - 1
+            while joined[x, y, last] == NEVER:
+                last -= 1
+            low[0], low[1], low[2] = min(low[0], x), min(low[1], y), min(low[2], first)
+            high[0], high[1], high[2] = max(high[0], x + 1), max(high[1], y + 1), max(high[2], last + 1)
+    return low, high
 
 
 @compiled
 def hulls(joined: Array, n: int, normals: Array) -> Array:
-    """`hull_level` of a candidate: between the planes along `normals` that bound the component at each of n levels."""
+    """`hull_level` of a candidate: between the planes along `normals` that bound the component at each of n levels.
+
+    normals : (normal, 3), along z 0 or 1, those with 0 first.
+    """
     nx, ny, nz = joined.shape
+    flat = np.empty(len(normals), dtype=np.int32)
+    low, high = _planes(joined, n, normals)
+    across = np.count_nonzero(normals[:, 2] == 0)
     hulled = joined.copy()
-    far = 1 << 30
-    low = np.full((n, len(normals)), far, dtype=np.int64)
-    high = np.full((n, len(normals)), -far, dtype=np.int64)
-    rows = np.full((nx, ny, n, 2), far, dtype=np.int32)
-    # Only the ends of a row along z can bound a hull.
     for x in range(nx):
         for y in range(ny):
-            for z in range(nz):
-                level = joined[x, y, z]
-                if level != NEVER:
-                    rows[x, y, level, 0] = min(rows[x, y, level, 0], z)
-                    rows[x, y, level, 1] = z
+            for i in range(len(normals)):
+                flat[i] = normals[i, 0] * x + normals[i, 1] * y
+            begin, end = 0, nz
+            # The hull of a higher level lies in that of a lower one.
+            for level in range(n - 1, -1, -1):
+                a, b = 0, nz - 1
+                for i in range(across):
+                    if flat[i] < low[level, i] or flat[i] > high[level, i]:
+                        b = -1
+                for i in range(across, len(normals)):
+                    a, b = max(a, low[level, i] - flat[i]), min(b, high[level, i] - flat[i])
+                if level < n - 1:
+                    _at_most(hulled[x, y], level + 1, begin, min(a, end))
+                    _at_most(hulled[x, y], level + 1, max(b + 1, a), end)
+                begin, end = a, b + 1
+                if a > b:
+                    break
+            if begin < end:
+                _at_most(hulled[x, y], 0, begin, end)
+    return hulled
+
+
+@compiled
+def _at_most(row: Array, level: int, begin: int, end: int) -> None:
+    for z in range(begin, end):
+        row[z] = min(row[z], level)
+
+
+@compiled
+def _planes(joined: Array, n: int, normals: Array) -> tuple[Array, Array]:
+    """(level, normal) the first and the last plane that bound the component."""
+    nx, ny, nz = joined.shape
+    far = np.int32(1 << 30)
+    low = np.full((n, len(normals)), far, dtype=np.int32)
+    high = np.full((n, len(normals)), -far, dtype=np.int32)
+    flat, along = np.empty(len(normals), dtype=np.int32), normals[:, 2].astype(np.int32)
     for x in range(nx):
         for y in range(ny):
-            for level in range(n):
-                if rows[x, y, level, 0] == far:
-                    continue
-                for end in range(2):
-                    z = rows[x, y, level, end]
+            for i in range(len(normals)):
+                flat[i] = normals[i, 0] * x + normals[i, 1] * y
+            row = joined[x, y]
+            least = row[0]
+            for z in range(1, nz):
+                least = min(least, row[z])
+            # From either end of a row, only voxels of a higher level than those before bound a hull.
+            before, z = np.int64(NEVER), 0
+            while before > least:
+                if row[z] < before:
+                    before = row[z]
                     for i in range(len(normals)):
-                        place = normals[i, 0] * x + normals[i, 1] * y + normals[i, 2] * z
-                        low[level, i] = min(low[level, i], place)
-                        high[level, i] = max(high[level, i], place)
+                        low[before, i] = min(low[before, i], flat[i] + along[i] * np.int32(z))
+                z += 1
+            before, z = np.int64(NEVER), nz - 1
+            while before > least:
+                if row[z] < before:
+                    before = row[z]
+                    for i in range(len(normals)):
+                        high[before, i] = max(high[before, i], flat[i] + along[i] * np.int32(z))
+                z -= 1
     for level in range(1, n):
         for i in range(len(normals)):
             low[level, i] = min(low[level, i], low[level - 1, i])
             high[level, i] = max(high[level, i], high[level - 1, i])
-    for x in range(nx):
-        for y in range(ny):
-            begin, end = nz, 0  # of what lies in the hull of the level before
-            for level in range(n):
-                a, b = 0, nz - 1
-                for i in range(len(normals)):
-                    flat = normals[i, 0] * x + normals[i, 1] * y
-                    if normals[i, 2] == 0:
-                        if flat < low[level, i] or flat > high[level, i]:
-                            b = -1
-                            break
-                    elif normals[i, 2] > 0:
-                        a, b = max(a, low[level, i] - flat), min(b, high[level, i] - flat)
-                    else:
-                        a, b = max(a, flat - high[level, i]), min(b, flat - low[level, i])
-                if a > b:
-                    continue
-                for z in range(a, b + 1):
-                    if not begin <= z < end:
-                        hulled[x, y, z] = min(hulled[x, y, z], level)
-                begin, end = a, b + 1
-    return hulled
+    return low, high
 
 
 @compiled
@@ -159,40 +211,47 @@ def accumulate(
     """
     nx, ny, nz = joined.shape
     n = len(levels)
+    touching = np.empty((2, nz), dtype=np.int8)
+    beyond = np.full(nz, NEVER, dtype=np.int8)
     for x in range(nx):
+        i = x + corner[0]
         for y in range(ny):
+            j = y + corner[1]
+            row = joined[x, y]
+            # A row beyond the window is not of the component; one beyond the image counts no more than the row itself.
+            _touching(
+                row,
+                joined[x - 1, y] if x > 0 else beyond if i > 0 else row,
+                joined[x + 1, y] if x + 1 < nx else beyond if i + 1 < image.shape[0] else row,
+                joined[x, y - 1] if y > 0 else beyond if j > 0 else row,
+                joined[x, y + 1] if y + 1 < ny else beyond if j + 1 < image.shape[1] else row,
+                NEVER if corner[2] > 0 else row[0],
+                NEVER if corner[2] + nz < image.shape[2] else row[-1],
+                touching,
+            )
+            row_at_end = i == 0 or j == 0 or i == image.shape[0] - 1 or j == image.shape[1] - 1
+            row_at_point = x == nearest[0] and y == nearest[1]
             for z in range(nz):
-                own, hull = min(joined[x, y, z], n), min(hulled[x, y, z], n)
-                # Of the touching voxels: the first and the last level at which one is of the component.
-                soon, late = n, 0
-                for step in range(6):
-                    a, b, c = _neighbour(x, y, z, step)
-                    if _inside(a, b, c, joined.shape):
-                        other = min(joined[a, b, c], n)
-                        soon, late = min(soon, other), max(late, other)
-                    elif _inside(a + corner[0], b + corner[1], c + corner[2], image.shape):
-                        late = n
-                if own == n and soon == n and hull == n:
+                if hulled[x, y, z] == NEVER and touching[0, z] == NEVER:
                     continue
-                i, j, k = x + corner[0], y + corner[1], z + corner[2]
+                k = z + corner[2]
+                own, hull = min(row[z], n), min(hulled[x, y, z], n)
+                # Of the touching voxels: the first and the last level at which one is of the component.
+                soon, late = min(touching[0, z], n), min(touching[1, z], n)
                 value = image[i, j, k]
-                hot = first_level(value, levels[:own]) if soon < own or hull < own else own
-                at_point = x == nearest[0] and y == nearest[1] and z == nearest[2]
-                at_end = (
-                    i == 0
-                    or j == 0
-                    or k == 0
-                    or i == image.shape[0] - 1
-                    or j == image.shape[1] - 1
-                    or k == image.shape[2] - 1
-                )
+                hot = first_level(value, levels) if soon < own or hull < own else own
+                at_point = row_at_point and z == nearest[2]
+                at_end = row_at_end or k == 0 or k == image.shape[2] - 1
                 in_own = labels[i, j, k] == own_basin
-                _add(sums[0, own], 1, x, y, z, value, at_point, at_end, in_own)
-                # In the hull, but for the levels at which it is above and of something else.
-                _add(sums[1, min(hull, own)], 1, x, y, z, value, at_point, at_end, in_own)
+                if own < n:
+                    _add(sums[0, own], 1, x, y, z, value, at_point, at_end, in_own)
+                if hull < n:
+                    # In the hull, but for the levels at which it is above and of something else.
+                    _add(sums[1, min(hull, own)], 1, x, y, z, value, at_point, at_end, in_own)
                 if hull < own and hot < own:
                     _add(sums[1, max(hull, hot)], -1, x, y, z, value, at_point, at_end, in_own)
-                    _add(sums[1, own], 1, x, y, z, value, at_point, at_end, in_own)
+                    if own < n:
+                        _add(sums[1, own], 1, x, y, z, value, at_point, at_end, in_own)
                 if own < late:
                     edges[own, 0] += 1
                     edges[own, 1] += gradient[i, j, k]
@@ -207,6 +266,23 @@ def accumulate(
 
 
 @compiled
+def _touching(
+    row: Array, left: Array, right: Array, front: Array, back: Array, below: int, above: int, touching: Array
+) -> None:
+    """(2, z) the least and the greatest level of the six voxels that touch each of a row."""
+    nz = len(row)
+    least, greatest = touching[0], touching[1]
+    for z in range(nz):
+        least[z] = min(min(left[z], right[z]), min(front[z], back[z]))
+        greatest[z] = max(max(left[z], right[z]), max(front[z], back[z]))
+    for z in range(nz):
+        one = row[z - 1] if z > 0 else below
+        other = row[z + 1] if z + 1 < nz else above
+        least[z] = min(least[z], min(one, other))
+        greatest[z] = max(greatest[z], max(one, other))
+
+
+@compiled
 def _add(
     sums: Array, sign: int, x: int, y: int, z: int, value: float, at_point: bool, at_end: bool, in_own: bool
 ) -> None:
@@ -215,6 +291,9 @@ def _add(
     sums[2] += sign * y
     sums[3] += sign * z
     sums[4] += sign * value
-    sums[5] += sign * at_point
-    sums[6] += sign * at_end
-    sums[7] += sign * in_own
+    if at_point:
+        sums[5] += sign
+    if at_end:
+        sums[6] += sign
+    if in_own:
+        sums[7] += sign
