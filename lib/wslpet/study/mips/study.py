@@ -35,6 +35,7 @@ ORDER = (
     ("shipped",),
     ("shipped_cam",),
     ("cams", "cams_told", "cams_fcn"),
+    ("cams_shipped", "cams_fcn_shipped"),
     ("paper",),
     ("unet",),
     (REFERENCE,),

@@ -15,7 +15,7 @@ from wslpet.core.seeds import NO_TUMOUR
 from wslpet.core.settings import Settings, settings_from
 from wslpet.data.mip_cohort import MipPerson
 from wslpet.method.network.cam import batch_cams, normalise
-from wslpet.method.network.checkpoint import Model, load_model
+from wslpet.method.network.checkpoint import Model, load_model, new_network
 from wslpet.method.network.inputs import Example, collate
 from wslpet.method.projection.mip import BODY_MARGIN_MM, BODY_SUV, linear_filter
 from wslpet.method.segmentation.targets import ClickContour, click_contour
@@ -92,15 +92,35 @@ def alone_settings(types: tuple[str, ...], epochs: int, seed: int = 0) -> Settin
     )
 
 
+def shipped_start_settings(types: tuple[str, ...], epochs: int, seed: int = 0) -> Settings:
+    """CAMs alone from the shipped weights: no distance loss, and the settings that these were trained with."""
+    return settings_from(types=types, no_tumour=True, distance="off", epochs=epochs, patience=epochs, random_seed=seed)
+
+
 SETTINGS: dict[str, Callable[[tuple[str, ...], int, int], Settings]] = {
     "cam_distance": distance_settings,
     "paper": paper_settings,
     "cams": alone_settings,
+    "cams_shipped": shipped_start_settings,
 }
 
 
-def learn_cams(cohort: Cohort, numbers: Sequence[int], settings: Settings, what: str = "") -> Model:
-    """Train a CAM network from scratch, on the types of some people and, with the distance loss, their clicks."""
+def shipped_start(settings: Settings) -> Model:
+    """The shipped weights, but for the last layer, which has a map for each class and is as in a new network."""
+    network = new_network(settings)
+    new, shipped = network.state_dict(), load_model().network.state_dict()
+    known = {name: tensor for name, tensor in shipped.items() if tensor.shape == new[name].shape}
+    network.load_state_dict({**new, **known})
+    return Model(network, settings)
+
+
+def learn_cams(
+    cohort: Cohort, numbers: Sequence[int], settings: Settings, what: str = "", initial: Model | None = None
+) -> Model:
+    """Train a CAM network on the types of some people and, with the distance loss, their clicks.
+
+    initial : weights to start from; None starts from scratch.
+    """
 
     def show(epoch: EpochReport) -> bool:
         if what and (epoch.best or epoch.epoch == epoch.total_epochs):
@@ -111,7 +131,8 @@ def learn_cams(cohort: Cohort, numbers: Sequence[int], settings: Settings, what:
             )
         return False
 
-    return train([example(cohort.people[k], settings) for k in numbers], settings, report=show).model
+    examples = [example(cohort.people[k], settings) for k in numbers]
+    return train(examples, settings, initial, report=show, judging=0.0).model
 
 
 def predict_network(case: Case) -> list[Prediction]:
@@ -132,7 +153,7 @@ def predict_shipped_cam(case: Case) -> list[Prediction]:
 def cam_model(case: Case, system: str) -> Model:
     """The CAM network of a system of `SETTINGS`, learned for a case."""
     effort = case.effort
-    epochs = {"cam_distance": effort.epochs, "paper": effort.paper_epochs, "cams": effort.cam_epochs}[system]
+    epochs = {"paper": effort.paper_epochs, "cams": effort.cam_epochs}.get(system, effort.epochs)
     settings = SETTINGS[system](case.cohort.types, epochs, effort.seed)
     known = [k for k in case.learn_from if settings.no_tumour or case.cohort.ill[k]]
     return _learned(case.cohort, tuple(known), settings, system)
@@ -140,7 +161,8 @@ def cam_model(case: Case, system: str) -> Model:
 
 @lru_cache(maxsize=1)  # CAMs alone, with and without the type, and CAMs & FCNs share a network in each fold
 def _learned(cohort: Cohort, learn_from: tuple[int, ...], settings: Settings, system: str) -> Model:
-    return learn_cams(cohort, learn_from, settings, system)
+    initial = shipped_start(settings) if system == "cams_shipped" else None
+    return learn_cams(cohort, learn_from, settings, system, initial)
 
 
 def predict_cams(

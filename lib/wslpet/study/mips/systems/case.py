@@ -16,8 +16,8 @@ class Effort:
     ----------
     steps : of each of our two networks.
     control_steps : the same, from shuffled labels.
-    epochs : of the CAM network with the distance loss and our settings.
-    cam_epochs : of CAMs alone.
+    epochs : of the CAM network with our settings: with the distance loss, and CAMs alone from the shipped weights.
+    cam_epochs : of CAMs alone from scratch.
     paper_epochs : of the paper's network, which is shown patients only.
     fcn_epochs : of the FCN on pseudo-masks.
     unet_steps : of the U-Net, six windows each.

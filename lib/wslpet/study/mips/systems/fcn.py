@@ -51,7 +51,7 @@ def _targets(cams: Model, batch: Batch, settings: Settings) -> Tensor:
 
 def predict_fcn(case: Case) -> list[Prediction]:
     """Learn, and predict the FCN's mask; type and score are those of the CAM network."""
-    cams = cam_model(case, "cams")
+    cams = cam_model(case, case.system.replace("cams_fcn", "cams"))
     network = learn_fcn(case.cohort, case.learn_from, cams, case.effort.fcn_epochs)
     named = predict_cams(case.test, case.numbers, cams, True)
     people = [case.test.people[k] for k in case.numbers]

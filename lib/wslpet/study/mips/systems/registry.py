@@ -82,6 +82,25 @@ _ALL = (
         needs_type=True,
     ),
     MipSystem(
+        "cams_shipped",
+        "CAMs alone, from the shipped weights",
+        "type",
+        "nothing",
+        "The same without the distance loss, with our settings (log-sum-exp pooling), from model/pretrained_wslpet.pt, "
+        "which learned from phantoms, with clicks and the distance loss.",
+        cams.predict_network,
+        needs_type=True,
+    ),
+    MipSystem(
+        "cams_fcn_shipped",
+        "CAMs & FCNs, from the shipped weights",
+        "type",
+        "nothing",
+        "As CAMs & FCNs, of the same network as CAMs alone from the shipped weights.",
+        fcn.predict_fcn,
+        needs_type=True,
+    ),
+    MipSystem(
         "paper",
         "CAM and distance loss, as the paper",
         "type, one click",
