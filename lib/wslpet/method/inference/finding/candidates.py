@@ -123,7 +123,7 @@ def map_places(maps: Sequence[LesionMap], spacing: FloatArray) -> list[tuple[flo
     mm = np.concatenate([voxels for voxels, _ in parts]) * spacing
     weight = np.concatenate([own for _, own in parts]).astype(np.float64)
     tree = cKDTree(mm)
-    votes = np.array([weight[near].sum() for near in tree.query_ball_point(mm, VOTES_MM)])
+    votes = _votes(tree, weight)
     places: list[tuple[float, float, float]] = []
     while len(places) < MOST and votes.max() > 0:
         start = mm[votes.argmax()]
@@ -136,6 +136,13 @@ def map_places(maps: Sequence[LesionMap], spacing: FloatArray) -> list[tuple[flo
         x, y, z = (centre / spacing).tolist()
         places.append((x, y, z))
     return places
+
+
+def _votes(tree: cKDTree, weight: FloatArray) -> FloatArray:
+    """(point,) sum of the weights within `VOTES_MM` of each point, its own included."""
+    one, other = tree.query_pairs(VOTES_MM, output_type="ndarray").T
+    votes: FloatArray = weight + np.bincount(one, weight[other], len(weight))
+    return votes + np.bincount(other, weight[one], len(weight))
 
 
 def _features(ras: Volume, maps: Sequence[LesionMap], contour: Contour, score: float, share: float) -> FloatArray:
