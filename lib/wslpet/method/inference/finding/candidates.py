@@ -130,7 +130,7 @@ def map_places(maps: Sequence[LesionMap], spacing: FloatArray) -> list[tuple[flo
         centre = start
         for _ in range(SHIFTS):
             near = tree.query_ball_point(centre, PLACE_MM)
-            centre = np.average(mm[near], axis=0, weights=weight[near])
+            centre = weight[near] @ mm[near] / weight[near].sum()
         for taken in (start, centre):
             votes[tree.query_ball_point(taken, PLACE_MM)] = 0
         x, y, z = (centre / spacing).tolist()
