@@ -48,7 +48,7 @@ help:
 	@echo "make e2e               clicks, training and masks over HTTP, with figures"
 	@echo "make bench             speed and memory, against the limit and MONAI Label's usual way"
 	@echo "make study             the paper's comparison on 60 phantom patients, short: work/study/small/report.html"
-	@echo "make study-full        the same on 100 hard phantoms, with longer trainings: an hour or two"
+	@echo "make study-full        the same on 100 hard phantoms, with longer trainings: under an hour"
 	@echo "make study-real MIPS=DIR  the comparison on MIPs of real people with masks, resumable: some hours"
 	@echo "make kills             the server and its writers killed 200 times each, nothing lost"
 	@echo "make fuzz              ten minutes of made-up requests, no failure"

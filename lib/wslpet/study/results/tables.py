@@ -178,7 +178,7 @@ def leakage(results: Results, data: str) -> Table:
         low, high = np.percentile(found.aucs, [2.5, 97.5])
         true, observed = tested.outcomes.get(cancer_type), NONE
         if isinstance(true, Outcome):
-            value = true.performance.pooled["auc"].value
+            value = true.performance.fold_mean["auc"]
             observed = f"{value:.2f} (p {found.p_of(value):.3f})"
         verdict = "0.5 is inside" if found.holds else "**0.5 is outside**"
         rows.append((cancer_type, interval(found.mean), f"{low:.2f}–{high:.2f}", observed, verdict))
@@ -187,7 +187,10 @@ def leakage(results: Results, data: str) -> Table:
         f'Outcomes shuffled {results.study.plan.shuffles} times, features of "{tested.system.title}": {data}.',
         ("type", "mean AUC", "95 % of the AUCs", "AUC of the true outcomes", ""),
         tuple(rows),
-        ("With nothing to find, the AUC is 0.5 unless something leaks from test to training. p: permutation test.",),
+        (
+            "Mean AUC of the folds; outcomes are shuffled within each. With nothing to find, it is 0.5 unless "
+            "something leaks from test to training. p: permutation test.",
+        ),
     )
 
 
