@@ -134,8 +134,9 @@ class Shuffled:
 def shuffled(known: Known, features: Mapping[str, Mapping[str, float]], times: int, seed: int) -> Shuffled | str:
     """Repeat the outcome prediction, features to mean AUC of the folds, with outcomes permuted within each fold.
 
-    The AUC of all patients pooled would be below 0.5 with nothing to find, since a fold with more good outcomes leaves
-    fewer of them to learn from (Parker et al. 2007, BMC Bioinformatics 8:326).
+    So the outcomes of a fold do not depend on those to learn from, and the expected AUC is 0.5 whatever the features.
+    It would be lower of all patients pooled, or permuted across folds: a fold with more good outcomes leaves fewer of
+    them to learn from (Parker et al. 2007, BMC Bioinformatics 8:326).
     """
     rng, table, aucs = np.random.default_rng(seed), matrix(known, features), []
     try:
