@@ -69,7 +69,7 @@ def froc_curves(rows: list[Judged], path: Path) -> bool:
     own = [one for one in rows if one.system.tells_presence]
     if not own:
         return False
-    figure, (axes,) = panels_of(1, 6.0, 4.2)
+    figure, (axes,) = panels_of(1, 8.0, 4.2)
     for number, one in enumerate(own):
         steps = results.froc(one.outcomes)
         steps = steps[steps[:, 0] <= MOST_FALSE_PLACES]
@@ -80,7 +80,7 @@ def froc_curves(rows: list[Judged], path: Path) -> bool:
         xlim=(0, MOST_FALSE_PLACES), ylim=(0, None), xlabel="false places a person", ylabel="share of all lesions found"
     )
     axes.grid(color="0.9")
-    axes.legend(fontsize=6, frameon=False)
+    axes.legend(fontsize=6, frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
     return saved(figure, path)
 
 
