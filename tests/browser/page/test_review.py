@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 import pytest
 import requests
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import Browser, Route, expect
 
 from tests.browser.page.annotator import Annotator
 from tests.helpers.app_server import Server
@@ -153,3 +153,26 @@ def test_a_patient_whom_one_reader_has_read_cannot_be_reviewed(server: Server, r
     expect(page.locator("#review-state")).to_have_text("1 of 2 readers · you read it blind")
     expect(page.locator("#readings button")).to_have_count(0)
     expect(page.locator("#annotate")).to_have_attribute("data-lesions", "0")
+
+
+def test_remarks_in_quick_succession_are_recorded_in_their_order(server: Server, rev: Annotator) -> None:
+    page = rev.page
+    page.locator("nav a[href='#cohort']").click()
+    page.locator(".card[data-image='cora']").click()
+    page.locator("#annotate[data-drawn='cora']").wait_for()
+    sent: list[Route] = []
+
+    def hold_first(route: Route) -> None:
+        sent.append(route)
+        if len(sent) > 1:
+            route.continue_()
+
+    page.route("**/remarks", hold_first)
+    rev.press("u", "g")
+    page.wait_for_timeout(500)
+    assert len(sent) == 1  # the flag waits for the first one to be recorded
+    sent[0].continue_()
+    page.locator("#history li", has_text="flag, unsure").wait_for(state="attached")
+    page.unroute("**/remarks")
+    last = [said for said in ask(server, "images/cora/annotations", "Rev").json() if said["kind"] == "remark"][-1]
+    assert (last["flag"], last["unsure"]) == (True, True)

@@ -117,7 +117,7 @@ def read_by_hand(ward: Ward, browser: Browser, reader: str) -> None:
             annotator.press("u", "g")
             annotator.page.locator("#comment").fill("which one?")
             annotator.page.locator("#comment").blur()
-            annotator.page.locator(f"#annotate[data-remarked='{name}']").wait_for()
+            annotator.page.locator("#history li", has_text="flag, unsure, which one?").wait_for(state="attached")
         annotator.press("Enter", "Enter")  # once more where a click is doubted
         annotator.wait_for_other(name)
         annotator.saved()

@@ -17,6 +17,7 @@ export class Review {
   #patient = null;
   #found = null; // all readings, once they are open
   #chosen = -1; // which was taken last
+  #recorded = Promise.resolve(); // once the last remark is
 
   // take: put a reading on the screen, to be changed and saved; annotator: who it is; told: the history is another one.
   constructor(viewer, configuration, { take, annotator, told }) {
@@ -98,13 +99,19 @@ export class Review {
     $("#comment").value = said?.comment ?? "";
   }
 
-  async #remark() {
+  #remark() {
     const patient = this.#patient;
     if (!patient) return;
     if (!this.configuration.may_annotate) return notice("Your account may look, not annotate; ask your administrator.");
     const pressed = (id) => $(`#${id}`).getAttribute("aria-pressed") === "true";
-    const body = { annotator: await this.annotator(), flag: pressed("flag"), unsure: pressed("unsure"), comment: $("#comment").value };
+    const said = { flag: pressed("flag"), unsure: pressed("unsure"), comment: $("#comment").value };
+    // One after the other, since what the server receives last counts.
+    this.#recorded = this.#recorded.then(() => this.#record(patient, said));
+  }
+
+  async #record(patient, said) {
     try {
+      const body = { annotator: await this.annotator(), ...said };
       this.told(patient, await call(`${image(patient.image)}/remarks`, { method: "POST", body }));
       $("#annotate").dataset.remarked = patient.image;
     } catch (error) {
