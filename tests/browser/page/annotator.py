@@ -111,8 +111,7 @@ class Annotator:
 
 def click_on(page: Page, view: str, u: float, z: float) -> None:
     """As `Annotator.click`, on any page."""
-    # A picture that was hidden has no size before it is drawn again.
-    page.locator(f"#{view}[data-box]:not([data-box*=NaN])").wait_for()
+    page.locator(f"#{view}[data-box]").wait_for()
     figure = page.locator(f"#{view}")
     u0, z0, u1, z1 = (float(v) for v in (figure.get_attribute("data-box") or "").split())
     box = figure.bounding_box()

@@ -11,6 +11,7 @@ from tests.browser.page.conftest import Ward, opened_ward
 from tests.helpers.needs import needs_chromium
 
 pytestmark = needs_chromium
+SIZES = "[...document.querySelectorAll('#annotate canvas')].map(({ width, height }) => [width, height])"
 PICTURES = ("coronal", "sagittal", "axial", "coronal-slice", "sagittal-slice")
 
 
@@ -124,6 +125,28 @@ def test_a_finger_scrolls_a_slice(page: Page, screen: Screen) -> None:
         touch_drag(page, box["x"] + box["width"] / 2, box["y"] + box["height"] / 2, 40)
     page.wait_for_function("before => document.querySelector('#annotate').dataset.cross !== before", arg=before)
     expect(page.locator("#annotate")).to_have_attribute("data-seed", "")
+
+
+def test_pictures_keep_their_size_while_another_tab_is_open(page: Page) -> None:
+    before = sizes(page)
+    page.locator("nav a[href='#cohort']").click()
+    page.locator("#cohort .card").first.wait_for()
+    assert sizes(page) == before
+    # At once with the click, not a frame later.
+    at_once = page.locator("#cohort .card[data-image]").evaluate_all(
+        """(cards, canvases) => {
+          cards.find(({ dataset }) => dataset.image === document.querySelector('#annotate').dataset.drawn).click();
+          return [document.querySelector('#annotate').hidden, eval(canvases)];
+        }""",
+        SIZES,
+    )
+    assert at_once == [False, before]
+
+
+def sizes(page: Page) -> list[list[int]]:
+    """Width and height of each canvas, once what was asked is on the screen."""
+    page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+    return page.evaluate(SIZES)
 
 
 def line(page: Page) -> str:

@@ -166,9 +166,7 @@ def test_all_marks_are_hidden_and_a_length_is_measured(ward: Ward, lea: Annotato
     lea.press("h")
     expect(lea.page.locator("#marks")).to_have_attribute("aria-pressed", "false")
     lea.press("h", "r")
-    # Pictures are drawn with the next frame.
-    lea.page.locator("#axial[data-box]:not([data-box*=NaN])").wait_for()
-    lea.settled_marks()
+    lea.drawn()
     page, box = lea.page, lea.page.locator("#axial").bounding_box()
     u0, _, u1, _ = (float(v) for v in page.locator("#axial").get_attribute("data-box").split())
     page.mouse.move(box["x"] + box["width"] * 0.4, box["y"] + box["height"] / 2)

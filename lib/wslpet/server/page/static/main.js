@@ -65,7 +65,7 @@ async function start() {
   $("#strategy").addEventListener("change", () => { localStorage.strategy = $("#strategy").value; });
   annotator = new Annotator(configuration, outbox, () => configuration.user ?? nameOf());
   cohort = new CohortTab(configuration, {
-    open: (image) => { location.hash = "annotate"; annotator.show(image); },
+    open: (image) => { location.hash = "annotate"; openTab(); annotator.show(image); }, // laid out in a tab that is seen
     forget: (image) => annotator.forget(image),
     annotator: nameOf,
   });

@@ -79,8 +79,9 @@ export class Framing {
     this.layOut();
   }
 
+  // A room that is hidden has no size: the pictures keep theirs.
   layOut() {
-    if (!this.#patient) return;
+    if (!this.#patient || !this.#room.clientWidth) return;
     const [x, y, z] = this.#extent(), most = Math.max(x, y), [first, second] = this.#turning ? [most, most] : [x, y];
     const places = arranged([this.#room.clientWidth, this.#room.clientHeight], { coronal: [first, z], sagittal: [second, z], body: [x, y] });
     for (const [name, place] of Object.entries(places)) this.panels[name].place(place);
