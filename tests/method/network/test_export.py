@@ -20,7 +20,8 @@ from wslpet.io.masks import read_mask
 from wslpet.io.readers import read_volume
 from wslpet.method.inference.pipeline import find_lesions
 from wslpet.method.network.checkpoint import load_model
-from wslpet.method.network.export import export_bundle, export_onnx
+from wslpet.method.network.coarse_segmenter import CoarseNet
+from wslpet.method.network.export import export_bundle, export_onnx, segmenter_path
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +59,7 @@ def test_the_metadata_names_weights_and_labels(tmp_path):
 
 
 class OnnxNetwork(torch.nn.Module):
-    """The exported file in the place of the network."""
+    """An exported file in the place of its network."""
 
     def __init__(self, path: Path) -> None:
         super().__init__()
@@ -75,14 +76,30 @@ def test_onnx_gives_the_mask_of_the_package(scan, tmp_path):
     pytest.importorskip("onnx")
     pytest.importorskip("onnxruntime")
     model = load_model()
-    export_onnx(model, tmp_path / "model.onnx")
+    path = tmp_path / "model.onnx"
+    export_onnx(model, path)
     about = json.loads((tmp_path / "model.json").read_text())
     assert about["version"] == model.version and about["classes"] == ["lung", "oesophagus"]
-    exported = replace(model, network=OnnxNetwork(tmp_path / "model.onnx"))
+    assert json.loads((tmp_path / "model-segmenter.json").read_text())["grid_mm"] == 4.0
+    exported = replace(model, network=OnnxNetwork(path), segmenter=OnnxNetwork(segmenter_path(path)))
     volume = read_volume(scan)
     expected, found = find_lesions(volume, model), find_lesions(volume, exported)
     assert expected.mask.array.any() and np.array_equal(found.mask.array, expected.mask.array)
     assert found.type_probabilities == pytest.approx(expected.type_probabilities, abs=1e-4)
+    assert found.lesion_probability == pytest.approx(expected.lesion_probability, abs=1e-4)
+
+
+def test_the_segmenter_that_was_learned_on_site_is_the_one_exported(tmp_path):
+    pytest.importorskip("onnx")
+    pytest.importorskip("onnxruntime")
+    torch.manual_seed(3)
+    learned = CoarseNet().eval()
+    export_onnx(replace(load_model(), segmenter=learned), tmp_path / "model.onnx")
+    # Neither the number of images nor their size is that of the example that was traced.
+    images = torch.rand(3, 3, 96, 80)
+    with torch.inference_mode():
+        expected = learned(images).numpy()
+    np.testing.assert_allclose(OnnxNetwork(tmp_path / "model-segmenter.onnx")(images), expected, atol=1e-4)
 
 
 def test_onnx_asks_for_its_package(tmp_path, monkeypatch):

@@ -14,7 +14,9 @@ def add_to(commands: Any) -> None:
     """Add the subcommand's parser."""
     export = commands.add_parser("export", help="the model as a MONAI Bundle or as ONNX")
     export.add_argument("what", choices=("bundle", "onnx"))
-    export.add_argument("out", type=Path, metavar="OUT", help="new folder of the bundle, or FILE.onnx")
+    export.add_argument(
+        "out", type=Path, metavar="OUT", help="new folder of the bundle, or FILE.onnx and FILE-segmenter.onnx"
+    )
     export.add_argument("--model", type=Path, default=SHIPPED_MODEL, metavar="MODEL.pt", help="default: the shipped")
     export.set_defaults(command=run)
 

@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor, nn
 
 from wslpet.core.atomic_io import replacing
 from wslpet.core.errors import InputError
 from wslpet.method.network.checkpoint import Model, save_model
+from wslpet.method.network.coarse_segmenter import CHANNELS, GRID_MM, MULTIPLE, SATURATION_SUV, load_network
 from wslpet.method.network.inputs import DEPTH_SCALE_MM
 
 ONNX_OPSET = 17
@@ -77,10 +79,15 @@ def bundle_metadata(model: Model, version: str) -> dict[str, Any]:
 
 
 def export_onnx(model: Model, path: Path) -> None:
-    """Write the CAM network as ONNX, and beside it, as JSON, what its inputs and outputs mean.
+    """Write both networks as ONNX: the CAM network, and the segmenter beside it as `segmenter_path`.
 
-    Input "images" (n, channel, u, z) float32, u and z multiples of the stride; output "cams" (n, class, u / stride,
-    z / stride), the unnormalised CAMs of every class. Any number of images of any such size.
+    Beside each, as JSON, stands what its inputs and outputs mean. Projection and delineation are no network: with
+    these files in the place of the package's networks, its masks are the same.
+
+    CAM network: input "images" (n, channel, u, z) float32, u and z multiples of the stride; output "cams" (n, class,
+    u / stride, z / stride), the unnormalised CAMs of every class. Segmenter: input "images" (n, channel, row, column)
+    float32, rows and columns multiples of `MULTIPLE`; output "logits" (n, row, column) of a lesion. Any number of
+    images of any such size.
 
     Raises
     ------
@@ -94,21 +101,43 @@ def export_onnx(model: Model, path: Path) -> None:
     channels, stride = 2 + model.settings.depth, model.settings.stride
     example = torch.zeros(2, channels, 8 * stride, 16 * stride, device=model.device)
     axes = {"images": {0: "n", 2: "u", 3: "z"}, "cams": {0: "n", 2: "u_cam", 3: "z_cam"}}
-    with replacing(path) as part:
-        torch.onnx.export(
-            model.network,
-            (example,),
-            str(part),
-            input_names=["images"],
-            output_names=["cams"],
-            dynamic_axes=axes,
-            opset_version=ONNX_OPSET,
-            dynamo=False,
-        )
     about = {
         "version": model.version,
         "classes": list(model.settings.classes),
         "channels": ["MIP scaled to 0..1", "view: 0 coronal, 1 sagittal", f"depth / {DEPTH_SCALE_MM:g} mm"][:channels],
         "settings": model.settings.to_dict(),
     }
+    _write_onnx(model.network, example, axes, path, about)
+    example = torch.zeros(2, CHANNELS, 8 * MULTIPLE, 4 * MULTIPLE)
+    axes = {"images": {0: "n", 2: "row", 3: "column"}, "logits": {0: "n", 1: "row", 2: "column"}}
+    about = {
+        "version": model.version,
+        "channels": ["square root of the uptake", "row from the first of the body", "column from the uptake's middle"],
+        "grid_mm": GRID_MM,
+        "saturation_suv": SATURATION_SUV,
+    }
+    _write_onnx(model.segmenter or load_network(), example, axes, segmenter_path(path), about)
+
+
+def segmenter_path(path: Path) -> Path:
+    """Path of the segmenter's ONNX file beside the CAM network's: model.onnx → model-segmenter.onnx."""
+    return path.with_name(f"{path.stem}-segmenter{path.suffix}")
+
+
+def _write_onnx(
+    network: nn.Module, example: Tensor, axes: dict[str, dict[int, str]], path: Path, about: dict[str, Any]
+) -> None:
+    """Write a network whose axes that have a name are of any size, and a JSON file about it."""
+    images, output = axes
+    with replacing(path) as part:
+        torch.onnx.export(
+            network,
+            (example,),
+            str(part),
+            input_names=[images],
+            output_names=[output],
+            dynamic_axes=axes,
+            opset_version=ONNX_OPSET,
+            dynamo=False,
+        )
     path.with_suffix(".json").write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
