@@ -58,3 +58,10 @@ def test_a_maximum_that_only_noise_separates_is_part_of_its_neighbour(hills):
     basins = Basins.of(noisy, spacing, tops[0])
     i, j, k = np.rint(tops[0]).astype(int)
     assert len(np.unique(basins.labels[i - 2 : i + 3, j - 2 : j + 3, k - 2 : k + 3])) == 1
+
+
+def test_the_gradient_is_that_of_numpy(hills):
+    box, spacing, tops = hills
+    basins = Basins.of(box, spacing, tops[0])
+    along = np.gradient(basins.image.astype(np.float64), *spacing)
+    np.testing.assert_allclose(basins.gradient, np.linalg.norm(along, axis=0), atol=1e-5)

@@ -10,6 +10,7 @@ import numpy as np
 from scipy import ndimage
 
 from wslpet.core.arrays import Array
+from wslpet.core.jit import compiled
 from wslpet.method.delineation import watershed
 
 # Basins are found on a smoother image than the one whose level is the contour.
@@ -120,7 +121,30 @@ class Union:
 
 def _image_and_gradient(box: Array, spacing: Array) -> tuple[Array, Array]:
     image = ndimage.gaussian_filter(box, CONTOUR_FWHM_MM / 2.355 / spacing, mode="nearest", truncate=2.5)
-    return image, np.sqrt(sum(np.gradient(image, s, axis=a) ** 2 for a, s in enumerate(spacing)))
+    return image, _gradient(image, spacing)
+
+
+@compiled
+def _gradient(image: Array, spacing: Array) -> Array:
+    """Length of the gradient (x, y, z) by central differences, one-sided at the ends, as `numpy.gradient` has them."""
+    length = np.empty(image.shape, dtype=np.float32)
+    nx, ny, nz = image.shape
+    for x in range(nx):
+        for y in range(ny):
+            for z in range(nz):
+                left, right = max(x - 1, 0), min(x + 1, nx - 1)
+                front, back = max(y - 1, 0), min(y + 1, ny - 1)
+                below, above = max(z - 1, 0), min(z + 1, nz - 1)
+                a = _slope(image[right, y, z] - image[left, y, z], (right - left) * spacing[0])
+                b = _slope(image[x, back, z] - image[x, front, z], (back - front) * spacing[1])
+                c = _slope(image[x, y, above] - image[x, y, below], (above - below) * spacing[2])
+                length[x, y, z] = np.sqrt(a * a + b * b + c * c)
+    return length
+
+
+@compiled
+def _slope(difference: float, distance: float) -> np.float32:
+    return np.float32(difference / distance) if distance > 0 else np.float32(0)
 
 
 def _starts(values: Array, away: Array, own: int) -> Array:

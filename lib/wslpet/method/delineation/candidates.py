@@ -77,7 +77,7 @@ class Candidate:
         first = int((levels >= union.pass_suv).sum())
         if first == len(levels):
             return []
-        hottest = max(union.basins, key=lambda basin: basins.peaks[basin])
+        hottest = max(union.basins, key=basins.peaks.__getitem__)
         starts = [union.start]
         if hottest != union.start and basins.peaks[union.start] < levels[0]:
             starts.append(hottest)

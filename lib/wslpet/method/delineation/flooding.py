@@ -117,31 +117,32 @@ def hulls(joined: Array, n: int, normals: Array) -> Array:
     normals : (normal, 3), along z 0 or 1, those with 0 first.
     """
     nx, ny, nz = joined.shape
-    flat = np.empty(len(normals), dtype=np.int32)
     low, high = _planes(joined, n, normals)
     across = np.count_nonzero(normals[:, 2] == 0)
+    begin, end = np.empty(n, dtype=np.int32), np.empty(n, dtype=np.int32)
     hulled = joined.copy()
     for x in range(nx):
         for y in range(ny):
-            for i in range(len(normals)):
-                flat[i] = normals[i, 0] * x + normals[i, 1] * y
-            begin, end = 0, nz
+            begin[:], end[:] = 0, nz
+            for i in range(across, len(normals)):
+                flat = np.int32(normals[i, 0] * x + normals[i, 1] * y)
+                for level in range(n):
+                    begin[level] = max(begin[level], low[i, level] - flat)
+                    end[level] = min(end[level], high[i, level] - flat + np.int32(1))
+            for i in range(across):
+                flat = np.int32(normals[i, 0] * x + normals[i, 1] * y)
+                for level in range(n):
+                    if flat < low[i, level] or flat > high[i, level]:
+                        end[level] = 0
             # The hull of a higher level lies in that of a lower one.
-            for level in range(n - 1, -1, -1):
-                a, b = 0, nz - 1
-                for i in range(across):
-                    if flat[i] < low[level, i] or flat[i] > high[level, i]:
-                        b = -1
-                for i in range(across, len(normals)):
-                    a, b = max(a, low[level, i] - flat[i]), min(b, high[level, i] - flat[i])
-                if level < n - 1:
-                    _at_most(hulled[x, y], level + 1, begin, min(a, end))
-                    _at_most(hulled[x, y], level + 1, max(b + 1, a), end)
-                begin, end = a, b + 1
-                if a > b:
-                    break
-            if begin < end:
-                _at_most(hulled[x, y], 0, begin, end)
+            row = hulled[x, y]
+            level = n - 1
+            while level > 0 and begin[level] < end[level]:
+                _at_most(row, level, begin[level], min(begin[level - 1], end[level]))
+                _at_most(row, level, max(end[level - 1], begin[level]), end[level])
+                level -= 1
+            if begin[level] < end[level]:
+                _at_most(row, level, begin[level], end[level])
     return hulled
 
 
@@ -153,7 +154,7 @@ def _at_most(row: Array, level: int, begin: int, end: int) -> None:
 
 @compiled
 def _planes(joined: Array, n: int, normals: Array) -> tuple[Array, Array]:
-    """(level, normal) the first and the last plane that bound the component."""
+    """(normal, level) the first and the last plane that bound the component."""
     nx, ny, nz = joined.shape
     far = np.int32(1 << 30)
     low = np.full((n, len(normals)), far, dtype=np.int32)
@@ -186,7 +187,7 @@ def _planes(joined: Array, n: int, normals: Array) -> tuple[Array, Array]:
         for i in range(len(normals)):
             low[level, i] = min(low[level, i], low[level - 1, i])
             high[level, i] = max(high[level, i], high[level - 1, i])
-    return low, high
+    return low.T.copy(), high.T.copy()
 
 
 @compiled
