@@ -101,7 +101,7 @@ def export_onnx(model: Model, path: Path) -> None:
     channels, stride = 2 + model.settings.depth, model.settings.stride
     example = torch.zeros(2, channels, 8 * stride, 16 * stride, device=model.device)
     axes = {"images": {0: "n", 2: "u", 3: "z"}, "cams": {0: "n", 2: "u_cam", 3: "z_cam"}}
-    about = {
+    about: dict[str, Any] = {
         "version": model.version,
         "classes": list(model.settings.classes),
         "channels": ["MIP scaled to 0..1", "view: 0 coronal, 1 sagittal", f"depth / {DEPTH_SCALE_MM:g} mm"][:channels],
