@@ -15,6 +15,7 @@ from wslpet.core.volume import Volume
 from wslpet.method.delineation.contours import Contour
 from wslpet.method.inference.clicked_lesions import ClickedLesions, clicked_lesions
 from wslpet.method.inference.finding.candidates import FEATURES
+from wslpet.method.inference.finding.places import votes_within
 from wslpet.method.inference.finding.probability import load_lesion_probability
 from wslpet.method.inference.finding.selection import FoundLesions, found_lesions
 from wslpet.method.inference.forward import NetworkOutput, run_network
@@ -171,6 +172,7 @@ def warm_up() -> None:
         project(volume)
         delineate(volume, Seed("lung", (4.0 * place,) * 3), sure=True)
     modes(np.zeros((2, 3), np.int64), np.zeros(2), np.ones(3))
+    votes_within(np.zeros((1, 3)), np.ones(1), 1.0)
 
 
 def _output(ras: Volume, model: Model, clock: _Clock) -> NetworkOutput:

@@ -8,8 +8,9 @@ from scipy import ndimage
 
 from tests.helpers.blobs import dice, ellipsoid, empty, scan
 from wslpet.core.volume import Volume
-from wslpet.method.inference.finding.candidates import FEATURES, candidates, map_places
+from wslpet.method.inference.finding.candidates import FEATURES, candidates
 from wslpet.method.inference.finding.maps import ANGLES, LesionMap
+from wslpet.method.inference.finding.places import map_places
 from wslpet.method.inference.finding.probability import load_lesion_probability
 from wslpet.method.inference.finding.selection import found_lesions, rows_of
 from wslpet.method.inference.localisation import CamPoints, Finding

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.spatial import cKDTree
 from scipy.special import logit
 
 from wslpet.core.arrays import Array, FloatArray
 from wslpet.core.volume import Volume
 from wslpet.method.delineation.contours import Contour, delineated
 from wslpet.method.inference.finding.maps import LesionMap
+from wslpet.method.inference.finding.places import map_places
 from wslpet.method.inference.localisation import (
     CAM_REACHES_MM,
     CAM_SD_MM,
@@ -27,19 +27,10 @@ from wslpet.method.inference.localisation import (
 # contour score. Volume, SUVmax, contrast with the body, the highest map alone, and whether a MIP shows it at all
 # changed no figure on phantoms.
 FEATURES = ("map", "cam", "score")
-# Back-projected pixels with a lower probability are no candidates, nor are findings of the CAMs with a smaller share
-# than this, once there is one. Candidates hold 86 % of the lesions of 40 phantoms with 2 to 12. With the segmenter
-# before, from 0.1 on, 7 mm apart and twice as many held 89 % in place of 82 %, but at one false place a patient 78 %
-# were found in place of 80 %.
-LEAST_MAP = 0.2
+# Findings of the CAMs with a smaller share than this are no candidates, once there is one.
 SMALLEST_SHARE = 0.01
-MOST = 40
 # A place of a map is on its lesion, but not always in its middle.
 MAP_SD_MM = 6.0
-# Pixels this near to a place of the maps are the same place; those this near to a voxel vote for it.
-PLACE_MM = 10.0
-VOTES_MM = 6.0
-SHIFTS = 3
 # A place this near to a contour is that contour's.
 SAME_MM = 5.0
 # A contour is shown by a MIP where it has this share of the MIP's pixel.
@@ -109,40 +100,6 @@ def _primary(found: Sequence[Candidate]) -> int:
     score = FEATURES.index("score")
     numbers = [n for n, one in enumerate(found) if n == 0 or one.share >= LEAST_SHARE]
     return max(numbers, key=lambda n: evidence(found[n].share, float(found[n].features[score])))
-
-
-def map_places(maps: Sequence[LesionMap], spacing: FloatArray) -> list[tuple[float, float, float]]:
-    """Modes of the back-projected maps, fractional voxels, the most probable first.
-
-    Each pixel's probability is added to the voxel of its maximum. The voxel with the most probability within `VOTES_MM`
-    is moved to the weighted mean of the voxels within `PLACE_MM`, in `SHIFTS` steps; both have then been taken.
-    """
-    parts = [one.back_projected(LEAST_MAP) for one in maps]
-    if not any(len(weight) for _, weight in parts):
-        return []
-    mm = np.concatenate([voxels for voxels, _ in parts]) * spacing
-    weight = np.concatenate([own for _, own in parts]).astype(np.float64)
-    tree = cKDTree(mm)
-    votes = _votes(tree, weight)
-    places: list[tuple[float, float, float]] = []
-    while len(places) < MOST and votes.max() > 0:
-        start = mm[votes.argmax()]
-        centre = start
-        for _ in range(SHIFTS):
-            near = tree.query_ball_point(centre, PLACE_MM)
-            centre = weight[near] @ mm[near] / weight[near].sum()
-        for taken in (start, centre):
-            votes[tree.query_ball_point(taken, PLACE_MM)] = 0
-        x, y, z = (centre / spacing).tolist()
-        places.append((x, y, z))
-    return places
-
-
-def _votes(tree: cKDTree, weight: FloatArray) -> FloatArray:
-    """(point,) sum of the weights within `VOTES_MM` of each point, its own included."""
-    one, other = tree.query_pairs(VOTES_MM, output_type="ndarray").T
-    votes: FloatArray = weight + np.bincount(one, weight[other], len(weight))
-    return votes + np.bincount(other, weight[one], len(weight))
 
 
 def _features(ras: Volume, maps: Sequence[LesionMap], contour: Contour, score: float, share: float) -> FloatArray:
