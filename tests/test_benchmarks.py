@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from benchmarks.learning import ablations
 from benchmarks.learning.lesions import Judged, Place, curve, sensitivity
 from benchmarks.speed.__main__ import _stages
 from tests.helpers.synthetic import write_scan
@@ -34,3 +35,17 @@ def test_the_froc_curve_counts_each_lesion_once(capsys):
     assert sensitivity([one, other], 1.0) == (3 / 4, 0.5)
     curve([one, other])
     assert "| 0.5 | 50 | 0.70 |" in capsys.readouterr().out
+
+
+def test_the_ablations_compare_the_mean_of_each_patient_over_the_repeats():
+    def judged(*dice):
+        return [{"detected": d > 0, "dice": d, "false_positive_ml": 1 - d, "type_right": True} for d in dice]
+
+    figures = {
+        "all parts": [judged(0.8, 0.6, 0.9, 0.7, 0.5, 0.8), judged(0.6, 0.8, 0.7, 0.9, 0.7, 0.6)],
+        "without one": [judged(0.5, 0.4, 0.5, 0.0, 0.3, 0.4), judged(0.3, 0.4, 0.3, 0.4, 0.1, 0.2)],
+    }
+    (whole, without) = ablations.table(figures).splitlines()[2:]
+    assert whole.startswith("| all parts | 100% | 0.72 [") and whole.endswith("| 0.3 | 100% |  |")
+    # Wilcoxon: the smallest p of six patients who all differ to the same side is 2 / 2⁶.
+    assert without.startswith("| without one | 92% | 0.32 [") and without.endswith("| 0.7 | 100% | 0.031 |")
