@@ -104,6 +104,10 @@ def test_the_most_probable_stands_if_the_network_learned_on_site_and_names_a_tum
     assert [one for one, _ in found_lesions(found, score, 1.0, 0.3, calibrated=False).lesions] == [best]
     unlikely = replace(score, weights=score.weights - [0, 0, 0, 30], without_map=score.without_map - [0, 0, 30])
     assert found_lesions(found, unlikely, 1.0, 0.3, calibrated=False).lesions == ()
+    large = [replace(one, ml=301.0) if one is best else one for one in found]
+    assert best not in [one for one, _ in found_lesions(large, score, 1.0, 0.3, calibrated=False).lesions]
+    assert len(found_lesions(large, score, 1.0, 0.3, calibrated=False).lesions) == 1
+    assert found_lesions([replace(one, ml=301.0) for one in found], score, 1.0, 0.3, calibrated=False).lesions == ()
     # The CAMs of "no tumour" have no points.
     without = candidates(volume, maps, None, [])
     assert found_lesions(without, score, 1.0, 0.3, calibrated=False).lesions == ()

@@ -47,6 +47,7 @@ class Candidate:
     ----------
     index : (x, y, z) fractional voxel of the RAS volume around which it was delineated.
     share : of the CAMs' back-projected weight that lies near it, from 0 to 1.
+    ml : volume of the contour.
     features : (len(FEATURES),); "map" is NaN where no map shows the contour.
     primary : whether it is the lesion that the CAMs alone select, see `select_lesion`.
     """
@@ -54,6 +55,7 @@ class Candidate:
     index: tuple[float, float, float]
     share: float
     contour: Contour
+    ml: float
     features: FloatArray
     primary: bool = False
 
@@ -82,7 +84,8 @@ def candidates(
         if made is not None:
             contour, score = made
             share = 0.0 if cams is None else cams.share_near(_centroid(contour), FINDING_MM)
-            found.append(Candidate(index, share, contour, _features(ras, maps, contour, score, share)))
+            ml = np.count_nonzero(contour.inside) * ras.voxel_ml
+            found.append(Candidate(index, share, contour, ml, _features(ras, maps, contour, score, share)))
 
     for place in cam_findings:
         if place.share >= SMALLEST_SHARE or not found:

@@ -18,6 +18,10 @@ from wslpet.method.inference.localisation import overlap
 SURE = 0.9
 # Of 24 phantoms with a tumour, unlike those of the fit, 20 reach it after 16 clicks, and of 24 without, 4.
 LEAST_ON_SITE = 0.05
+# So improbable a candidate is no larger than this. After three trainings on 40 clicks of `fed` phantoms, 8 in place of
+# 20 of 72 answers on phantoms without a tumour are wrong, by 3 in place of 115 ml on average; of 120 with one, 56 in
+# place of 129 ml are beyond the tumour, and Dice is 0.813 in place of 0.809. From 100 to 300 ml the same.
+LARGEST_ON_SITE_ML = 300.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,14 +53,15 @@ def found_lesions(
     least_probability : from 0 to 1.
     confidence : of the CAMs' strongest finding, see `Result`.
     calibrated : whether the regressions were fitted to this CAM network. They give too low probabilities to one that
-        learned on another scanner, so that its most probable candidate stands from `LEAST_ON_SITE` on, if no other
-        stands and the CAMs name a tumour.
+        learned on another scanner, so that its most probable candidate of at most `LARGEST_ON_SITE_ML` stands from
+        `LEAST_ON_SITE` on, if no other stands and the CAMs name a tumour.
     """
     sure = is_sure(candidates, confidence)
     odds = probability.log_odds(rows_of(candidates), sure)
     stands = sure | (expit(odds) >= least_probability)
     if not calibrated and not stands.any() and any(one.primary for one in candidates):
-        stands[odds.argmax()] = expit(odds.max()) >= LEAST_ON_SITE
+        likely = np.where([one.ml <= LARGEST_ON_SITE_ML for one in candidates], odds, -np.inf)
+        stands[likely.argmax()] = expit(likely.max()) >= LEAST_ON_SITE
     kept: list[tuple[Candidate, float]] = []
     for number in np.lexsort((-odds, ~sure)).tolist():
         one, own = candidates[number], float(expit(odds[number]))
