@@ -1,7 +1,8 @@
 """What each part of learning on site brings on phantoms: `python -m benchmarks.learning.ablations`.
 
 Models learn from scratch from a click on each of 40 phantoms, each without one part, and find the lesions of 40 others
-without a click. Over repeated trainings, each with a random seed of its own, a patient's figure is the mean. The parts
+without a click. Over repeated trainings, each with a random seed of its own, a patient's figure is the mean. Presets
+are those of the end-to-end benchmark, and "several": hard phantoms with 2 to 12 lesions, of which one is clicked. Parts
 that only the learning on MIPs has (atlas, guard, implants) are measured on real people, by `benchmarks.real.mips`.
 """
 
@@ -20,11 +21,15 @@ import torch
 from tqdm import tqdm
 
 from benchmarks.common.cohorts import COHORT_SEEDS, Case, drawn
+from benchmarks.learning.lesions import MOST_LESIONS
 from wslpet.analysis.overlap import Agreement, agreement
 from wslpet.analysis.statistics import bootstrap, paired_p
 from wslpet.core.arrays import Array
 from wslpet.core.seeds import Seed, annotation_of
 from wslpet.core.settings import Settings
+from wslpet.core.volume import Volume
+from wslpet.data.phantom import PRESETS
+from wslpet.data.phantom.several import patient_with
 from wslpet.io.readers import read_volume
 from wslpet.method.inference.finding.maps import ANGLES
 from wslpet.method.inference.pipeline import find_lesions, find_primary
@@ -37,12 +42,22 @@ from wslpet.method.training.trainer import train
 
 UNSEEN, TAUGHT = 40, 40
 PAPER_VIEWS = ANGLES.index(0.0), ANGLES.index(90.0)
+SEVERAL, FIRST_SEED = "several", 7_400_000
 QUANTITIES = ("detected", "dice", "false_positive_ml", "type_right")
 
 
 @dataclass(frozen=True, eq=False)
+class Person:
+    """A phantom. seed : on the primary. read : gives the scan, and the mask (i, j, k) of all lesions."""
+
+    name: str
+    seed: Seed
+    read: Callable[[], tuple[Volume, Array]]
+
+
+@dataclass(frozen=True, eq=False)
 class Site:
-    """What the clicked patients teach: the CAM network, and the segmenter."""
+    """What the clicked people teach: the CAM network, and the segmenter."""
 
     cam: list[Example]
     lesions: list[LesionExample]
@@ -106,25 +121,48 @@ def _cam_network(distance: str, seed: int, examples: tuple[Example, ...]) -> Mod
     return train(examples, settings, None, best_device(), judging=settings.validation).model
 
 
-def judged(find: Callable[..., Any], model: Model, cases: Sequence[Case]) -> list[Agreement]:
-    """What a model finds in patients from whom it has not learned."""
+def judged(find: Callable[..., Any], model: Model, people: Sequence[Person]) -> list[Agreement]:
+    """What a model finds in people from whom it has not learned."""
     rows = []
-    for case in cases:
-        result, truth = find(read_volume(case.scan), model), case.true_mask()
-        right = result.cancer_type == case.cancer_type
-        rows.append(agreement(result.mask.array, truth.array, truth.voxel_ml, right))
+    for person in people:
+        volume, truth = person.read()
+        result = find(volume, model)
+        right = result.cancer_type == person.seed.cancer_type
+        rows.append(agreement(result.mask.array, truth, volume.voxel_ml, right))
     return rows
 
 
-def site_of(cases: Sequence[Case]) -> Site:
-    """Prepare the clicked patients."""
+def site_of(people: Sequence[Person]) -> Site:
+    """Prepare the clicked people."""
     site = Site([], [])
-    for case in tqdm(cases, desc="prepare", disable=None):
-        volume, seed = read_volume(case.scan), Seed(case.cancer_type, case.position)
-        site.cam.append(prepare(volume, seed, Settings()))
-        mips = clicked_mips(volume.to_ras(), annotation_of(seed))
-        site.lesions.append(LesionExample(mips, case.cancer_type, case.name))
+    for person in tqdm(people, desc="prepare", disable=None):
+        volume, _ = person.read()
+        site.cam.append(replace(prepare(volume, person.seed, Settings()), name=person.name, patient_id=person.name))
+        mips = clicked_mips(volume.to_ras(), annotation_of(person.seed))
+        site.lesions.append(LesionExample(mips, person.seed.cancer_type, person.name))
     return site
+
+
+def drawn_people(preset: str, folder: Path) -> list[Person]:
+    """The unseen people, then those who are clicked."""
+    if preset == SEVERAL:
+        return [_with_several(number) for number in range(UNSEEN + TAUGHT)]
+    return [
+        Person(case.name, Seed(case.cancer_type, case.position), partial(_read, case))
+        for case in drawn(folder / preset, preset, UNSEEN + TAUGHT)
+    ]
+
+
+def _read(case: Case) -> tuple[Volume, Array]:
+    return read_volume(case.scan), case.true_mask().array
+
+
+def _with_several(number: int) -> Person:
+    phantom = patient_with(2 + number % (MOST_LESIONS - 1), FIRST_SEED + number, PRESETS["hard"])
+    x, y, z = phantom.clicks[0].tolist()
+    return Person(
+        f"{SEVERAL}-{number}", Seed(phantom.cancer_type, (x, y, z)), lambda: (phantom.volume, phantom.lesions)
+    )
 
 
 def table(figures: dict[str, list[list[dict[str, Any]]]]) -> str:
@@ -152,20 +190,21 @@ def _of_patients(runs: list[list[dict[str, Any]]], quantity: str) -> Array:
 def main() -> None:
     """Learn, judge, print; what was judged is kept, so that a run that was stopped goes on."""
     parser = argparse.ArgumentParser("python -m benchmarks.learning.ablations", description=__doc__.split("\n")[0])
-    parser.add_argument("--preset", choices=COHORT_SEEDS, default="hard")
+    parser.add_argument("--preset", choices=(*COHORT_SEEDS, SEVERAL), default="hard")
     parser.add_argument("--repeats", type=int, default=3, help="trainings of each variant")
     parser.add_argument("--folder", type=Path, default=Path("work/ablations"), help="for phantoms, and what was judged")
     args = parser.parse_args()
-    cases = drawn(args.folder / args.preset, args.preset, UNSEEN + TAUGHT)
+    args.folder.mkdir(parents=True, exist_ok=True)
+    people = drawn_people(args.preset, args.folder)
     file = args.folder / f"{args.preset}.json"
     figures = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
-    prepared = lru_cache(partial(site_of, cases[UNSEEN:]))
+    prepared = lru_cache(partial(site_of, people[UNSEEN:]))
     jobs = [(seed, name) for seed in range(args.repeats) for name in VARIANTS]
     for seed, name in tqdm(jobs, desc="trainings", disable=None):
         runs = figures.setdefault(name, [])
         if len(runs) <= seed:
             model = learned(VARIANTS[name], prepared(), seed)
-            runs.append([asdict(row) for row in judged(VARIANTS[name].find, model, cases[:UNSEEN])])
+            runs.append([asdict(row) for row in judged(VARIANTS[name].find, model, people[:UNSEEN])])
             file.write_text(json.dumps(figures, default=bool) + "\n", encoding="utf-8")
     print(table({name: runs[: args.repeats] for name, runs in figures.items()}))
 

@@ -62,7 +62,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--only", type=int, nargs="+", metavar="FOLD", help="some of the folds, from 0")
     parser.add_argument("--train", type=Path, metavar="DIR")
     parser.add_argument("--test", type=Path, metavar="DIR")
-    known = [*SYSTEMS, *(f"one_click-{part}" for part in VARIANTS)]
+    known = [*SYSTEMS, *(f"{clicks}-{part}" for clicks in LEARNERS[:2] for part in VARIANTS)]
     parser.add_argument("--systems", nargs="+", default=list(DEFAULT), choices=known)
     parser.add_argument("--sizes", type=_sizes, default=[0], help="numbers of clicked patients, such as 10,20,40,all")
     parser.add_argument("--json", type=Path, metavar="FILE")
