@@ -21,10 +21,10 @@ from wslpet.core.errors import InputError
 from wslpet.study.mips.cohort import Cohort, load
 from wslpet.study.mips.runs import ALL, Run, Task, execute, outcomes_of
 from wslpet.study.mips.systems.case import Effort
-from wslpet.study.mips.systems.ours import VARIANTS
+from wslpet.study.mips.systems.ours import CLICKS, VARIANTS
 from wslpet.study.mips.systems.registry import SYSTEMS
 
-LEARNERS = ("one_click", "every_lesion", "full_masks")
+LEARNERS = (*CLICKS, "full_masks")
 # The yardstick; `wslpet study` compares more.
 DEFAULT = (*LEARNERS, "cam_distance", "shipped", "shipped_cam", "atlas", "threshold")
 
@@ -62,7 +62,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--only", type=int, nargs="+", metavar="FOLD", help="some of the folds, from 0")
     parser.add_argument("--train", type=Path, metavar="DIR")
     parser.add_argument("--test", type=Path, metavar="DIR")
-    known = [*SYSTEMS, *(f"{clicks}-{part}" for clicks in LEARNERS[:2] for part in VARIANTS)]
+    known = [*SYSTEMS, *(f"{clicks}-{part}" for clicks in CLICKS for part in VARIANTS)]
     parser.add_argument("--systems", nargs="+", default=list(DEFAULT), choices=known)
     parser.add_argument("--sizes", type=_sizes, default=[0], help="numbers of clicked patients, such as 10,20,40,all")
     parser.add_argument("--json", type=Path, metavar="FILE")

@@ -156,7 +156,8 @@ def test_an_unknown_system_is_refused(name):
 
 def test_the_control_is_of_a_system_and_says_so():
     assert system_of(CONTROL).title.endswith("shuffled labels")
-    assert system_of("one_click-guard").title.endswith("without guard")
+    for name in ("one_click-guard", "every_lesion-guard"):
+        assert system_of(name).title.endswith("without guard")
 
 
 def test_options_of_mips_are_refused_for_scans(tmp_path, capsys):

@@ -13,7 +13,8 @@ from wslpet.study.mips.cohort import Cohort
 from wslpet.study.mips.judging import Prediction
 from wslpet.study.mips.systems.case import Case, Effort
 
-# Variants of `one_click`, each without one part.
+# Systems that learn from clicks, and their variants, each without one part.
+CLICKS = ("one_click", "every_lesion")
 VARIANTS = ("guard", "unknown", "implants", "shipped")
 
 

@@ -192,6 +192,8 @@ SYSTEMS = {system.name: system for system in _ALL}
 def system_of(name: str) -> MipSystem:
     """The system of a name; `one_click-PART` is without a part, `NAME+shuffled` learns from shuffled labels.
 
+    `every_lesion-PART`, too.
+
     Raises
     ------
     InputError
@@ -200,7 +202,7 @@ def system_of(name: str) -> MipSystem:
     plain, _, control = name.partition("+")
     base, _, without = plain.partition("-")
     known = base in SYSTEMS and control in ("", SHUFFLED)
-    if not known or (without and (base != "one_click" or without not in ours.VARIANTS)):
+    if not known or (without and (base not in ours.CLICKS or without not in ours.VARIANTS)):
         raise InputError(f"system {name!r} does not exist; known are {', '.join(SYSTEMS)}")
     title = SYSTEMS[base].title + (f", without {without}" if without else "") + (", shuffled labels" if control else "")
     return replace(SYSTEMS[base], name=name, title=title)
