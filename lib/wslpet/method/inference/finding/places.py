@@ -52,8 +52,8 @@ def map_places(maps: Sequence[LesionMap], spacing: FloatArray) -> list[tuple[flo
 def votes_within(mm: FloatArray, weight: FloatArray, radius: float) -> FloatArray:
     """(point,) sum of the weights within a radius of each point, its own included.
 
-    Points are sorted into columns along z, so that memory grows with their number alone. Pairs of a tree took 15 GB
-    where a network that had learned little marked most of the body.
+    Points are sorted into columns along z, so that memory grows with their number alone. Pairs of a tree took more than
+    24 GB where a network that had learned little marked most of the body.
 
     Parameters
     ----------
