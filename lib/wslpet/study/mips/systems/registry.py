@@ -190,9 +190,9 @@ SYSTEMS = {system.name: system for system in _ALL}
 
 
 def system_of(name: str) -> MipSystem:
-    """The system of a name; `one_click-PART` is without a part, `NAME+shuffled` learns from shuffled labels.
+    """The system of a name; `NAME-PART` is without a part, `NAME+shuffled` learns from shuffled labels.
 
-    `every_lesion-PART`, too.
+    Only `ours.CLICKS` can be without a part of `ours.VARIANTS`.
 
     Raises
     ------
