@@ -96,3 +96,13 @@ def test_the_share_counts_mips_whose_strongest_place_is_at_a_lesion(monkeypatch)
     for place, share in (((105, 33), 0.5), ((105, 39), 0.5), ((105, 41), 0.0), ((50, 33), 0.0)):
         monkeypatch.setattr(site, "find_on_grid", at(*place))
         assert share_at_lesion(load_network(), mips) == share
+
+
+def test_a_strongest_place_that_nobody_clicked_does_not_count(monkeypatch):
+    found = np.zeros((220, 100))
+    found[50, 33], found[105, 33] = 1, 0.5
+    monkeypatch.setattr(site, "find_on_grid", lambda network, image: found)
+    unsaid = mip(30)
+    unsaid.unknown[45:55, 30:40] = True
+    assert share_at_lesion(load_network(), [mip(30)]) == 0
+    assert share_at_lesion(load_network(), [unsaid]) == 1

@@ -3,6 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from wslpet.method.network.coarse_segmenter import find_on_grid
+from wslpet.method.segmentation.volumes import training
 from wslpet.method.segmentation.volumes.lesion_mips import LesionMip
 from wslpet.method.segmentation.volumes.training import WINDOW, sample, train_coarse
 
@@ -56,3 +58,14 @@ def test_training_starts_from_weights_and_leaves_them_unchanged(mip):
     learned = train_coarse(lambda rng: mip, 2, start, learning_rate=1e-6)
     assert all(tensor.equal(before[name]) for name, tensor in start.state_dict().items())
     assert learned.state_dict()["o.weight"].allclose(before["o.weight"], atol=1e-4)
+
+
+def test_the_initial_answer_is_kept_where_nobody_said_what_is_there(mip, monkeypatch):
+    start = train_coarse(lambda rng: mip, 12)
+    before = find_on_grid(start, mip.image)[mip.unknown]
+    change = {}
+    for weight in (0.0, training.KEPT):
+        monkeypatch.setattr(training, "KEPT", weight)
+        learned = train_coarse(lambda rng: mip, 12, start, random_seed=1)
+        change[weight] = np.abs(find_on_grid(learned, mip.image)[mip.unknown] - before).mean()
+    assert change[training.KEPT] < 0.5 * change[0.0]

@@ -20,6 +20,10 @@ WINDOW = (192, 112)
 SATURATION = (4.0, 8.0)
 BATCH, LEARNING_RATE, WEIGHT_DECAY = 8, 2e-3, 1e-2
 LESION_WEIGHT = 3.0
+# What nobody clicked may be a lesion that the initial network finds, and that clicks alone would unlearn. Weight of its
+# answer there, in that of a known pixel: of 0, 1, 10, 40, 100 and 150, Dice of 40 phantoms with 2 to 12 lesions 0.797,
+# 0.797, 0.813, 0.814, 0.821 and 0.817, and of 40 fed ones 0.810, 0.810, 0.804, 0.804, 0.797 and 0.814.
+KEPT = 100.0
 
 
 def train_coarse(
@@ -36,20 +40,29 @@ def train_coarse(
     Parameters
     ----------
     draw : a MIP to learn from.
-    initial : weights to start from; None starts from scratch.
+    initial : weights to start from, whose answer is kept where the truth is unknown [1]_; None starts from scratch.
     learning_rate : highest, of one cycle.
     report : called with the step and its loss.
+
+    References
+    ----------
+    .. [1] Li Z, Hoiem D. Learning without forgetting. IEEE Trans Pattern Anal Mach Intell 2018;40:2935-47.
     """
     rng = np.random.default_rng(random_seed)
     torch.manual_seed(random_seed)
     network = (CoarseNet() if initial is None else copy.deepcopy(initial)).to(device)
+    before = None if initial is None else copy.deepcopy(network).eval()
     optimiser = torch.optim.AdamW(network.parameters(), learning_rate, weight_decay=WEIGHT_DECAY)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, learning_rate, total_steps=steps)
     network.train()
     for step in range(steps):
         drawn = [sample(draw(rng), rng) for _ in range(BATCH)]
         inputs, lesions, weight = (torch.from_numpy(np.stack(arrays)).to(device) for arrays in zip(*drawn, strict=True))
-        loss = _loss(network(inputs), lesions, weight)
+        logits = network(inputs)
+        loss = _loss(logits, lesions, weight)
+        unknown = (1 - weight) * (1 - lesions)
+        if before is not None and unknown.any():
+            loss = loss + KEPT * _change(logits, before, inputs, unknown) / weight.sum()
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
@@ -59,8 +72,18 @@ def train_coarse(
     return network.cpu().eval()
 
 
+def _change(logits: Tensor, before: CoarseNet, inputs: Tensor, where: Tensor) -> Tensor:
+    """Sum over pixels of the cross-entropy from what another network says of them."""
+    with torch.no_grad():
+        said = before(inputs).sigmoid()
+    return (F.binary_cross_entropy_with_logits(logits, said, reduction="none") * where).sum()
+
+
 def sample(mip: LesionMip, rng: np.random.Generator) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """A random window of a MIP: inputs (channel, row, column), lesions and weight (row, column), all float32."""
+    """A random window of a MIP: inputs (channel, row, column), lesions and weight (row, column), all float32.
+
+    The weight is 0 where a lesion is hidden or the truth is unknown.
+    """
     maps = [mip.image, *(part.astype(np.float32) for part in (mip.lesions, mip.visible, mip.unknown))]
     saturation = np.exp(rng.uniform(*np.log(SATURATION)))
     if rng.random() < 0.5:
