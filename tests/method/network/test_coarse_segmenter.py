@@ -50,6 +50,12 @@ def test_a_mirrored_image_has_the_mirrored_answer() -> None:
     assert np.allclose(one, other[:, ::-1], atol=1e-3)
 
 
+def test_the_answer_is_the_mean_of_the_image_and_the_mirrored_one() -> None:
+    image = body_with_spot(150, 70, (2.0, 2.0))
+    both, plain, mirrored = (find(load_network(), image, steps) for steps in ((1, -1), (1,), (-1,)))
+    assert np.allclose(both, (plain + mirrored) / 2, atol=1e-5) and not np.allclose(plain, mirrored, atol=1e-3)
+
+
 def test_inputs_do_not_depend_on_air_above_the_body() -> None:
     body = np.zeros((120, 90), dtype=np.float32)
     body[10:, 25:65] = 0.2

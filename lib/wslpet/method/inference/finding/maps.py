@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import itertools
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
 from wslpet.core.arrays import Array, FloatArray
 from wslpet.core.limits import CORES
 from wslpet.core.volume import Volume
-from wslpet.method.network.coarse_segmenter import CoarseNet, find, load_network
+from wslpet.method.network.coarse_segmenter import BOTH, CoarseNet, find, load_network
 from wslpet.method.normal.reference import MipImage
 from wslpet.method.projection.rotated import RotatedMip, rotated_mips
 
-# Half a turn: a MIP from behind is that from the front, mirrored. With four of them, and the regressions fitted anew, a
-# first answer takes 27 ms less, and phantoms like those of the fit are as good; but networks that learned on site then
-# took 750 ml for a lesion in two of 40 shifted phantoms, where they had found none.
+# Half a turn: a MIP from behind is that from the front, mirrored. Each second one is mirrored for the network. To run it
+# on each MIP and on its mirror image takes twice as long and finds no more: 85.3 in place of 85.0 % of the lesions of 40
+# phantoms at one false place a patient, 82.7 in place of 83.8 % of 40 others, the regressions fitted to each.
 ANGLES = tuple(22.5 * n for n in range(8))
 # A scan that is smaller than this, along the body or across it, is a part that the segmenter does not know.
 LEAST_MM = 250.0
@@ -69,15 +71,16 @@ def lesion_maps(ras: Volume, network: CoarseNet | None = None) -> tuple[LesionMa
     segmenter = network or load_network()
     mips = rotated_mips(ras, ANGLES)
     with ThreadPoolExecutor(CORES) as pool:
-        return tuple(pool.map(lambda mip: LesionMap(mip, _probability(segmenter, mip)), mips))
+        found = pool.map(partial(_probability, segmenter), mips, itertools.cycle(BOTH))
+        return tuple(itertools.starmap(LesionMap, zip(mips, found, strict=True)))
 
 
-def _probability(network: CoarseNet, mip: RotatedMip) -> FloatArray:
-    """(u, z) of a MIP; 0 beside the body."""
+def _probability(network: CoarseNet, mip: RotatedMip, step: int) -> FloatArray:
+    """(u, z) of a MIP, mirrored where the step is -1; 0 beside the body."""
     probability = np.zeros(mip.mip.shape, dtype=np.float32)
     body = body_columns(mip)
     if body is not None:
-        probability[body] = _from_display(find(network, displayed(replace(mip, mip=mip.mip[body]))))
+        probability[body] = _from_display(find(network, displayed(replace(mip, mip=mip.mip[body])), (step,)))
     return probability
 
 
