@@ -126,9 +126,9 @@ def _centroid(contour: Contour) -> Array:
 
 def _is_at(ras: Volume, contour: Contour, index: tuple[float, float, float]) -> bool:
     """Whether a place lies in a contour or beside it."""
-    margin = np.ceil(SAME_MM / np.array(ras.spacing))
-    low, high = np.array(contour.start), np.add(contour.start, contour.inside.shape)
-    if (index < low - margin).any() or (index > high + margin).any():
-        return False
-    away = (np.argwhere(contour.inside) + contour.start - index) * ras.spacing
-    return bool((away**2).sum(axis=1).min() <= SAME_MM**2)
+    reach, start = SAME_MM / np.array(ras.spacing), np.array(contour.start)
+    first = np.maximum(np.ceil(index - reach).astype(int) - start, 0)
+    last = np.maximum(np.floor(index + reach).astype(int) - start, -1)
+    beside = contour.inside[tuple(slice(low, high + 1) for low, high in zip(first, last, strict=True))]
+    away = (np.argwhere(beside) + first + start - index) * ras.spacing
+    return bool((np.square(away).sum(axis=1) <= SAME_MM**2).any())
