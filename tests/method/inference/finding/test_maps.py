@@ -5,6 +5,7 @@ import pytest
 
 from tests.helpers.blobs import ellipsoid, empty
 from wslpet.core.volume import Volume
+from wslpet.method.inference.finding import maps
 from wslpet.method.inference.finding.maps import ANGLES, LesionMap, displayed, lesion_maps
 from wslpet.method.normal.reference import display_images
 from wslpet.method.projection.mip import project
@@ -26,9 +27,15 @@ def test_the_first_mip_is_displayed_as_the_coronal_view_is():
 
 
 def test_a_map_has_the_pixels_of_its_mip():
-    maps = lesion_maps(random_scan((80, 40, 60)))
-    assert [one.mip.degrees for one in maps] == list(ANGLES)
-    assert all(one.probability.shape == one.mip.mip.shape for one in maps)
+    found = lesion_maps(random_scan((80, 40, 60)))
+    assert [one.mip.degrees for one in found] == list(ANGLES)
+    assert all(one.probability.shape == one.mip.mip.shape for one in found)
+
+
+def test_each_second_mip_is_mirrored_for_the_network(monkeypatch):
+    monkeypatch.setattr(maps, "find", lambda network, image, columns: np.full(image.pixels.shape, sum(columns)))
+    found = lesion_maps(random_scan((80, 40, 60)))
+    assert [one.probability[one.mip.mip > 0.3].mean() for one in found] == [1, -1] * 4
 
 
 @pytest.mark.parametrize("shape", [(80, 40, 40), (60, 80, 60)])
