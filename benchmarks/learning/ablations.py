@@ -38,6 +38,7 @@ from wslpet.method.network.coarse_segmenter import CoarseNet
 from wslpet.method.network.inputs import Example, prepare
 from wslpet.method.segmentation.volumes.lesion_mips import LesionExample, LesionMip, clicked_mips
 from wslpet.method.segmentation.volumes.site import with_segmenter
+from wslpet.method.segmentation.volumes.training import KEPT
 from wslpet.method.training.trainer import train
 
 UNSEEN, TAUGHT = 40, 40
@@ -73,6 +74,7 @@ class Variant:
     lesson : of each MIP that teaches the segmenter.
     views : numbers of the MIPs that teach the segmenter.
     start : of the segmenter; None is the shipped one.
+    kept : weight of the start's answer where nobody clicked.
     find : what finds the lesions.
     """
 
@@ -80,6 +82,7 @@ class Variant:
     lesson: Callable[[LesionMip], LesionMip] = lambda mip: mip
     views: tuple[int, ...] = tuple(range(len(ANGLES)))
     start: Callable[[], CoarseNet | None] = lambda: None
+    kept: float = KEPT
     find: Callable[..., Any] = find_lesions
 
 
@@ -95,7 +98,8 @@ VARIANTS = {
         {"segmenter_steps": 0, "distance": "off"}, find=find_primary
     ),
     "the segmenter learns nothing on site": Variant({"segmenter_steps": 0}),
-    "the segmenter starts from scratch": Variant({}, start=CoarseNet),
+    "the segmenter starts from scratch": Variant({}, start=CoarseNet, kept=0.0),
+    "where nobody clicked, the answer is not kept": Variant({}, kept=0.0),
     "what nobody clicked is background": Variant({}, lesson=_nothing_unknown),
     "the segmenter learns from two MIPs": Variant({}, views=PAPER_VIEWS),
 }
@@ -110,7 +114,12 @@ def learned(variant: Variant, site: Site, seed: int) -> Model:
     ]
     network = _cam_network(settings.distance, seed, tuple(site.cam))
     return with_segmenter(
-        replace(network, settings=settings), lessons, settings.validation, variant.start(), best_device()
+        replace(network, settings=settings),
+        lessons,
+        settings.validation,
+        variant.start(),
+        best_device(),
+        kept=variant.kept,
     )
 
 

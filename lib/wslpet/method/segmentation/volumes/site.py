@@ -15,7 +15,7 @@ from scipy import ndimage
 from wslpet.method.network.checkpoint import Model
 from wslpet.method.network.coarse_segmenter import CoarseNet, find_on_grid, load_network
 from wslpet.method.segmentation.volumes.lesion_mips import LesionExample, LesionMip
-from wslpet.method.segmentation.volumes.training import train_coarse
+from wslpet.method.segmentation.volumes.training import KEPT, train_coarse
 from wslpet.method.training.parts import split
 
 # Half of the rate of the training on phantoms.
@@ -31,6 +31,7 @@ def with_segmenter(
     initial: CoarseNet | None = None,
     device: str = "cpu",
     report: Callable[[int, int], None] | None = None,
+    kept: float = KEPT,
 ) -> Model:
     """Return the model with a segmenter that learned from the examples, or with the initial one if that is better.
 
@@ -43,6 +44,7 @@ def with_segmenter(
     judging : share of the patients who judge, see `parts.split`.
     initial : the segmenter in use; None is the shipped one.
     report : called with the step and the number of steps.
+    kept : weight of the initial segmenter's answer where nobody clicked, see `train_coarse`.
     """
     settings = model.settings
     parts = split(examples, settings.validation, judging)
@@ -60,7 +62,7 @@ def with_segmenter(
         if report is not None:
             report(step, steps)
 
-    learned = train_coarse(draw, steps, start, LEARNING_RATE, settings.random_seed, device, done)
+    learned = train_coarse(draw, steps, start, LEARNING_RATE, settings.random_seed, device, done, kept)
     shown = [mip for one in parts.stopping for mip in one.mips if mip.visible.any()]
     before, after = (share_at_lesion(network, shown) for network in (start, learned))
     kept = not shown or after >= before

@@ -34,15 +34,17 @@ def train_coarse(
     random_seed: int = 0,
     device: str = "cpu",
     report: Callable[[int, float], None] | None = None,
+    kept: float = KEPT,
 ) -> CoarseNet:
     """Train the network; returns it on the CPU.
 
     Parameters
     ----------
     draw : a MIP to learn from.
-    initial : weights to start from, whose answer is kept where the truth is unknown [1]_; None starts from scratch.
+    initial : weights to start from; None starts from scratch.
     learning_rate : highest, of one cycle.
     report : called with the step and its loss.
+    kept : weight of the initial network's answer where the truth is unknown [1]_.
 
     References
     ----------
@@ -61,8 +63,8 @@ def train_coarse(
         logits = network(inputs)
         loss = _loss(logits, lesions, weight)
         unknown = (1 - weight) * (1 - lesions)
-        if before is not None and unknown.any():
-            loss = loss + KEPT * _change(logits, before, inputs, unknown) / weight.sum()
+        if before is not None and kept and unknown.any():
+            loss = loss + kept * _change(logits, before, inputs, unknown) / weight.sum()
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
