@@ -6,10 +6,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from wslpet.data.phantom import PRESETS, make_patient
 from wslpet.data.pretraining import segmenter
-from wslpet.data.pretraining.segmenter import KINDS, VOXEL_MM, cached_mips, phantom_mips, pretrained, simulated
+from wslpet.data.pretraining.segmenter import (
+    KINDS,
+    VOXEL_MM,
+    cached_mips,
+    mean_of,
+    phantom_mips,
+    pretrained,
+    simulated,
+)
+from wslpet.method.network.coarse_segmenter import CoarseNet
 from wslpet.method.segmentation.volumes.lesion_mips import LesionMip
 
 ILL = 500_002
@@ -61,3 +71,14 @@ def test_training_draws_the_kinds_by_their_shares(mips: list[LesionMip], monkeyp
     drawn = pretrained(kinds, 1)
     for kind, (_, _, share) in KINDS.items():
         assert np.mean([one is kinds[kind][0][0] for one in drawn]) == pytest.approx(share, abs=0.04)
+
+
+def test_the_mean_of_two_networks_is_that_of_their_weights() -> None:
+    torch.manual_seed(0)
+    one, other = CoarseNet(), CoarseNet()
+    first = {name: values.clone() for name, values in one.state_dict().items()}
+    mean = mean_of(one, other).state_dict()
+    for name, values in other.state_dict().items():
+        expected = (first[name] + values) / 2 if values.dtype.is_floating_point else first[name]
+        assert torch.allclose(mean[name].float(), expected.float())
+        assert torch.equal(one.state_dict()[name], first[name])

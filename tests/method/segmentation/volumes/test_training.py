@@ -2,10 +2,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from wslpet.method.network.coarse_segmenter import find_on_grid
 from wslpet.method.segmentation.volumes.lesion_mips import LesionMip
-from wslpet.method.segmentation.volumes.training import KEPT, WINDOW, sample, train_coarse
+from wslpet.method.segmentation.volumes.training import KEPT, SMALL, WINDOW, sample, train_coarse
 
 
 @pytest.fixture(scope="module")
@@ -39,6 +40,24 @@ def test_a_hidden_lesion_has_no_weight(mip):
     for seed in range(6):
         _, lesions, weight = sample(hidden, np.random.default_rng(seed))
         assert lesions.any() and np.array_equal(weight == 0, lesions > 0)
+
+
+def test_a_small_lesion_has_more_weight_the_smaller_it_is(mip):
+    lesions = np.zeros_like(mip.lesions)
+    for row, size in ((60, 2), (100, 4), (140, 20)):
+        lesions[row : row + size, 45 : 45 + size] = True
+    several = LesionMip(mip.image, lesions, lesions, np.zeros_like(lesions))
+    seen = set()
+    for seed in range(12):
+        _, drawn, weight = sample(several, np.random.default_rng(seed), 3.0)
+        numbers, count = ndimage.label(drawn)
+        for number in range(1, count + 1):
+            own = weight[numbers == number]
+            expected = np.clip(np.sqrt(SMALL / own.size), 1, 3)
+            assert own == pytest.approx(np.full(own.size, expected))
+            seen.add("small" if expected == 3 else "middle" if expected > 1 else "large")
+        assert (weight[drawn == 0] == 1).all()
+    assert seen == {"small", "middle", "large"}
 
 
 def test_training_lowers_the_loss_and_is_repeatable(mip):

@@ -11,10 +11,14 @@ from wslpet.core.arrays import Array, FloatArray
 from wslpet.core.jit import compiled
 from wslpet.method.inference.finding.maps import LesionMap
 
-# Back-projected pixels with a lower probability are no candidates. Candidates hold 86 % of the lesions of 40 phantoms
-# with 2 to 12, and 84 % are found at one false place a patient; from 0.1 on, 7 mm apart and up to 300, 91 and 84 %.
+# Back-projected pixels with a lower probability are no candidates; with 0.1, no more lesions are found.
 LEAST_MAP = 0.2
-MOST = 40
+# A large lesion has many places, so that 40 are too few where there are several lesions: of those of 80 phantoms, 1.5
+# points fewer are found at one false place a patient.
+MOST = 120
+# The highest probabilities near a place, one of each map, add up to this. Without it there are twice the candidates,
+# and 83.6 instead of 83.4 % of the lesions are found.
+LEAST_SUM = 0.8
 # Pixels this near to a place of the maps are the same place; those this near to a voxel vote for it.
 PLACE_MM = 10.0
 VOTES_MM = 6.0
@@ -25,17 +29,21 @@ def map_places(maps: Sequence[LesionMap], spacing: FloatArray) -> list[tuple[flo
     """Modes of the back-projected maps, fractional voxels, the most probable first.
 
     Each pixel's probability is added to the voxel of its maximum. The voxel with the most probability within `VOTES_MM`
-    is moved to the weighted mean of the voxels within `PLACE_MM`, in `SHIFTS` steps; both have then been taken.
+    is moved to the weighted mean of the voxels within `PLACE_MM`, in `SHIFTS` steps; both have then been taken. What
+    only a map or two show, and faintly, is no place, see `LEAST_SUM`.
     """
     parts = [one.back_projected(LEAST_MAP) for one in maps]
     if not any(len(weight) for _, weight in parts):
         return []
     mm = np.concatenate([voxels for voxels, _ in parts]) * spacing
     weight = np.concatenate([own for _, own in parts]).astype(np.float64)
+    shown_by = np.repeat(np.arange(len(parts)), [len(own) for _, own in parts])
     tree = cKDTree(mm)
     votes = votes_within(mm, weight, VOTES_MM)
     places: list[tuple[float, float, float]] = []
-    while len(places) < MOST and votes.max() > 0:
+    for _ in range(MOST):
+        if votes.max() <= 0:
+            break
         start = mm[votes.argmax()]
         centre = start
         for _ in range(SHIFTS):
@@ -43,8 +51,12 @@ def map_places(maps: Sequence[LesionMap], spacing: FloatArray) -> list[tuple[flo
             centre = weight[near] @ mm[near] / weight[near].sum()
         for taken in (start, centre):
             votes[tree.query_ball_point(taken, PLACE_MM)] = 0
-        x, y, z = (centre / spacing).tolist()
-        places.append((x, y, z))
+        near = tree.query_ball_point(centre, PLACE_MM)
+        highest = np.zeros(len(parts))
+        np.maximum.at(highest, shown_by[near], weight[near])
+        if highest.sum() >= LEAST_SUM:
+            x, y, z = (centre / spacing).tolist()
+            places.append((x, y, z))
     return places
 
 
