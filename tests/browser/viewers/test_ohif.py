@@ -17,7 +17,7 @@ from tests.helpers.needs import needs_chromium, needs_pacs
 
 pytestmark = [needs_chromium, needs_pacs]
 # What OHIF says of images that it was loading when another study was opened.
-LEFT_BEHIND = ("Failed to load resource", "request failed", "CORNERSTONE_IMAGE_LOAD_FAILED")
+LEFT_BEHIND = ("Failed to load resource", "request failed", "CORNERSTONE_IMAGE_LOAD_FAILED", "IMAGE_LOAD_ERROR")
 
 
 @dataclass(frozen=True)
